@@ -1,0 +1,1 @@
+export { derivedKeys } from './derived-keys.js';

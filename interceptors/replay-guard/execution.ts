@@ -1,0 +1,26 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { createHash } from 'node:crypto';
+import { lengthPrefixed } from './record-id.js';
+
+/** A running execution of a guarded call, as the code it runs can see it. */
+export interface Execution {
+  /** Names the operation; the same in every execution of it. */
+  readonly recordId: Buffer;
+  /** How often each method has been called so far, by its path. */
+  readonly calls: Map<string, number>;
+  /** Ends the execution as failed, if it still runs, and says whether it did. */
+  fail(error: unknown): boolean;
+}
+
+/** The execution that the current code runs in. */
+export const executions = new AsyncLocalStorage<Execution>();
+
+/**
+ * 32 bytes that follow from the operation and the parts: the same in every execution of the operation,
+ * different for every other.
+ */
+export function derive(execution: Execution, ...parts: readonly string[]): Buffer {
+  const hash = createHash('sha256').update(execution.recordId);
+  for (const part of parts) hash.update(lengthPrefixed(part));
+  return hash.digest();
+}

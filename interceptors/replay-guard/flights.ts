@@ -1,0 +1,96 @@
+/** How a flight ended: with a reply that is stored, or without, so that the key may be free again. */
+export type FlightOutcome = StoredReply | undefined;
+
+/** A reply as the store holds it. */
+export interface StoredReply {
+  readonly reply: Buffer;
+  readonly expiresAtMs: number;
+}
+
+/** How a duplicate's wait ended, where it was not by the flight's outcome. */
+export type WaitEnd = 'waited-enough' | 'left';
+
+/** One operation that this process is working on, and the duplicates that wait for it. */
+export class Flight {
+  readonly fingerprint: Buffer;
+  readonly startedAtMs = Date.now();
+  /** Whether the key was claimed with this flight's fingerprint; pending until that is known. */
+  readonly claimed: Promise<boolean>;
+  #settleClaim!: (claimed: boolean) => void;
+  readonly #waiters = new Set<(outcome: FlightOutcome | WaitEnd) => void>();
+
+  constructor(fingerprint: Buffer) {
+    this.fingerprint = fingerprint;
+    this.claimed = new Promise((resolve) => {
+      this.#settleClaim = resolve;
+    });
+  }
+
+  confirmClaim(): void {
+    this.#settleClaim(true);
+  }
+
+  end(outcome: FlightOutcome): void {
+    this.#settleClaim(false);
+    for (const waiter of this.#waiters) waiter(outcome);
+  }
+
+  /** Sends the waiting duplicates away. */
+  dismiss(): void {
+    for (const waiter of this.#waiters) waiter('waited-enough');
+  }
+
+  /**
+   * Waits for the outcome, holding no more than this entry.
+   * @param leave aborted when the duplicate's caller is gone
+   */
+  wait(limitMs: number, leave: AbortSignal): Promise<FlightOutcome | WaitEnd> {
+    return new Promise((resolve) => {
+      const left = () => done('left');
+      const timer = setTimeout(() => done('waited-enough'), Math.max(limitMs, 0));
+      const done = (end: FlightOutcome | WaitEnd) => {
+        clearTimeout(timer);
+        leave.removeEventListener('abort', left);
+        this.#waiters.delete(done);
+        resolve(end);
+      };
+      this.#waiters.add(done);
+      if (leave.aborted) left();
+      else leave.addEventListener('abort', left, { once: true });
+    });
+  }
+}
+
+/** The flights of this process, by record id. */
+export class Flights {
+  readonly #byId = new Map<string, Flight>();
+  readonly #emptied = new Set<() => void>();
+
+  find(id: Buffer): Flight | undefined {
+    return this.#byId.get(id.toString('base64'));
+  }
+
+  start(id: Buffer, fingerprint: Buffer): Flight {
+    const flight = new Flight(fingerprint);
+    this.#byId.set(id.toString('base64'), flight);
+    return flight;
+  }
+
+  end(id: Buffer, outcome: FlightOutcome): void {
+    const key = id.toString('base64');
+    const flight = this.#byId.get(key);
+    this.#byId.delete(key);
+    flight?.end(outcome);
+    if (this.#byId.size === 0) for (const emptied of this.#emptied) emptied();
+  }
+
+  dismissWaiters(): void {
+    for (const flight of this.#byId.values()) flight.dismiss();
+  }
+
+  async empty(): Promise<void> {
+    if (this.#byId.size === 0) return;
+    await new Promise<void>((resolve) => this.#emptied.add(resolve));
+    this.#emptied.clear();
+  }
+}

@@ -1,0 +1,122 @@
+import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js';
+import { Capture, type HandlerEnd, type PartialStatusObject } from './capture.js';
+import { type GuardedMethod, Verbatim } from './guarded-method.js';
+import type { Reply } from './reply.js';
+
+type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
+
+/** What the guard answers a call with: a reply, live or stored, or a refusal, which is one without a message. */
+export type Answer = Pick<Reply, 'code' | 'details'> & Partial<Reply>;
+
+/**
+ * A unary call between the wire and the handler. The request is held back at its end until the guard
+ * decides; what the handler answers is captured instead of sent.
+ */
+export class GuardedCall extends ServerInterceptingCall {
+  readonly method: GuardedMethod;
+  metadata = new Metadata();
+  request: object | undefined;
+  readonly #wire: ServerInterceptingCallInterface;
+  readonly #admit: (call: GuardedCall) => void;
+  readonly #gone = new AbortController();
+  #listener: InterceptingServerListener | undefined;
+  /** Present while a handler runs whose answer is to be captured. */
+  #capture: Capture | undefined;
+  #answered = false;
+
+  /** @param admit called once, when the whole request has arrived; must not throw */
+  constructor(
+    wire: ServerInterceptingCallInterface,
+    method: GuardedMethod,
+    admit: (call: GuardedCall) => void,
+  ) {
+    super(wire);
+    this.#wire = wire;
+    this.method = method;
+    this.#admit = admit;
+  }
+
+  /** Aborted when the call has ended, also when the client went away or its deadline passed. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** How much of the call's deadline is left, in milliseconds; Infinity without one. */
+  get remainingMs(): number {
+    return Number(this.getDeadline()) - Date.now();
+  }
+
+  override start(listener: InterceptingServerListener): void {
+    this.#listener = listener;
+    this.#wire.start({
+      onReceiveMetadata: (metadata) => {
+        this.metadata = metadata;
+        listener.onReceiveMetadata(metadata);
+      },
+      onReceiveMessage: (message) => {
+        this.request = message;
+        listener.onReceiveMessage(message);
+      },
+      onReceiveHalfClose: () => this.#admit(this),
+      onCancel: () => {
+        this.#gone.abort();
+        listener.onCancel();
+      },
+    });
+  }
+
+  /** Lets the handler run and answer for itself. */
+  bypass(): void {
+    this.#listener?.onReceiveHalfClose();
+  }
+
+  /** Runs the handler in the current asynchronous context and captures its answer. */
+  execute(): Promise<HandlerEnd> {
+    return new Promise((resolve) => {
+      this.#capture = new Capture(this.method, resolve);
+      try {
+        this.#listener?.onReceiveHalfClose();
+      } catch (failure) {
+        this.#capture.fail(failure);
+      }
+      this.#capture.started = true;
+    });
+  }
+
+  /** Ends the execution as failed; false where the handler has already answered. */
+  fail(error: unknown): boolean {
+    return this.#capture?.fail(error) ?? false;
+  }
+
+  /** Answers the call, once; on a call that has ended it does nothing. */
+  answer(answer: Answer): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    const end = { code: answer.code, details: answer.details, metadata: answer.trailing ?? null };
+    if (answer.initial && Object.keys(answer.initial.getMap()).length > 0)
+      this.#wire.sendMetadata(answer.initial);
+    if (answer.message)
+      this.#wire.sendMessage(new Verbatim(answer.message), () => this.#wire.sendStatus(end));
+    else this.#wire.sendStatus(end);
+  }
+
+  override sendMetadata(metadata: Metadata): void {
+    if (this.#capture) this.#capture.metadata(metadata);
+    else this.#wire.sendMetadata(metadata);
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    if (this.#capture) {
+      this.#capture.message(message);
+      // On a cancelled stream nobody else would call it, and the status would never come.
+      callback();
+    } else {
+      this.#wire.sendMessage(message, callback);
+    }
+  }
+
+  override sendStatus(end: PartialStatusObject): void {
+    if (this.#capture) this.#capture.status(end);
+    else this.#wire.sendStatus(end);
+  }
+}

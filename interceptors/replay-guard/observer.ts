@@ -1,0 +1,47 @@
+/** What became of one guarded call. */
+export type CallOutcome =
+  | 'executed'
+  | 'replayed'
+  | 'joined'
+  | 'in_progress'
+  | 'reused'
+  | 'expired'
+  | 'key_missing'
+  | 'key_invalid'
+  | 'bypassed'
+  | 'refused'
+  | 'released';
+
+export type StoreOperation = 'claim' | 'complete' | 'fail' | 'release' | 'purge';
+
+/** The method of a call: the only thing that counts are broken down by, never a key or a scope. */
+export interface ObservedMethod {
+  /** Full service name, `package.Service`. */
+  readonly service: string;
+  readonly method: string;
+}
+
+/** Is told what the guard does. Implementations must be quick and must not throw. */
+export interface ReplayGuardObserver {
+  callEnded(method: ObservedMethod, outcome: CallOutcome): void;
+  executionStarted(method: ObservedMethod, takenOver: boolean): void;
+  executionEnded(method: ObservedMethod): void;
+  /** @param error present where the operation failed */
+  storeUsed(operation: StoreOperation, seconds: number, error?: unknown): void;
+  replyStored(method: ObservedMethod, bytes: number): void;
+  recordsPurged(count: number): void;
+  recordsCounted(count: number): void;
+  /** A handler failed by a throw or a rejection; the client sees INTERNAL and no more. */
+  handlerFailed(method: ObservedMethod, error: unknown): void;
+}
+
+export const silentObserver: ReplayGuardObserver = {
+  callEnded() {},
+  executionStarted() {},
+  executionEnded() {},
+  storeUsed() {},
+  replyStored() {},
+  recordsPurged() {},
+  recordsCounted() {},
+  handlerFailed() {},
+};

@@ -1,0 +1,82 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { ObservedMethod, ReplayGuardObserver } from './observer.js';
+
+/** Keeps the guard's metrics in a prom-client registry. */
+export function createPrometheusObserver(register: Registry): ReplayGuardObserver {
+  const registers = [register];
+  const byMethod = ['service', 'method'] as const;
+  const calls = new Counter({
+    name: 'replay_guard_calls_total',
+    help: 'Calls of guarded methods by what became of them',
+    labelNames: [...byMethod, 'outcome'],
+    registers,
+  });
+  const suppressed = new Counter({
+    name: 'replay_guard_suppressed_side_effects_total',
+    help: 'Executions that did not happen because a stored reply answered the call',
+    labelNames: byMethod,
+    registers,
+  });
+  const takeovers = new Counter({
+    name: 'replay_guard_takeovers_total',
+    help: 'Keys taken over from an execution whose lease had run out',
+    labelNames: byMethod,
+    registers,
+  });
+  const storeSeconds = new Histogram({
+    name: 'replay_guard_store_seconds',
+    help: 'Time that an operation on the store took',
+    labelNames: ['operation'],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const storeErrors = new Counter({
+    name: 'replay_guard_store_errors_total',
+    help: 'Operations on the store that failed',
+    registers,
+  });
+  const replyBytes = new Histogram({
+    name: 'replay_guard_reply_bytes',
+    help: 'Size of stored replies',
+    labelNames: byMethod,
+    buckets: [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576],
+    registers,
+  });
+  const inFlight = new Gauge({
+    name: 'replay_guard_in_flight',
+    help: 'Executions that are running',
+    labelNames: byMethod,
+    registers,
+  });
+  const records = new Gauge({
+    name: 'replay_guard_records',
+    help: 'Records in the store, roughly, as of the last purge',
+    registers,
+  });
+  const purged = new Counter({
+    name: 'replay_guard_purged_total',
+    help: 'Expired records deleted',
+    registers,
+  });
+  const labels = ({ service, method }: ObservedMethod) => ({ service, method });
+
+  return {
+    callEnded(method, outcome) {
+      calls.inc({ ...labels(method), outcome });
+      if (outcome === 'replayed' || outcome === 'joined') suppressed.inc(labels(method));
+    },
+    executionStarted(method, takenOver) {
+      inFlight.inc(labels(method));
+      if (takenOver) takeovers.inc(labels(method));
+    },
+    executionEnded: (method) => inFlight.dec(labels(method)),
+    storeUsed(operation, seconds, error) {
+      storeSeconds.observe({ operation }, seconds);
+      if (error !== undefined) storeErrors.inc();
+    },
+    replyStored: (method, bytes) => replyBytes.observe(labels(method), bytes),
+    recordsPurged: (count) => purged.inc(count),
+    recordsCounted: (count) => records.set(count),
+    handlerFailed() {},
+  };
+}

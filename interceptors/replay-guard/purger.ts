@@ -1,0 +1,43 @@
+import type { ObservedStore } from './observed-store.js';
+import type { ReplayGuardObserver } from './observer.js';
+
+const INTERVAL_MS = 60_000;
+const BATCH = 500;
+
+/** Deletes expired records now and then, a bounded batch at a time. */
+export class Purger {
+  readonly #store: ObservedStore;
+  readonly #observer: ReplayGuardObserver;
+  readonly #timer: NodeJS.Timeout;
+  #purging = Promise.resolve();
+  #stopped = false;
+
+  constructor(store: ObservedStore, observer: ReplayGuardObserver) {
+    this.#store = store;
+    this.#observer = observer;
+    this.#timer = setInterval(() => {
+      this.#purging = this.#purging.then(() => this.purge());
+    }, INTERVAL_MS).unref();
+  }
+
+  /** Purges until nothing expired is left; never rejects. What fails is tried again at the next round. */
+  async purge(): Promise<void> {
+    try {
+      let purged = BATCH;
+      while (purged === BATCH && !this.#stopped) {
+        purged = await this.#store.purge(BATCH);
+        this.#observer.recordsPurged(purged);
+      }
+      if (!this.#stopped) this.#observer.recordsCounted(await this.#store.estimateRecords());
+    } catch {
+      // Counted by the store's observer.
+    }
+  }
+
+  /** Resolves when the batch that is under way has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await this.#purging;
+  }
+}

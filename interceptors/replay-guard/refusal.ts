@@ -1,0 +1,100 @@
+import { Metadata, status } from '@grpc/grpc-js';
+import type { CallOutcome } from './observer.js';
+import { type StatusDetail, statusDetails } from './status-details.js';
+
+/** The `domain` of the ErrorInfo in every answer that the guard itself gives. */
+export const ERROR_DOMAIN = 'grpc-replay-guard';
+
+interface RefusalOptions {
+  /** What the call is counted as. Default: `refused`. */
+  readonly outcome?: CallOutcome;
+  /** Details besides the ErrorInfo. */
+  readonly details?: readonly StatusDetail[];
+  readonly metadata?: Record<string, string>;
+  /** Where the client is to retry: after how many milliseconds. */
+  readonly retryAfterMs?: number;
+}
+
+/** An answer of the guard's own instead of the handler's: a status with exactly one ErrorInfo. */
+export class Refusal extends Error {
+  override name = 'Refusal';
+  readonly code: status;
+  readonly outcome: CallOutcome;
+  readonly metadata = new Metadata();
+
+  constructor(code: status, reason: string, message: string, options: RefusalOptions = {}) {
+    super(message);
+    this.code = code;
+    this.outcome = options.outcome ?? 'refused';
+    const details: StatusDetail[] = [
+      {
+        errorInfo: { reason, domain: ERROR_DOMAIN, ...(options.metadata && { metadata: options.metadata }) },
+      },
+      ...(options.details ?? []),
+    ];
+    if (options.retryAfterMs !== undefined) {
+      details.push({ retryInfo: { retryDelayMs: options.retryAfterMs } });
+      this.metadata.set('grpc-retry-pushback-ms', String(Math.round(options.retryAfterMs)));
+    }
+    this.metadata.set('grpc-status-details-bin', statusDetails(code, message, details));
+  }
+}
+
+const RETRY_MS = 200;
+
+function retryable(reason: string, message: string): Refusal {
+  return new Refusal(status.UNAVAILABLE, reason, message, { retryAfterMs: RETRY_MS });
+}
+
+/** The answers of the wire contract that depend on nothing but their case. */
+export const refusals = {
+  scopeMissing: () =>
+    new Refusal(
+      status.UNAUTHENTICATED,
+      'IDEMPOTENCY_SCOPE_MISSING',
+      'the call carries no identity to which its idempotency key could belong',
+    ),
+  keyReused: () =>
+    new Refusal(
+      status.FAILED_PRECONDITION,
+      'IDEMPOTENCY_KEY_REUSED',
+      'this idempotency key was used before with another request; use a new key for a new operation',
+      { outcome: 'reused' },
+    ),
+  /** @param ageMs how long the first execution has been running; a young one is asked about sooner */
+  inProgress: (ageMs: number) =>
+    new Refusal(
+      status.UNAVAILABLE,
+      'IDEMPOTENCY_KEY_IN_PROGRESS',
+      'the first call with this idempotency key is still running; retry with the same key',
+      { outcome: 'in_progress', retryAfterMs: Math.min(Math.max(ageMs / 4, RETRY_MS), 5_000) },
+    ),
+  storeUnavailable: () =>
+    retryable(
+      'IDEMPOTENCY_STORE_UNAVAILABLE',
+      'the store of idempotency keys cannot be reached; nothing was done',
+    ),
+  leaseLost: () =>
+    retryable(
+      'IDEMPOTENCY_LEASE_LOST',
+      'the execution took longer than it is trusted for and was rolled back; retry with the same key',
+    ),
+  outcomeUnknown: () =>
+    retryable(
+      'IDEMPOTENCY_OUTCOME_UNKNOWN',
+      'the commit was sent and its answer lost; a retry with the same key finds out what became of it',
+    ),
+  replyUnreadable: () =>
+    new Refusal(
+      status.DATA_LOSS,
+      'IDEMPOTENCY_REPLY_UNREADABLE',
+      'the stored reply cannot be read; the operation was executed and is not executed again',
+    ),
+  replyTooLarge: (limitBytes: number) =>
+    new Refusal(
+      status.RESOURCE_EXHAUSTED,
+      'IDEMPOTENCY_REPLY_TOO_LARGE',
+      `the reply is larger than ${limitBytes} bytes, so the operation was rolled back`,
+      { outcome: 'executed', metadata: { limit_bytes: String(limitBytes) } },
+    ),
+};

@@ -1,0 +1,61 @@
+import { Metadata, status } from '@grpc/grpc-js';
+import type { HandlerEnd } from './capture.js';
+import type { Answer } from './guarded-call.js';
+import type { MethodPolicy } from './policy.js';
+import { Refusal, refusals } from './refusal.js';
+import type { Reply } from './reply.js';
+import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError } from './stores/errors.js';
+
+/** What is to become of an execution's writes, its key, and the caller. */
+export type Settlement =
+  /** Writes and reply commit together. */
+  | { readonly kind: 'complete'; readonly reply: Reply }
+  /** The writes roll back, the reply is kept. */
+  | { readonly kind: 'fail'; readonly reply: Reply }
+  /** All rolls back, the key is free; the caller is told `answer`. */
+  | { readonly kind: 'release'; readonly answer: Answer };
+
+/** Decides by how the handler ended which results are kept. */
+export function settlementOf(end: HandlerEnd, policy: MethodPolicy): Settlement {
+  if ('failure' in end) return { kind: 'release', answer: failureAnswer(end.failure) };
+  const { reply } = end;
+  if (reply.code === status.OK) {
+    if ((reply.message?.length ?? 0) <= policy.maxReplyBytes) return { kind: 'complete', reply };
+    return { kind: 'fail', reply: asReply(refusals.replyTooLarge(policy.maxReplyBytes)) };
+  }
+  return policy.replayedCodes.includes(reply.code)
+    ? { kind: 'fail', reply }
+    : { kind: 'release', answer: reply };
+}
+
+function failureAnswer(failure: unknown): Answer {
+  return failure instanceof Refusal
+    ? toAnswer(failure)
+    : { code: status.INTERNAL, details: 'the handler failed; nothing was committed' };
+}
+
+/** Whether the claim, after this error in settling it, is still this execution's to release. */
+export function mayRelease(error: unknown): boolean {
+  return !(error instanceof CommitInDoubtError || error instanceof LeaseLostError);
+}
+
+/** What the caller is told when the settlement itself failed. */
+export function settlingFailure(error: unknown): Answer {
+  if (error instanceof CommitInDoubtError) return toAnswer(refusals.outcomeUnknown());
+  if (error instanceof LeaseLostError) return toAnswer(refusals.leaseLost());
+  if (error instanceof DatabaseUnavailableError) return toAnswer(refusals.storeUnavailable());
+  return { code: status.INTERNAL, details: 'the execution could not be committed and was rolled back' };
+}
+
+export function toAnswer(refusal: Refusal): Answer {
+  return { code: refusal.code, details: refusal.message, trailing: refusal.metadata };
+}
+
+function asReply(refusal: Refusal): Reply {
+  return {
+    code: refusal.code,
+    details: refusal.message,
+    initial: new Metadata(),
+    trailing: refusal.metadata,
+  };
+}

@@ -1,0 +1,60 @@
+import type { Pool, PoolClient } from 'pg';
+import { CommitInDoubtError, DatabaseUnavailableError } from '../errors.js';
+import type { Row } from '../sql/database.js';
+import type { Session, SqlEngine, Statement } from '../sql/engine.js';
+import { leavesCommitInDoubt, toDatabaseError } from './errors.js';
+import { send } from './query.js';
+import { PostgresSession } from './session.js';
+
+const reading = /^\s*(select|values|table)\b/i;
+const locking = /\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b/i;
+
+/** Postgres: a pool of pipelined clients; a unit of work holds one from its first statement to its last. */
+export class PostgresEngine implements SqlEngine {
+  readonly now = '(extract(epoch from statement_timestamp()) * 1000)::bigint';
+  readonly readsAreCheap = false;
+  readonly unitLimitMs: number;
+  /** Servers that start together migrate one after another. */
+  readonly migrationLock: Statement = { text: 'SELECT pg_advisory_xact_lock(7267136, 1)', params: [] };
+  readonly #pool: Pool;
+
+  constructor(pool: Pool, unitLimitMs: number) {
+    this.#pool = pool;
+    this.unitLimitMs = unitLimitMs;
+  }
+
+  async open(first?: Statement): Promise<{ session: Session; rows: Row[] }> {
+    const session = new PostgresSession(await this.#connect());
+    return { session, rows: await session.begin(first) };
+  }
+
+  async run(statement: Statement): Promise<Row[]> {
+    const client = await this.#connect();
+    try {
+      const rows = await send(client, statement);
+      client.release();
+      return rows;
+    } catch (error) {
+      const lost = leavesCommitInDoubt(error);
+      client.release(lost);
+      if (lost && !this.reads(statement.text)) {
+        throw new CommitInDoubtError('the statement was sent and its answer lost', { cause: error });
+      }
+      throw toDatabaseError(error);
+    }
+  }
+
+  reads(text: string): boolean {
+    return reading.test(text) && !locking.test(text);
+  }
+
+  async #connect(): Promise<PoolClient> {
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      throw new DatabaseUnavailableError(`no connection to the database: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
+}

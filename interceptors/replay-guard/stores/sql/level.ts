@@ -1,0 +1,94 @@
+import { UnitOfWorkError } from '../errors.js';
+import type { Row } from './database.js';
+import type { Statement } from './engine.js';
+import type { UnitOfWork } from './unit-of-work.js';
+
+/**
+ * One level of nesting inside a unit of work: the unit itself, or a savepoint in it. Queries of a level
+ * wait while one of its nested transactions runs, so that what rolls back is only what belongs to it.
+ */
+export class Level {
+  readonly unit: UnitOfWork;
+  /** The first statement of this level that failed; the level can only be rolled back since. */
+  failure: Error | undefined;
+  readonly #depth: number;
+  #nested: Promise<unknown> | undefined;
+  #closed = false;
+
+  constructor(unit: UnitOfWork, depth = 0) {
+    this.unit = unit;
+    this.#depth = depth;
+  }
+
+  async query(statement: Statement): Promise<Row[]> {
+    while (this.#nested) await this.#nested;
+    this.#assertUsable();
+    try {
+      return await this.unit.send(statement);
+    } catch (error) {
+      this.failure ??= error as Error;
+      throw error;
+    }
+  }
+
+  /** Runs `work` in a savepoint; `enter` makes the savepoint's level the ambient one. */
+  async transaction<T>(enter: <R>(level: Level, work: () => R) => R, work: () => Promise<T>): Promise<T> {
+    while (this.#nested) await this.#nested;
+    this.#assertUsable();
+    const running = this.#runNested(enter, work);
+    const ended = running.then(
+      () => {},
+      () => {},
+    );
+    this.#nested = ended;
+    try {
+      return await running;
+    } finally {
+      if (this.#nested === ended) this.#nested = undefined;
+    }
+  }
+
+  /** Resolves when no nested transaction is running. */
+  async idle(): Promise<void> {
+    while (this.#nested) await this.#nested;
+  }
+
+  async #runNested<T>(enter: <R>(level: Level, work: () => R) => R, work: () => Promise<T>): Promise<T> {
+    const level = new Level(this.unit, this.#depth + 1);
+    const name = `nested_${level.#depth}`;
+    this.#tell(`SAVEPOINT ${name}`);
+    try {
+      const result = await enter(level, work);
+      await level.idle();
+      if (level.failure) {
+        throw new UnitOfWorkError('a statement of this transaction failed, so it cannot commit', {
+          cause: level.failure,
+        });
+      }
+      this.#tell(`RELEASE SAVEPOINT ${name}`);
+      return result;
+    } catch (error) {
+      this.#tell(`ROLLBACK TO SAVEPOINT ${name}`);
+      this.#tell(`RELEASE SAVEPOINT ${name}`);
+      throw error;
+    } finally {
+      level.#closed = true;
+    }
+  }
+
+  /** Not awaited: savepoints cost no round trip, and one that fails fails what comes after it. */
+  #tell(text: string): void {
+    this.unit.send({ text, params: [] }).catch((error) => {
+      this.failure ??= error as Error;
+    });
+  }
+
+  #assertUsable(): void {
+    if (this.#closed) throw new UnitOfWorkError('this transaction has already ended');
+    if (this.failure) {
+      throw new UnitOfWorkError('a statement of this transaction failed before; roll it back', {
+        cause: this.failure,
+      });
+    }
+  }
+}

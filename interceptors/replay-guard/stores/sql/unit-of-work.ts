@@ -1,0 +1,119 @@
+import { UnitOfWorkError } from '../errors.js';
+import type { Row } from './database.js';
+import type { Session, SqlEngine, Statement } from './engine.js';
+import { Level } from './level.js';
+
+const workSavepoint: Statement = { text: 'SAVEPOINT work', params: [] };
+const rollbackToWork: Statement = { text: 'ROLLBACK TO SAVEPOINT work', params: [] };
+
+/**
+ * One unit of work: everything sent in it commits together or not at all. Its transaction opens at the
+ * first statement that writes, or before, where it is built on an open session.
+ */
+export class UnitOfWork {
+  readonly root: Level;
+  readonly #engine: SqlEngine;
+  readonly #openSession: () => Promise<Session>;
+  readonly #lost = new AbortController();
+  #session: Promise<Session> | undefined;
+  #workStarted = false;
+  #ended: Error | undefined;
+  #limit: NodeJS.Timeout | undefined;
+
+  constructor(engine: SqlEngine, session: Session | (() => Promise<Session>)) {
+    this.#engine = engine;
+    this.root = new Level(this);
+    this.#openSession = typeof session === 'function' ? session : async () => session;
+    if (typeof session !== 'function') this.#begin();
+  }
+
+  /** Aborted when the unit ran past the engine's limit and was rolled back. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Sends a statement of the unit's work; a read before the first write needs no transaction. */
+  async send(statement: Statement): Promise<Row[]> {
+    this.#assertOpen();
+    if (!this.#session && this.#engine.reads(statement.text)) return this.#engine.run(statement);
+    const session = await this.#begin();
+    this.#assertOpen();
+    if (!this.#workStarted) {
+      this.#workStarted = true;
+      // Not awaited: it travels with the statement behind it, which fails if this one does.
+      session.query(workSavepoint).catch(() => {});
+    }
+    return session.query(statement);
+  }
+
+  /** Commits the work and `last` together; without an open transaction `last` stands alone. */
+  async commit(last?: Statement): Promise<Row[]> {
+    await this.root.idle();
+    this.#assertOpen();
+    if (this.root.failure) {
+      await this.rollback();
+      throw new UnitOfWorkError('a statement of this unit of work failed, so it cannot commit', {
+        cause: this.root.failure,
+      });
+    }
+    this.#end(settled());
+    if (this.#session) return (await this.#session).commit(last);
+    return last ? this.#engine.run(last) : [];
+  }
+
+  /** Takes the work back and commits `last` alone, in the same transaction where there is one. */
+  async revert(last: Statement): Promise<Row[]> {
+    this.#assertOpen();
+    this.#end(settled());
+    if (!this.#session) return this.#engine.run(last);
+    const session = await this.#session;
+    if (this.#workStarted) session.query(rollbackToWork).catch(() => {});
+    return session.commit(last);
+  }
+
+  /** Rolls everything back; later statements fail with `reason`. Never rejects. */
+  async rollback(reason: Error = new UnitOfWorkError('this unit of work was rolled back')): Promise<void> {
+    const session = this.#session;
+    this.#end(reason);
+    await session?.then(
+      (open) => open.rollback(),
+      () => {},
+    );
+  }
+
+  #begin(): Promise<Session> {
+    if (!this.#session) {
+      this.#session = this.#openSession();
+      this.#session.then(
+        () => this.#startLimit(),
+        () => {},
+      );
+    }
+    return this.#session;
+  }
+
+  #startLimit(): void {
+    if (!this.#ended) this.#limit = setTimeout(() => this.#expire(), this.#engine.unitLimitMs).unref();
+  }
+
+  #expire(): void {
+    const reason = new UnitOfWorkError(
+      `this unit of work held its transaction for more than ${this.#engine.unitLimitMs} ms and was rolled back`,
+    );
+    void this.rollback(reason);
+    this.#lost.abort(reason);
+  }
+
+  #end(reason: Error): void {
+    clearTimeout(this.#limit);
+    this.#ended ??= reason;
+  }
+
+  #assertOpen(): void {
+    if (this.#ended) throw this.#ended;
+  }
+}
+
+function settled(): Error {
+  return new UnitOfWorkError('this unit of work has already ended');
+}

@@ -1,0 +1,38 @@
+import type { Row } from '../sql/database.js';
+import type { Session, SqlEngine, Statement } from '../sql/engine.js';
+import type { Connection } from './connection.js';
+import type { Writer } from './writer.js';
+
+/** SQLite: units of work on the one writer, everything else on a reader that sees committed data only. */
+export class SqliteEngine implements SqlEngine {
+  readonly now = 'replay_guard_now()';
+  readonly readsAreCheap: boolean;
+  readonly unitLimitMs: number;
+  readonly #connection: Connection;
+  readonly #writer: Writer;
+  readonly #reader: Connection | undefined;
+
+  /** @param reader absent for a database in memory, which has but one connection */
+  constructor(connection: Connection, writer: Writer, reader: Connection | undefined, unitLimitMs: number) {
+    this.#connection = connection;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.readsAreCheap = reader !== undefined;
+    this.unitLimitMs = unitLimitMs;
+  }
+
+  open(first?: Statement): Promise<{ session: Session; rows: Row[] }> {
+    return this.#writer.open(first);
+  }
+
+  async run(statement: Statement): Promise<Row[]> {
+    if (this.#reader && this.reads(statement.text)) return this.#reader.run(statement);
+    const { session, rows } = await this.#writer.open(statement);
+    await session.commit();
+    return rows;
+  }
+
+  reads(text: string): boolean {
+    return this.#connection.reads(text);
+  }
+}

@@ -1,0 +1,21 @@
+import type { Reply } from './reply.js';
+
+/** Until when the key is retained, RFC 3339. */
+export const EXPIRES_TRAILER = 'idempotency-expires-at';
+
+/** Present on a reply that an earlier execution stored. */
+export const REPLAYED_TRAILER = 'idempotent-replayed';
+
+/** The first reply, with the time until which its key is retained. */
+export function withExpiry(reply: Reply, expiresAtMs: number): Reply {
+  const trailing = reply.trailing.clone();
+  trailing.set(EXPIRES_TRAILER, new Date(expiresAtMs).toISOString());
+  return { ...reply, trailing };
+}
+
+/** A stored reply, marked as one. */
+export function asReplayed(reply: Reply, expiresAtMs: number): Reply {
+  const replayed = withExpiry(reply, expiresAtMs);
+  replayed.trailing.set(REPLAYED_TRAILER, 'true');
+  return replayed;
+}
