@@ -21,7 +21,7 @@ type Message = Record<string, unknown>;
 
 function writeMessage(canonical: CanonicalType, type: Type, message: Message, writer: protobuf.Writer): void {
   for (const field of type.fieldsArray.toSorted((a, b) => a.id - b.id)) {
-    if (!Object.hasOwn(message, field.name)) continue;
+    if (!Object.hasOwn(message, field.name) || isOverruled(field, message)) continue;
     const value = message[field.name];
     if (field.repeated) {
       const entries = value as unknown[];
@@ -32,6 +32,13 @@ function writeMessage(canonical: CanonicalType, type: Type, message: Message, wr
       writeValue(canonical, field, value, writer);
     }
   }
+}
+
+/** Of several members of a oneof on the wire the last counts. */
+function isOverruled(field: Field, message: Message): boolean {
+  const members = field.partOf?.oneof ?? [];
+  if (members.length < 2) return false;
+  return Object.keys(message).findLast((name) => members.includes(name)) !== field.name;
 }
 
 /** Sorted by key; of two entries with one key the last counts. */

@@ -8,8 +8,8 @@ export interface Execution {
   readonly recordId: Buffer;
   /** How often each method has been called so far, by its path. */
   readonly calls: Map<string, number>;
-  /** Ends the execution as failed, if it still runs, and says whether it did. */
-  fail(error: unknown): boolean;
+  /** Ends the execution as failed; an error that comes after its end is only reported. */
+  fail(error: unknown): void;
 }
 
 /** The execution that the current code runs in. */

@@ -7,7 +7,7 @@ import type { ObservedStore } from './observed-store.js';
 import type { CallOutcome, ReplayGuardObserver } from './observer.js';
 import { Refusal, refusals } from './refusal.js';
 import { encodeReply } from './reply.js';
-import { mayRelease, type Settlement, settlementOf, settlingFailure } from './settlement.js';
+import { mayRelease, type Settlement, settlementOf, settlingFailure, toAnswer } from './settlement.js';
 import type { Claim, ClaimRequest } from './stores/store.js';
 import { withExpiry } from './trailers.js';
 
@@ -44,9 +44,15 @@ export class Executor {
   }
 
   async #runHandler(call: GuardedCall, operation: ClaimRequest, claim: Claim): Promise<HandlerEnd> {
-    const fail = (error: unknown) => call.fail(error);
-    const execution: Execution = { recordId: operation.id, calls: new Map(), fail };
-    const runOut = () => fail(refusals.leaseLost());
+    const { observed } = call.method;
+    const execution: Execution = {
+      recordId: operation.id,
+      calls: new Map(),
+      fail: (error) => {
+        if (!call.fail(error)) this.#observer.handlerFailed(observed, error);
+      },
+    };
+    const runOut = () => call.fail(refusals.leaseLost());
     const lease = setTimeout(runOut, operation.leaseMs);
     claim.lost.addEventListener('abort', runOut);
     try {
@@ -71,7 +77,8 @@ export class Executor {
       return { outcome: 'executed', stored: { reply, expiresAtMs: claim.expiresAtMs } };
     } catch (error) {
       if (mayRelease(error)) await this.#store.release(claim);
-      call.answer(settlingFailure(error));
+      // The store may have ended the unit of work while the handler's answer was on its way.
+      call.answer(claim.lost.aborted ? toAnswer(refusals.leaseLost()) : settlingFailure(error));
       return { outcome: 'refused' };
     }
   }

@@ -12,7 +12,7 @@ export interface MethodPolicy {
   /** How long a key and its reply are retained, counted from the claim; at least the lease. */
   readonly ttlMs: number;
   readonly atomicity: Atomicity;
-  /** How long an execution is trusted before another may take its key over; at least 1,000. */
+  /** How long an execution is trusted before another may take its key over; from 1,000 to 2^31 - 1. */
   readonly leaseMs: number;
   /** How long a duplicate waits for the first execution, never past its call's deadline. */
   readonly waitMs: number;
@@ -33,8 +33,13 @@ export const defaultPolicy: MethodPolicy = {
   maxReplyBytes: 1024 * 1024,
 };
 
-const integer = (least: number) => (value: unknown) =>
-  Number.isSafeInteger(value) && (value as number) >= least;
+/** The longest that a timer of Node can wait. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+const integer =
+  (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  (value: unknown) =>
+    Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 const oneOf =
   (...allowed: unknown[]) =>
   (value: unknown) =>
@@ -49,8 +54,8 @@ const rules: { [F in keyof MethodPolicy]: readonly [string, (value: unknown) => 
   key: ['REQUIRED or OPTIONAL', oneOf('REQUIRED', 'OPTIONAL')],
   ttlMs: ['a whole number of milliseconds, at least 1000', integer(1_000)],
   atomicity: ['TRANSACTION or LEASE', oneOf('TRANSACTION', 'LEASE')],
-  leaseMs: ['a whole number of milliseconds, at least 1000', integer(1_000)],
-  waitMs: ['a whole number of milliseconds, at least 0', integer(0)],
+  leaseMs: [`a whole number of milliseconds, from 1000 to ${LONGEST_MS}`, integer(1_000, LONGEST_MS)],
+  waitMs: [`a whole number of milliseconds, from 0 to ${LONGEST_MS}`, integer(0, LONGEST_MS)],
   replayedCodes: [
     'a list of status codes other than OK, CANCELLED, DEADLINE_EXCEEDED and UNAVAILABLE',
     (value) => Array.isArray(value) && value.every(isReplayable),

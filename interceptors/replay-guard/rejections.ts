@@ -4,8 +4,8 @@ let users = 0;
 
 /**
  * grpc-js ignores the promise that an async handler returns, so its rejection would end the process and
- * leave the client hanging. While a guard is open, one that comes out of a running guarded call ends
- * that call instead. @returns a function that ends this
+ * leave the client hanging. While a guard is open, one that comes out of a guarded call ends that call
+ * instead, or is only reported where the call has ended before. @returns a function that ends this
  */
 export function catchHandlerRejections(): () => void {
   if (users++ === 0) process.on('unhandledRejection', onRejection);
@@ -18,7 +18,11 @@ export function catchHandlerRejections(): () => void {
 }
 
 function onRejection(reason: unknown): void {
-  if (executions.getStore()?.fail(reason)) return;
+  const execution = executions.getStore();
+  if (execution) {
+    execution.fail(reason);
+    return;
+  }
   // Our listening must not hide what would have ended the process without it.
   if (process.listenerCount('unhandledRejection') === 1) throw reason;
 }

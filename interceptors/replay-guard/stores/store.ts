@@ -63,7 +63,7 @@ export type ClaimResult =
 export interface IdempotencyStore {
   /**
    * Claims a key in one atomic step: a new record, an expired one, or one whose lease ran out.
-   * @throws DatabaseUnavailableError nothing was claimed, or nobody will know that it was
+   * @throws DatabaseUnavailableError nothing was claimed, or what was keeps the key until its lease runs out
    */
   claim(request: ClaimRequest): Promise<ClaimResult>;
   /** Deletes at most `limit` expired records and returns how many. */

@@ -1,7 +1,8 @@
-import type { Pool, PoolClient } from 'pg';
-import { CommitInDoubtError, DatabaseUnavailableError } from '../errors.js';
+import type { Pool } from 'pg';
+import { CommitInDoubtError } from '../errors.js';
 import type { Row } from '../sql/database.js';
 import type { Session, SqlEngine, Statement } from '../sql/engine.js';
+import { checkOut, giveBack } from './checkout.js';
 import { leavesCommitInDoubt, toDatabaseError } from './errors.js';
 import { send } from './query.js';
 import { PostgresSession } from './session.js';
@@ -14,8 +15,11 @@ export class PostgresEngine implements SqlEngine {
   readonly now = '(extract(epoch from statement_timestamp()) * 1000)::bigint';
   readonly readsAreCheap = false;
   readonly unitLimitMs: number;
-  /** Servers that start together migrate one after another. */
-  readonly migrationLock: Statement = { text: 'SELECT pg_advisory_xact_lock(7267136, 1)', params: [] };
+  /** Servers that start together migrate one after another, however long the first one takes. */
+  readonly migrationLock: Statement = {
+    text: "SELECT set_config('lock_timeout', '0', true), pg_advisory_xact_lock(7267136, 1)",
+    params: [],
+  };
   readonly #pool: Pool;
 
   constructor(pool: Pool, unitLimitMs: number) {
@@ -24,19 +28,19 @@ export class PostgresEngine implements SqlEngine {
   }
 
   async open(first?: Statement): Promise<{ session: Session; rows: Row[] }> {
-    const session = new PostgresSession(await this.#connect());
+    const session = new PostgresSession(await checkOut(this.#pool));
     return { session, rows: await session.begin(first) };
   }
 
   async run(statement: Statement): Promise<Row[]> {
-    const client = await this.#connect();
+    const client = await checkOut(this.#pool);
     try {
       const rows = await send(client, statement);
-      client.release();
+      giveBack(client, false);
       return rows;
     } catch (error) {
       const lost = leavesCommitInDoubt(error);
-      client.release(lost);
+      giveBack(client, lost);
       if (lost && !this.reads(statement.text)) {
         throw new CommitInDoubtError('the statement was sent and its answer lost', { cause: error });
       }
@@ -46,15 +50,5 @@ export class PostgresEngine implements SqlEngine {
 
   reads(text: string): boolean {
     return reading.test(text) && !locking.test(text);
-  }
-
-  async #connect(): Promise<PoolClient> {
-    try {
-      return await this.#pool.connect();
-    } catch (error) {
-      throw new DatabaseUnavailableError(`no connection to the database: ${(error as Error).message}`, {
-        cause: error,
-      });
-    }
   }
 }

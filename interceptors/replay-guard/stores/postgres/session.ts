@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg';
 import { CommitInDoubtError, UnitOfWorkError } from '../errors.js';
 import type { Row } from '../sql/database.js';
 import type { Session, Statement } from '../sql/engine.js';
+import { giveBack } from './checkout.js';
 import { leavesCommitInDoubt, toDatabaseError } from './errors.js';
 import { send } from './query.js';
 
@@ -12,8 +13,6 @@ export class PostgresSession implements Session {
 
   constructor(client: PoolClient) {
     this.#client = client;
-    // A checked-out client has no listener of the pool's; its error also fails the running query.
-    client.on('error', ignore);
   }
 
   /** Not to be awaited before `first` is sent: the two travel together. */
@@ -44,7 +43,7 @@ export class PostgresSession implements Session {
       last ? send(this.#client, last) : [],
       this.#client.query('COMMIT'),
     ]);
-    this.#release(commit.status === 'rejected');
+    giveBack(this.#client, commit.status === 'rejected');
     if (commit.status === 'rejected') throw commitError(commit.reason);
     if (rows.status === 'rejected') throw toDatabaseError(rows.reason);
     // COMMIT of a transaction in which a statement failed succeeds, as a ROLLBACK.
@@ -57,15 +56,10 @@ export class PostgresSession implements Session {
     this.#ended = true;
     try {
       await this.#client.query('ROLLBACK');
-      this.#release(false);
+      giveBack(this.#client, false);
     } catch {
-      this.#release(true);
+      giveBack(this.#client, true);
     }
-  }
-
-  #release(destroy: boolean): void {
-    this.#client.removeListener('error', ignore);
-    this.#client.release(destroy);
   }
 }
 
@@ -74,5 +68,3 @@ function commitError(error: unknown): Error {
     ? new CommitInDoubtError('the commit was sent and its answer lost', { cause: error })
     : toDatabaseError(error);
 }
-
-function ignore(): void {}

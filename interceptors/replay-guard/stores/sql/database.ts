@@ -17,6 +17,7 @@ export interface Database {
   /**
    * Runs one statement and returns its rows.
    * @throws DatabaseUnavailableError the database is out of reach, busy or full: worth a retry
+   * @throws CommitInDoubtError outside a transaction: the statement was sent and its answer lost
    * @throws UnitOfWorkError the surrounding unit of work has ended, or a statement in it failed before
    */
   query<R extends object = Row>(sql: string, params?: readonly SqlValue[]): Promise<R[]>;

@@ -55,7 +55,9 @@ export class Level {
 
   async #runNested<T>(enter: <R>(level: Level, work: () => R) => R, work: () => Promise<T>): Promise<T> {
     const level = new Level(this.unit, this.#depth + 1);
-    const name = `nested_${level.#depth}`;
+    // The unit's own savepoint serves the transaction that begins its work, and stays for the unit.
+    const own = this.unit.startWork();
+    const name = own ?? `nested_${level.#depth}`;
     this.#tell(`SAVEPOINT ${name}`);
     try {
       const result = await enter(level, work);
@@ -65,11 +67,11 @@ export class Level {
           cause: level.failure,
         });
       }
-      this.#tell(`RELEASE SAVEPOINT ${name}`);
+      if (!own) this.#tell(`RELEASE SAVEPOINT ${name}`);
       return result;
     } catch (error) {
       this.#tell(`ROLLBACK TO SAVEPOINT ${name}`);
-      this.#tell(`RELEASE SAVEPOINT ${name}`);
+      if (!own) this.#tell(`RELEASE SAVEPOINT ${name}`);
       throw error;
     } finally {
       level.#closed = true;

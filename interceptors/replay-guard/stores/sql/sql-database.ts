@@ -24,7 +24,7 @@ export class SqlDatabase implements Database {
     const level = this.#ambient.getStore();
     if (level) return level.transaction((nested, inside) => this.#ambient.run(nested, inside), work);
     const { session } = await this.#engine.open();
-    const unit = new UnitOfWork(this.#engine, session);
+    const unit = new UnitOfWork(this.#engine, session, false);
     try {
       const result = await this.join(unit, work);
       await unit.commit();

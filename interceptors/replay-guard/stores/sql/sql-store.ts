@@ -1,4 +1,4 @@
-import { LeaseLostError, LockTimeoutError } from '../errors.js';
+import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError, LockTimeoutError } from '../errors.js';
 import type { ClaimRequest, ClaimResult, IdempotencyStore } from '../store.js';
 import type { Row } from './database.js';
 import type { SqlEngine, Statement } from './engine.js';
@@ -43,7 +43,7 @@ export class SqlStore implements IdempotencyStore {
       const claimed = await this.#claimFor[request.atomicity](request);
       if (claimed) return { outcome: 'claimed', claim: claimed };
     } catch (error) {
-      if (!(error instanceof LockTimeoutError)) throw error;
+      if (!(error instanceof LockTimeoutError)) throw asUnavailable(error);
     }
     // Read in a new statement: the record that stopped the claim may be newer than the claim's snapshot.
     return (await this.#find(request)) ?? { outcome: 'in-progress', ageMs: 0 };
@@ -61,7 +61,7 @@ export class SqlStore implements IdempotencyStore {
   readonly #claimFor = {
     TRANSACTION: async (request: ClaimRequest): Promise<SqlClaim | undefined> => {
       const { session, rows } = await this.#engine.open(this.#records.claim(request));
-      if (rows[0]) return this.#claimed(request, rows[0], new UnitOfWork(this.#engine, session));
+      if (rows[0]) return this.#claimed(request, rows[0], new UnitOfWork(this.#engine, session, true));
       await session.rollback();
       return undefined;
     },
@@ -69,7 +69,7 @@ export class SqlStore implements IdempotencyStore {
       const [row] = await this.#engine.run(this.#records.claim(request));
       if (!row) return undefined;
       const lock = this.#records.lock(request.id, row.fence as bigint);
-      return this.#claimed(request, row, new UnitOfWork(this.#engine, () => this.#openLocked(lock)));
+      return this.#claimed(request, row, new UnitOfWork(this.#engine, () => this.#openLocked(lock), true));
     },
   };
 
@@ -97,4 +97,10 @@ export class SqlStore implements IdempotencyStore {
       expiresAtMs: Number(row.expires_at),
     };
   }
+}
+
+/** A claim that may have been committed is nobody's: it keeps the key until its lease has run out. */
+function asUnavailable(error: unknown): unknown {
+  if (!(error instanceof CommitInDoubtError)) return error;
+  return new DatabaseUnavailableError('it is not known whether the key was claimed', { cause: error });
 }

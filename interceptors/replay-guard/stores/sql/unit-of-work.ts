@@ -3,8 +3,9 @@ import type { Row } from './database.js';
 import type { Session, SqlEngine, Statement } from './engine.js';
 import { Level } from './level.js';
 
-const workSavepoint: Statement = { text: 'SAVEPOINT work', params: [] };
-const rollbackToWork: Statement = { text: 'ROLLBACK TO SAVEPOINT work', params: [] };
+const WORK = 'work';
+const workSavepoint: Statement = { text: `SAVEPOINT ${WORK}`, params: [] };
+const rollbackToWork: Statement = { text: `ROLLBACK TO SAVEPOINT ${WORK}`, params: [] };
 
 /**
  * One unit of work: everything sent in it commits together or not at all. Its transaction opens at the
@@ -16,12 +17,15 @@ export class UnitOfWork {
   readonly #openSession: () => Promise<Session>;
   readonly #lost = new AbortController();
   #session: Promise<Session> | undefined;
-  #workStarted = false;
+  /** Whether the work that can be taken back has begun. */
+  #workStarted: boolean;
   #ended: Error | undefined;
   #limit: NodeJS.Timeout | undefined;
 
-  constructor(engine: SqlEngine, session: Session | (() => Promise<Session>)) {
+  /** @param revertible whether `revert` is to take back the work but not what the session began with */
+  constructor(engine: SqlEngine, session: Session | (() => Promise<Session>), revertible: boolean) {
     this.#engine = engine;
+    this.#workStarted = !revertible;
     this.root = new Level(this);
     this.#openSession = typeof session === 'function' ? session : async () => session;
     if (typeof session !== 'function') this.#begin();
@@ -38,12 +42,16 @@ export class UnitOfWork {
     if (!this.#session && this.#engine.reads(statement.text)) return this.#engine.run(statement);
     const session = await this.#begin();
     this.#assertOpen();
-    if (!this.#workStarted) {
-      this.#workStarted = true;
-      // Not awaited: it travels with the statement behind it, which fails if this one does.
-      session.query(workSavepoint).catch(() => {});
-    }
+    // Not awaited: it travels with the statement behind it, which fails if this one does.
+    if (this.startWork()) session.query(workSavepoint).catch(() => {});
     return session.query(statement);
+  }
+
+  /** The savepoint that the work begins with, for a nested transaction that begins it; undefined after that. */
+  startWork(): string | undefined {
+    if (this.#workStarted) return undefined;
+    this.#workStarted = true;
+    return WORK;
   }
 
   /** Commits the work and `last` together; without an open transaction `last` stands alone. */

@@ -99,7 +99,7 @@ export class Writer {
       if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
       throw leavesCommitInDoubt(error)
         ? new CommitInDoubtError('the commit failed half-way', { cause: error })
-        : error;
+        : new DatabaseUnavailableError('the commit of the group failed', { cause: error });
     }
   }
 }
