@@ -1,0 +1,4 @@
+/** Tells the time, in milliseconds since the epoch. */
+export interface Clock {
+  now(): number;
+}

@@ -1,0 +1,120 @@
+import { defaultPolicy } from 'grpc-replay-guard';
+import { z } from 'zod';
+import * as setting from './settings.js';
+import { isLoopback } from './settings.js';
+
+/** A setting that is wrong or unknown. The message is one line that names it and says why. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+  constructor(name: string, reason: string) {
+    super(`${name}: ${reason}`.replaceAll(/\s+/g, ' '));
+  }
+}
+
+/** A key that is forgotten before its execution is given up could be executed twice at once. */
+const LEASE_MS = defaultPolicy.leaseMs;
+/** More is a mistake, and more than Node's timers hold is none at all. */
+const LONGEST_GRACE_MS = 3_600_000;
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+const path = z.string().min(1, { error: 'must be the path of a PEM file' });
+
+const schema = z.object({
+  GRPC_ADDRESS: setting.address.prefault('127.0.0.1:50051'),
+  OPS_ADDRESS: setting.address.prefault('127.0.0.1:9464'),
+  DATABASE_URL: setting.databaseUrl.prefault('sqlite:data/shop.db'),
+  SERVICES: setting.services.prefault('order,inventory'),
+  INVENTORY_ADDRESS: setting.remoteAddress.optional(),
+  CALLER_IDENTITY: setting.callerIdentity.prefault('single'),
+  TLS_CERT: path.optional(),
+  TLS_KEY: path.optional(),
+  TLS_CLIENT_CA: path.optional(),
+  TLS_CA: path.optional(),
+  REPLAY_GUARD_MODE: setting.guardMode.prefault('enforce'),
+  REPLAY_GUARD_TTL: setting.duration
+    .refine((ms) => ms >= LEASE_MS, { error: `must be at least the lease, ${LEASE_MS / 1000}s` })
+    .optional(),
+  REPLAY_GUARD_PEPPER: z
+    .string()
+    .refine((pepper) => Buffer.byteLength(pepper) >= 16, { error: 'must be at least 16 bytes' })
+    .optional(),
+  // Starting without what was asked for would leave replies readable that somebody believes encrypted.
+  REPLAY_GUARD_CIPHER_KEY: z
+    .never({ error: 'encryption of stored replies is not available in this version' })
+    .optional(),
+  LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
+  SHUTDOWN_GRACE: setting.duration
+    .refine((ms) => ms <= LONGEST_GRACE_MS, { error: 'must be at most 1h' })
+    .prefault('10s'),
+});
+
+type Settings = z.output<typeof schema>;
+type Name = keyof Settings;
+
+/** Every rule that takes two settings to judge: which one is wrong, and why. */
+function* conflicts(s: Settings): Generator<[Name, string]> {
+  const needs = (name: Name, other: Name): [Name, string][] =>
+    s[name] !== undefined && s[other] === undefined ? [[name, `needs ${other} as well`]] : [];
+  yield* needs('TLS_CERT', 'TLS_KEY');
+  yield* needs('TLS_KEY', 'TLS_CERT');
+  yield* needs('TLS_CLIENT_CA', 'TLS_CERT');
+  yield* needs('TLS_CA', 'TLS_CERT');
+  if (s.CALLER_IDENTITY.kind === 'mtls' && !s.TLS_CLIENT_CA) {
+    yield ['CALLER_IDENTITY', 'mtls needs TLS_CLIENT_CA, TLS_CERT and TLS_KEY'];
+  }
+  if (s.CALLER_IDENTITY.kind === 'single') {
+    for (const name of ['GRPC_ADDRESS', 'OPS_ADDRESS'] as const) {
+      if (isLoopback(s[name])) continue;
+      yield ['CALLER_IDENTITY', `single needs every listener on a loopback address, and ${name} is not`];
+    }
+  }
+  if (!s.SERVICES.has('inventory') && !s.INVENTORY_ADDRESS) {
+    yield ['INVENTORY_ADDRESS', 'needed where SERVICES has no inventory'];
+  }
+}
+
+/** The prefixes that are ours alone, where an unknown name can only be a mistake. */
+const OWN_PREFIX = /^(REPLAY_GUARD|TLS|CALLER|OPS)_/;
+/** How Kubernetes describes every service of the namespace, also one that is called `ops` or `tls`. */
+const SERVICE_LINK =
+  /^\w+_(SERVICE_(HOST|PORT)(_\w+)?=|PORT=(tcp|udp|sctp):|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=)/;
+
+function unknownSetting(env: NodeJS.ProcessEnv): string | undefined {
+  const foreign = (name: string) => !OWN_PREFIX.test(name) || SERVICE_LINK.test(`${name}=${env[name]}`);
+  return Object.keys(env).find((name) => !(name in schema.shape) && !foreign(name));
+}
+
+/** What the environment asks for. */
+export type Config = ReturnType<typeof readConfig>;
+
+/**
+ * Reads the settings from the environment.
+ * @throws ConfigError a setting is wrong or unknown
+ */
+export function readConfig(env: NodeJS.ProcessEnv) {
+  const unknown = unknownSetting(env);
+  if (unknown) throw new ConfigError(unknown, 'unknown setting');
+  const parsed = schema.safeParse(env);
+  const issue = parsed.error?.issues[0];
+  if (!parsed.success) throw new ConfigError(String(issue?.path[0]), String(issue?.message));
+  const [conflict] = conflicts(parsed.data);
+  if (conflict) throw new ConfigError(...conflict);
+  return toConfig(parsed.data);
+}
+
+function toConfig(s: Settings) {
+  const { TLS_CERT: cert, TLS_KEY: key, TLS_CLIENT_CA: clientCa, TLS_CA: ca } = s;
+  const { REPLAY_GUARD_MODE: mode, REPLAY_GUARD_TTL: ttlMs, REPLAY_GUARD_PEPPER: pepper } = s;
+  return {
+    grpc: s.GRPC_ADDRESS,
+    ops: s.OPS_ADDRESS,
+    database: s.DATABASE_URL,
+    services: s.SERVICES,
+    inventory: s.INVENTORY_ADDRESS,
+    identity: s.CALLER_IDENTITY,
+    tls: cert && key ? { cert, key, clientCa, ca } : undefined,
+    guard: { mode, ...(ttlMs !== undefined && { ttlMs }), ...(pepper !== undefined && { pepper }) },
+    logLevel: s.LOG_LEVEL,
+    shutdownGraceMs: s.SHUTDOWN_GRACE,
+  };
+}

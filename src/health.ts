@@ -1,0 +1,46 @@
+import type { Server, ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+
+/** The standard gRPC health service of this server. */
+export interface Health {
+  /** Tells everybody that no new call should come here, and ends the streams that would hold up a stop. */
+  stop(): void;
+}
+
+type Watcher = ServerWritableStream<unknown, unknown>;
+
+/**
+ * Adds the health service, SERVING for the server as a whole (the name '') and for each service.
+ * @param services full names of the hosted services
+ */
+export function addHealth(server: Server, services: readonly string[]): Health {
+  const names = ['', ...services];
+  const health = new HealthImplementation(Object.fromEntries(names.map((name) => [name, 'SERVING'])));
+  const watchers = new Set<Watcher>();
+  health.addToServer({
+    addService: (definition, handlers) =>
+      server.addService(definition, trackWatchers(handlers as UntypedServiceImplementation, watchers)),
+  });
+  return {
+    stop() {
+      for (const name of names) health.setStatus(name, 'NOT_SERVING');
+      for (const watcher of watchers) watcher.end();
+    },
+  };
+}
+
+function trackWatchers(
+  handlers: UntypedServiceImplementation,
+  watchers: Set<Watcher>,
+): UntypedServiceImplementation {
+  const watch = handlers.watch as (call: Watcher) => void;
+  return {
+    ...handlers,
+    watch: (call: Watcher) => {
+      watchers.add(call);
+      // 'cancelled' comes at every end of a call, however it ended.
+      call.once('cancelled', () => watchers.delete(call));
+      watch(call);
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { Database } from 'grpc-replay-guard';
+import type { Clock } from './clock.js';
+import type { Schemas } from './database.js';
+import type { Ids } from './ids.js';
+import { createInventoryHandlers } from './inventory/handlers.js';
+import { createHoldExpiry } from './inventory/hold-expiry.js';
+import { inventorySchema } from './inventory/schema.js';
+import type { InventoryClient } from './inventory-client.js';
+import type { Log } from './log.js';
+import { createOrderHandlers } from './order/handlers.js';
+import { orderSchema } from './order/schema.js';
+import { createOrderDeliveries } from './order-deliveries.js';
+import { createOutbox } from './outbox/outbox.js';
+import { createRelay } from './outbox/relay.js';
+import { outboxSchema } from './outbox/schema.js';
+import { inventoryService, orderService } from './rpc/services.js';
+import type { HostedService } from './settings.js';
+
+/** A service that this server hosts, and the work that goes with it. */
+export interface Hosted {
+  /** The service's full name. */
+  readonly name: string;
+  readonly definition: ServiceDefinition;
+  readonly handlers: UntypedServiceImplementation;
+  /** What is done again and again beside the calls. */
+  readonly work: { start(): void; stop(): Promise<void> };
+}
+
+/** What every service is given. */
+export interface Surroundings {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  /** Makes calls of the service's methods guarded. */
+  readonly protect: <T extends ServiceDefinition>(definition: T) => T;
+}
+
+/** The tables that the services need. */
+export function schemasOf(services: ReadonlySet<HostedService>): Schemas {
+  return {
+    ...(services.has('inventory') && { inventory: inventorySchema }),
+    ...(services.has('order') && { order: orderSchema, outbox: outboxSchema }),
+  };
+}
+
+/** The inventory service, and the expiry of its holds. */
+export function hostInventory(surroundings: Surroundings): Hosted {
+  return {
+    name: 'shop.inventory.v1.InventoryService',
+    definition: surroundings.protect(inventoryService),
+    handlers: createInventoryHandlers(surroundings),
+    work: createHoldExpiry(surroundings),
+  };
+}
+
+/** The order service, and the relay of its events. */
+export function hostOrder(surroundings: Surroundings, inventory: InventoryClient): Hosted {
+  const { database, clock, log } = surroundings;
+  const outbox = createOutbox(surroundings);
+  const deliveries = createOrderDeliveries({ database, inventory, outbox });
+  return {
+    name: 'shop.order.v1.OrderService',
+    definition: surroundings.protect(orderService),
+    handlers: createOrderHandlers({ ...surroundings, inventory, outbox }),
+    work: createRelay({ database, clock, deliveries, log }),
+  };
+}

@@ -1,0 +1,138 @@
+import {
+  type ChannelCredentials,
+  Client,
+  type Interceptor,
+  type ServiceError as RpcError,
+  status,
+} from '@grpc/grpc-js';
+import type { Reservation__Output } from './gen/shop/inventory/v1/Reservation.js';
+import type { Inventory, Reservation } from './order/inventory.js';
+import type { Line } from './rpc/lines.js';
+import { ServiceError } from './rpc/service-error.js';
+import { inventoryService } from './rpc/services.js';
+import { ask, type ClientMethod, type Reply } from './rpc/unary-client.js';
+
+export interface InventoryClientOptions {
+  readonly address: string;
+  readonly credentials: ChannelCredentials;
+  readonly interceptors?: Interceptor[];
+  /** When a call gives up, in milliseconds; 5000 where left out. An interceptor may set an earlier deadline. */
+  readonly timeoutMs?: number;
+}
+
+/** The inventory service, for orders and for the relay. Every method throws ServiceError, as `Inventory` says. */
+export interface InventoryClient extends Inventory {
+  getReservation(reservationId: string): Promise<Reservation>;
+  /** @param key the same for every attempt at the same thing */
+  confirm(reservationId: string, key: string): Promise<Reservation>;
+  /** @param key the same for every attempt at the same thing; made of the reservation's id where left out */
+  release(reservationId: string, key?: string): Promise<Reservation>;
+  /** @param key the same for every attempt at the same thing */
+  receiveStock(sku: string, quantity: number, key: string): Promise<void>;
+  /** Closes the connections; calls that are running fail. */
+  close(): void;
+}
+
+const passedThrough = new Set([
+  status.INVALID_ARGUMENT,
+  status.NOT_FOUND,
+  status.ALREADY_EXISTS,
+  status.FAILED_PRECONDITION,
+  status.OUT_OF_RANGE,
+]);
+
+const serviceConfig = JSON.stringify({
+  methodConfig: [
+    {
+      name: [{}],
+      retryPolicy: {
+        maxAttempts: 4,
+        initialBackoff: '0.05s',
+        maxBackoff: '0.5s',
+        backoffMultiplier: 2,
+        retryableStatusCodes: ['UNAVAILABLE'],
+      },
+    },
+  ],
+});
+
+/** Connects when it is first used. */
+export function createInventoryClient(options: InventoryClientOptions): InventoryClient {
+  const { address, credentials, interceptors = [], timeoutMs = 5000 } = options;
+  const client = new Client(address, credentials, {
+    interceptors,
+    'grpc.service_config': serviceConfig,
+    // The inventory is a neighbour, or this process itself: no proxy of the surroundings stands between.
+    'grpc.enable_http_proxy': 0,
+    'grpc.keepalive_time_ms': 30_000,
+    'grpc.keepalive_timeout_ms': 5_000,
+  });
+
+  async function call<Req, Res>(
+    method: ClientMethod<Req, Res>,
+    request: NoInfer<Req>,
+    key?: string,
+  ): Promise<Reply<Res>> {
+    const metadata = key === undefined ? {} : { 'idempotency-key': key };
+    return ask(client, method, request, { metadata, timeoutMs }).catch((error) => {
+      throw asServiceError(error);
+    });
+  }
+
+  async function getReservation(reservationId: string): Promise<Reservation> {
+    const { response } = await call(inventoryService.GetReservation, { reservationId });
+    return reservationFrom(response.reservation);
+  }
+
+  return {
+    getReservation,
+    async currencyOf(sku) {
+      const { response } = await call(inventoryService.GetItem, { sku });
+      return response.item?.currency ?? '';
+    },
+    async reserve(lines, holdMs) {
+      const request = { lines: lines as Line[], hold: duration(holdMs) };
+      const { response, trailers } = await call(inventoryService.ReserveStock, request);
+      const reservation = reservationFrom(response.reservation);
+      // A stored reply says how the reservation was when it was made.
+      const isReplayed = trailers.get('idempotent-replayed').length > 0;
+      return isReplayed ? getReservation(reservation.reservationId) : reservation;
+    },
+    async confirm(reservationId, key) {
+      const { response } = await call(inventoryService.ConfirmReservation, { reservationId }, key);
+      return reservationFrom(response.reservation);
+    },
+    // Not left to a derived key: an operation that is run again may have another reservation to release.
+    async release(reservationId, key = `release:${reservationId}`) {
+      const { response } = await call(inventoryService.ReleaseReservation, { reservationId }, key);
+      return reservationFrom(response.reservation);
+    },
+    async receiveStock(sku, quantity, key) {
+      await call(inventoryService.ReceiveStock, { sku, quantity }, key);
+    },
+    close: () => client.close(),
+  };
+}
+
+function asServiceError(error: RpcError): ServiceError {
+  const details = error.metadata?.get('grpc-status-details-bin')[0];
+  if (passedThrough.has(error.code)) {
+    return new ServiceError(error.code, error.details, Buffer.isBuffer(details) ? details : undefined);
+  }
+  const unavailable = new ServiceError(status.UNAVAILABLE, 'the inventory is unavailable, try again');
+  return Object.assign(unavailable, { cause: error });
+}
+
+function reservationFrom(message: Reservation__Output | null): Reservation {
+  if (!message) throw new ServiceError(status.UNAVAILABLE, 'the inventory answered without a reservation');
+  const { reservationId, lines, state } = message;
+  return {
+    reservationId,
+    state: state.replace('RESERVATION_STATE_', '') as Reservation['state'],
+    lines: lines.map((line) => ({ ...line, unitPriceMinor: BigInt(line.unitPriceMinor) })),
+  };
+}
+
+function duration(ms: number) {
+  return { seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1_000_000 };
+}

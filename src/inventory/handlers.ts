@@ -1,0 +1,74 @@
+import type { Database } from 'grpc-replay-guard';
+import type { Clock } from '../clock.js';
+import type { InventoryServiceHandlers } from '../gen/shop/inventory/v1/InventoryService.js';
+import type { Ids } from '../ids.js';
+import type { Log } from '../log.js';
+import { unary } from '../rpc/unary.js';
+import { valid } from '../rpc/valid.js';
+import { Items } from './items.js';
+import { itemMessage, reservationMessage } from './messages.js';
+import * as requests from './requests.js';
+import { Reservations } from './reservations.js';
+import { reserveStock } from './reserve-stock.js';
+import { confirmReservation, releaseReservation } from './settle-reservation.js';
+
+export interface InventoryOptions {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log?: Log;
+}
+
+/** The handlers of shop.inventory.v1.InventoryService. */
+export function createInventoryHandlers(options: InventoryOptions): InventoryServiceHandlers {
+  const { database, clock, ids, log } = options;
+  const items = new Items(database);
+  const reservations = new Reservations(database);
+  const stock = { database, items, reservations };
+
+  return {
+    PutItem: unary(async (request) => {
+      const { unitPriceMinor, ...item } = valid(requests.putItem, request);
+      return database.transaction(async () => {
+        await items.put({ ...item, unit_price_minor: unitPriceMinor });
+        return { item: itemMessage(await items.get(item.sku, clock.now())) };
+      });
+    }, log),
+
+    ReceiveStock: unary(async (request) => {
+      const line = valid(requests.receiveStock, request);
+      return database.transaction(async () => {
+        await items.receive(line, clock.now());
+        return { item: itemMessage(await items.get(line.sku, clock.now())) };
+      });
+    }, log),
+
+    ReserveStock: unary(async (request) => {
+      const { lines, hold } = valid(requests.reserveStock, request);
+      const nowMs = clock.now();
+      const reservationId = ids.next('reservation');
+      const wanted = { reservationId, lines, nowMs, expiresAtMs: nowMs + hold };
+      return { reservation: reservationMessage(await reserveStock(stock, wanted)) };
+    }, log),
+
+    ConfirmReservation: unary(async (request) => {
+      const { reservationId } = valid(requests.oneReservation, request);
+      return { reservation: reservationMessage(await confirmReservation(stock, reservationId, clock.now())) };
+    }, log),
+
+    ReleaseReservation: unary(async (request) => {
+      const { reservationId } = valid(requests.oneReservation, request);
+      return { reservation: reservationMessage(await releaseReservation(stock, reservationId, clock.now())) };
+    }, log),
+
+    GetItem: unary(async (request) => {
+      const { sku } = valid(requests.oneItem, request);
+      return { item: itemMessage(await items.get(sku, clock.now())) };
+    }, log),
+
+    GetReservation: unary(async (request) => {
+      const { reservationId } = valid(requests.oneReservation, request);
+      return { reservation: reservationMessage(await reservations.get(reservationId, clock.now())) };
+    }, log),
+  };
+}

@@ -1,0 +1,20 @@
+import type { ReplayGuardObserver } from 'grpc-replay-guard';
+import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
+import type { Registry } from 'prom-client';
+import type { Log } from './log.js';
+
+/** Counts what the guard does, and logs what goes wrong in it: its callers learn only that it did. */
+export function createObserver(registry: Registry, log: Log): ReplayGuardObserver {
+  const metrics = createPrometheusObserver(registry);
+  return {
+    ...metrics,
+    storeUsed(operation, seconds, error) {
+      metrics.storeUsed(operation, seconds, error);
+      if (error !== undefined) log.warn({ err: error, operation }, 'the store of the guard failed');
+    },
+    handlerFailed(method, error) {
+      metrics.handlerFailed(method, error);
+      log.error({ err: error, ...method }, 'a guarded call failed unexpectedly');
+    },
+  };
+}

@@ -1,0 +1,23 @@
+import type { Database } from 'grpc-replay-guard';
+import type { Outbox } from '../outbox/outbox.js';
+import { ORDER_CANCELLED, orderCancelledPayload } from './events.js';
+import { type Order, Orders } from './orders.js';
+
+/**
+ * Cancels an order and appends `order.cancelled`; cancelling the cancelled answers the same, without an event.
+ * @throws ServiceError NOT_FOUND
+ */
+export async function cancelOrder(
+  { database, outbox }: { readonly database: Database; readonly outbox: Outbox },
+  orderId: string,
+  reason: string,
+): Promise<Order> {
+  const orders = new Orders(database);
+  return database.transaction(async () => {
+    const cancelled = await orders.cancel(orderId, reason);
+    if (!cancelled) return orders.get(orderId);
+    const payload = orderCancelledPayload(cancelled);
+    await outbox.append({ aggregate: orderId, type: ORDER_CANCELLED, payload });
+    return cancelled;
+  });
+}

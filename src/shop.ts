@@ -1,0 +1,129 @@
+import { createReplayGuard, type OpenStore, stableId } from 'grpc-replay-guard';
+import { derivedKeys } from 'grpc-replay-guard/client';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { type CallContext, createCallContext } from './call-context.js';
+import { Closers } from './closers.js';
+import type { Config } from './config.js';
+import { clientCredentials, readTlsFiles, selfCredentials } from './credentials.js';
+import { openDatabase } from './database.js';
+import { type Hosted, hostInventory, hostOrder, type Surroundings, schemasOf } from './hosted.js';
+import { scopeFor } from './identity.js';
+import { createInventoryClient, type InventoryClient } from './inventory-client.js';
+import { type ListenerOptions, listenInternally, listenPublicly } from './listeners.js';
+import type { Log } from './log.js';
+import { createObserver } from './observer.js';
+import { listenOps } from './ops.js';
+import { Readiness } from './readiness.js';
+import { type Address, formatAddress } from './settings.js';
+
+/** A running shop. */
+export interface Shop {
+  /** Where it listens, with the ports that were taken. */
+  readonly grpc: Address;
+  readonly ops: Address;
+  /** Refuses new calls, lets the running ones end within the grace time, then closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts everything that the settings ask for. Waits for a database that is out of reach, and says so at
+ * `/readyz`.
+ * @param signal gives the start up
+ * @throws ConfigError the settings cannot be followed
+ */
+export async function startShop(config: Config, log: Log, signal: AbortSignal): Promise<Shop> {
+  const closers = new Closers();
+  try {
+    return await start(config, log, signal, closers);
+  } catch (error) {
+    await closers.close();
+    throw error;
+  }
+}
+
+async function start(config: Config, log: Log, signal: AbortSignal, closers: Closers): Promise<Shop> {
+  const tls = readTlsFiles(config.tls);
+  const readiness = new Readiness();
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const ops = await listenOps(config.ops, readiness, registry);
+  closers.add(() => ops.close());
+  const store = await openStore(config, log, signal, readiness);
+  closers.add(() => store.close());
+  const guard = createReplayGuard({
+    ...config.guard,
+    store: store.store,
+    scope: scopeFor(config.identity),
+    observer: createObserver(registry, log),
+  });
+  closers.add(() => guard.close());
+
+  const context = createCallContext(config.identity);
+  const interceptors = [context.inbound, guard.interceptor];
+  const listeners = { tls, interceptors, graceMs: config.shutdownGraceMs, closers };
+  const clock = { now: Date.now };
+  const surroundings = {
+    database: store.database,
+    clock,
+    ids: { next: stableId },
+    log,
+    protect: guard.protect,
+  };
+  const services = await host(config, context, listeners, surroundings);
+  const { address, health } = await listenPublicly(services, config.grpc, listeners);
+  readiness.serve(() => store.ping());
+  // Added last, so the first to be done: no new call should come any more, and no duplicate wait.
+  closers.add(async () => {
+    readiness.block('stopping');
+    health.stop();
+    guard.close().catch((error) => log.error({ err: error }, 'the guard did not close'));
+  });
+  return { grpc: address, ops: { ...config.ops, port: ops.port }, stop: () => closers.close() };
+}
+
+function openStore(config: Config, log: Log, signal: AbortSignal, readiness: Readiness): Promise<OpenStore> {
+  return openDatabase(config.database, {
+    schemas: schemasOf(config.services),
+    signal,
+    onUnavailable: (error, retryInMs) => {
+      log.warn({ reason: error.message, retryInMs }, 'the database is unavailable');
+      readiness.block('the database is unavailable');
+    },
+  });
+}
+
+/** Makes the services that the settings ask for, and starts their work. */
+async function host(
+  config: Config,
+  context: CallContext,
+  options: ListenerOptions,
+  surroundings: Surroundings,
+): Promise<Hosted[]> {
+  const hosted: Hosted[] = [];
+  if (config.services.has('inventory')) hosted.push(hostInventory(surroundings));
+  if (config.services.has('order')) {
+    hosted.push(hostOrder(surroundings, await inventoryFor(config, context, options, hosted[0])));
+  }
+  for (const { work } of hosted) {
+    work.start();
+    options.closers.add(() => work.stop());
+  }
+  return hosted;
+}
+
+/** The inventory that orders ask: elsewhere, where the settings say so, else the one in this process. */
+async function inventoryFor(
+  { inventory }: Config,
+  { outbound }: CallContext,
+  options: ListenerOptions,
+  hosted: Hosted | undefined,
+): Promise<InventoryClient> {
+  const inside = inventory || !hosted ? undefined : await listenInternally(hosted, options);
+  const client = createInventoryClient({
+    address: formatAddress((inside ?? inventory) as Address),
+    credentials: inside ? selfCredentials(options.tls) : clientCredentials(options.tls),
+    interceptors: [outbound, derivedKeys()],
+  });
+  options.closers.add(async () => client.close());
+  return client;
+}

@@ -1,0 +1,42 @@
+import type { Config } from './config.js';
+import { type Address, formatAddress, isLoopback } from './settings.js';
+
+/** Where the shop listens and the first command to try, for people. */
+export function welcome(config: Config, grpc: Address, ops: Address): string {
+  return [
+    '',
+    `  gRPC        ${formatAddress(grpc)}${config.tls ? ' (TLS)' : ''}, services: ${[...config.services].join(', ')}`,
+    `  operations  http://${formatAddress(ops)}/readyz, /livez, /metrics`,
+    '',
+    '  Try:',
+    '',
+    ...firstCommand(config, grpc).map((line) => `    ${line}`),
+    '',
+    '',
+  ].join('\n');
+}
+
+const PUT_ITEM = {
+  method: 'shop.inventory.v1.InventoryService/PutItem',
+  request: { sku: 'tea', name: 'Green tea', unitPriceMinor: '450', currency: 'EUR' },
+};
+const LIST_ORDERS = { method: 'shop.order.v1.OrderService/ListOrders', request: { customerId: 'ada' } };
+
+function firstCommand(config: Config, grpc: Address): string[] {
+  const { method, request } = config.services.has('inventory') ? PUT_ITEM : LIST_ORDERS;
+  const reachable = isLoopback(grpc) ? grpc : { ...grpc, host: 'localhost' };
+  const url = `${config.tls ? 'https' : 'http'}://${formatAddress(reachable)}/${method}`;
+  return [
+    `npx buf curl --protocol grpc ${transport(config.tls)} \\`,
+    ...(config.identity.kind === 'metadata' ? [`  -H '${config.identity.name}: ada' \\`] : []),
+    `  -H 'idempotency-key: my-first-key' \\`,
+    `  -d '${JSON.stringify(request)}' \\`,
+    `  ${url}`,
+  ];
+}
+
+function transport(tls: Config['tls']): string {
+  if (!tls) return '--http2-prior-knowledge';
+  const trust = `--cacert ${tls.ca ?? tls.clientCa ?? tls.cert}`;
+  return tls.clientCa ? `${trust} --cert ${tls.cert} --key ${tls.key}` : trust;
+}
