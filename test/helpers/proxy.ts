@@ -1,0 +1,85 @@
+import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
+import type { Cleanup } from './postgres.js';
+import { PostgresConversation } from './postgres-conversation.js';
+
+export interface ProxyOptions {
+  /**
+   * How long answers are held back, in milliseconds. What a client sends meanwhile belongs to the same
+   * round trip, so that round trips can be counted. Default: 0.
+   */
+  readonly latencyMs?: number;
+}
+
+/** A TCP proxy before Postgres that understands the protocol well enough to count it and to cut it. */
+export interface PostgresProxy {
+  /** The connection string that leads through the proxy. */
+  readonly url: string;
+  /** Every statement that clients had executed, in the order it was sent. */
+  readonly statements: string[];
+  /** How often a client sent something after an answer had come. */
+  roundTrips: number;
+  /** Connections that clients opened so far. */
+  connections: number;
+  /** Starts the counts anew. */
+  reset(): void;
+  /** Cuts the connection at the next statement that matches: before Postgres gets it, or after it ran. */
+  cutAt(text: RegExp, when: 'before' | 'after'): void;
+  /** Cuts every connection and accepts no new one until `up`. */
+  down(): void;
+  up(): void;
+}
+
+/** Puts a proxy before the Postgres that `url` names; closed after the test. */
+export async function startProxy(
+  t: Cleanup,
+  url: string,
+  options: ProxyOptions = {},
+): Promise<PostgresProxy> {
+  const target = new URL(url);
+  const sockets = new Set<Socket>();
+  let refusing = false;
+  let cut: { text: RegExp; when: 'before' | 'after' } | undefined;
+  const server = createServer((client) => {
+    if (refusing) return client.destroy();
+    proxy.connections++;
+    const upstream = dial(Number(target.port), target.hostname);
+    for (const socket of [client, upstream]) sockets.add(socket.setNoDelay(true).on('error', () => {}));
+    new PostgresConversation(client, upstream, options.latencyMs ?? 0, {
+      statement: (text) => proxy.statements.push(text),
+      roundTrip: () => proxy.roundTrips++,
+      cut: (text) => {
+        if (!cut?.text.test(text)) return undefined;
+        const { when } = cut;
+        cut = undefined;
+        return when;
+      },
+    });
+  });
+  const drop = () => {
+    for (const socket of sockets) socket.destroy();
+    sockets.clear();
+  };
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const proxy: PostgresProxy = {
+    url: Object.assign(new URL(url), { host: `127.0.0.1:${(server.address() as AddressInfo).port}` }).href,
+    statements: [],
+    roundTrips: 0,
+    connections: 0,
+    reset: () => Object.assign(proxy, { statements: [], roundTrips: 0, connections: 0 }),
+    cutAt: (text, when) => {
+      cut = { text, when };
+    },
+    down: () => {
+      refusing = true;
+      drop();
+    },
+    up: () => {
+      refusing = false;
+    },
+  };
+  t.teardown(() => {
+    drop();
+    server.close();
+  });
+  return proxy;
+}

@@ -1,0 +1,58 @@
+import {
+  credentials,
+  Server,
+  ServerCredentials,
+  type ServerInterceptor,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { Connection } from './call.js';
+import type { Cleanup } from './postgres.js';
+
+export interface ServerSetup {
+  readonly interceptors?: ServerInterceptor[];
+  /** Pairs of what `guard.protect` gave, or a plain definition, and its handlers. */
+  readonly services: readonly (readonly [ServiceDefinition, UntypedServiceImplementation])[];
+}
+
+export interface TestServer {
+  readonly server: Server;
+  /** `127.0.0.1:port`. */
+  readonly address: string;
+  /** A client on a TCP connection of its own. */
+  connect(): Connection;
+  connectMany(count: number): Connection[];
+  /** Cuts every connection and stops; calls that are running get no answer. */
+  kill(): void;
+}
+
+/** Starts a gRPC server in this process on a free port; stopped after the test. */
+export async function startServer(t: Cleanup, setup: ServerSetup): Promise<TestServer> {
+  const server = new Server({ interceptors: setup.interceptors ?? [] });
+  for (const [definition, handlers] of setup.services) server.addService(definition, handlers);
+  const address = `127.0.0.1:${await bind(server)}`;
+  t.teardown(() => server.forceShutdown());
+  const connect = () => connectTo(t, address);
+  return {
+    server,
+    address,
+    connect,
+    connectMany: (count) => Array.from({ length: count }, connect),
+    kill: () => server.forceShutdown(),
+  };
+}
+
+/** A client on a TCP connection of its own to a server anywhere; closed after the test. */
+export function connectTo(t: Cleanup, address: string): Connection {
+  const connection = new Connection(address, credentials.createInsecure());
+  t.teardown(() => connection.close());
+  return connection;
+}
+
+function bind(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
+      error ? reject(error) : resolve(port),
+    );
+  });
+}
