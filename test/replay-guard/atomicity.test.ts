@@ -1,0 +1,133 @@
+import { status } from '@grpc/grpc-js';
+import test from 'ava';
+import type { Database } from 'grpc-replay-guard';
+import { Barrier } from '../helpers/barrier.js';
+import { emptiedData } from '../helpers/emptied-data.js';
+import { engines } from '../helpers/engines.js';
+import { methods, onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
+import { assertRefused } from '../helpers/refused.js';
+
+const emptied = emptiedData(test);
+const engine = { unitLimitMs: 60_000 };
+
+/** What a second server sees that is committed. */
+async function visible(other: Database) {
+  const records = await other.query<{ state: bigint }>('SELECT state FROM replay_guard_records');
+  const effects = await other.query('SELECT account FROM effects');
+  return { records: records.map(({ state }) => Number(state)), effects: effects.length };
+}
+
+/** Whether somebody's transaction is open in the database: on SQLite, whether the writer is taken. */
+async function isTransactionOpen(other: Database, name: string): Promise<boolean> {
+  if (name === 'sqlite') {
+    const free = other.transaction(() => other.query('DELETE FROM effects WHERE account = $1', ['nobody']));
+    return free.then(
+      () => false,
+      () => true,
+    );
+  }
+  const open = `SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL`;
+  return (await other.query(open)).length > 0;
+}
+
+for (const name of engines) {
+  for (const method of methods) {
+    test.serial(`${name}, ${method}: effect and record appear together`, async (t) => {
+      const data = await emptied(t, name);
+      const [read, written] = [new Barrier(), new Barrier()];
+      const ledger = await openLedger(t, data, {
+        engine,
+        handlers: (database) =>
+          onBoth(async (account, callback) => {
+            await database.query('SELECT account FROM effects');
+            await read.pass();
+            await writeEffect(database, account);
+            await written.pass();
+            callback(null, {});
+          }),
+      });
+      const { database: other } = await data.open();
+      const call = ledger.ask(method, 'key', 'alice');
+      await read.reached();
+      // LEASE: the claim is committed on its own, and reading holds nothing.
+      const started = method === 'append' ? [] : [0];
+      t.deepEqual(await visible(other), { records: started, effects: 0 });
+      t.is(await isTransactionOpen(other, name), method === 'append');
+      read.open();
+      await written.reached();
+      t.deepEqual(await visible(other), { records: started, effects: 0 });
+      t.true(await isTransactionOpen(other, name));
+      written.open();
+      t.is((await call).code, status.OK);
+      t.deepEqual(await visible(other), { records: [1], effects: 1 });
+      t.false(await isTransactionOpen(other, name));
+    });
+
+    test.serial(`${name}, ${method}: a failure leaves the record alone, a release nothing`, async (t) => {
+      const ledger = await openLedger(t, await emptied(t, name), {
+        handlers: (database) =>
+          onBoth(async (account, callback) => {
+            await database.transaction(() => writeEffect(database, account));
+            await writeEffect(database, account);
+            callback({ code: account === 'kept' ? status.NOT_FOUND : status.UNAVAILABLE });
+          }),
+      });
+      await ledger.ask(method, 'released', 'released');
+      t.deepEqual(await visible(ledger.database), { records: [], effects: 0 });
+      await ledger.ask(method, 'kept', 'kept');
+      t.deepEqual(await visible(ledger.database), { records: [1], effects: 0 });
+    });
+
+    test.serial(`${name}, ${method}: nested transactions roll back alone, one after another`, async (t) => {
+      const ledger = await openLedger(t, await emptied(t, name), {
+        handlers: (database) =>
+          onBoth(async (_account, callback) => {
+            const nested = (account: string, fails: boolean) =>
+              database.transaction(async () => {
+                await writeEffect(database, account);
+                await database.transaction(() => writeEffect(database, `${account} deep`));
+                if (fails) throw new Error('taken back');
+              });
+            await Promise.allSettled([nested('a', false), nested('b', true), nested('c', false)]);
+            await writeEffect(database, 'd');
+            callback(null, {});
+          }),
+      });
+      t.is((await ledger.ask(method, 'key')).code, status.OK);
+      t.deepEqual(await ledger.effects(), ['a', 'a deep', 'c', 'c deep', 'd']);
+    });
+
+    test.serial(`${name}, ${method}: another server sees the key while it is in progress`, async (t) => {
+      const data = await emptied(t, name);
+      const barrier = new Barrier();
+      const ledger = await openLedger(t, data, {
+        engine,
+        handlers: () =>
+          onBoth(async (_account, callback) => {
+            await barrier.pass();
+            callback(null, {});
+          }),
+      });
+      const paths = ['Append', 'Transfer'].map((path) => `/test.v1.LedgerService/${path}`);
+      const policies = Object.fromEntries(paths.map((path) => [path, { waitMs: 10 }]));
+      const other = await openLedger(t, data, { guard: { policies }, engine: { lockTimeoutMs: 50 } });
+      const call = ledger.ask(method, 'key', 'alice');
+      await barrier.reached();
+      const waiting = await other.ask(method, 'key', 'alice');
+      const reused = await other.ask(method, 'key', 'bob');
+      if (method === 'transfer') {
+        assertRefused(t, waiting, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
+        assertRefused(t, reused, status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_REUSED');
+      } else {
+        // An open transaction hides what it claims, but not that it does.
+        assertRefused(t, waiting, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
+        assertRefused(t, reused, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
+      }
+      barrier.open();
+      t.is((await call).code, status.OK);
+      t.like(await other.ask(method, 'key', 'alice'), { code: status.OK, replayed: true });
+      t.is(other.entered, 0);
+    });
+  }
+}

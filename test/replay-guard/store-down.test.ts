@@ -1,0 +1,72 @@
+import { status } from '@grpc/grpc-js';
+import test from 'ava';
+import { emptiedData } from '../helpers/emptied-data.js';
+import { engines } from '../helpers/engines.js';
+import { methods, openLedger } from '../helpers/guarded-ledger.js';
+import { openUrl } from '../helpers/open-url.js';
+import { poll } from '../helpers/poll.js';
+import { startProxy } from '../helpers/proxy.js';
+import { assertRefused } from '../helpers/refused.js';
+
+const emptied = emptiedData(test);
+
+test.serial('postgres: while it is down calls are refused, afterwards they work again', async (t) => {
+  const data = await emptied(t, 'postgres');
+  const proxy = await startProxy(t, data.url);
+  const opened = await openUrl(proxy.url);
+  t.teardown(opened.close);
+  const ledger = await openLedger(t, data, { opened });
+  for (const method of methods) await ledger.ask(method, 'before', 'alice');
+  for (const round of [1, 2]) {
+    proxy.down();
+    for (const method of methods) {
+      const refused = await ledger.ask(method, `key-${round}`, 'alice');
+      assertRefused(t, refused, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
+      t.notRegex(refused.details, /127\.0\.0\.1|ECONN/);
+    }
+    t.is(ledger.entered, 2 * round, 'no handler was entered');
+    await t.throwsAsync(opened.ping(), { name: 'DatabaseUnavailableError' });
+    proxy.up();
+    await poll('the store is back', () =>
+      opened.ping().then(
+        () => true,
+        () => false,
+      ),
+    );
+    for (const method of methods) {
+      t.like(await ledger.ask(method, 'before', 'alice'), { code: status.OK, replayed: true });
+      t.like(await ledger.ask(method, `key-${round}`, 'alice'), { code: status.OK, replayed: false });
+    }
+  }
+  t.is((await ledger.effects()).length, 6);
+});
+
+for (const engine of engines) {
+  test.serial(`${engine}: a stored reply that is corrupt never executes again`, async (t) => {
+    const ledger = await openLedger(t, await emptied(t, engine));
+    const { database } = ledger;
+    for (const method of methods) {
+      await ledger.ask(method, 'key', 'alice');
+      const [row] = await database.query<{ reply: Buffer }>(
+        'SELECT reply FROM replay_guard_records WHERE method LIKE $1',
+        [`%/${method === 'append' ? 'Append' : 'Transfer'}`],
+      );
+      const whole = Buffer.from(row?.reply ?? '');
+      t.true(whole.length > 20);
+      const flipped = Buffer.from(whole);
+      flipped.writeUInt8(flipped.readUInt8(15) ^ 1, 15);
+      const newer = Buffer.from(whole);
+      newer.writeUInt8(2, 0);
+      for (const broken of [flipped, newer, whole.subarray(0, -1), Buffer.alloc(0)]) {
+        await database.query('UPDATE replay_guard_records SET reply = $1 WHERE method LIKE $2', [
+          broken,
+          `%/${method === 'append' ? 'Append' : 'Transfer'}`,
+        ]);
+        const reply = await ledger.ask(method, 'key', 'alice');
+        assertRefused(t, reply, status.DATA_LOSS, 'IDEMPOTENCY_REPLY_UNREADABLE');
+      }
+    }
+    t.is(ledger.entered, 2);
+    t.is((await ledger.effects()).length, 2);
+  });
+}
