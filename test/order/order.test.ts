@@ -1,0 +1,206 @@
+import { status } from '@grpc/grpc-js';
+import test from 'ava';
+import type { Order__Output } from '#src/gen/shop/order/v1/Order.js';
+import { inventoryService, orderService } from '#src/rpc/services.js';
+import { engines } from '../helpers/engines.js';
+import { failureOf, openShop, type Shop, stock, stockOf } from '../helpers/shop.js';
+
+const { PlaceOrder, CancelOrder, GetOrder, ListOrders } = orderService;
+
+async function place(shop: Shop, lines: { sku: string; quantity: number }[], customerId = 'c') {
+  const { order } = await shop.callOrder(PlaceOrder, { customerId, lines });
+  if (!order) throw new Error('no order');
+  return order;
+}
+
+async function events(shop: Shop) {
+  const rows = await shop.database.query(
+    'SELECT aggregate, sequence, type FROM outbox_events ORDER BY aggregate, sequence',
+  );
+  return rows.map(({ aggregate, sequence, type }) => [aggregate, Number(sequence), type]);
+}
+
+async function reservations(shop: Shop) {
+  const rows = await shop.database.query('SELECT state FROM inventory_reservations ORDER BY state');
+  return rows.map(({ state }) => state);
+}
+
+for (const engine of engines) {
+  test(`${engine}: an order is placed on a reservation, at the inventory's prices`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'b', 10, 300);
+    await stock(shop, 'a', 10, 1_000_000_000_000);
+    shop.clock.advance(123);
+    const lines = [
+      { sku: 'b', quantity: 2, unitPriceMinor: 1 },
+      { sku: 'a', quantity: 9 },
+      { sku: 'b', quantity: 1 },
+    ];
+    const labels = { channel: 'web', note: '' };
+    const { order } = await shop.callOrder(PlaceOrder, { customerId: 'c', lines, labels });
+    t.like(order, {
+      customerId: 'c',
+      lines: [
+        { sku: 'a', quantity: 9, unitPriceMinor: '1000000000000' },
+        { sku: 'b', quantity: 3, unitPriceMinor: '300' },
+      ],
+      totalMinor: '9000000000900',
+      currency: 'EUR',
+      status: 'ORDER_STATUS_PLACED',
+      createTime: { seconds: String(Math.floor(shop.clock.now() / 1000)), nanos: 123_000_000 },
+      labels,
+    });
+    const orderId = order?.orderId ?? '';
+    t.deepEqual((await shop.callOrder(GetOrder, { orderId })).order, order);
+    t.deepEqual(await events(shop), [[orderId, 1, 'order.placed']]);
+    t.deepEqual(await stockOf(shop.database, 'a'), [10, 9]);
+  });
+
+  test(`${engine}: cancelling twice answers the same and tells it once`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 10);
+    const { orderId } = await place(shop, [{ sku: 'a', quantity: 1 }]);
+    const cancels = Array.from({ length: 10 }, () =>
+      shop.callOrder(CancelOrder, { orderId, reason: 'changed' }),
+    );
+    const answers = (await Promise.all(cancels)).map(({ order }) => order);
+    t.is(answers[0]?.status, 'ORDER_STATUS_CANCELLED');
+    for (const answer of answers) t.deepEqual(answer, answers[0]);
+    t.deepEqual((await shop.callOrder(GetOrder, { orderId })).order, answers[0]);
+    t.deepEqual(await events(shop), [
+      [orderId, 1, 'order.placed'],
+      [orderId, 2, 'order.cancelled'],
+    ]);
+  });
+
+  test(`${engine}: an order that is not there is not found`, async (t) => {
+    const shop = await openShop(t, engine);
+    for (const method of [GetOrder, CancelOrder]) {
+      t.like(await failureOf(shop.callOrder(method, { orderId: 'o' })), {
+        code: status.NOT_FOUND,
+        domain: 'shop',
+        reason: 'ORDER_NOT_FOUND',
+        metadata: { order_id: 'o' },
+      });
+    }
+  });
+
+  test(`${engine}: orders are listed newest first, page by page, each once`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 200);
+    await place(shop, [{ sku: 'a', quantity: 1 }], 'other');
+    // Two of each moment, so that pages end between orders of the same time.
+    const placed: string[] = [];
+    for (let i = 0; i < 7; i++) {
+      if (i % 2) shop.clock.advance(1);
+      placed.push((await place(shop, [{ sku: 'a', quantity: 1 }])).orderId);
+    }
+    const listed: Order__Output[] = [];
+    let pageToken = '';
+    do {
+      const page = await shop.callOrder(ListOrders, { customerId: 'c', pageSize: 2, pageToken });
+      t.is(page.orders.length, page.nextPageToken ? 2 : 1);
+      listed.push(...page.orders);
+      pageToken = page.nextPageToken;
+      // One that comes meanwhile is newer than every page that follows.
+      shop.clock.advance(1);
+      await place(shop, [{ sku: 'a', quantity: 1 }]);
+    } while (pageToken);
+    t.deepEqual(listed.map(({ orderId }) => orderId).sort(), placed.sort());
+    const age = ({ createTime }: Order__Output) =>
+      -Number(createTime?.seconds) - Number(createTime?.nanos) / 1e9;
+    t.deepEqual(
+      listed,
+      [...listed].sort((a, b) => age(a) - age(b)),
+    );
+  });
+
+  test(`${engine}: a page has 50 orders where nothing is said, and never more than 100`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 101);
+    await Promise.all(Array.from({ length: 101 }, () => place(shop, [{ sku: 'a', quantity: 1 }])));
+    const sizes = [0, 100, 1000].map(async (pageSize) => {
+      const page = await shop.callOrder(ListOrders, { customerId: 'c', pageSize });
+      return [page.orders.length, page.nextPageToken !== ''];
+    });
+    t.deepEqual(await Promise.all(sizes), [
+      [50, true],
+      [100, true],
+      [100, true],
+    ]);
+    const nobody = await shop.callOrder(ListOrders, { customerId: 'nobody' });
+    t.deepEqual(nobody, { orders: [], nextPageToken: '' });
+  });
+
+  test(`${engine}: what the inventory refuses is refused with its own words`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 1);
+    const tooMuch = await failureOf(place(shop, [{ sku: 'a', quantity: 2 }]));
+    t.like(tooMuch, {
+      code: status.FAILED_PRECONDITION,
+      message: 'not enough stock of a',
+      domain: 'shop',
+      reason: 'INSUFFICIENT_STOCK',
+      metadata: { sku: 'a', requested: '2', available: '1' },
+    });
+    const unknown = await failureOf(place(shop, [{ sku: 'gone', quantity: 2 }]));
+    t.like(unknown, { code: status.NOT_FOUND, reason: 'ITEM_NOT_FOUND', metadata: { sku: 'gone' } });
+    t.deepEqual([await events(shop), await reservations(shop)], [[], []]);
+  });
+
+  test(`${engine}: items of several currencies are refused before anything is reserved`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 5, 100, 'USD');
+    await stock(shop, 'b', 5, 100, 'EUR');
+    const lines = ['a', 'b'].map((sku) => ({ sku, quantity: 1 }));
+    t.like(await failureOf(place(shop, lines)), {
+      code: status.FAILED_PRECONDITION,
+      domain: 'shop',
+      reason: 'MIXED_CURRENCIES',
+      metadata: { currencies: 'EUR,USD' },
+    });
+    t.deepEqual(await reservations(shop), []);
+  });
+
+  test(`${engine}: a total that does not fit is refused and its stock given back`, async (t) => {
+    const shop = await openShop(t, engine);
+    const skus = Array.from({ length: 10 }, (_, i) => `s${i}`);
+    for (const sku of skus) await stock(shop, sku, 1_000_000, 10 ** 12);
+    const lines = skus.map((sku) => ({ sku, quantity: 1_000_000 }));
+    t.like(await failureOf(place(shop, lines)), {
+      code: status.OUT_OF_RANGE,
+      reason: 'TOTAL_OUT_OF_RANGE',
+      metadata: { total_minor: '10000000000000000000' },
+    });
+    t.deepEqual(await reservations(shop), ['RELEASED']);
+    const fits = await place(shop, lines.slice(1));
+    t.is(fits.totalMinor, '9000000000000000000');
+  });
+
+  test(`${engine}: a reservation that is refused for its fields names them`, async (t) => {
+    const shop = await openShop(t, engine);
+    const call = shop.inventory.reserve([{ sku: '', quantity: 0 }], 0);
+    const error = await t.throwsAsync(call);
+    t.like(error, { name: 'ServiceError', code: status.INVALID_ARGUMENT });
+  });
+
+  test(`${engine}: many orders at once share the stock exactly`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 10);
+    await stock(shop, 'b', 10);
+    const calls = Array.from({ length: 30 }, (_, i) => {
+      const skus = i % 2 ? ['a', 'b'] : ['b', 'a'];
+      return place(
+        shop,
+        skus.map((sku) => ({ sku, quantity: 1 })),
+      );
+    });
+    const results = await Promise.allSettled(calls);
+    t.is(results.filter(({ status }) => status === 'fulfilled').length, 10);
+    t.is((await events(shop)).length, 10);
+    t.deepEqual(await stockOf(shop.database, 'a'), [10, 10]);
+    t.deepEqual(await stockOf(shop.database, 'b'), [10, 10]);
+    const { item } = await shop.callInventory(inventoryService.GetItem, { sku: 'a' });
+    t.is(item?.available, '0');
+  });
+}

@@ -1,0 +1,112 @@
+import {
+  credentials,
+  type Metadata,
+  type ServiceError,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import { type CallContext, createCallContext } from '#src/call-context.js';
+import { orderService } from '#src/rpc/services.js';
+import type { CallerIdentity } from '#src/settings.js';
+import { Connection } from '../helpers/call.js';
+import { startServer } from '../helpers/server.js';
+
+type Test = ExecutionContext;
+type Callback = (error: ServiceError | null, value?: object) => void;
+
+interface Seen {
+  readonly caller: string | undefined;
+  readonly deadline: number;
+}
+
+/** Two servers: the handler of the first calls the second, which notes what arrives. */
+async function chain(t: Test, identity: CallerIdentity) {
+  const context: CallContext = createCallContext(identity);
+  const seen: Seen[] = [];
+  const far = await startServer(t, {
+    services: [
+      [
+        orderService,
+        {
+          GetOrder: (call: { metadata: Metadata; getDeadline(): Date | number }, callback: Callback) => {
+            const [caller] = call.metadata.get('x-user');
+            seen.push({ caller: caller?.toString(), deadline: Number(call.getDeadline()) });
+            callback(null, {});
+          },
+        } as unknown as UntypedServiceImplementation,
+      ],
+    ],
+  });
+  const outbound = new Connection(far.address, credentials.createInsecure(), {
+    interceptors: [context.outbound],
+  });
+  t.teardown(() => outbound.close());
+  const near = await startServer(t, {
+    interceptors: [context.inbound],
+    services: [
+      [
+        orderService,
+        {
+          GetOrder: (call: { request: { orderId: string } }, callback: Callback) => {
+            const deadlineMs = Number(call.request.orderId) || undefined;
+            outbound
+              .call(orderService.GetOrder, {}, deadlineMs ? { deadlineMs } : {})
+              .then(() => callback(null, {}));
+          },
+        } as unknown as UntypedServiceImplementation,
+      ],
+    ],
+  });
+  return { seen, near: near.connect(), outbound };
+}
+
+const byUser: CallerIdentity = { kind: 'metadata', name: 'x-user' };
+
+test('the deadline of the inbound call is the deadline of the outbound call', async (t) => {
+  const { seen, near } = await chain(t, { kind: 'single' });
+  const before = Date.now();
+  await near.call(orderService.GetOrder, {}, { deadlineMs: 60_000 });
+  const [arrived] = seen;
+  t.true(arrived && arrived.deadline <= Date.now() + 60_000 && arrived.deadline > before + 50_000);
+});
+
+test('an earlier deadline of the outbound call itself stays', async (t) => {
+  const { seen, near } = await chain(t, { kind: 'single' });
+  await near.call(orderService.GetOrder, { orderId: '30000' }, { deadlineMs: 3_600_000 });
+  await near.call(orderService.GetOrder, { orderId: '30000' });
+  for (const { deadline } of seen) t.true(deadline <= Date.now() + 30_000);
+  t.is(seen.length, 2);
+});
+
+test('without a deadline there is none', async (t) => {
+  const { seen, near } = await chain(t, { kind: 'single' });
+  await near.call(orderService.GetOrder, {});
+  t.is(seen[0]?.deadline, Number.POSITIVE_INFINITY);
+});
+
+test("each outbound call carries its own caller's name", async (t) => {
+  const { seen, near } = await chain(t, byUser);
+  const users = Array.from({ length: 20 }, (_, index) => `user-${index}`);
+  await Promise.all(
+    users.map((user) => near.call(orderService.GetOrder, {}, { metadata: { 'x-user': user } })),
+  );
+  t.deepEqual(seen.map(({ caller }) => caller).sort(), users.sort());
+});
+
+test('a caller without a name does not borrow the name of the server', async (t) => {
+  const { seen, near } = await chain(t, byUser);
+  await near.call(orderService.GetOrder, {});
+  t.is(seen[0]?.caller, undefined);
+});
+
+test('what the server does for itself carries its own name', async (t) => {
+  const { seen, outbound } = await chain(t, byUser);
+  await outbound.call(orderService.GetOrder, {});
+  t.is(seen[0]?.caller, 'shop-order');
+});
+
+test('only an identity in metadata is passed on', async (t) => {
+  const { seen, near } = await chain(t, { kind: 'mtls' });
+  await near.call(orderService.GetOrder, {}, { metadata: { 'x-user': 'mallory' } });
+  t.is(seen[0]?.caller, undefined);
+});

@@ -1,0 +1,87 @@
+import { webcrypto } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+// Before @peculiar/x509, which needs it.
+import 'reflect-metadata';
+import * as x509 from '@peculiar/x509';
+
+x509.cryptoProvider.set(webcrypto);
+
+const signingAlgorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+const DAY_MS = 86_400_000;
+
+/** The paths of a certificate and of its key, and both as PEM. */
+export interface Pair {
+  readonly certPath: string;
+  readonly keyPath: string;
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/** Signs certificates, and is trusted by whoever is given its own. */
+export interface Authority extends Pair {
+  /** A certificate for the names, good for servers and for clients. */
+  issue(name: string, ...dnsNames: string[]): Promise<Pair>;
+}
+
+/** Makes an authority whose files are put in `folder`. */
+export async function createAuthority(folder: string, name: string): Promise<Authority> {
+  const keys = await newKeys();
+  const extensions = [new x509.BasicConstraintsExtension(true, undefined, true)];
+  const own = await x509.X509CertificateGenerator.createSelfSigned({
+    ...terms(name, extensions),
+    keys,
+  });
+  const issue = async (subject: string, ...dnsNames: string[]) => {
+    const { publicKey, privateKey } = await newKeys();
+    const cert = await x509.X509CertificateGenerator.create({
+      ...terms(subject, [alternativeNames(dnsNames)]),
+      subject: `CN=${subject}`,
+      issuer: own.subject,
+      publicKey,
+      signingKey: keys.privateKey,
+    });
+    return save(folder, subject, cert.toString('pem'), privateKey);
+  };
+  return { ...(await save(folder, name, own.toString('pem'), keys.privateKey)), issue };
+}
+
+/** A certificate that nobody but itself vouches for. */
+export async function selfSigned(folder: string, name: string, ...dnsNames: string[]): Promise<Pair> {
+  const keys = await newKeys();
+  const cert = await x509.X509CertificateGenerator.createSelfSigned({
+    ...terms(name, [alternativeNames(dnsNames)]),
+    keys,
+  });
+  return save(folder, name, cert.toString('pem'), keys.privateKey);
+}
+
+function terms(name: string, extensions: InstanceType<typeof x509.Extension>[]) {
+  const notBefore = new Date(Date.now() - DAY_MS);
+  const notAfter = new Date(Date.now() + DAY_MS);
+  return { name: `CN=${name}`, notBefore, notAfter, signingAlgorithm, extensions };
+}
+
+function alternativeNames(dnsNames: readonly string[]) {
+  return new x509.SubjectAlternativeNameExtension(dnsNames.map((value) => ({ type: 'dns', value })));
+}
+
+function newKeys() {
+  return webcrypto.subtle.generateKey(signingAlgorithm, true, [
+    'sign',
+    'verify',
+  ]) as Promise<webcrypto.CryptoKeyPair>;
+}
+
+async function save(
+  folder: string,
+  name: string,
+  cert: string,
+  privateKey: webcrypto.CryptoKey,
+): Promise<Pair> {
+  const key = x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', privateKey), 'PRIVATE KEY');
+  const certPath = join(folder, `${name}.cert.pem`);
+  const keyPath = join(folder, `${name}.key.pem`);
+  await Promise.all([writeFile(certPath, cert), writeFile(keyPath, key)]);
+  return { certPath, keyPath, cert: Buffer.from(cert), key: Buffer.from(key) };
+}

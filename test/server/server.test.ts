@@ -1,0 +1,207 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { connect } from 'node:http2';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import {
+  credentials,
+  type Server,
+  ServerCredentials,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import { service as healthService } from 'grpc-health-check';
+import { ConfigError } from '#src/config.js';
+import { addHealth } from '#src/health.js';
+import { addReflection } from '#src/reflection.js';
+import { inventoryService, orderService } from '#src/rpc/services.js';
+import { createServer, drain, listen } from '#src/server.js';
+import { Barrier } from '../helpers/barrier.js';
+import { Connection } from '../helpers/call.js';
+
+type Test = ExecutionContext;
+
+const INVENTORY = 'shop.inventory.v1.InventoryService';
+const ORDER = 'shop.order.v1.OrderService';
+const MIB = 1024 * 1024;
+
+async function serve(t: Test, prepare: (server: Server) => void): Promise<number> {
+  const server = createServer([]);
+  prepare(server);
+  t.teardown(() => server.forceShutdown());
+  return listen(server, { host: '127.0.0.1', port: 0 }, ServerCredentials.createInsecure());
+}
+
+function client(t: Test, port: number, options = {}): Connection {
+  const connection = new Connection(`127.0.0.1:${port}`, credentials.createInsecure(), options);
+  t.teardown(() => connection.close());
+  return connection;
+}
+
+/** Answers every method with the request itself, in the reply's first field where that fits. */
+function echo(reply: (request: never) => object): UntypedServiceImplementation {
+  const handler = (call: { request: unknown }, callback: (error: null, value: object) => void) =>
+    callback(null, reply(call.request as never));
+  return new Proxy({}, { get: () => handler }) as UntypedServiceImplementation;
+}
+
+const buf = fileURLToPath(new URL('../../../node_modules/.bin/buf', import.meta.url));
+
+async function bufCurl(...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(buf, [
+    'curl',
+    '--protocol',
+    'grpc',
+    '--http2-prior-knowledge',
+    ...args,
+  ]);
+  return stdout;
+}
+
+test('health: serving for the whole and for each service, unknown for others', async (t) => {
+  const connection = client(t, await serve(t, (server) => addHealth(server, [INVENTORY])));
+  const check = (service: string) => connection.call(healthService.Check as never, { service } as never);
+  for (const service of ['', INVENTORY]) {
+    t.deepEqual((await check(service)).message, { status: 'SERVING' });
+  }
+  t.is((await check(ORDER)).code, status.NOT_FOUND);
+});
+
+test('health: at the stop watchers are told, and do not hold the server up', async (t) => {
+  const server = createServer([]);
+  const health = addHealth(server, [INVENTORY]);
+  t.teardown(() => server.forceShutdown());
+  const port = await listen(server, { host: '127.0.0.1', port: 0 }, ServerCredentials.createInsecure());
+  const { path, requestSerialize, responseDeserialize } = healthService.Watch as NonNullable<
+    (typeof healthService)['Watch']
+  >;
+  const watch = client(t, port).client.makeServerStreamRequest(
+    path,
+    requestSerialize,
+    responseDeserialize,
+    { service: INVENTORY },
+    {},
+  );
+  t.deepEqual(await once(watch, 'data'), [{ status: 'SERVING' }]);
+  const told = once(watch, 'data');
+  const ended = once(watch, 'end');
+  health.stop();
+  t.deepEqual(await told, [{ status: 'NOT_SERVING' }]);
+  await ended;
+  await drain(server, { host: '127.0.0.1', port }, 60_000);
+});
+
+test('reflection lists the hosted services only', async (t) => {
+  const port = await serve(t, (server) => addReflection(server, [INVENTORY]));
+  const methods = await bufCurl('--list-methods', `http://127.0.0.1:${port}`);
+  t.deepEqual(
+    methods.trim().split('\n').sort(),
+    Object.keys(inventoryService)
+      .map((method) => `${INVENTORY}/${method}`)
+      .sort(),
+  );
+});
+
+test('reflection describes maps, durations and timestamps well enough to call by', async (t) => {
+  const port = await serve(t, (server) => {
+    addReflection(server, [INVENTORY, ORDER]);
+    const reservation = { reservationId: 'r', expireTime: { seconds: '1700000000', nanos: 5_000_000 } };
+    server.addService(
+      inventoryService,
+      echo(({ hold }: { hold: { seconds: string } }) => ({
+        reservation: { ...reservation, lines: [{ sku: `held for ${hold.seconds}` }] },
+      })),
+    );
+    server.addService(
+      orderService,
+      echo(({ labels }: { labels: object }) => ({ order: { labels } })),
+    );
+  });
+  const call = async (method: string, request: object) =>
+    JSON.parse(await bufCurl('-d', JSON.stringify(request), `http://127.0.0.1:${port}/${method}`));
+  const { reservation } = await call(`${INVENTORY}/ReserveStock`, { hold: '90s' });
+  t.is(reservation.expireTime, '2023-11-14T22:13:20.005Z');
+  t.is(reservation.lines[0].sku, 'held for 90');
+  const labels = { channel: 'web', campaign: 'spring' };
+  t.deepEqual(await call(`${ORDER}/PlaceOrder`, { labels }), { order: { labels } });
+});
+
+test('a request of more than 4 MiB is RESOURCE_EXHAUSTED and reaches no handler', async (t) => {
+  let entered = 0;
+  const port = await serve(t, (server) => {
+    server.addService(
+      orderService,
+      echo(() => {
+        entered++;
+        return {};
+      }),
+    );
+  });
+  const connection = client(t, port, { 'grpc.max_send_message_length': -1 });
+  const cancel = (bytes: number) =>
+    connection.call(orderService.CancelOrder, { reason: 'x'.repeat(bytes) }, { deadlineMs: 20_000 });
+  t.is((await cancel(4 * MIB + 1)).code, status.RESOURCE_EXHAUSTED);
+  t.is(entered, 0);
+  t.is((await cancel(4 * MIB - 16)).code, status.OK);
+});
+
+test('a reply of more than 4 MiB is RESOURCE_EXHAUSTED', async (t) => {
+  const port = await serve(t, (server) => {
+    server.addService(
+      orderService,
+      echo(() => ({ order: { orderId: 'x'.repeat(4 * MIB) } })),
+    );
+  });
+  const connection = client(t, port, { 'grpc.max_receive_message_length': -1 });
+  t.is((await connection.call(orderService.GetOrder, {})).code, status.RESOURCE_EXHAUSTED);
+});
+
+test('a connection may have so many streams and no more', async (t) => {
+  const session = connect(`http://127.0.0.1:${await serve(t, (server) => addHealth(server, []))}`);
+  t.teardown(() => session.destroy());
+  const [settings] = await once(session, 'remoteSettings');
+  t.is(settings.maxConcurrentStreams, 1_000);
+});
+
+test('an address that is taken stops the start by a line that names the setting', async (t) => {
+  const port = await serve(t, (server) => addHealth(server, []));
+  const second = createServer([]);
+  const taken = listen(second, { host: '127.0.0.1', port }, ServerCredentials.createInsecure());
+  const { message } = await t.throwsAsync(taken, { instanceOf: ConfigError });
+  t.regex(message, /^GRPC_ADDRESS: .*EADDRINUSE/);
+});
+
+test('draining waits for the call that is running, within the grace time', async (t) => {
+  const barrier = new Barrier();
+  const server = createServer([]);
+  t.teardown(() => server.forceShutdown());
+  const handlers = {
+    GetOrder: (_call: unknown, callback: (error: null, value: object) => void) =>
+      void barrier.pass().then(() => callback(null, { order: { orderId: 'late' } })),
+  };
+  server.addService(orderService, handlers as UntypedServiceImplementation);
+  const port = await listen(server, { host: '127.0.0.1', port: 0 }, ServerCredentials.createInsecure());
+  const [first, second] = [client(t, port), client(t, port)];
+
+  const answer = first.call(orderService.GetOrder, {});
+  await barrier.reached();
+  const drained = drain(server, { host: '127.0.0.1', port }, 60_000);
+  t.is((await second.call(orderService.GetOrder, {})).code, status.UNAVAILABLE);
+  barrier.open();
+  t.is((await answer).message?.order?.orderId, 'late');
+  await drained;
+});
+
+test('draining ends the call that outlasts the grace time', async (t) => {
+  const barrier = new Barrier();
+  const server = createServer([]);
+  t.teardown(() => barrier.open());
+  const handlers = { GetOrder: () => void barrier.pass() };
+  server.addService(orderService, handlers as UntypedServiceImplementation);
+  const port = await listen(server, { host: '127.0.0.1', port: 0 }, ServerCredentials.createInsecure());
+  const answer = client(t, port).call(orderService.GetOrder, {});
+  await barrier.reached();
+  await drain(server, { host: '127.0.0.1', port }, 0);
+  t.not((await answer).code, status.OK);
+});

@@ -1,0 +1,238 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { type ChannelCredentials, credentials, status } from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import pg from 'pg';
+import { readConfig } from '#src/config.js';
+import { createLog } from '#src/log.js';
+import { inventoryService, orderService } from '#src/rpc/services.js';
+import { type Shop, startShop } from '#src/shop.js';
+import { Connection } from '../helpers/call.js';
+import { freshFolder } from '../helpers/engines.js';
+import { poll } from '../helpers/poll.js';
+import { freshDatabase } from '../helpers/postgres.js';
+import { startProxy } from '../helpers/proxy.js';
+import { createAuthority, type Pair } from './certificates.js';
+
+type Test = ExecutionContext;
+type Env = Record<string, string>;
+
+const ANY_PORT = { GRPC_ADDRESS: '127.0.0.1:0', OPS_ADDRESS: '127.0.0.1:0', LOG_LEVEL: 'silent' };
+
+async function start(t: Test, env: Env, signal = new AbortController().signal): Promise<Shop> {
+  const config = readConfig({ ...ANY_PORT, ...env });
+  const shop = await startShop(config, createLog(config.logLevel), signal);
+  t.teardown(() => shop.stop());
+  return shop;
+}
+
+async function sqlite(t: Test): Promise<Env> {
+  return { DATABASE_URL: `sqlite:${join(await freshFolder(t), 'new folder', 'shop.db')}` };
+}
+
+function connect(t: Test, shop: Shop, creds: ChannelCredentials = credentials.createInsecure()): Connection {
+  const connection = new Connection(`localhost:${shop.grpc.port}`, creds);
+  t.teardown(() => connection.close());
+  return connection;
+}
+
+const ready = async ({ ops }: Shop) => (await fetch(`http://127.0.0.1:${ops.port}/readyz`)).status === 200;
+
+/** Puts ten pieces of `tea` in stock. */
+async function stockUp(t: Test, client: Connection, metadata: Env = {}): Promise<void> {
+  const item = { sku: 'tea', name: 'Green tea', unitPriceMinor: '450', currency: 'EUR' };
+  const put = await client.call(inventoryService.PutItem, item, { metadata });
+  t.is(put.code, status.OK, put.details);
+  const more = { sku: 'tea', quantity: 10 };
+  const got = await client.call(inventoryService.ReceiveStock, more, { key: 'delivery', metadata });
+  t.is(got.code, status.OK, got.details);
+}
+
+const order = { customerId: 'ada', lines: [{ sku: 'tea', quantity: 2 }] };
+
+/** Waits until the relay has confirmed a reservation of so many pieces in all. */
+async function confirmed(client: Connection, pieces: number, metadata: Env = {}): Promise<void> {
+  await poll('the relay confirms', async () => {
+    const { message } = await client.call(inventoryService.GetItem, { sku: 'tea' }, { metadata });
+    return message?.item?.onHand === String(10 - pieces) && message.item.reserved === '0';
+  });
+}
+
+test('one process, SQLite: an order is placed once, confirmed by the relay, and outlives a restart', async (t) => {
+  const env = await sqlite(t);
+  const shop = await start(t, env);
+  const client = connect(t, shop);
+  t.true(await ready(shop));
+  await stockUp(t, client);
+  const placed = await client.call(orderService.PlaceOrder, order, { key: 'o-1' });
+  t.is(placed.code, status.OK, placed.details);
+  await confirmed(client, 2);
+  await shop.stop();
+
+  const again = connect(t, await start(t, env));
+  const replayed = await again.call(orderService.PlaceOrder, order, { key: 'o-1' });
+  t.true(replayed.replayed);
+  t.deepEqual(replayed.bytes, placed.bytes);
+});
+
+test('two processes, one behind the other, each with its own database', async (t) => {
+  const inventory = await start(t, { ...(await sqlite(t)), SERVICES: 'inventory' });
+  const orders = await start(t, {
+    ...(await sqlite(t)),
+    SERVICES: 'order',
+    INVENTORY_ADDRESS: `127.0.0.1:${inventory.grpc.port}`,
+  });
+  const stock = connect(t, inventory);
+  await stockUp(t, stock);
+  const client = connect(t, orders);
+  t.is((await client.call(orderService.PlaceOrder, order, { key: 'o-1' })).code, status.OK);
+  await confirmed(stock, 2);
+  t.is((await client.call(inventoryService.GetItem, { sku: 'tea' })).code, status.UNIMPLEMENTED);
+  t.is((await stock.call(orderService.GetOrder, { orderId: 'x' })).code, status.UNIMPLEMENTED);
+});
+
+test('callers named by metadata: each has its own keys, and the relay passes for the server', async (t) => {
+  const shop = await start(t, { ...(await sqlite(t)), CALLER_IDENTITY: 'metadata:x-user' });
+  const client = connect(t, shop);
+  const [ada, bob] = [{ 'x-user': 'ada' }, { 'x-user': 'bob' }];
+  await stockUp(t, client, ada);
+  const place = (metadata: Env) => client.call(orderService.PlaceOrder, order, { key: 'same', metadata });
+  const [first, second, nobody] = [await place(ada), await place(bob), await place({})];
+  t.not(first.message?.order?.orderId, second.message?.order?.orderId);
+  t.is(nobody.code, status.UNAUTHENTICATED);
+  t.true((await place(ada)).replayed);
+  await confirmed(client, 4);
+});
+
+test('mutual TLS: callers are told apart by certificate, and the server calls itself with its own', async (t) => {
+  const folder = await freshFolder(t);
+  const ca = await createAuthority(folder, 'ca');
+  const server = await ca.issue('server', 'shop.example');
+  const shop = await start(t, {
+    ...(await sqlite(t)),
+    CALLER_IDENTITY: 'mtls',
+    TLS_CERT: server.certPath,
+    TLS_KEY: server.keyPath,
+    TLS_CLIENT_CA: ca.certPath,
+  });
+  const as = ({ key, cert }: Pair) =>
+    connect(t, shop, credentials.createSsl(ca.cert, key, cert, { checkServerIdentity: () => undefined }));
+  const [ada, bob] = [as(await ca.issue('ada', 'ada')), as(await ca.issue('bob', 'bob'))];
+  await stockUp(t, ada);
+  const place = (client: Connection) => client.call(orderService.PlaceOrder, order, { key: 'same' });
+  const [first, second] = [await place(ada), await place(bob)];
+  t.is(first.code, status.OK, first.details);
+  t.not(first.message?.order?.orderId, second.message?.order?.orderId);
+  t.true((await place(ada)).replayed);
+  await confirmed(ada, 4);
+});
+
+test('with the guard off the same call is executed twice', async (t) => {
+  const client = connect(t, await start(t, { ...(await sqlite(t)), REPLAY_GUARD_MODE: 'off' }));
+  await stockUp(t, client);
+  const place = () => client.call(orderService.PlaceOrder, order, { key: 'same' });
+  t.not((await place()).message?.order?.orderId, (await place()).message?.order?.orderId);
+});
+
+test('the retention of the settings is the one that callers are told', async (t) => {
+  const client = connect(t, await start(t, { ...(await sqlite(t)), REPLAY_GUARD_TTL: '30m' }));
+  const { trailers } = await client.call(
+    inventoryService.PutItem,
+    {
+      sku: 'tea',
+      name: 'Tea',
+      currency: 'EUR',
+    },
+    { key: 'k' },
+  );
+  const expires = Date.parse(String(trailers.get('idempotency-expires-at')[0]));
+  t.true(Math.abs(expires - Date.now() - 1_800_000) < 60_000);
+});
+
+test('the metrics tell of the guard and of the process', async (t) => {
+  const shop = await start(t, await sqlite(t));
+  await stockUp(t, connect(t, shop));
+  const metrics = await (await fetch(`http://127.0.0.1:${shop.ops.port}/metrics`)).text();
+  t.regex(metrics, /replay_guard_calls_total\{.*method="ReceiveStock",outcome="executed"\} 1/);
+  t.regex(metrics, /^process_cpu_seconds_total /m);
+});
+
+test('a stop lets the order that is running end, with all the calls that it needs', async (t) => {
+  const url = await freshDatabase(t);
+  const shop = await start(t, { DATABASE_URL: url });
+  const client = connect(t, shop);
+  await stockUp(t, client);
+
+  const lock = new pg.Client({ connectionString: url });
+  await lock.connect();
+  t.teardown(() => lock.end());
+  await lock.query('BEGIN');
+  await lock.query('LOCK TABLE inventory_items IN ACCESS EXCLUSIVE MODE');
+  const placed = client.call(orderService.PlaceOrder, order, { key: 'o-1' });
+  await poll('the order waits for the item', async () => {
+    const waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'inventory_items'::regclass";
+    return (await lock.query(waiting)).rowCount === 1;
+  });
+  const stopped = shop.stop();
+  const late = await connect(t, shop).call(orderService.ListOrders, { customerId: 'ada' });
+  await lock.query('ROLLBACK');
+  t.is(late.code, status.UNAVAILABLE);
+  const { code, details, message } = await placed;
+  t.is(code, status.OK, details);
+  t.is(message?.order?.totalMinor, '900');
+  await stopped;
+});
+
+test('a database that is down at the start is waited for', async (t) => {
+  const proxy = await startProxy(t, await freshDatabase(t));
+  proxy.down();
+  const ops = `127.0.0.1:${await freePort()}`;
+  const starting = start(t, { DATABASE_URL: proxy.url, OPS_ADDRESS: ops });
+  const readyz = `http://${ops}/readyz`;
+  const answer = async () => (await fetch(readyz).catch(() => undefined))?.text();
+  await poll('it says why', async () => (await answer()) === 'the database is unavailable\n');
+  proxy.up();
+  await starting;
+  t.is((await fetch(readyz)).status, 200);
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+test('a start that waits for its database can be given up', async (t) => {
+  const proxy = await startProxy(t, await freshDatabase(t));
+  proxy.down();
+  const giveUp = new AbortController();
+  const starting = start(t, { DATABASE_URL: proxy.url }, giveUp.signal);
+  giveUp.abort();
+  await t.throwsAsync(starting, { name: 'AbortError' });
+});
+
+test('a database that goes down: UNAVAILABLE and not ready, and all is well when it is back', async (t) => {
+  const proxy = await startProxy(t, await freshDatabase(t));
+  const shop = await start(t, { DATABASE_URL: proxy.url });
+  const client = connect(t, shop);
+  await stockUp(t, client);
+  proxy.down();
+  t.is((await client.call(orderService.PlaceOrder, order, { key: 'o-1' })).code, status.UNAVAILABLE);
+  t.is((await client.call(inventoryService.GetItem, { sku: 'tea' })).code, status.UNAVAILABLE);
+  t.false(await ready(shop));
+  proxy.up();
+  await poll('ready again', () => ready(shop));
+  const placed = await client.call(orderService.PlaceOrder, order, { key: 'o-1' });
+  t.is(placed.code, status.OK, placed.details);
+});
+
+test('a database that answers, but not to this user, stops the start by one line', async (t) => {
+  const url = new URL(await freshDatabase(t));
+  url.pathname = '/nowhere';
+  const { message } = await t.throwsAsync(start(t, { DATABASE_URL: url.href }), { name: 'ConfigError' });
+  t.regex(message, /^DATABASE_URL: .*"nowhere" does not exist/);
+});
