@@ -1,4 +1,5 @@
-import { InterceptingCall, type Interceptor } from '@grpc/grpc-js';
+import { AsyncResource } from 'node:async_hooks';
+import { InterceptingCall, type Interceptor, type Listener } from '@grpc/grpc-js';
 import { derive, type Execution, executions } from '../replay-guard/execution.js';
 import { KEY_HEADER } from '../replay-guard/key.js';
 
@@ -11,12 +12,13 @@ export function derivedKeys(): Interceptor {
   return (options, nextCall) => {
     const execution = executions.getStore();
     const key = execution && derivedKey(execution, options.method_definition.path);
+    const context = new AsyncResource('derivedKeys');
     return new InterceptingCall(nextCall(options), {
-      start: (metadata, listener, next) => {
+      start: (metadata, _listener, next) => {
         // A copy: the caller may use its metadata for another call.
         const sent = metadata.clone();
         if (key && sent.get(KEY_HEADER).length === 0) sent.set(KEY_HEADER, key);
-        next(sent, listener);
+        next(sent, inContext(context));
       },
     });
   };
@@ -26,4 +28,16 @@ function derivedKey(execution: Execution, path: string): string {
   const ordinal = (execution.calls.get(path) ?? 0) + 1;
   execution.calls.set(path, ordinal);
   return derive(execution, 'call', path, String(ordinal)).toString('base64url');
+}
+
+/**
+ * Calls that wait for a connection are all answered in the context of whoever opened it: a handler's callback
+ * would find itself in another call's unit of work.
+ */
+function inContext(context: AsyncResource): Listener {
+  return {
+    onReceiveMetadata: (metadata, next) => context.runInAsyncScope(next, undefined, metadata),
+    onReceiveMessage: (message, next) => context.runInAsyncScope(next, undefined, message),
+    onReceiveStatus: (status, next) => context.runInAsyncScope(next, undefined, status),
+  };
 }

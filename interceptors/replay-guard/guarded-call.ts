@@ -1,4 +1,9 @@
-import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js';
+import {
+  Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  status,
+} from '@grpc/grpc-js';
 import { Capture, type HandlerEnd, type PartialStatusObject } from './capture.js';
 import { type GuardedMethod, Verbatim } from './guarded-method.js';
 import type { Reply } from './reply.js';
@@ -92,6 +97,15 @@ export class GuardedCall extends ServerInterceptingCall {
   answer(answer: Answer): void {
     if (this.#answered) return;
     this.#answered = true;
+    try {
+      this.#send(answer);
+    } catch {
+      // Metadata that HTTP/2 does not take: the client learns at least that the call has ended.
+      this.#wire.sendStatus({ code: status.INTERNAL, details: 'the answer cannot be sent', metadata: null });
+    }
+  }
+
+  #send(answer: Answer): void {
     const end = { code: answer.code, details: answer.details, metadata: answer.trailing ?? null };
     if (answer.initial && Object.keys(answer.initial.getMap()).length > 0)
       this.#wire.sendMetadata(answer.initial);

@@ -29,6 +29,7 @@ export function settlementOf(end: HandlerEnd, policy: MethodPolicy): Settlement 
 }
 
 function failureAnswer(failure: unknown): Answer {
+  if (failure instanceof LeaseLostError) return toAnswer(refusals.leaseLost());
   return failure instanceof Refusal
     ? toAnswer(failure)
     : { code: status.INTERNAL, details: 'the handler failed; nothing was committed' };

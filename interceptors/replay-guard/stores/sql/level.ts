@@ -13,6 +13,8 @@ export class Level {
   failure: Error | undefined;
   readonly #depth: number;
   #nested: Promise<unknown> | undefined;
+  /** Statements that were sent and not answered yet. */
+  readonly #pending = new Set<Promise<unknown>>();
   #closed = false;
 
   constructor(unit: UnitOfWork, depth = 0) {
@@ -23,11 +25,15 @@ export class Level {
   async query(statement: Statement): Promise<Row[]> {
     while (this.#nested) await this.#nested;
     this.#assertUsable();
+    const sent = this.unit.send(statement);
+    this.#pending.add(sent);
     try {
-      return await this.unit.send(statement);
+      return await sent;
     } catch (error) {
       this.failure ??= error as Error;
       throw error;
+    } finally {
+      this.#pending.delete(sent);
     }
   }
 
@@ -48,9 +54,12 @@ export class Level {
     }
   }
 
-  /** Resolves when no nested transaction is running. */
+  /** Resolves when no nested transaction is running and every statement is answered. */
   async idle(): Promise<void> {
-    while (this.#nested) await this.#nested;
+    while (this.#nested || this.#pending.size > 0) {
+      await this.#nested;
+      await Promise.allSettled(this.#pending);
+    }
   }
 
   async #runNested<T>(enter: <R>(level: Level, work: () => R) => R, work: () => Promise<T>): Promise<T> {

@@ -1,4 +1,4 @@
-import { UnitOfWorkError } from '../errors.js';
+import { LeaseLostError, UnitOfWorkError } from '../errors.js';
 import type { Row } from './database.js';
 import type { Session, SqlEngine, Statement } from './engine.js';
 import { Level } from './level.js';
@@ -40,10 +40,12 @@ export class UnitOfWork {
   async send(statement: Statement): Promise<Row[]> {
     this.#assertOpen();
     if (!this.#session && this.#engine.reads(statement.text)) return this.#engine.run(statement);
+    // Decided before waiting: what is sent later must not begin the work before this does.
+    const startsWork = this.startWork() !== undefined;
     const session = await this.#begin();
     this.#assertOpen();
     // Not awaited: it travels with the statement behind it, which fails if this one does.
-    if (this.startWork()) session.query(workSavepoint).catch(() => {});
+    if (startsWork) session.query(workSavepoint).catch(() => {});
     return session.query(statement);
   }
 
@@ -56,10 +58,11 @@ export class UnitOfWork {
 
   /** Commits the work and `last` together; without an open transaction `last` stands alone. */
   async commit(last?: Statement): Promise<Row[]> {
-    await this.root.idle();
+    await this.#workDone();
     this.#assertOpen();
     if (this.root.failure) {
       await this.rollback();
+      if (this.root.failure instanceof LeaseLostError) throw this.root.failure;
       throw new UnitOfWorkError('a statement of this unit of work failed, so it cannot commit', {
         cause: this.root.failure,
       });
@@ -87,6 +90,17 @@ export class UnitOfWork {
       (open) => open.rollback(),
       () => {},
     );
+  }
+
+  /** Waits for what the work has started, but not past the unit's limit: it may never come. */
+  async #workDone(): Promise<void> {
+    let stop = () => {};
+    const expired = new Promise<void>((resolve) => {
+      stop = resolve;
+    });
+    this.lost.addEventListener('abort', stop);
+    await Promise.race([this.root.idle(), expired]);
+    this.lost.removeEventListener('abort', stop);
   }
 
   #begin(): Promise<Session> {
