@@ -5,6 +5,9 @@ import { openSqlite } from 'grpc-replay-guard/sqlite';
 import { ConfigError } from './config.js';
 import type { DatabaseLocation } from './settings.js';
 
+/** The handle that the services use. */
+export type { Database } from 'grpc-replay-guard';
+
 /** The schema of each component: its migration steps, by its name. */
 export type Schemas = Readonly<Record<string, readonly string[]>>;
 

@@ -1,5 +1,5 @@
-import type { Database } from 'grpc-replay-guard';
 import type { Clock } from '../clock.js';
+import type { Database } from '../database.js';
 import type { InventoryServiceHandlers } from '../gen/shop/inventory/v1/InventoryService.js';
 import type { Ids } from '../ids.js';
 import type { Log } from '../log.js';

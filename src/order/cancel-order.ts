@@ -1,4 +1,4 @@
-import type { Database } from 'grpc-replay-guard';
+import type { Database } from '../database.js';
 import type { Outbox } from '../outbox/outbox.js';
 import { ORDER_CANCELLED, orderCancelledPayload } from './events.js';
 import { type Order, Orders } from './orders.js';

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
-import type { Database } from 'grpc-replay-guard';
 import type { Clock } from '../clock.js';
+import type { Database } from '../database.js';
 import type { Ids } from '../ids.js';
 import type { Outbox } from '../outbox/outbox.js';
 import { MAX_INT64 } from '../rpc/int64.js';

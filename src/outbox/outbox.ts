@@ -1,5 +1,5 @@
-import type { Database } from 'grpc-replay-guard';
 import type { Clock } from '../clock.js';
+import type { Database } from '../database.js';
 import type { Ids } from '../ids.js';
 
 export interface NewEvent {

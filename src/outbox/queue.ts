@@ -1,4 +1,4 @@
-import type { Database } from 'grpc-replay-guard';
+import type { Database } from '../database.js';
 import type { OutboxEvent } from './event.js';
 
 /** An event that waits to be delivered. */

@@ -1,5 +1,5 @@
-import type { Database } from 'grpc-replay-guard';
 import type { Clock } from '../clock.js';
+import type { Database } from '../database.js';
 import type { Log } from '../log.js';
 import { Periodic } from '../periodic.js';
 import { backoffMs } from './backoff.js';
