@@ -23,7 +23,10 @@ const unitLimitMs = 500;
 async function open(t: ExecutionContext, engine: Engine): Promise<[OpenStore, () => Promise<boolean>]> {
   if (engine === 'postgres') {
     const { url } = await emptied(t, engine);
-    const config: pg.PoolConfig & { pipeline: boolean } = { connectionString: url, pipeline: true, max: 4 };
+    // An idle connection would hold a timer of the pool's own, and how many there are depends on the speed.
+    const config: pg.PoolConfig & { pipeline: boolean } = {
+      ...{ connectionString: url, pipeline: true, max: 4, idleTimeoutMillis: 0 },
+    };
     const pool = new pg.Pool(config);
     t.teardown(() => pool.end());
     const busy = `SELECT state FROM pg_stat_activity
