@@ -1,78 +1,107 @@
-import protobuf, { type Field, type Type } from 'protobufjs';
+import { CanonicalWriter } from './canonical-writer.js';
+import type { FieldShape, MessageShape, Scalar } from './message-shape.js';
+import { FieldReader, type Pieces, type Wire, type WireFields, wiresOf } from './wire-fields.js';
+import { readCanonicalNumber } from './wire-number.js';
+import { WireReader } from './wire-reader.js';
 
-/** A message type whose values can be written in one canonical form. */
-export interface CanonicalType {
-  readonly type: Type;
-  /** The types that stand for map entries. */
-  readonly mapEntries: ReadonlySet<Type>;
+/** Fields by number that are left out, or what is left out of their messages; an empty map leaves out all. */
+export type LeftOut = ReadonlyMap<number, LeftOut>;
+
+/** A message in the one form that all equal messages have. */
+export interface CanonicalForm {
+  /** A valid encoding: fields by number, map entries by key, defaults left out, numbers packed. */
+  readonly bytes: Buffer;
+  /**
+   * False where the wire held what decoders differ about: a singular field or a map key twice, several members
+   * of a oneof, a field in another wire type, a map entry without its key or value, a number of unusual length.
+   */
+  readonly regular: boolean;
 }
+
+/** How deep messages may be nested, as in protobuf's own parsers. */
+const DEEPEST = 100;
+const nothing: LeftOut = new Map();
 
 /**
- * The canonical bytes of a message: equal for messages that are equal as protobuf messages, whatever the
- * order of fields and map entries on the wire, explicit defaults, packed or not. Unknown fields are left out.
+ * Equal for messages that are equal as protobuf messages, whatever the order of fields and map entries on
+ * the wire, explicit defaults, packed or not, in one part or several. Unknown fields are left out.
+ * @throws Error the bytes are no message, or one that is nested too deep
  */
-export function canonicalBytes(canonical: CanonicalType, wire: Uint8Array): Uint8Array {
-  const writer = protobuf.Writer.create();
-  writeMessage(canonical, canonical.type, canonical.type.decode(wire) as unknown as Message, writer);
-  return writer.finish();
+export function canonicalForm(shape: MessageShape, wire: Uint8Array, leftOut = nothing): CanonicalForm {
+  const canonical = new Canonical();
+  canonical.message(shape, whole(Buffer.from(wire.buffer, wire.byteOffset, wire.byteLength)), leftOut, 0);
+  return { bytes: canonical.writer.finish(), regular: canonical.reader.regular };
 }
 
-type Message = Record<string, unknown>;
+class Canonical {
+  readonly reader = new FieldReader();
+  readonly writer = new CanonicalWriter();
 
-function writeMessage(canonical: CanonicalType, type: Type, message: Message, writer: protobuf.Writer): void {
-  for (const field of type.fieldsArray.toSorted((a, b) => a.id - b.id)) {
-    if (!Object.hasOwn(message, field.name) || isOverruled(field, message)) continue;
-    const value = message[field.name];
-    if (field.repeated) {
-      const entries = value as unknown[];
-      const isMap = field.resolvedType && canonical.mapEntries.has(field.resolvedType as Type);
-      if (isMap) writeMap(canonical, field, entries as Message[], writer);
-      else for (const entry of entries) writeValue(canonical, field, entry, writer);
-    } else if (field.hasPresence || !isDefault(value)) {
-      writeValue(canonical, field, value, writer);
+  message(shape: MessageShape, wire: Wire, leftOut: LeftOut, depth: number): void {
+    if (depth > DEEPEST) throw new Error('the message is nested too deep');
+    this.#fields(this.reader.read(shape, wire), wire.buffer, leftOut, depth);
+  }
+
+  #fields(fields: WireFields, buffer: Buffer, leftOut: LeftOut, depth: number): void {
+    for (const field of [...fields.keys()].sort(byNumber)) {
+      const pieces = fields.get(field) as Pieces;
+      const inside = leftOut.get(field.number);
+      if (field.kind === 'singular' && pieces.length > 2) this.reader.regular = false;
+      if (inside?.size === 0) continue;
+      if (field.scalar) this.writer.scalars(buffer, field, field.scalar, pieces);
+      else if (field.kind === 'map') this.#map(field, buffer, pieces, inside ?? nothing, depth);
+      else this.#messages(field, buffer, pieces, inside ?? nothing, depth);
     }
   }
-}
 
-/** Of several members of a oneof on the wire the last counts. */
-function isOverruled(field: Field, message: Message): boolean {
-  const members = field.partOf?.oneof ?? [];
-  if (members.length < 2) return false;
-  return Object.keys(message).findLast((name) => members.includes(name)) !== field.name;
-}
+  #messages(field: FieldShape, buffer: Buffer, pieces: Pieces, leftOut: LeftOut, depth: number): void {
+    const shape = field.message as MessageShape;
+    const isSplit = field.kind === 'singular' && pieces.length > 2;
+    for (const wire of isSplit ? [merged(buffer, pieces)] : wiresOf(buffer, pieces))
+      this.writer.nested(field, () => this.message(shape, wire, leftOut, depth + 1));
+  }
 
-/** Sorted by key; of two entries with one key the last counts. */
-function writeMap(
-  canonical: CanonicalType,
-  field: Field,
-  entries: readonly Message[],
-  writer: protobuf.Writer,
-): void {
-  const sorted = new Map(entries.map((entry) => [String(entry.key), entry]));
-  for (const key of [...sorted.keys()].sort()) writeValue(canonical, field, sorted.get(key), writer);
-}
+  /** Sorted by key; of two entries with one key the last counts. */
+  #map(field: FieldShape, buffer: Buffer, pieces: Pieces, leftOut: LeftOut, depth: number): void {
+    const shape = field.message as MessageShape;
+    const byKey = new Map<string, Wire>();
+    for (const wire of wiresOf(buffer, pieces)) byKey.set(this.#keyOf(shape, wire), wire);
+    if (byKey.size < pieces.length / 2) this.reader.regular = false;
+    const inside: LeftOut = leftOut.size > 0 ? new Map([[2, leftOut]]) : nothing;
+    for (const [, wire] of [...byKey].sort(([one], [other]) => (one < other ? -1 : 1)))
+      this.writer.nested(field, () => this.#entry(shape, wire, inside, depth));
+  }
 
-function writeValue(canonical: CanonicalType, field: Field, value: unknown, writer: protobuf.Writer): void {
-  writer.uint32(field.id);
-  const type = field.resolvedType;
-  if (type instanceof protobuf.Type) {
-    writer.fork();
-    writeMessage(canonical, type, value as Message, writer);
-    writer.ldelim();
-  } else {
-    const scalar = (type ? 'int32' : field.type) as 'string';
-    writer[scalar](value as string);
+  /** Both its fields, of which an absent one has the default. */
+  #entry(shape: MessageShape, wire: Wire, leftOut: LeftOut, depth: number): void {
+    const fields = this.reader.read(shape, wire);
+    for (const field of [...shape.fields.values()].sort(byNumber)) {
+      const pieces = fields.get(field);
+      if (pieces) {
+        this.#fields(new Map([[field, pieces]]), wire.buffer, leftOut, depth);
+      } else {
+        this.reader.regular = false;
+        this.writer.zero(field);
+      }
+    }
+  }
+
+  /** Texts as handlers see them, for whom bytes that are no UTF-8 may be the same text; numbers by their bits. */
+  #keyOf(shape: MessageShape, wire: Wire): string {
+    const key = shape.fields.get(1) as FieldShape;
+    const [start, end] = this.reader.read(shape, wire).get(key)?.slice(-2) ?? [];
+    if (key.scalar === 'string') return wire.buffer.toString('utf8', start ?? 0, end ?? 0);
+    if (start === undefined || end === undefined) return '0 0';
+    const reader = new WireReader(wire.buffer, start, end);
+    readCanonicalNumber(reader, key.scalar as Scalar);
+    return `${reader.high} ${reader.low}`;
   }
 }
 
-/** The value that a field without presence has when it is not on the wire; -0 is another one. */
-function isDefault(value: unknown): boolean {
-  if (typeof value === 'number') return Object.is(value, 0);
-  if (isLong(value)) return value.low === 0 && value.high === 0;
-  if (value instanceof Uint8Array) return value.length === 0;
-  return value === '' || value === false;
-}
+const whole = (buffer: Buffer): Wire => ({ buffer, start: 0, end: buffer.length });
 
-function isLong(value: unknown): value is { low: number; high: number } {
-  return typeof value === 'object' && value !== null && 'low' in value && 'high' in value;
-}
+/** Messages merge by standing one behind the other. */
+const merged = (buffer: Buffer, pieces: Pieces): Wire =>
+  whole(Buffer.concat([...wiresOf(buffer, pieces)].map(({ start, end }) => buffer.subarray(start, end))));
+
+const byNumber = (one: FieldShape, other: FieldShape) => one.number - other.number;

@@ -1,31 +1,41 @@
 import { Metadata, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js';
 import type { GuardedMethod } from './guarded-method.js';
 import type { Reply } from './reply.js';
+import { ownTrailers } from './trailers.js';
 
 /** A status as handlers give it to grpc-js. */
 export type PartialStatusObject = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
-/** The message was no valid response: serializing it failed. */
+/** What the handler answered cannot be sent. */
 export class ResponseError extends Error {
   override name = 'ResponseError';
 }
 
-/** How the handler ended by itself. */
-export type HandlerEnd = { readonly reply: Reply } | { readonly failure: unknown };
+/** How the handler ended by itself, or was ended because its reply outgrew the method's limit. */
+export type HandlerEnd =
+  | { readonly reply: Reply }
+  | { readonly failure: unknown }
+  | { readonly tooLarge: true };
 
 /** grpc-js answers a handler's synchronous throw with UNKNOWN by itself, in these words. */
 const thrown = /^(Unknown error|Server method handler threw error)/;
 
-/** Collects one handler's answer; what comes after its first status is ignored. */
+/** Names that HTTP/2 keeps to itself (RFC 9113, section 8.2.2): Node refuses to send them. */
+const ofTheConnection =
+  /^(:.*|connection|keep-alive|proxy-connection|transfer-encoding|upgrade|te|http2-settings)$/;
+
+/** Collects one handler's answer; what comes after its end is ignored. */
 export class Capture {
   /** Whether the handler's synchronous part is over. */
   started = false;
   readonly #method: GuardedMethod;
   readonly #resolve: (end: HandlerEnd) => void;
   #initial = new Metadata();
-  #message: Buffer | undefined;
+  readonly #messages: Buffer[] = [];
+  #bytes = 0;
   #ended = false;
 
+  /** @param resolve called once, at the end */
   constructor(method: GuardedMethod, resolve: (end: HandlerEnd) => void) {
     this.#method = method;
     this.#resolve = resolve;
@@ -33,15 +43,20 @@ export class Capture {
 
   metadata(metadata: Metadata): void {
     this.#initial = metadata;
+    this.#assertSendable(metadata);
   }
 
   message(response: unknown): void {
-    if (this.#ended || this.#message) return;
+    const isSecond = this.#messages.length > 0 && !this.#method.streams;
+    if (this.#ended || isSecond) return;
     try {
-      this.#message = this.#method.serialize(response);
+      const bytes = this.#method.serialize(response);
+      this.#messages.push(bytes);
+      this.#bytes += bytes.length;
     } catch (cause) {
       this.fail(new ResponseError('the response cannot be serialized', { cause }));
     }
+    if (this.#bytes > this.#method.policy.maxReplyBytes) this.#end({ tooLarge: true });
   }
 
   status(end: PartialStatusObject): void {
@@ -50,19 +65,22 @@ export class Capture {
       this.fail(new Error(details));
       return;
     }
-    this.#end({
-      reply: {
-        code,
-        details,
-        ...(this.#message && code === status.OK && { message: this.#message }),
-        initial: this.#initial,
-        trailing: end.metadata?.clone() ?? new Metadata(),
-      },
-    });
+    const trailing = ownTrailers(end.metadata ?? undefined);
+    this.#assertSendable(trailing);
+    // Of a failure the status alone is kept: what was streamed before it was rolled back with the rest.
+    const messages = code === status.OK ? this.#messages : [];
+    this.#end({ reply: { code, details, messages, initial: this.#initial, trailing } });
   }
 
+  /** False where the handler has already ended. */
   fail(failure: unknown): boolean {
     return this.#end({ failure });
+  }
+
+  /** Judged before the commit: what cannot be sent must not become the operation's reply. */
+  #assertSendable(metadata: Metadata): void {
+    const refused = Object.keys(metadata.getMap()).find((name) => ofTheConnection.test(name));
+    if (refused) this.fail(new ResponseError(`metadata ${refused} cannot be sent over HTTP/2`));
   }
 
   #end(end: HandlerEnd): boolean {

@@ -1,72 +1,77 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
+import { type Claimant, ClaimError, isReused } from './claimant.js';
 import type { Executor } from './executor.js';
-import { type FlightOutcome, Flights, type StoredReply } from './flights.js';
+import type { Flight, FlightOutcome, Flights, StoredReply } from './flights.js';
 import type { GuardedCall } from './guarded-call.js';
-import type { ObservedStore } from './observed-store.js';
 import type { CallOutcome, ReplayGuardObserver } from './observer.js';
-import type { OperationReader } from './operation.js';
+import type { Operation, OperationReader } from './operation.js';
+import type { Quotas } from './quotas.js';
 import { Refusal, refusals } from './refusal.js';
-import { decodeReply, type Reply } from './reply.js';
+import type { ReplyCodec } from './reply-codec.js';
 import { toAnswer } from './settlement.js';
-import type { ClaimRequest, ClaimResult } from './stores/store.js';
+import { isTooFarAhead } from './stores/sent-time.js';
 import { asReplayed } from './trailers.js';
+import { Wait } from './wait.js';
+
+/** What a coordinator works with. */
+export interface CoordinatorParts {
+  readonly operations: OperationReader;
+  readonly claimant: Claimant;
+  readonly executor: Executor;
+  readonly quotas: Quotas;
+  readonly codec: ReplyCodec;
+  readonly flights: Flights;
+  readonly observer: ReplayGuardObserver;
+}
 
 /** Brings the calls of one operation together: one leads it to the store, its duplicates wait for it. */
 export class Coordinator {
-  readonly #operations: OperationReader;
-  readonly #store: ObservedStore;
-  readonly #executor: Executor;
-  readonly #observer: ReplayGuardObserver;
-  readonly #flights = new Flights();
-  #closing = false;
+  readonly #parts: CoordinatorParts;
+  readonly #closing = new AbortController();
+  #closed = false;
 
-  constructor(
-    operations: OperationReader,
-    store: ObservedStore,
-    executor: Executor,
-    observer: ReplayGuardObserver,
-  ) {
-    this.#operations = operations;
-    this.#store = store;
-    this.#executor = executor;
-    this.#observer = observer;
+  constructor(parts: CoordinatorParts) {
+    this.#parts = parts;
   }
 
   /** Sees a call through to its answer; never rejects. */
   async serve(call: GuardedCall): Promise<void> {
+    const { observer } = this.#parts;
     let outcome: CallOutcome = 'refused';
     try {
       outcome = await this.#handle(call);
     } catch (error) {
       const refusal = error instanceof Refusal ? error : undefined;
-      if (!refusal) this.#observer.handlerFailed(call.method.observed, error);
+      if (!refusal) observer.handlerFailed(call.method.observed, error);
       outcome = refusal?.outcome ?? 'refused';
       call.answer(
         refusal ? toAnswer(refusal) : { code: status.INTERNAL, details: 'the call could not be served' },
       );
     }
-    this.#observer.callEnded(call.method.observed, outcome);
+    observer.callEnded(call.method.observed, outcome);
   }
 
-  /** Sends waiting duplicates away and waits for the running executions. */
+  /** Sends waiting duplicates away and waits for the running executions; refuses calls from then on. */
   async close(): Promise<void> {
-    this.#closing = true;
-    this.#flights.dismissWaiters();
-    await this.#flights.empty();
+    this.#closing.abort();
+    this.#parts.flights.dismissWaiters();
+    await this.#parts.flights.empty();
+    this.#closed = true;
   }
 
   async #handle(call: GuardedCall): Promise<CallOutcome> {
-    const operation = await this.#operations.read(call);
+    if (this.#closed) throw refusals.storeUnavailable();
+    const operation = await this.#parts.operations.read(call);
     if (!operation) {
       call.bypass();
       return 'bypassed';
     }
-    const waitUntil = performance.now() + Math.min(call.method.policy.waitMs, call.remainingMs);
+    const wait = new Wait(call, this.#closing.signal);
     for (;;) {
-      const outcome = this.#flights.find(operation.id)
-        ? await this.#follow(call, operation, waitUntil)
-        : await this.#lead(call, operation, waitUntil);
+      const flight = this.#parts.flights.find(operation.id);
+      const outcome = flight
+        ? await this.#follow(call, operation, flight, wait)
+        : await this.#lead(call, operation, wait);
       if (outcome) return outcome;
     }
   }
@@ -74,75 +79,74 @@ export class Coordinator {
   /** Undefined where the flight ended without a reply, so that the key may be claimed again. */
   async #follow(
     call: GuardedCall,
-    operation: ClaimRequest,
-    waitUntil: number,
+    operation: Operation,
+    flight: Flight,
+    wait: Wait,
   ): Promise<CallOutcome | undefined> {
-    const flight = this.#flights.find(operation.id);
-    if (!flight) return undefined;
-    if (!flight.fingerprint.equals(operation.fingerprint)) {
-      if (await flight.claimed) throw refusals.keyReused();
-      return undefined;
+    const inProgress = () => refusals.inProgress(Date.now() - flight.startedAtMs);
+    const { flights } = this.#parts;
+    // The store, which judges the others, is not asked for this call.
+    if (isTooFarAhead(operation, Date.now())) throw refusals.keyExpired();
+    if (isReused(operation, flight)) {
+      const claimed = await flights.wait(flight, () => wait.for(flight.claimed));
+      if (claimed === true) throw refusals.keyReused();
+      if (claimed === false) return undefined;
+      throw inProgress();
     }
-    const end = await flight.wait(this.#remaining(waitUntil), call.gone);
+    const end = await flights.wait(flight, () => flight.wait(wait.remainingMs, call.gone));
     if (end === 'left') return 'in_progress';
-    if (end === 'waited-enough') throw refusals.inProgress(Date.now() - flight.startedAtMs);
+    if (end === 'waited-enough') throw inProgress();
     if (end) this.#replay(call, end);
     return end && 'joined';
   }
 
-  async #lead(call: GuardedCall, operation: ClaimRequest, waitUntil: number): Promise<CallOutcome> {
-    const flight = this.#flights.start(operation.id, operation.fingerprint);
+  async #lead(call: GuardedCall, operation: Operation, wait: Wait): Promise<CallOutcome> {
+    const { flights, quotas } = this.#parts;
+    const flight = flights.start(operation.id, operation.fingerprint);
+    const hasPlace = quotas.enter(operation.scope);
     let stored: FlightOutcome;
     try {
-      const result = await this.#claim(call, operation, waitUntil);
-      if (result.outcome === 'claimed') {
-        flight.confirmClaim();
-        const ended = await this.#executor.execute(call, operation, result.claim);
-        stored = ended.stored;
-        return ended.outcome;
-      }
-      if (result.fingerprint && !result.fingerprint.equals(operation.fingerprint)) throw refusals.keyReused();
-      if (result.outcome === 'in-progress') throw refusals.inProgress(result.ageMs);
-      stored = { reply: result.reply, expiresAtMs: result.expiresAtMs };
-      this.#replay(call, stored);
-      return 'replayed';
+      const ended = await this.#takeToStore(call, operation, flight, wait, hasPlace);
+      stored = ended.stored;
+      return ended.outcome;
+    } catch (error) {
+      if (!(error instanceof ClaimError)) throw error;
+      return this.#withoutStore(call);
     } finally {
-      this.#flights.end(operation.id, stored);
+      if (hasPlace) quotas.leave(operation.scope);
+      flights.end(operation.id, stored);
     }
   }
 
-  /** Claims the key, asking again while another server is executing and the wait lasts. */
-  async #claim(call: GuardedCall, operation: ClaimRequest, waitUntil: number): Promise<ClaimResult> {
-    for (let attempt = 0; ; attempt++) {
-      const result = await this.#store.claim(operation).catch(() => {
-        throw refusals.storeUnavailable();
-      });
-      if (result.outcome !== 'in-progress') return result;
-      const isOther = result.fingerprint && !result.fingerprint.equals(operation.fingerprint);
-      const pauseMs = Math.min(pollMs(attempt), this.#remaining(waitUntil));
-      if (isOther || pauseMs <= 0 || call.gone.aborted) return result;
-      await delay(pauseMs, undefined, { signal: call.gone }).catch(() => {});
+  async #takeToStore(call: GuardedCall, asked: Operation, flight: Flight, wait: Wait, hasPlace: boolean) {
+    const pause = (attempt: number) => wait.pause(attempt);
+    const { operation, result, since } = await this.#parts.claimant.claim(asked, pause, hasPlace);
+    if (result.outcome === 'claimed') {
+      flight.confirmClaim();
+      return this.#parts.executor.execute(call, operation, result.claim, since);
     }
+    if (result.outcome === 'expired') throw refusals.keyExpired();
+    if (result.outcome === 'erased') throw refusals.replyErased();
+    if (isReused(operation, result)) throw refusals.keyReused();
+    // An execution whose record its transaction hides is at least as old as the wait for it.
+    if (result.outcome === 'in-progress') throw refusals.inProgress(Math.max(result.ageMs, wait.elapsedMs));
+    const { reply, expiresAtMs } = result;
+    const stored: StoredReply = { recordId: operation.id, reply, expiresAtMs };
+    this.#replay(call, stored);
+    return { outcome: 'replayed' as const, stored };
   }
 
-  #remaining(waitUntil: number): number {
-    return this.#closing ? 0 : waitUntil - performance.now();
+  /** The store cannot be asked: the policy says whether the promise or the answer comes first. */
+  #withoutStore(call: GuardedCall): CallOutcome {
+    if (call.method.policy.onStoreFailure === 'REFUSE') throw refusals.storeUnavailable();
+    // Who has left will ask again, and nothing would tell that call of this execution.
+    if (call.gone.aborted) return 'released';
+    this.#parts.observer.executedUnguarded(call.method.observed);
+    call.bypass();
+    return 'bypassed';
   }
 
-  #replay(call: GuardedCall, stored: StoredReply): void {
-    call.answer(asReplayed(readable(stored.reply), stored.expiresAtMs));
+  #replay(call: GuardedCall, { recordId, reply, expiresAtMs }: StoredReply): void {
+    call.answer(asReplayed(this.#parts.codec.decode(reply, recordId), expiresAtMs));
   }
-}
-
-function readable(stored: Buffer): Reply {
-  try {
-    return decodeReply(stored);
-  } catch {
-    throw refusals.replyUnreadable();
-  }
-}
-
-/** From 10 ms, doubling up to 250 ms, with jitter so that servers do not ask in step. */
-function pollMs(attempt: number): number {
-  return Math.min(10 * 2 ** attempt, 250) * (0.5 + Math.random() / 2);
 }

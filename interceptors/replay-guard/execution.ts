@@ -8,12 +8,22 @@ export interface Execution {
   readonly recordId: Buffer;
   /** How often each method has been called so far, by its path. */
   readonly calls: Map<string, number>;
+  /** Aborted when what the handler does from now on counts for nothing. */
+  readonly signal: AbortSignal;
   /** Ends the execution as failed; an error that comes after its end is only reported. */
   fail(error: unknown): void;
 }
 
 /** The execution that the current code runs in. */
 export const executions = new AsyncLocalStorage<Execution>();
+
+/**
+ * Aborted when the execution of the current guarded call was ended before its handler: its lease was lost, it
+ * ran too long, or its reply is too large. For handlers to pass to what they wait for. Undefined outside one.
+ */
+export function executionSignal(): AbortSignal | undefined {
+  return executions.getStore()?.signal;
+}
 
 /**
  * 32 bytes that follow from the operation and the parts: the same in every execution of the operation,

@@ -1,15 +1,16 @@
 import type { HandlerEnd } from './capture.js';
-import type { Execution } from './execution.js';
-import { executions } from './execution.js';
+import { type Execution, executions } from './execution.js';
 import type { StoredReply } from './flights.js';
 import type { GuardedCall } from './guarded-call.js';
+import { Lease } from './lease.js';
 import type { ObservedStore } from './observed-store.js';
 import type { CallOutcome, ReplayGuardObserver } from './observer.js';
-import { Refusal, refusals } from './refusal.js';
-import { encodeReply } from './reply.js';
-import { mayRelease, type Settlement, settlementOf, settlingFailure, toAnswer } from './settlement.js';
-import type { Claim, ClaimRequest } from './stores/store.js';
-import { withExpiry } from './trailers.js';
+import type { Operation } from './operation.js';
+import { Refusal } from './refusal.js';
+import { settlementOf } from './settlement.js';
+import type { Settler } from './settler.js';
+import { LeaseLostError } from './stores/errors.js';
+import type { Claim } from './stores/store.js';
 
 /** How an execution ended: what it counts as, and the reply that is now stored, if one is. */
 export interface Ended {
@@ -17,69 +18,86 @@ export interface Ended {
   readonly stored?: StoredReply;
 }
 
-/** Runs the handler of a claimed call and settles what it did. */
+/** Runs the handler of a claimed call, as long as it may go on. */
 export class Executor {
   readonly #store: ObservedStore;
+  readonly #settler: Settler;
   readonly #observer: ReplayGuardObserver;
 
-  constructor(store: ObservedStore, observer: ReplayGuardObserver) {
+  constructor(store: ObservedStore, settler: Settler, observer: ReplayGuardObserver) {
     this.#store = store;
+    this.#settler = settler;
     this.#observer = observer;
   }
 
-  /** Answers the call; never rejects. */
-  async execute(call: GuardedCall, operation: ClaimRequest, claim: Claim): Promise<Ended> {
+  /**
+   * Answers the call; never rejects.
+   * @param since when the claim was sent, by `performance.now()`
+   */
+  async execute(call: GuardedCall, operation: Operation, claim: Claim, since: number): Promise<Ended> {
     if (call.gone.aborted) {
       // grpc-js no longer starts a handler for a call that has ended.
       await this.#store.release(claim);
       return { outcome: 'released' };
     }
-    this.#observer.executionStarted(call.method.observed, claim.takenOver);
+    const { observed, policy } = call.method;
+    this.#observer.executionStarted(observed, claim.takenOver);
+    const lost = (error: LeaseLostError) => call.fail(error);
+    // An open transaction is itself what the key is held by, from when it was opened.
+    const trustedSince = operation.atomicity === 'LEASE' ? since : performance.now();
+    const lease = new Lease(this.#store, claim, operation.leaseMs, trustedSince, lost);
     const end = await this.#runHandler(call, operation, claim);
-    this.#observer.executionEnded(call.method.observed);
-    if ('failure' in end && !(end.failure instanceof Refusal)) {
-      this.#observer.handlerFailed(call.method.observed, end.failure);
-    }
-    return this.#settle(call, claim, settlementOf(end, call.method.policy));
+    lease.stop();
+    this.#observer.executionEnded(observed);
+    this.#reportFailure(call, end);
+    return this.#settler.settle({ call, operation, claim, lease }, settlementOf(end, policy));
   }
 
-  async #runHandler(call: GuardedCall, operation: ClaimRequest, claim: Claim): Promise<HandlerEnd> {
-    const { observed } = call.method;
+  async #runHandler(call: GuardedCall, operation: Operation, claim: Claim): Promise<HandlerEnd> {
+    const { observed, policy } = call.method;
+    const stop = new AbortController();
     const execution: Execution = {
       recordId: operation.id,
       calls: new Map(),
+      signal: stop.signal,
       fail: (error) => {
         if (!call.fail(error)) this.#observer.handlerFailed(observed, error);
       },
     };
-    const runOut = () => call.fail(refusals.leaseLost());
-    const lease = setTimeout(runOut, operation.leaseMs);
-    claim.lost.addEventListener('abort', runOut);
+    const giveUp = (reason: string) => call.fail(new LeaseLostError(reason));
+    const expired = () => giveUp(`the execution took more than ${policy.maxExecutionMs} ms`);
+    const limit = setTimeout(expired, policy.maxExecutionMs);
+    const rolledBack = () => call.fail(asLeaseLost(claim.lost.reason));
+    claim.lost.addEventListener('abort', rolledBack);
     try {
-      return await claim.run(() => executions.run(execution, () => call.execute()));
+      const end = await claim.run(() => executions.run(execution, () => call.execute()));
+      if (!('reply' in end)) this.#stopHandler(call, stop, end);
+      return end;
     } finally {
-      clearTimeout(lease);
-      claim.lost.removeEventListener('abort', runOut);
+      clearTimeout(limit);
+      claim.lost.removeEventListener('abort', rolledBack);
     }
   }
 
-  async #settle(call: GuardedCall, claim: Claim, settlement: Settlement): Promise<Ended> {
-    if (settlement.kind === 'release') {
-      await this.#store.release(claim);
-      call.answer(settlement.answer);
-      return { outcome: 'released' };
-    }
+  /** The handler may still run, though nothing that it does counts any more. */
+  #stopHandler(call: GuardedCall, stop: AbortController, end: HandlerEnd): void {
+    stop.abort('failure' in end ? end.failure : undefined);
     try {
-      const reply = encodeReply(settlement.reply);
-      await this.#store[settlement.kind](claim, reply);
-      this.#observer.replyStored(call.method.observed, reply.length);
-      call.answer(withExpiry(settlement.reply, claim.expiresAtMs));
-      return { outcome: 'executed', stored: { reply, expiresAtMs: claim.expiresAtMs } };
+      call.abandon();
     } catch (error) {
-      if (mayRelease(error)) await this.#store.release(claim);
-      // The store may have ended the unit of work while the handler's answer was on its way.
-      call.answer(claim.lost.aborted ? toAnswer(refusals.leaseLost()) : settlingFailure(error));
-      return { outcome: 'refused' };
+      // Thrown by the handler's own listener: the key is to be given up all the same.
+      this.#observer.handlerFailed(call.method.observed, error);
     }
   }
+
+  #reportFailure(call: GuardedCall, end: HandlerEnd): void {
+    if (!('failure' in end) || end.failure instanceof Refusal || end.failure instanceof LeaseLostError)
+      return;
+    this.#observer.handlerFailed(call.method.observed, end.failure);
+  }
+}
+
+function asLeaseLost(reason: unknown): LeaseLostError {
+  if (reason instanceof LeaseLostError) return reason;
+  return new LeaseLostError('the store ended the unit of work', { cause: reason });
 }

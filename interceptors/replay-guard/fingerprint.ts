@@ -1,16 +1,70 @@
 import { createHash } from 'node:crypto';
-import { canonicalBytes } from './canonical.js';
+import { canonicalForm, type LeftOut } from './canonical.js';
 import { canonicalStructure } from './canonical-structure.js';
-import { requestTypeOf } from './request-type.js';
+import { assertKeyField, leftOutOf, type NameTree, namesIn } from './field-path.js';
+import type { MessageShape } from './message-shape.js';
+import type { MethodPolicy } from './policy.js';
 
-/** 32 bytes, equal for equal requests. Taken once, before a handler can touch the message. */
-export type Fingerprinter = (message: unknown, wire: Uint8Array) => Buffer;
+/** A request as it came over the wire. */
+export interface ReceivedRequest {
+  /** What the method's own codec is to decode. */
+  readonly wire: Buffer;
+  /**
+   * 32 bytes, equal for equal requests. Taken once, before a handler can touch the message.
+   * @throws Error the bytes are no request, or one that is nested too deep
+   */
+  fingerprint(message: unknown): Buffer;
+}
 
-/** Reads the request with its schema where the definition carries one, else as the object it was decoded to. */
-export function fingerprinter(path: string, definition: unknown): Fingerprinter {
-  const type = requestTypeOf(path, definition);
-  if (type) return (_message, wire) => sha256(canonicalBytes(type, wire));
-  return (message) => sha256(canonicalStructure(message));
+export type RequestReader = (wire: Buffer) => ReceivedRequest;
+
+/**
+ * Reads the requests of a method by their schema where it is known, else as the objects that they are decoded to.
+ * @throws TypeError the schema is known, and a path of the policy leads nowhere in it
+ */
+export function requestReader(
+  method: string,
+  { keyField, fingerprintExcludes }: Pick<MethodPolicy, 'keyField' | 'fingerprintExcludes'>,
+  shape: MessageShape | undefined,
+): RequestReader {
+  const paths = keyField === undefined ? fingerprintExcludes : [...fingerprintExcludes, keyField];
+  if (!shape) return byStructure(namesIn(paths));
+  const about = (field: string) => `policy of ${method}: ${field}`;
+  if (keyField !== undefined) naming(about('keyField'), () => assertKeyField(shape, keyField));
+  return bySchema(
+    shape,
+    naming(about('fingerprintExcludes'), () => leftOutOf(shape, paths)),
+  );
+}
+
+function byStructure(leftOut: NameTree): RequestReader {
+  return (wire) => ({ wire, fingerprint: (message) => sha256(canonicalStructure(message, leftOut)) });
+}
+
+function bySchema(shape: MessageShape, leftOut: LeftOut): RequestReader {
+  return (wire) => {
+    try {
+      const { bytes, regular } = canonicalForm(shape, wire, leftOut);
+      // Decoders differ about what is irregular (protobufjs does not merge): the handler gets what is fingerprinted.
+      const whole = () => (leftOut.size === 0 ? bytes : canonicalForm(shape, wire).bytes);
+      return { wire: regular ? wire : whole(), fingerprint: () => sha256(bytes) };
+    } catch (error) {
+      // The codec may see nothing wrong, and the call may go unguarded.
+      return { wire, fingerprint: () => fail(error) };
+    }
+  };
+}
+
+function fail(error: unknown): never {
+  throw error;
+}
+
+function naming<T>(what: string, check: () => T): T {
+  try {
+    return check();
+  } catch (cause) {
+    throw new TypeError(`${what}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function sha256(content: Uint8Array | string): Buffer {

@@ -3,6 +3,8 @@ export type FlightOutcome = StoredReply | undefined;
 
 /** A reply as the store holds it. */
 export interface StoredReply {
+  /** The record that the reply is bound to. */
+  readonly recordId: Buffer;
   readonly reply: Buffer;
   readonly expiresAtMs: number;
 }
@@ -18,6 +20,8 @@ export class Flight {
   readonly claimed: Promise<boolean>;
   #settleClaim!: (claimed: boolean) => void;
   readonly #waiters = new Set<(outcome: FlightOutcome | WaitEnd) => void>();
+  /** How many duplicates wait at the moment, kept by `Flights`. */
+  waiting = 0;
 
   constructor(fingerprint: Buffer) {
     this.fingerprint = fingerprint;
@@ -61,10 +65,36 @@ export class Flight {
   }
 }
 
+/** How many duplicates may wait at a time. */
+export interface WaiterLimits {
+  readonly perKey: number;
+  readonly total: number;
+}
+
 /** The flights of this process, by record id. */
 export class Flights {
   readonly #byId = new Map<string, Flight>();
   readonly #emptied = new Set<() => void>();
+  readonly #limits: WaiterLimits;
+  #waiting = 0;
+
+  constructor(limits: WaiterLimits) {
+    this.#limits = limits;
+  }
+
+  /** Has one more duplicate wait, if there is room for it: a flood must not fill the memory. */
+  async wait<T>(flight: Flight, until: () => Promise<T>): Promise<T | 'waited-enough'> {
+    const { perKey, total } = this.#limits;
+    if (flight.waiting >= perKey || this.#waiting >= total) return 'waited-enough';
+    flight.waiting++;
+    this.#waiting++;
+    try {
+      return await until();
+    } finally {
+      flight.waiting--;
+      this.#waiting--;
+    }
+  }
 
   find(id: Buffer): Flight | undefined {
     return this.#byId.get(id.toString('base64'));

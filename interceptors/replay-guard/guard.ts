@@ -1,17 +1,28 @@
-import { ServerInterceptingCall, type ServerInterceptor, type ServiceDefinition } from '@grpc/grpc-js';
+import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { Claimant } from './claimant.js';
 import { Coordinator } from './coordinator.js';
+import { eraseScope } from './erasure.js';
 import { Executor } from './executor.js';
+import { Flights } from './flights.js';
+import { type AnyServiceDefinition, mapService } from './generic-definition.js';
 import { GuardedCall } from './guarded-call.js';
-import { type GuardedMethod, protectService } from './guarded-method.js';
+import { type GuardedMethodReport, GuardedMethods } from './guarded-methods.js';
+import { type ModeSettings, Modes } from './modes.js';
+import { Observation } from './observation.js';
 import { ObservedStore } from './observed-store.js';
 import { type ReplayGuardObserver, silentObserver } from './observer.js';
 import { OperationReader } from './operation.js';
-import { type GuardMode, type MethodPolicy, resolvePolicy } from './policy.js';
+import type { GuardMode, MethodPolicy } from './policy.js';
 import { Purger } from './purger.js';
-import { recordIdentifier } from './record-id.js';
+import { type QuotaOptions, Quotas } from './quotas.js';
+import { type Peppers, recordIdentifier } from './record-id.js';
 import { catchHandlerRejections } from './rejections.js';
+import type { CipherKeys } from './reply-cipher.js';
+import { ReplyCodec } from './reply-codec.js';
 import type { ScopeSource } from './scope.js';
+import { Settler } from './settler.js';
 import type { IdempotencyStore } from './stores/store.js';
+import { assertWhole, LONGEST_MS } from './whole-number.js';
 
 export interface ReplayGuardOptions {
   /** Where keys and replies are kept. */
@@ -24,8 +35,28 @@ export interface ReplayGuardOptions {
   readonly ttlMs?: number;
   /** Policies by full method path; each field wins over what the `.proto` declares. */
   readonly policies?: Readonly<Record<string, Partial<MethodPolicy>>>;
-  /** A secret that keys are hashed with at rest. Changing it forgets every key. */
-  readonly pepper?: string | Buffer;
+  /**
+   * The bytes of a FileDescriptorSet or a buf image (`buf build -o image.binpb`), built from the same `.proto` files
+   * as the services: policies, idempotency levels and request schemas for definitions that carry none.
+   */
+  readonly descriptors?: Uint8Array;
+  /** A secret that keys are hashed with at rest. Changing it forgets every key, unless it names the previous. */
+  readonly pepper?: string | Buffer | Peppers;
+  /** An AES-256 key of 32 bytes that stored replies are encrypted with. Default: they are not. */
+  readonly cipherKey?: Buffer | CipherKeys;
+  /** What one scope may have at a time. Default: no limit. */
+  readonly quotas?: QuotaOptions;
+  /** How many duplicates of one key may wait in this process; the rest is sent away. Default: 1,000. */
+  readonly waitersPerKey?: number;
+  /** How many duplicates may wait in this process, over all keys. Default: 10,000. */
+  readonly waiters?: number;
+  /**
+   * How long the store may take for one operation, in milliseconds: the last resort behind the time-outs of its
+   * own. A claim is then refused and, should it succeed after all, released; a commit is in doubt. Default: 30,000.
+   */
+  readonly storeTimeoutMs?: number;
+  /** How often expired records are deleted, in milliseconds. Default: one minute. */
+  readonly purgeEveryMs?: number;
   readonly observer?: ReplayGuardObserver;
 }
 
@@ -33,51 +64,73 @@ export interface ReplayGuard {
   /** For `new Server({ interceptors: [...] })`, after authentication and metrics. */
   readonly interceptor: ServerInterceptor;
   /**
-   * Names a service's methods as guarded: `server.addService(guard.protect(definition), handlers)`.
-   * @throws TypeError a policy is invalid, or a streaming method would be guarded
+   * Names a service's methods as guarded: `server.addService(guard.protect(definition), handlers)`. What
+   * it returns has the form that it was given.
+   * @throws TypeError a policy is invalid or for a method that the service does not have, or a method whose
+   * requests stream would be guarded
    */
-  protect<T extends ServiceDefinition>(definition: T): T;
+  protect<T extends AnyServiceDefinition>(definition: T): T;
+  /** The methods that were named so far, each with its policy and the mode that it is in now. */
+  methods(): GuardedMethodReport[];
+  /**
+   * Changes modes while calls are served, from the next call on; replaces what was set so before.
+   * @throws TypeError a mode or method is unknown, or a method whose requests stream would be guarded
+   */
+  setModes(settings: ModeSettings): void;
+  /**
+   * Erases what is stored of a scope's calls. Their keys stay known until they expire, so a retry is refused
+   * as DATA_LOSS and never executes again; calls that are running are not touched.
+   * @param scope as the guard's scope source gives it
+   * @returns how many records were erased
+   */
+  eraseScope(scope: string): Promise<number>;
   /** Answers waiting duplicates and waits for the running executions. Close the store after it. */
   close(): Promise<void>;
 }
 
 /**
  * Makes a guard that executes each idempotency key once and answers duplicates with the first reply.
- * @throws TypeError a required option is missing
+ * @throws TypeError an option is missing or wrong
  */
 export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   if (!options.store) throw new TypeError('createReplayGuard needs a store');
   if (typeof options.scope !== 'function')
     throw new TypeError('createReplayGuard needs a scope: who is calling');
+  for (const name of ['waitersPerKey', 'waiters'] as const) assertWhole(name, options[name]);
+  for (const name of ['storeTimeoutMs', 'purgeEveryMs'] as const)
+    assertWhole(name, options[name], LONGEST_MS);
   const observer = options.observer ?? silentObserver;
-  const store = new ObservedStore(options.store, observer);
+  const store = new ObservedStore(options.store, observer, options.storeTimeoutMs ?? 30_000);
+  const quotas = new Quotas(options.quotas ?? {}, store);
+  const codec = new ReplyCodec(options.cipherKey);
   const operations = new OperationReader(options.scope, recordIdentifier(options.pepper));
-  const coordinator = new Coordinator(operations, store, new Executor(store, observer), observer);
-  const purger = new Purger(store, observer);
+  const claimant = new Claimant(store, quotas);
+  const executor = new Executor(store, new Settler(store, codec, observer), observer);
+  const flights = new Flights({ perKey: options.waitersPerKey ?? 1_000, total: options.waiters ?? 10_000 });
+  const coordinator = new Coordinator({ operations, claimant, executor, quotas, codec, flights, observer });
+  const observation = new Observation({ operations, claimant, store, codec, observer });
+  const methods = new GuardedMethods(new Modes(options.mode), options);
+  const purger = new Purger(store, observer, options.purgeEveryMs);
   const stopCatching = catchHandlerRejections();
-  const methods = new Map<string, GuardedMethod>();
 
   return {
     interceptor: ({ path }, call) => {
-      const method = methods.get(path);
-      if (!method) return new ServerInterceptingCall(call);
-      return new GuardedCall(call, method, (arrived) => void coordinator.serve(arrived));
+      methods.warnOfUnused();
+      const method = methods.find(path);
+      const mode = method && methods.modeOf(method);
+      if (!method || mode === 'OFF') return new ServerInterceptingCall(call);
+      const by = mode === 'OBSERVE' ? observation : coordinator;
+      return new GuardedCall(call, method, (arrived) => void by.serve(arrived));
     },
-    protect: (definition) => {
-      const guarded = protectService(definition, (path, declared) => policyOf(options, path, declared));
-      for (const method of guarded.methods) methods.set(method.path, method);
-      return guarded.definition;
-    },
+    protect: (definition) => mapService(definition, (service) => methods.protect(service)),
+    methods: () => methods.report(),
+    setModes: (settings) => methods.setModes(settings),
+    eraseScope: (scope) => eraseScope(store, scope),
     close: async () => {
-      await coordinator.close();
+      await Promise.all([coordinator.close(), observation.close()]);
       await purger.stop();
+      store.stop();
       stopCatching();
     },
   };
-}
-
-function policyOf(options: ReplayGuardOptions, path: string, declared: Partial<MethodPolicy>): MethodPolicy {
-  const { mode, ttlMs } = options;
-  const byServer = { ...(mode && { mode }), ...(ttlMs !== undefined && { ttlMs }) };
-  return resolvePolicy(path, byServer, declared, options.policies?.[path] ?? {});
 }

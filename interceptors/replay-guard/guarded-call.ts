@@ -14,8 +14,8 @@ type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['st
 export type Answer = Pick<Reply, 'code' | 'details'> & Partial<Reply>;
 
 /**
- * A unary call between the wire and the handler. The request is held back at its end until the guard
- * decides; what the handler answers is captured instead of sent.
+ * A call with one request between the wire and the handler. The request is held back at its end until the
+ * guard decides; what the handler answers is captured instead of sent.
  */
 export class GuardedCall extends ServerInterceptingCall {
   readonly method: GuardedMethod;
@@ -25,8 +25,10 @@ export class GuardedCall extends ServerInterceptingCall {
   readonly #admit: (call: GuardedCall) => void;
   readonly #gone = new AbortController();
   #listener: InterceptingServerListener | undefined;
-  /** Present while a handler runs whose answer is to be captured. */
+  /** Present once a handler runs whose answer is to be captured. */
   #capture: Capture | undefined;
+  /** Whether what is captured goes out as well. */
+  #live = false;
   #answered = false;
 
   /** @param admit called once, when the whole request has arrived; must not throw */
@@ -65,7 +67,8 @@ export class GuardedCall extends ServerInterceptingCall {
       onReceiveHalfClose: () => this.#admit(this),
       onCancel: () => {
         this.#gone.abort();
-        listener.onCancel();
+        // grpc-js destroys a streaming handler's call at this: an execution has to outlive its client.
+        if (this.#sendsThrough || !this.method.streams) listener.onCancel();
       },
     });
   }
@@ -77,6 +80,18 @@ export class GuardedCall extends ServerInterceptingCall {
 
   /** Runs the handler in the current asynchronous context and captures its answer. */
   execute(): Promise<HandlerEnd> {
+    return this.#run();
+  }
+
+  /** Lets the handler run and answer for itself, and tells how it ended. */
+  observe(): Promise<HandlerEnd> {
+    this.#live = true;
+    // A streaming handler whose client has left never ends.
+    if (this.method.streams) this.gone.addEventListener('abort', () => this.fail(new Error('client gone')));
+    return this.#run();
+  }
+
+  #run(): Promise<HandlerEnd> {
     return new Promise((resolve) => {
       this.#capture = new Capture(this.method, resolve);
       try {
@@ -91,6 +106,11 @@ export class GuardedCall extends ServerInterceptingCall {
   /** Ends the execution as failed; false where the handler has already answered. */
   fail(error: unknown): boolean {
     return this.#capture?.fail(error) ?? false;
+  }
+
+  /** Tells a streaming handler that may still run that nobody takes its messages any more. */
+  abandon(): void {
+    if (this.method.streams) this.#listener?.onCancel();
   }
 
   /** Answers the call, once; on a call that has ended it does nothing. */
@@ -109,28 +129,47 @@ export class GuardedCall extends ServerInterceptingCall {
     const end = { code: answer.code, details: answer.details, metadata: answer.trailing ?? null };
     if (answer.initial && Object.keys(answer.initial.getMap()).length > 0)
       this.#wire.sendMetadata(answer.initial);
-    if (answer.message)
-      this.#wire.sendMessage(new Verbatim(answer.message), () => this.#wire.sendStatus(end));
-    else this.#wire.sendStatus(end);
+    const messages = [...(answer.messages ?? [])];
+    const sendNext = () => {
+      const message = messages.shift();
+      if (message) this.#wire.sendMessage(new Verbatim(message), sendNext);
+      else this.#wire.sendStatus(end);
+    };
+    sendNext();
   }
 
   override sendMetadata(metadata: Metadata): void {
-    if (this.#capture) this.#capture.metadata(metadata);
-    else this.#wire.sendMetadata(metadata);
+    this.#capture?.metadata(metadata);
+    if (this.#sendsThrough) this.#wire.sendMetadata(metadata);
   }
 
   override sendMessage(message: unknown, callback: () => void): void {
-    if (this.#capture) {
-      this.#capture.message(message);
-      // On a cancelled stream nobody else would call it, and the status would never come.
-      callback();
-    } else {
-      this.#wire.sendMessage(message, callback);
-    }
+    this.#capture?.message(message);
+    if (!this.#sendsThrough) callback();
+    else this.#wire.sendMessage(message, this.#live ? this.#calledAtLast(callback) : callback);
+  }
+
+  /** On a call that has ended grpc-js calls nothing back, and an observed status would never come. */
+  #calledAtLast(callback: () => void): () => void {
+    // A streaming handler is ended with its call instead.
+    if (this.method.streams) return callback;
+    let called = false;
+    const once = () => {
+      this.gone.removeEventListener('abort', once);
+      if (!called) callback();
+      called = true;
+    };
+    if (this.gone.aborted) once();
+    else this.gone.addEventListener('abort', once);
+    return once;
   }
 
   override sendStatus(end: PartialStatusObject): void {
-    if (this.#capture) this.#capture.status(end);
-    else this.#wire.sendStatus(end);
+    this.#capture?.status(end);
+    if (this.#sendsThrough) this.#wire.sendStatus(end);
+  }
+
+  get #sendsThrough(): boolean {
+    return this.#live || !this.#capture;
   }
 }

@@ -1,12 +1,17 @@
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
-import { type Fingerprinter, fingerprinter } from './fingerprint.js';
+import { declarationOf } from './declaration.js';
+import type { Descriptors } from './descriptors.js';
+import { type ReceivedRequest, type RequestReader, requestReader } from './fingerprint.js';
 import type { ObservedMethod } from './observer.js';
+import type { Policies } from './policies.js';
 import type { MethodPolicy } from './policy.js';
-import { declaredPolicy, type MethodOptions } from './policy-option.js';
+import type { MethodOptions } from './policy-option.js';
 
 /** A method whose calls are guarded: its policy, and the codecs that its definition came with. */
 export interface GuardedMethod {
   readonly path: string;
+  /** Whether it answers with a stream of messages. */
+  readonly streams: boolean;
   readonly policy: MethodPolicy;
   readonly observed: ObservedMethod;
   /** @param message a request as this method's definition decoded it */
@@ -25,55 +30,73 @@ export class Verbatim {
 
 type AnyMethod = MethodDefinition<unknown, unknown> & { readonly options?: MethodOptions };
 
-/** Gives the effective policy of a method from what it declares; called once per method, at start. */
-export type PolicyResolver = (path: string, declared: Partial<MethodPolicy>) => MethodPolicy;
+/** A service as it is to be registered, and its methods that can be guarded and those that cannot. */
+export interface ProtectedService<T> {
+  readonly definition: T;
+  readonly methods: readonly GuardedMethod[];
+  readonly unguardable: readonly { readonly path: string; readonly policy: MethodPolicy }[];
+}
 
 /**
- * Reads the policies of a service's methods, and returns the definition to register it with: its guarded
- * methods remember each request's bytes and let stored replies through verbatim.
- * @throws TypeError a policy is invalid, or a streaming method would be guarded
+ * Reads the policies of a service's methods, and returns the definition to register it with: its methods
+ * remember each request's fingerprint and let stored replies through verbatim. Methods without side effects are
+ * left alone.
+ * @throws TypeError a policy is invalid, or for a method that the service does not have
  */
 export function protectService<T extends ServiceDefinition>(
   definition: T,
-  resolve: PolicyResolver,
-): { definition: T; methods: GuardedMethod[] } {
+  policies: Policies,
+  descriptors?: Descriptors,
+): ProtectedService<T> {
+  policies.assertFor(Object.values(definition).map(({ path }) => path));
   const methods: GuardedMethod[] = [];
+  const unguardable: { path: string; policy: MethodPolicy }[] = [];
   const entries = Object.entries(definition as Record<string, AnyMethod>).map(([name, method]) => {
-    const options = method.options ?? {};
-    if (options.idempotency_level === 'NO_SIDE_EFFECTS') return [name, method];
-    const policy = resolve(method.path, declaredPolicy(method.path, options));
-    if (policy.mode === 'OFF') return [name, method];
-    if (method.requestStream || method.responseStream) {
-      throw new TypeError(`${method.path} streams, so it cannot be guarded: set its policy's mode to OFF`);
+    const declared = declarationOf(method, descriptors);
+    if (declared.hasNoSideEffects) {
+      policies.assertNone(method.path, declared.policy);
+      return [name, method];
     }
-    const wires = new WeakMap<object, Uint8Array>();
-    methods.push(guardedMethod(method, policy, fingerprinter(method.path, method), wires));
-    return [name, { ...method, ...codecs(method, wires) }];
+    const policy = policies.effective(method.path, declared.policy);
+    if (method.requestStream) {
+      unguardable.push({ path: method.path, policy });
+      return [name, method];
+    }
+    const read = requestReader(method.path, policy, declared.request);
+    const received: Received = new WeakMap();
+    methods.push(guardedMethod(method, policy, read, received));
+    return [name, { ...method, ...codecs(method, read, received) }];
   });
-  return { definition: Object.fromEntries(entries) as T, methods };
+  return { definition: Object.fromEntries(entries) as T, methods, unguardable };
 }
+
+/** By the message that each was decoded to. */
+type Received = WeakMap<object, ReceivedRequest>;
 
 function guardedMethod(
   method: AnyMethod,
   policy: MethodPolicy,
-  fingerprint: Fingerprinter,
-  wires: WeakMap<object, Uint8Array>,
+  read: RequestReader,
+  received: Received,
 ): GuardedMethod {
   const [, service = '', name = ''] = method.path.split('/');
   return {
     path: method.path,
+    streams: method.responseStream,
     policy,
     observed: { service, method: name },
-    fingerprint: (message) => fingerprint(message, wires.get(message) ?? method.requestSerialize(message)),
+    fingerprint: (message) =>
+      (received.get(message) ?? read(method.requestSerialize(message))).fingerprint(message),
     serialize: (response) => method.responseSerialize(response),
   };
 }
 
-function codecs(method: AnyMethod, wires: WeakMap<object, Uint8Array>) {
+function codecs(method: AnyMethod, read: RequestReader, received: Received) {
   return {
     requestDeserialize: (bytes: Buffer) => {
-      const message = method.requestDeserialize(bytes) as object;
-      wires.set(message, bytes);
+      const request = read(bytes);
+      const message = method.requestDeserialize(request.wire) as object;
+      received.set(message, request);
       return message;
     },
     responseSerialize: (response: unknown) =>

@@ -1,5 +1,10 @@
+export { executionSignal } from './execution.js';
+export { FIRST_SENT_HEADER } from './first-sent.js';
+export type { AnyServiceDefinition, GenericDefinition, GenericMessage } from './generic-definition.js';
 export { createReplayGuard, type ReplayGuard, type ReplayGuardOptions } from './guard.js';
+export type { GuardedMethodReport } from './guarded-methods.js';
 export { KEY_HEADER } from './key.js';
+export type { ModeSettings } from './modes.js';
 export {
   type CallOutcome,
   type ObservedMethod,
@@ -8,10 +13,14 @@ export {
   silentObserver,
 } from './observer.js';
 export { defaultPolicy, type GuardMode, type MethodPolicy } from './policy.js';
+export type { QuotaOptions } from './quotas.js';
+export type { Peppers } from './record-id.js';
 export { ERROR_DOMAIN } from './refusal.js';
+export type { CipherKeys } from './reply-cipher.js';
 export {
   type ScopeContext,
   type ScopeSource,
+  ScopeUnavailableError,
   scopeFromMetadata,
   scopeFromPeerCertificate,
   singleTenant,
@@ -21,5 +30,13 @@ export { type StatusDetail, statusDetails } from './status-details.js';
 export * from './stores/errors.js';
 export type { OpenStore } from './stores/open-store.js';
 export type { Database, Row, SqlColumn, SqlValue } from './stores/sql/database.js';
-export type { Atomicity, Claim, ClaimRequest, ClaimResult, IdempotencyStore } from './stores/store.js';
+export type {
+  Atomicity,
+  Claim,
+  ClaimRequest,
+  ClaimResult,
+  FoundRecord,
+  IdempotencyStore,
+  SentTime,
+} from './stores/store.js';
 export { EXPIRES_TRAILER, REPLAYED_TRAILER } from './trailers.js';

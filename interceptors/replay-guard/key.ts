@@ -1,41 +1,60 @@
 import { type Metadata, status } from '@grpc/grpc-js';
+import type { CallOutcome } from './observer.js';
 import { Refusal } from './refusal.js';
+import { readField } from './request-field.js';
 
 /** The metadata name under which a client sends its key: one per logical operation. */
 export const KEY_HEADER = 'idempotency-key';
 
 const wellFormed = /^[A-Za-z0-9._~:/+=@-]{1,255}$/;
+const CHARACTERS = '1 to 255 characters out of A-Z a-z 0-9 . _ ~ : / + = @ -';
 
 /**
  * The call's idempotency key, or undefined where it carries none.
- * @throws Refusal IDEMPOTENCY_KEY_INVALID: empty, malformed, too long, or sent more than once
+ * @param keyField the request field that may carry it as well, if the method has one
+ * @throws Refusal IDEMPOTENCY_KEY_INVALID: empty, malformed, too long, sent more than once, or two keys
  */
-export function readKey(metadata: Metadata): string | undefined {
+export function readKey(metadata: Metadata, request: object, keyField?: string): string | undefined {
+  const fromMetadata = keyInMetadata(metadata);
+  const fromField = keyField === undefined ? undefined : keyInField(request, keyField);
+  if (fromMetadata !== undefined && fromField !== undefined && fromMetadata !== fromField) {
+    const description = `is not the key in the request's ${keyField}: send one of them, or the same in both`;
+    throw invalid(KEY_HEADER, description);
+  }
+  return fromMetadata ?? fromField;
+}
+
+function keyInMetadata(metadata: Metadata): string | undefined {
   const values = metadata.get(KEY_HEADER);
   if (values.length === 0) return undefined;
   // Two headers of one name reach us joined by a comma, which no key may contain.
   const key = values.length === 1 ? String(values[0]) : '';
-  if (!wellFormed.test(key)) {
-    throw invalidKey(
-      'must be sent exactly once, with 1 to 255 characters out of A-Z a-z 0-9 . _ ~ : / + = @ -',
-      'IDEMPOTENCY_KEY_INVALID',
-      'key_invalid',
-    );
-  }
+  if (!wellFormed.test(key)) throw invalid(KEY_HEADER, `must be sent exactly once, with ${CHARACTERS}`);
   return key;
 }
 
-export function missingKey(): Refusal {
-  return invalidKey(
-    'is required: send one value per logical operation, the same on every attempt',
-    'IDEMPOTENCY_KEY_MISSING',
-    'key_missing',
-  );
+/** A text field that is empty is one that was not set. */
+function keyInField(request: object, keyField: string): string | undefined {
+  const key = readField(request, keyField);
+  if (key !== undefined && !wellFormed.test(key)) throw invalid(keyField, `must have ${CHARACTERS}`);
+  return key;
 }
 
-function invalidKey(description: string, reason: string, outcome: 'key_invalid' | 'key_missing'): Refusal {
-  return new Refusal(status.INVALID_ARGUMENT, reason, `metadata ${KEY_HEADER} ${description}`, {
+/** @param keyField the request field that may carry the key, if the method has one */
+export function missingKey(keyField?: string): Refusal {
+  const description = 'is required: send one value per logical operation, the same on every attempt';
+  const alternative = keyField === undefined ? '' : `, there or in the request's ${keyField}`;
+  return badRequest('IDEMPOTENCY_KEY_MISSING', 'key_missing', KEY_HEADER, description + alternative);
+}
+
+/** @param field what is wrong: a name in the metadata, or a field of the request */
+export function invalid(field: string, description: string): Refusal {
+  return badRequest('IDEMPOTENCY_KEY_INVALID', 'key_invalid', field, description);
+}
+
+function badRequest(reason: string, outcome: CallOutcome, field: string, description: string): Refusal {
+  return new Refusal(status.INVALID_ARGUMENT, reason, `${field} ${description}`, {
     outcome,
-    details: [{ badRequest: { fieldViolations: [{ field: KEY_HEADER, description }] } }],
+    details: [{ badRequest: { fieldViolations: [{ field, description }] } }],
   });
 }

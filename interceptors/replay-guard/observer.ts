@@ -12,7 +12,16 @@ export type CallOutcome =
   | 'refused'
   | 'released';
 
-export type StoreOperation = 'claim' | 'complete' | 'fail' | 'release' | 'purge';
+export type StoreOperation =
+  | 'claim'
+  | 'find'
+  | 'renew'
+  | 'complete'
+  | 'fail'
+  | 'release'
+  | 'purge'
+  | 'count'
+  | 'erase';
 
 /** The method of a call: the only thing that counts are broken down by, never a key or a scope. */
 export interface ObservedMethod {
@@ -31,6 +40,12 @@ export interface ReplayGuardObserver {
   replyStored(method: ObservedMethod, bytes: number): void;
   recordsPurged(count: number): void;
   recordsCounted(count: number): void;
+  /** A call ran without its key being claimed because the store could not be asked; its policy wants it so. */
+  executedUnguarded(method: ObservedMethod): void;
+  /** @param wouldBe what would have become of the call under ENFORCE */
+  callObserved(method: ObservedMethod, wouldBe: CallOutcome): void;
+  /** @param open whether the store is taken to be down, so that calls are refused without asking it */
+  circuitChanged(open: boolean): void;
   /** A handler failed by a throw or a rejection; the client sees INTERNAL and no more. */
   handlerFailed(method: ObservedMethod, error: unknown): void;
 }
@@ -43,5 +58,8 @@ export const silentObserver: ReplayGuardObserver = {
   replyStored() {},
   recordsPurged() {},
   recordsCounted() {},
+  executedUnguarded() {},
+  callObserved() {},
+  circuitChanged() {},
   handlerFailed() {},
 };

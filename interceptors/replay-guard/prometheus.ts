@@ -58,6 +58,23 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     help: 'Expired records deleted',
     registers,
   });
+  const unguarded = new Counter({
+    name: 'replay_guard_unguarded_executions_total',
+    help: 'Calls executed without a claim because the store could not be asked',
+    labelNames: byMethod,
+    registers,
+  });
+  const observed = new Counter({
+    name: 'replay_guard_observed_total',
+    help: 'Calls in mode OBSERVE by what would have become of them under ENFORCE',
+    labelNames: [...byMethod, 'outcome'],
+    registers,
+  });
+  const circuit = new Gauge({
+    name: 'replay_guard_circuit_open',
+    help: '1 while the store is taken to be down, else 0',
+    registers,
+  });
   const labels = ({ service, method }: ObservedMethod) => ({ service, method });
 
   return {
@@ -77,6 +94,9 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     replyStored: (method, bytes) => replyBytes.observe(labels(method), bytes),
     recordsPurged: (count) => purged.inc(count),
     recordsCounted: (count) => records.set(count),
+    executedUnguarded: (method) => unguarded.inc(labels(method)),
+    callObserved: (method, outcome) => observed.inc({ ...labels(method), outcome }),
+    circuitChanged: (open) => circuit.set(open ? 1 : 0),
     handlerFailed() {},
   };
 }

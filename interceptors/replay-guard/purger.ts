@@ -1,7 +1,7 @@
 import type { ObservedStore } from './observed-store.js';
 import type { ReplayGuardObserver } from './observer.js';
 
-const INTERVAL_MS = 60_000;
+const EVERY_MS = 60_000;
 const BATCH = 500;
 
 /** Deletes expired records now and then, a bounded batch at a time. */
@@ -9,15 +9,19 @@ export class Purger {
   readonly #store: ObservedStore;
   readonly #observer: ReplayGuardObserver;
   readonly #timer: NodeJS.Timeout;
-  #purging = Promise.resolve();
+  #purging: Promise<void> | undefined;
   #stopped = false;
 
-  constructor(store: ObservedStore, observer: ReplayGuardObserver) {
+  /** @param everyMs from the start of one round to the next, in milliseconds */
+  constructor(store: ObservedStore, observer: ReplayGuardObserver, everyMs = EVERY_MS) {
     this.#store = store;
     this.#observer = observer;
     this.#timer = setInterval(() => {
-      this.#purging = this.#purging.then(() => this.purge());
-    }, INTERVAL_MS).unref();
+      // A round that takes longer than that is not followed by those that it kept from coming.
+      this.#purging ??= this.purge().finally(() => {
+        this.#purging = undefined;
+      });
+    }, everyMs).unref();
   }
 
   /** Purges until nothing expired is left; never rejects. What fails is tried again at the next round. */

@@ -1,5 +1,6 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import type { CallOutcome } from './observer.js';
+import type { ExceededQuota } from './quotas.js';
 import { type StatusDetail, statusDetails } from './status-details.js';
 
 /** The `domain` of the ErrorInfo in every answer that the guard itself gives. */
@@ -11,7 +12,7 @@ interface RefusalOptions {
   /** Details besides the ErrorInfo. */
   readonly details?: readonly StatusDetail[];
   readonly metadata?: Record<string, string>;
-  /** Where the client is to retry: after how many milliseconds. */
+  /** Where the client is to retry: after how many milliseconds, a whole number. */
   readonly retryAfterMs?: number;
 }
 
@@ -34,17 +35,22 @@ export class Refusal extends Error {
     ];
     if (options.retryAfterMs !== undefined) {
       details.push({ retryInfo: { retryDelayMs: options.retryAfterMs } });
-      this.metadata.set('grpc-retry-pushback-ms', String(Math.round(options.retryAfterMs)));
+      this.metadata.set('grpc-retry-pushback-ms', String(options.retryAfterMs));
     }
     this.metadata.set('grpc-status-details-bin', statusDetails(code, message, details));
   }
 }
 
 const RETRY_MS = 200;
+const LONGEST_RETRY_MS = 5_000;
+/** As often as a store that is down is probed: a client's few attempts must not be spent before it is back. */
+const OUTAGE_RETRY_MS = 1_000;
 
-function retryable(reason: string, message: string): Refusal {
-  return new Refusal(status.UNAVAILABLE, reason, message, { retryAfterMs: RETRY_MS });
+function retryable(reason: string, message: string, retryAfterMs = RETRY_MS): Refusal {
+  return new Refusal(status.UNAVAILABLE, reason, message, { retryAfterMs });
 }
+
+const quotaNames = { in_flight: 'calls in flight', live_keys: 'idempotency keys' } as const;
 
 /** The answers of the wire contract that depend on nothing but their case. */
 export const refusals = {
@@ -54,6 +60,11 @@ export const refusals = {
       'IDEMPOTENCY_SCOPE_MISSING',
       'the call carries no identity to which its idempotency key could belong',
     ),
+  scopeUnavailable: () =>
+    retryable(
+      'IDEMPOTENCY_SCOPE_UNAVAILABLE',
+      'the identity of the caller cannot be verified for now; nothing was done',
+    ),
   keyReused: () =>
     new Refusal(
       status.FAILED_PRECONDITION,
@@ -61,18 +72,32 @@ export const refusals = {
       'this idempotency key was used before with another request; use a new key for a new operation',
       { outcome: 'reused' },
     ),
-  /** @param ageMs how long the first execution has been running; a young one is asked about sooner */
+  /**
+   * @param ageMs how long the first execution has been running: to wait as long again doubles the time from
+   *   retry to retry, so that a client's few attempts span a long execution
+   */
   inProgress: (ageMs: number) =>
     new Refusal(
       status.UNAVAILABLE,
       'IDEMPOTENCY_KEY_IN_PROGRESS',
       'the first call with this idempotency key is still running; retry with the same key',
-      { outcome: 'in_progress', retryAfterMs: Math.min(Math.max(ageMs / 4, RETRY_MS), 5_000) },
+      {
+        outcome: 'in_progress',
+        retryAfterMs: Math.round(Math.min(Math.max(ageMs, RETRY_MS), LONGEST_RETRY_MS)),
+      },
+    ),
+  quotaExceeded: ({ quota, limit }: ExceededQuota) =>
+    new Refusal(
+      status.RESOURCE_EXHAUSTED,
+      'IDEMPOTENCY_QUOTA_EXCEEDED',
+      `the caller has as many ${quotaNames[quota]} as it may have; nothing was done`,
+      { metadata: { quota, limit: String(limit) } },
     ),
   storeUnavailable: () =>
     retryable(
       'IDEMPOTENCY_STORE_UNAVAILABLE',
       'the store of idempotency keys cannot be reached; nothing was done',
+      OUTAGE_RETRY_MS,
     ),
   leaseLost: () =>
     retryable(
@@ -83,6 +108,20 @@ export const refusals = {
     retryable(
       'IDEMPOTENCY_OUTCOME_UNKNOWN',
       'the commit was sent and its answer lost; a retry with the same key finds out what became of it',
+    ),
+  keyExpired: () =>
+    new Refusal(
+      status.FAILED_PRECONDITION,
+      'IDEMPOTENCY_KEY_EXPIRED',
+      'the operation was first sent too long ago to know whether it was executed, or in the future',
+      { outcome: 'expired' },
+    ),
+  replyErased: () =>
+    new Refusal(
+      status.DATA_LOSS,
+      'IDEMPOTENCY_REPLY_UNREADABLE',
+      'the stored reply was erased; the operation was executed and is not executed again',
+      { metadata: { erased: 'true' } },
     ),
   replyUnreadable: () =>
     new Refusal(

@@ -6,8 +6,8 @@ import protobuf from 'protobufjs';
 export interface Reply {
   readonly code: number;
   readonly details: string;
-  /** The response exactly as it went out; absent where there was none, which an empty one is not. */
-  readonly message?: Buffer;
+  /** The responses exactly as they went out: at most one of a unary method. An empty one is one. */
+  readonly messages: readonly Buffer[];
   readonly initial: Metadata;
   readonly trailing: Metadata;
 }
@@ -23,11 +23,10 @@ const HEADER_BYTES = 5;
 const { StoredReply } = protobuf.Root.fromJSON({
   nested: {
     StoredReply: {
-      oneofs: { _message: { oneof: ['message'] } },
       fields: {
         code: { id: 1, type: 'uint32' },
         details: { id: 2, type: 'string' },
-        message: { id: 3, type: 'bytes', options: { proto3_optional: true } },
+        messages: { id: 3, type: 'bytes', rule: 'repeated' },
         initial: { id: 4, type: 'Entry', rule: 'repeated' },
         trailing: { id: 5, type: 'Entry', rule: 'repeated' },
       },
@@ -41,42 +40,49 @@ interface Entry {
   readonly value: Uint8Array;
 }
 
-/** Version, checksum, then the reply. */
-export function encodeReply(reply: Reply): Buffer {
+/**
+ * Version, checksum, then the reply.
+ * @param recordId what the reply is bound to: under another record's id it is unreadable
+ */
+export function encodeReply(reply: Reply, recordId: Buffer): Buffer {
   const body = StoredReply.encode({
     code: reply.code,
     details: reply.details,
-    ...(reply.message && { message: reply.message }),
+    messages: reply.messages,
     initial: toEntries(reply.initial),
     trailing: toEntries(reply.trailing),
   }).finish();
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt8(VERSION);
-  header.writeUInt32BE(crc32(body), 1);
+  header.writeUInt32BE(checksum(body, recordId), 1);
   return Buffer.concat([header, body]);
 }
 
 /** @throws UnreadableReplyError */
-export function decodeReply(stored: Buffer): Reply {
+export function decodeReply(stored: Buffer, recordId: Buffer): Reply {
   const body = stored.subarray(HEADER_BYTES);
   if (
     stored.length < HEADER_BYTES ||
     stored.readUInt8() !== VERSION ||
-    stored.readUInt32BE(1) !== crc32(body)
+    stored.readUInt32BE(1) !== checksum(body, recordId)
   ) {
     throw new UnreadableReplyError('the stored reply is corrupt or of an unknown version');
   }
-  const { code, details, message, initial, trailing } = StoredReply.toObject(StoredReply.decode(body), {
+  const { code, details, messages, initial, trailing } = StoredReply.toObject(StoredReply.decode(body), {
     defaults: true,
     arrays: true,
   });
   return {
     code,
     details,
-    ...(message && { message: Buffer.from(message) }),
+    messages: messages.map((message: Uint8Array) => Buffer.from(message)),
     initial: toMetadata(initial),
     trailing: toMetadata(trailing),
   };
+}
+
+function checksum(body: Uint8Array, recordId: Buffer): number {
+  return crc32(body, crc32(recordId));
 }
 
 const credentials = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie']);

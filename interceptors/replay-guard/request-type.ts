@@ -1,62 +1,33 @@
-import protobuf from 'protobufjs';
-import descriptor from 'protobufjs/ext/descriptor/index.js';
-import type { CanonicalType } from './canonical.js';
+import { decodeFile } from './descriptor-types.js';
+import type { MessageShape } from './message-shape.js';
+import { Schema } from './schema.js';
 
 interface DefinitionWithSchema {
+  readonly path: string;
   readonly requestType: { readonly fileDescriptorProtos: readonly Uint8Array[] };
 }
 
-/** The request type of a method whose definition was made by @grpc/proto-loader; else undefined. */
-export function requestTypeOf(path: string, definition: unknown): CanonicalType | undefined {
+/** The request of a method whose definition was made by @grpc/proto-loader; else undefined. */
+export function requestTypeOf(definition: unknown): MessageShape | undefined {
   if (!hasSchema(definition)) return undefined;
-  const files = definition.requestType.fileDescriptorProtos.map((bytes) =>
-    descriptor.FileDescriptorProto.decode(bytes),
-  );
   try {
-    const root = (protobuf.Root as unknown as FromDescriptor).fromDescriptor({ file: files });
-    root.resolveAll();
-    const [, service = '', method = ''] = path.split('/');
-    const type = root.lookupService(service).methods[method]?.resolvedRequestType;
-    return type ? { type, mapEntries: mapEntriesOf(root, files) } : undefined;
+    return schemaOf(definition.requestType.fileDescriptorProtos).request(definition.path);
   } catch {
-    // proto-loader names a map's entry type after its field; beside a message of that name it is ambiguous.
+    // Descriptors that are not whole: the request is read as what it is decoded to.
     return undefined;
   }
+}
+
+/** One list of files serves all methods that were loaded together. */
+const schemas = new WeakMap<readonly Uint8Array[], Schema>();
+
+function schemaOf(files: readonly Uint8Array[]): Schema {
+  const schema = schemas.get(files) ?? new Schema(files.map(decodeFile));
+  schemas.set(files, schema);
+  return schema;
 }
 
 function hasSchema(definition: unknown): definition is DefinitionWithSchema {
   const type = (definition as Partial<DefinitionWithSchema>).requestType;
   return Array.isArray(type?.fileDescriptorProtos);
-}
-
-/** Read from the descriptors: on the built types the flag leaks to the parent. */
-function mapEntriesOf(root: protobuf.Root, files: readonly protobuf.Message[]): ReadonlySet<protobuf.Type> {
-  const found = new Set<protobuf.Type>();
-  const visit = (types: readonly DescriptorProto[], prefix: string) => {
-    for (const type of types) {
-      const name = `${prefix}.${type.name}`;
-      if (type.options?.mapEntry) found.add(root.lookupType(name));
-      visit(type.nestedType ?? [], name);
-    }
-  };
-  for (const file of files as unknown as FileDescriptorProto[]) {
-    visit(file.messageType ?? [], file.package ? `.${file.package}` : '');
-  }
-  return found;
-}
-
-/** Added to `Root` by protobufjs/ext/descriptor. */
-interface FromDescriptor {
-  fromDescriptor(set: { file: readonly protobuf.Message[] }): protobuf.Root;
-}
-
-interface DescriptorProto {
-  readonly name: string;
-  readonly nestedType?: readonly DescriptorProto[];
-  readonly options?: { readonly mapEntry?: boolean };
-}
-
-interface FileDescriptorProto {
-  readonly package?: string;
-  readonly messageType?: readonly DescriptorProto[];
 }

@@ -8,24 +8,25 @@ import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError } from './
 
 /** What is to become of an execution's writes, its key, and the caller. */
 export type Settlement =
-  /** Writes and reply commit together. */
-  | { readonly kind: 'complete'; readonly reply: Reply }
-  /** The writes roll back, the reply is kept. */
-  | { readonly kind: 'fail'; readonly reply: Reply }
+  | Kept
   /** All rolls back, the key is free; the caller is told `answer`. */
   | { readonly kind: 'release'; readonly answer: Answer };
+
+/** A reply that is kept: `complete` commits the writes with it, `fail` rolls them back. */
+export interface Kept {
+  readonly kind: 'complete' | 'fail';
+  readonly reply: Reply;
+}
 
 /** Decides by how the handler ended which results are kept. */
 export function settlementOf(end: HandlerEnd, policy: MethodPolicy): Settlement {
   if ('failure' in end) return { kind: 'release', answer: failureAnswer(end.failure) };
-  const { reply } = end;
-  if (reply.code === status.OK) {
-    if ((reply.message?.length ?? 0) <= policy.maxReplyBytes) return { kind: 'complete', reply };
+  if ('tooLarge' in end)
     return { kind: 'fail', reply: asReply(refusals.replyTooLarge(policy.maxReplyBytes)) };
-  }
-  return policy.replayedCodes.includes(reply.code)
-    ? { kind: 'fail', reply }
-    : { kind: 'release', answer: reply };
+  const { reply } = end;
+  if (reply.code === status.OK) return { kind: 'complete', reply };
+  const isKept = policy.replayedCodes.includes(reply.code);
+  return isKept ? { kind: 'fail', reply } : { kind: 'release', answer: reply };
 }
 
 function failureAnswer(failure: unknown): Answer {
@@ -56,6 +57,7 @@ function asReply(refusal: Refusal): Reply {
   return {
     code: refusal.code,
     details: refusal.message,
+    messages: [],
     initial: new Metadata(),
     trailing: refusal.metadata,
   };

@@ -1,3 +1,4 @@
+import { Metadata } from '@grpc/grpc-js';
 import type { Reply } from './reply.js';
 
 /** Until when the key is retained, RFC 3339. */
@@ -5,6 +6,13 @@ export const EXPIRES_TRAILER = 'idempotency-expires-at';
 
 /** Present on a reply that an earlier execution stored. */
 export const REPLAYED_TRAILER = 'idempotent-replayed';
+
+/** A handler's own trailers. What it passes on from another guarded server says nothing of this call. */
+export function ownTrailers(sent: Metadata = new Metadata()): Metadata {
+  const trailing = sent.clone();
+  for (const name of [EXPIRES_TRAILER, REPLAYED_TRAILER]) trailing.remove(name);
+  return trailing;
+}
 
 /** The first reply, with the time until which its key is retained. */
 export function withExpiry(reply: Reply, expiresAtMs: number): Reply {

@@ -167,7 +167,7 @@ for (const [when, there] of [
   for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
     test(`${atomicity}: a claim that is cut ${when} it ran is unavailable, as the port says`, async (t) => {
       const { proxy, opened } = await throughProxy(t);
-      proxy.cutAt(/^INSERT INTO replay_guard_records/, when);
+      proxy.cutAt(/INSERT INTO replay_guard_records/, when);
       await t.throwsAsync(opened.store.claim(request(atomicity)), { instanceOf: DatabaseUnavailableError });
       await (await claim(opened, request(atomicity))).release();
     });
@@ -232,6 +232,25 @@ test('COMMIT of an aborted transaction is not taken for a commit', async (t) => 
   await (await claim(opened, asked)).release();
 });
 
+test('a commit that the server says it cannot tell the end of is in doubt', async (t) => {
+  const data = await freshData(t, 'postgres');
+  const { database } = await data.open();
+  await database.migrate('notes', [
+    ...table,
+    `CREATE FUNCTION unknown() RETURNS TRIGGER LANGUAGE plpgsql AS
+     'BEGIN RAISE EXCEPTION USING ERRCODE = ''40003''; END'`,
+    `CREATE CONSTRAINT TRIGGER unknown AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED
+     FOR EACH ROW WHEN (NEW.id > 100) EXECUTE FUNCTION unknown()`,
+  ]);
+  const inDoubt = { instanceOf: CommitInDoubtError };
+  await t.throwsAsync(
+    database.transaction(() => database.query(insert, [101])),
+    inDoubt,
+  );
+  await t.throwsAsync(database.query(insert, [101]), inDoubt);
+  await database.transaction(() => database.query(insert, [1]));
+});
+
 test('TRANSACTION: the guard adds statements, but neither commits nor round trips', async (t) => {
   const { proxy, opened, database } = await throughProxy(t, 15);
   const work = async () => {
@@ -251,7 +270,7 @@ test('TRANSACTION: the guard adds statements, but neither commits nor round trip
   t.true(proxy.roundTrips <= unguarded);
   t.is(proxy.roundTrips, 3);
   const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
-  t.deepEqual(kinds, ['BEGIN', 'INSERT', 'SAVEPOINT', 'INSERT', 'UPDATE', 'COMMIT']);
+  t.deepEqual(kinds, ['BEGIN', 'WITH', 'SET', 'INSERT', 'UPDATE', 'COMMIT']);
 });
 
 test('LEASE: two commits, and the wait for others holds no transaction', async (t) => {
@@ -269,35 +288,7 @@ test('LEASE: two commits, and the wait for others holds no transaction', async (
     await database.query('SELECT 1 AS one');
   });
   const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
-  t.deepEqual(kinds, ['INSERT', 'SELECT', 'BEGIN', 'SELECT', 'SAVEPOINT', 'INSERT', 'UPDATE', 'COMMIT']);
-});
-
-test('a replay takes no transaction to the end', async (t) => {
-  const { proxy, opened } = await throughProxy(t);
-  const asked = request('TRANSACTION');
-  await (await claim(opened, asked)).complete(Buffer.from('done'));
-  proxy.reset();
-  t.is((await opened.store.claim(asked)).outcome, 'completed');
-  t.false(proxy.statements.includes('COMMIT'));
-});
-
-test('takeover waits for the commit of a late owner, and then finds its reply', async (t) => {
-  const data = await freshData(t, 'postgres');
-  const opened = await data.open();
-  await opened.database.migrate('notes', table);
-  const { store: other } = await data.open({ lockTimeoutMs: 10_000 });
-  const asked = { ...request('LEASE'), leaseMs: 1 };
-  const late = await claim(opened, asked);
-  await late.run(() => opened.database.query(insert, [1]));
-  const second = other.claim(asked);
-  await poll('the other server waits for the record', async () => {
-    const waiting =
-      "SELECT 1 AS one FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    return (await opened.database.query(waiting)).length > 0;
-  });
-  await late.complete(Buffer.from('late'));
-  const found = await second;
-  t.is(found.outcome, 'completed');
+  t.deepEqual(kinds, ['WITH', 'SELECT', 'BEGIN', 'SELECT', 'SAVEPOINT', 'INSERT', 'UPDATE', 'COMMIT']);
 });
 
 test('three servers start on an empty database at once', async (t) => {

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import Sqlite from 'better-sqlite3';
-import { DatabaseUnavailableError } from 'grpc-replay-guard';
+import { DatabaseUnavailableError, LockTimeoutError } from 'grpc-replay-guard';
 import { openSqlite, type SqliteOptions } from 'grpc-replay-guard/sqlite';
 import { Barrier } from '../helpers/barrier.js';
 import { freshFolder } from '../helpers/engines.js';
@@ -126,6 +127,35 @@ test('a commit that fails fails its whole group, and the next one works', async 
   t.true(ids().includes(7));
 });
 
+test('a unit that always fails at COMMIT fails alone, with its own error, and no other for ever', async (t) => {
+  const { database, handle, ids } = await handedOver(t);
+  handle.pragma('foreign_keys = ON');
+  const orphan = () =>
+    database.transaction(() => database.query('INSERT INTO notes (id, of) VALUES (1, 999)'));
+  const good = (id: number) => database.transaction(() => database.query(insert, [id]));
+  const together = await Promise.allSettled([orphan(), good(101), good(102), orphan()]);
+  t.true(together.every(({ status }) => status === 'rejected'));
+  for (let round = 1; round <= 5; round++) {
+    const [bad, ...rest] = await Promise.allSettled([
+      orphan(),
+      ...numbers(9).map((id) => good(10 * round + id)),
+    ]);
+    t.like(bad, { status: 'rejected', reason: { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' } });
+    t.true(rest.every(({ status }) => status === 'fulfilled'));
+  }
+  t.is(ids().length, 45);
+});
+
+test('where nobody shares its commit, a unit that fails at COMMIT is told why at once', async (t) => {
+  const { database, handle } = await handedOver(t);
+  handle.pragma('foreign_keys = ON');
+  const orphan = database.transaction(() => database.query('INSERT INTO notes (id, of) VALUES (1, 999)'));
+  const error = await t.throwsAsync(orphan, { any: true });
+  t.like(error, { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' });
+  // Those that come later share commits again, when some time has passed.
+  await database.query(insert, [2]);
+});
+
 test('a full disk fails as unavailable, loses nothing that was told, and heals', async (t) => {
   const { database, handle, ids } = await handedOver(t);
   await database.query(insert, [1]);
@@ -164,4 +194,57 @@ test('a unit that waits for the outside holds up others no longer than its limit
   barrier.open();
   await rejected;
   t.is(ids().length, 10);
+});
+
+test('while another process holds the file nothing else waits, and then the unit runs', async (t) => {
+  const { handle, opened, database, ids } = await handedOver(t, { busyTimeoutMs: 20_000 });
+  const holder = new Sqlite(handle.name);
+  t.teardown(() => {
+    holder.close();
+  });
+  holder.exec('BEGIN IMMEDIATE');
+  const held = [1, 2].map((id) => database.query(insert, [id]));
+  const unit = database.transaction(() => database.query(insert, [3]));
+  // Only an event loop that turns gets here before the time is up.
+  await nextTurn();
+  t.deepEqual(await database.query('SELECT id FROM notes'), []);
+  await opened.ping();
+  holder.exec('COMMIT');
+  await Promise.all([...held, unit]);
+  t.deepEqual(ids(), [1, 2, 3]);
+});
+
+test('a file that stays held is given up after the busy timeout, and is fine later', async (t) => {
+  const { handle, database, ids } = await handedOver(t, { busyTimeoutMs: 50 });
+  const holder = new Sqlite(handle.name);
+  t.teardown(() => {
+    holder.close();
+  });
+  holder.exec('BEGIN IMMEDIATE');
+  await t.throwsAsync(database.query(insert, [1]), { instanceOf: LockTimeoutError });
+  await t.throwsAsync(
+    database.transaction(async () => {}),
+    { instanceOf: LockTimeoutError },
+  );
+  holder.exec('COMMIT');
+  await database.query(insert, [2]);
+  t.deepEqual(ids(), [2]);
+});
+
+test('a file that is held at the start is waited for', async (t) => {
+  const path = join(await freshFolder(t), 'test.db');
+  const holder = new Sqlite(path);
+  t.teardown(() => {
+    holder.close();
+  });
+  // Not in WAL mode yet: the holder keeps readers out, too.
+  holder.exec('BEGIN EXCLUSIVE');
+  const opening = openSqlite({ path, busyTimeoutMs: 20_000 });
+  await nextTurn();
+  holder.exec('COMMIT');
+  const opened = await opening;
+  t.teardown(() => opened.close());
+  await opened.ping();
+  holder.exec('BEGIN EXCLUSIVE');
+  await t.throwsAsync(openSqlite({ path, busyTimeoutMs: 50 }), { instanceOf: LockTimeoutError });
 });

@@ -5,6 +5,7 @@ import {
   type ClientOptions,
   type ClientUnaryCall,
   Metadata,
+  type StatusObject,
   type status,
 } from '@grpc/grpc-js';
 import { decodeStatusDetails, type StatusDetails } from './status-details.js';
@@ -23,6 +24,8 @@ export interface CallSettings {
   readonly deadlineMs?: number;
   /** Cancels the call. */
   readonly signal?: AbortSignal;
+  /** Told of each message of a stream as it comes. */
+  readonly onMessage?: () => void;
 }
 
 /** How a call ended, whichever way it did. */
@@ -38,6 +41,11 @@ export interface Reply<R> {
   /** Whether the trailers say that an earlier execution stored this reply. */
   readonly replayed: boolean;
   readonly statusDetails: StatusDetails | undefined;
+}
+
+/** How a call whose replies stream ended; the messages as they came over the wire. */
+export interface StreamReply extends Omit<Reply<never>, 'message' | 'bytes'> {
+  readonly messages: readonly Buffer[];
 }
 
 /** A client with a TCP connection that it shares with no other. */
@@ -83,6 +91,33 @@ export class Connection {
       });
       settings.signal?.addEventListener('abort', () => call.cancel(), { once: true });
     });
+  }
+
+  /** Makes one call of a method whose replies stream. Never rejects. */
+  async stream(path: string, request: Buffer, settings: CallSettings = {}): Promise<StreamReply> {
+    const asIs = (bytes: Buffer) => bytes;
+    const [metadata, options] = [toMetadata(settings), toOptions(settings)];
+    const call = this.client.makeServerStreamRequest(path, asIs, asIs, request, metadata, options);
+    const messages: Buffer[] = [];
+    let initial: Metadata | undefined;
+    settings.signal?.addEventListener('abort', () => call.cancel(), { once: true });
+    call.on('metadata', (received) => {
+      initial = received;
+    });
+    call.on('data', (message) => {
+      messages.push(message);
+      settings.onMessage?.();
+    });
+    // Told by the status as well.
+    call.on('error', () => {});
+    const over = new Promise((resolve) => call.on('end', resolve));
+    const {
+      code,
+      details,
+      metadata: trailers,
+    } = await new Promise<StatusObject>((resolve) => call.on('status', resolve));
+    await over;
+    return { code, details, messages, initial, trailers, ...judged(trailers) };
   }
 
   close(): void {

@@ -1,6 +1,5 @@
 import type { TestFn } from 'ava';
-import { type DataSource, type Engine, freshData } from './engines.js';
-import { openUrl } from './open-url.js';
+import { type DataSource, dataAt, type Engine, freshData } from './engines.js';
 import { administer, type Cleanup } from './postgres.js';
 
 /**
@@ -19,18 +18,6 @@ export function emptiedData(test: TestFn): (t: Cleanup, engine: Engine) => Promi
     const data = await made;
     await administer(data.url, 'DROP SCHEMA public CASCADE');
     await administer(data.url, 'CREATE SCHEMA public');
-    return {
-      ...data,
-      open: async (options) => {
-        const opened = await openUrl(data.url, options);
-        let closed: Promise<void> | undefined;
-        const close = () => {
-          closed ??= opened.close();
-          return closed;
-        };
-        t.teardown(close);
-        return { ...opened, close };
-      },
-    };
+    return dataAt(t, engine, data.url);
   };
 }

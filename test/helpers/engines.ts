@@ -24,6 +24,11 @@ export interface DataSource {
 export async function freshData(t: Cleanup, engine: Engine): Promise<DataSource> {
   const url =
     engine === 'sqlite' ? `sqlite:${join(await freshFolder(t), 'test.db')}` : await freshDatabase(t);
+  return dataAt(t, engine, url);
+}
+
+/** Data that is there; what the test opens of it closes after the test. */
+export function dataAt(t: Cleanup, engine: Engine, url: string): DataSource {
   return {
     engine,
     url,

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type {
+  ServerCredentials,
   ServerInterceptor,
   ServerUnaryCall,
+  ServerWritableStream,
   sendUnaryData,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
@@ -19,8 +21,10 @@ import type { CallSettings, Connection, Reply } from './call.js';
 import { type DataSource, type Engine, freshData } from './engines.js';
 import {
   type Account,
+  type AccountRequest,
   type AppendRequest,
   type AppendResponse,
+  type DeclaredOptions,
   type LedgerDefinition,
   loadLedger,
 } from './ledger.js';
@@ -30,6 +34,8 @@ import type { Cleanup } from './postgres.js';
 import { startServer, type TestServer } from './server.js';
 
 export type Handler<Q, R> = (call: ServerUnaryCall<Q, R>, callback: sendUnaryData<R>) => unknown;
+
+export type StreamHandler<Q, R> = (call: ServerWritableStream<Q, R>) => unknown;
 
 export interface TransferRequest {
   from?: string;
@@ -43,6 +49,8 @@ export interface LedgerHandlers {
   readonly Touch: Handler<Account, object>;
   readonly Read: Handler<Account, { balanceMinor?: string | number }>;
   readonly Close: Handler<Account, { closed?: boolean }>;
+  readonly Settle: StreamHandler<AccountRequest, { entryId?: string }>;
+  readonly Sweep: StreamHandler<AccountRequest, { entryId?: string }>;
 }
 
 export interface LedgerSetup {
@@ -51,8 +59,12 @@ export interface LedgerSetup {
   readonly guard?: Partial<ReplayGuardOptions>;
   readonly engine?: EngineOptions;
   readonly version?: 'now' | 'next';
+  /** What the `.proto` says of methods, instead of their own options. */
+  readonly declared?: DeclaredOptions;
   /** Between the wire and the guard. */
   readonly before?: ServerInterceptor[];
+  /** Plaintext where left out. */
+  readonly credentials?: ServerCredentials;
   /** Opened by the test itself instead of from the source. */
   readonly opened?: OpenStore;
 }
@@ -116,7 +128,7 @@ export async function openLedger(
   const outcomes = new Outcomes();
   const guard = createReplayGuard({ store, scope: singleTenant(), observer: outcomes, ...setup.guard });
   t.teardown(() => guard.close());
-  const definition = loadLedger(setup.version);
+  const definition = loadLedger(setup.version, setup.declared);
   const handlers = {
     ...defaultHandlers(source === 'memory' ? undefined : database),
     ...setup.handlers?.(database),
@@ -132,6 +144,7 @@ export async function openLedger(
   const server = await startServer(t, {
     interceptors: [...(setup.before ?? []), guard.interceptor],
     services: [[guard.protect(definition), implementation]],
+    ...(setup.credentials && { credentials: setup.credentials }),
   });
   const connection = server.connect();
   const ledger: Ledger = {
@@ -163,6 +176,11 @@ function defaultHandlers(database: Database | undefined): LedgerHandlers {
   const effect = async (account?: string, amount?: string | number) => {
     await database?.transaction(() => writeEffect(database, account, amount));
   };
+  const stream: LedgerHandlers['Settle'] = async (call) => {
+    await effect(call.request.account, call.request.amountMinor);
+    call.write({ entryId: randomUUID() });
+    call.end();
+  };
   return {
     Append: async ({ request }, callback) => {
       await effect(request.account, request.amountMinor);
@@ -181,6 +199,8 @@ function defaultHandlers(database: Database | undefined): LedgerHandlers {
       await effect(request.account);
       callback(null, { closed: true });
     },
+    Settle: (call) => stream(call),
+    Sweep: (call) => stream(call),
   };
 }
 

@@ -2,6 +2,7 @@ import {
   type CallOutcome,
   type ObservedMethod,
   type ReplayGuardObserver,
+  type StoreOperation,
   silentObserver,
 } from 'grpc-replay-guard';
 import { poll } from './poll.js';
@@ -11,6 +12,15 @@ export class Outcomes implements ReplayGuardObserver {
   readonly ended: CallOutcome[] = [];
   readonly takenOver: boolean[] = [];
   readonly failures: unknown[] = [];
+  /** What would have become of calls in mode OBSERVE. */
+  readonly observed: CallOutcome[] = [];
+  /** Every change of the circuit: whether it opened. */
+  readonly circuit: boolean[] = [];
+  /** Every operation on the store that has ended, and its error where it failed. */
+  readonly uses: { readonly operation: StoreOperation; readonly failed: boolean; readonly error: unknown }[] =
+    [];
+  readonly purged: number[] = [];
+  unguarded = 0;
   running = 0;
 
   callEnded(_method: ObservedMethod, outcome: CallOutcome): void {
@@ -26,9 +36,22 @@ export class Outcomes implements ReplayGuardObserver {
   handlerFailed(_method: ObservedMethod, error: unknown): void {
     this.failures.push(error);
   }
-  storeUsed = silentObserver.storeUsed;
+  executedUnguarded(): void {
+    this.unguarded++;
+  }
+  callObserved(_method: ObservedMethod, wouldBe: CallOutcome): void {
+    this.observed.push(wouldBe);
+  }
+  circuitChanged(open: boolean): void {
+    this.circuit.push(open);
+  }
+  storeUsed(operation: StoreOperation, _seconds: number, error?: unknown): void {
+    this.uses.push({ operation, failed: error !== undefined, error });
+  }
+  recordsPurged(count: number): void {
+    this.purged.push(count);
+  }
   replyStored = silentObserver.replyStored;
-  recordsPurged = silentObserver.recordsPurged;
   recordsCounted = silentObserver.recordsCounted;
 
   /** How many calls ended so. */
@@ -36,8 +59,22 @@ export class Outcomes implements ReplayGuardObserver {
     return this.ended.filter((ended) => ended === outcome).length;
   }
 
+  /** How often the store did this without failing. */
+  did(operation: StoreOperation): number {
+    return this.uses.filter((use) => use.operation === operation && use.error === undefined).length;
+  }
+
   /** Resolves when `count` calls ended so. */
   reached(outcome: CallOutcome, count = 1): Promise<void> {
     return poll(`${count} calls ended as ${outcome}`, () => this.count(outcome) >= count);
+  }
+
+  /** Resolves when the store has been used so `count` times. */
+  used(operation: StoreOperation, count = 1, failed = false): Promise<void> {
+    const uses = () => this.uses.filter((use) => use.operation === operation && use.failed === failed);
+    return poll(
+      `${operation} ${failed ? 'failed' : 'succeeded'} ${count} times`,
+      () => uses().length >= count,
+    );
   }
 }

@@ -13,20 +13,35 @@ interface Owner {
 export interface Cluster {
   /** Connection string of the superuser on the database `postgres`. */
   readonly url: string;
+  /** Stops at once, as in a crash, and starts again on the same data and port. */
+  restart(): Promise<void>;
   /** Stops at once and deletes everything. */
   stop(): Promise<void>;
 }
 
-/** Starts a throw-away Postgres from the binaries in node_modules: own data folder, own port. */
-export async function startCluster(): Promise<Cluster> {
+/**
+ * Starts a throw-away Postgres from the binaries in node_modules: own data folder, own port.
+ * @param settings of the server, as `name=value`
+ */
+export async function startCluster(settings: readonly string[] = []): Promise<Cluster> {
   const folder = await mkdtemp(join(tmpdir(), 'replay-guard-postgres-'));
   try {
     const owner = processOwner();
     const bin = await reachableBinaries(folder, owner);
     const password = randomBytes(16).toString('hex');
     await initialise(folder, bin, owner, password);
-    const { port, stop } = await serve(folder, bin, owner);
-    return { url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, stop };
+    let { port, halt } = await serve(folder, bin, owner, settings);
+    return {
+      url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
+      restart: async () => {
+        await halt();
+        halt = await launch(folder, bin, owner, port, settings);
+      },
+      stop: async () => {
+        await halt();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
@@ -69,11 +84,13 @@ async function initialise(folder: string, bin: string, owner: Owner | undefined,
   if (ended.status !== 0) throw new Error(`initdb failed: ${ended.error ?? ended.stderr}`);
 }
 
-async function serve(folder: string, bin: string, owner: Owner | undefined) {
+type Settings = readonly string[];
+
+async function serve(folder: string, bin: string, owner: Owner | undefined, given: Settings) {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
     try {
-      return { port, stop: await launch(folder, bin, owner, port) };
+      return { port, halt: await launch(folder, bin, owner, port, given) };
     } catch (error) {
       // Somebody else took the port in between.
       if (attempt === 5 || !String(error).includes('could not bind')) throw error;
@@ -81,16 +98,15 @@ async function serve(folder: string, bin: string, owner: Owner | undefined) {
   }
 }
 
-function launch(folder: string, bin: string, owner: Owner | undefined, port: number) {
+function launch(folder: string, bin: string, owner: Owner | undefined, port: number, given: Settings) {
   const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories='];
-  settings.push('max_connections=200', 'shared_buffers=64MB');
+  settings.push('max_connections=200', 'shared_buffers=64MB', ...given);
   const args = ['-D', join(folder, 'data'), ...settings.flatMap((setting) => ['-c', setting])];
   const server = spawn(join(bin, 'postgres'), args, { ...confined(folder, owner), stdio: 'pipe' });
   const exited = new Promise<void>((resolve) => server.once('close', () => resolve()));
-  const stop = async () => {
+  const halt = async () => {
     server.kill('SIGQUIT');
     await exited;
-    await rm(folder, { recursive: true, force: true });
   };
   return new Promise<() => Promise<void>>((resolve, reject) => {
     let log = '';
@@ -98,7 +114,7 @@ function launch(folder: string, bin: string, owner: Owner | undefined, port: num
     void exited.then(() => reject(new Error(`Postgres did not start: ${log}`)));
     server.stderr.on('data', (chunk) => {
       if (log.length < 100_000) log += chunk;
-      if (log.includes('ready to accept connections')) resolve(stop);
+      if (log.includes('ready to accept connections')) resolve(halt);
     });
   });
 }

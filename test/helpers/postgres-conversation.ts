@@ -5,6 +5,8 @@ export interface Listener {
   roundTrip(): void;
   /** Whether, and when, the connection is to be cut at this statement. */
   cut(text: string): 'before' | 'after' | undefined;
+  /** The connection has been cut as `cut` wanted it. */
+  severed(): void;
 }
 
 /** One client's talk with Postgres, message by message. */
@@ -86,6 +88,7 @@ export class PostgresConversation {
   #cut(): void {
     this.#client.destroy();
     this.#upstream.destroy();
+    this.#listener.severed();
   }
 }
 

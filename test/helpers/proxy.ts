@@ -20,12 +20,21 @@ export interface PostgresProxy {
   roundTrips: number;
   /** Connections that clients opened so far. */
   connections: number;
+  /** Connections that were cut as soon as clients opened them, or left without an answer. */
+  refused: number;
+  /** Connections that were cut as `cutAt` wanted it. */
+  cuts: number;
   /** Starts the counts anew. */
   reset(): void;
-  /** Cuts the connection at the next statement that matches: before Postgres gets it, or after it ran. */
-  cutAt(text: RegExp, when: 'before' | 'after'): void;
+  /**
+   * Cuts the connection at the next statement that matches: before Postgres gets it, or after it ran.
+   * @param then what becomes of everything else at that moment
+   */
+  cutAt(text: RegExp, when: 'before' | 'after', then?: 'down' | 'hang'): void;
   /** Cuts every connection and accepts no new one until `up`. */
   down(): void;
+  /** Answers nobody until `up`, and those who are connected never again, without cutting anything. */
+  hang(): void;
   up(): void;
 }
 
@@ -37,10 +46,16 @@ export async function startProxy(
 ): Promise<PostgresProxy> {
   const target = new URL(url);
   const sockets = new Set<Socket>();
-  let refusing = false;
+  let refusing: 'cut' | 'hang' | undefined;
   let cut: { text: RegExp; when: 'before' | 'after' } | undefined;
+  let afterCut: 'down' | 'hang' | undefined;
   const server = createServer((client) => {
-    if (refusing) return client.destroy();
+    if (refusing) {
+      proxy.refused++;
+      if (refusing === 'cut') client.destroy();
+      else silence(client);
+      return;
+    }
     proxy.connections++;
     const upstream = dial(Number(target.port), target.hostname);
     for (const socket of [client, upstream]) sockets.add(socket.setNoDelay(true).on('error', () => {}));
@@ -53,8 +68,19 @@ export async function startProxy(
         cut = undefined;
         return when;
       },
+      severed: () => {
+        proxy.cuts++;
+        const then = afterCut;
+        afterCut = undefined;
+        if (then) proxy[then]();
+      },
     });
   });
+  const silence = (socket: Socket) => {
+    sockets.add(socket.on('error', () => {}));
+    // Read, so that the sender's end is noticed, and not listened to.
+    socket.removeAllListeners('data').resume();
+  };
   const drop = () => {
     for (const socket of sockets) socket.destroy();
     sockets.clear();
@@ -62,19 +88,22 @@ export async function startProxy(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const proxy: PostgresProxy = {
     url: Object.assign(new URL(url), { host: `127.0.0.1:${(server.address() as AddressInfo).port}` }).href,
-    statements: [],
-    roundTrips: 0,
-    connections: 0,
-    reset: () => Object.assign(proxy, { statements: [], roundTrips: 0, connections: 0 }),
-    cutAt: (text, when) => {
+    ...{ statements: [], roundTrips: 0, connections: 0, refused: 0, cuts: 0 },
+    reset: () => Object.assign(proxy, { statements: [], roundTrips: 0, connections: 0, refused: 0, cuts: 0 }),
+    cutAt: (text, when, then) => {
       cut = { text, when };
+      afterCut = then;
     },
     down: () => {
-      refusing = true;
+      refusing = 'cut';
       drop();
     },
+    hang: () => {
+      refusing = 'hang';
+      sockets.forEach(silence);
+    },
     up: () => {
-      refusing = false;
+      refusing = undefined;
     },
   };
   t.teardown(() => {

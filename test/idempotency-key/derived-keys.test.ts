@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { credentials, Metadata, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { derivedKeys } from 'grpc-replay-guard/client';
@@ -10,25 +11,30 @@ interface Methods {
   readonly transfer: (metadata?: Metadata) => Promise<unknown>;
 }
 
-/** A guarded service whose handlers do `work` with a client of a second service, which notes the keys it gets. */
-async function chain(t: ExecutionContext, work: Outbound) {
-  const keys: string[] = [];
-  const far = await openLedger(t, 'memory', {
+/** An unguarded service that tells which keys it gets, and a client of it that derives them. */
+async function farService(t: ExecutionContext, told: (key: string) => void = () => {}) {
+  const { definition, server } = await openLedger(t, 'memory', {
     guard: { mode: 'OFF' },
     handlers: () =>
       onBoth((_account, callback, call) => {
         const method = call.getPath().split('/').at(-1);
-        keys.push(`${method} ${call.metadata.get('idempotency-key').join('|')}`);
+        told(`${method} ${call.metadata.get('idempotency-key').join('|')}`);
         callback(null, {});
       }),
   });
-  const client = new Connection(far.server.address, credentials.createInsecure(), {
-    interceptors: [derivedKeys()],
-  });
+  const interceptors = [derivedKeys()];
+  const client = new Connection(server.address, credentials.createInsecure(), { interceptors });
   t.teardown(() => client.close());
+  return { definition, client };
+}
+
+/** A guarded service whose handlers do `work` with a client of a second service, which notes the keys it gets. */
+async function chain(t: ExecutionContext, work: Outbound) {
+  const keys: string[] = [];
+  const { client, definition } = await farService(t, (key) => keys.push(key));
   const methods: Methods = {
-    append: (metadata) => client.call(far.definition.Append, {}, metadata ? { metadata } : {}),
-    transfer: (metadata) => client.call(far.definition.Transfer, {}, metadata ? { metadata } : {}),
+    append: (metadata) => client.call(definition.Append, {}, metadata ? { metadata } : {}),
+    transfer: (metadata) => client.call(definition.Transfer, {}, metadata ? { metadata } : {}),
   };
   const near = await openLedger(t, 'memory', {
     handlers: () =>
@@ -104,4 +110,18 @@ test('outside a guarded call no key is added', async (t) => {
   const { keys, methods } = await chain(t, async () => {});
   await methods.append();
   t.deepEqual(keys, ['Append ']);
+});
+
+test('calls that wait for a connection are each answered in the context they were made in', async (t) => {
+  const caller = new AsyncLocalStorage<string>();
+  const { client, definition } = await farService(t);
+  const ask = (name: string) =>
+    caller.run(name, () => {
+      const { path, requestSerialize, responseDeserialize } = definition.Append;
+      return new Promise<string | undefined>((resolve) => {
+        const answered = () => resolve(caller.getStore());
+        client.client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, answered);
+      });
+    });
+  t.deepEqual(await Promise.all(['a', 'b', 'c'].map(ask)), ['a', 'b', 'c']);
 });

@@ -5,7 +5,6 @@ import { Barrier } from '../helpers/barrier.js';
 import { emptiedData } from '../helpers/emptied-data.js';
 import { engines } from '../helpers/engines.js';
 import { methods, onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
-import { assertRefused } from '../helpers/refused.js';
 
 const emptied = emptiedData(test);
 const engine = { unitLimitMs: 60_000 };
@@ -64,21 +63,6 @@ for (const name of engines) {
       t.false(await isTransactionOpen(other, name));
     });
 
-    test.serial(`${name}, ${method}: a failure leaves the record alone, a release nothing`, async (t) => {
-      const ledger = await openLedger(t, await emptied(t, name), {
-        handlers: (database) =>
-          onBoth(async (account, callback) => {
-            await database.transaction(() => writeEffect(database, account));
-            await writeEffect(database, account);
-            callback({ code: account === 'kept' ? status.NOT_FOUND : status.UNAVAILABLE });
-          }),
-      });
-      await ledger.ask(method, 'released', 'released');
-      t.deepEqual(await visible(ledger.database), { records: [], effects: 0 });
-      await ledger.ask(method, 'kept', 'kept');
-      t.deepEqual(await visible(ledger.database), { records: [1], effects: 0 });
-    });
-
     test.serial(`${name}, ${method}: nested transactions roll back alone, one after another`, async (t) => {
       const ledger = await openLedger(t, await emptied(t, name), {
         handlers: (database) =>
@@ -96,38 +80,6 @@ for (const name of engines) {
       });
       t.is((await ledger.ask(method, 'key')).code, status.OK);
       t.deepEqual(await ledger.effects(), ['a', 'a deep', 'c', 'c deep', 'd']);
-    });
-
-    test.serial(`${name}, ${method}: another server sees the key while it is in progress`, async (t) => {
-      const data = await emptied(t, name);
-      const barrier = new Barrier();
-      const ledger = await openLedger(t, data, {
-        engine,
-        handlers: () =>
-          onBoth(async (_account, callback) => {
-            await barrier.pass();
-            callback(null, {});
-          }),
-      });
-      const paths = ['Append', 'Transfer'].map((path) => `/test.v1.LedgerService/${path}`);
-      const policies = Object.fromEntries(paths.map((path) => [path, { waitMs: 10 }]));
-      const other = await openLedger(t, data, { guard: { policies }, engine: { lockTimeoutMs: 50 } });
-      const call = ledger.ask(method, 'key', 'alice');
-      await barrier.reached();
-      const waiting = await other.ask(method, 'key', 'alice');
-      const reused = await other.ask(method, 'key', 'bob');
-      if (method === 'transfer') {
-        assertRefused(t, waiting, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
-        assertRefused(t, reused, status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_REUSED');
-      } else {
-        // An open transaction hides what it claims, but not that it does.
-        assertRefused(t, waiting, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
-        assertRefused(t, reused, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
-      }
-      barrier.open();
-      t.is((await call).code, status.OK);
-      t.like(await other.ask(method, 'key', 'alice'), { code: status.OK, replayed: true });
-      t.is(other.entered, 0);
     });
   }
 }

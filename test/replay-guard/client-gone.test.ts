@@ -20,24 +20,6 @@ const heldAt =
 
 for (const engine of engines) {
   for (const method of methods) {
-    test.serial(`${engine}, ${method}: the client cancels while the handler runs`, async (t) => {
-      const [barrier, cancellations] = [new Barrier(), new Cancellations()];
-      const before = [cancellations.interceptor];
-      const ledger = await openLedger(t, await emptied(t, engine), { handlers: heldAt(barrier), before });
-      const client = new AbortController();
-      const first = ledger.ask(method, 'key', 'alice', { signal: client.signal });
-      await barrier.reached();
-      client.abort();
-      t.is((await first).code, status.CANCELLED);
-      await cancellations.noticed();
-      const retry = ledger.ask(method, 'key', 'alice');
-      barrier.open();
-      t.like(await retry, { code: status.OK, replayed: true });
-      t.like(await ledger.ask(method, 'key', 'alice'), { code: status.OK, replayed: true });
-      t.is(ledger.entered, 1);
-      t.deepEqual(await ledger.effects(), ['alice']);
-    });
-
     test.serial(`${engine}, ${method}: the deadline passes while the handler runs`, async (t) => {
       const barrier = new Barrier();
       const ledger = await openLedger(t, await emptied(t, engine), { handlers: heldAt(barrier) });

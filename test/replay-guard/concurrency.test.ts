@@ -68,40 +68,6 @@ for (const name of engines) {
   });
 
   for (const method of methods) {
-    test.serial(`${name}, ${method}: duplicates wait for the first and get its reply`, async (t) => {
-      const [barrier, scoped] = [new Barrier(), new Barrier()];
-      scoped.open();
-      const scope = () => scoped.pass().then(() => 'alice');
-      const ledger = await openLedger(t, await emptied(t, name), {
-        ...{ handlers: held(barrier), guard: { scope }, engine },
-      });
-      const replies = [ledger.ask(method, 'key', 'alice')];
-      await barrier.reached();
-      replies.push(...Array.from({ length: 9 }, () => ledger.ask(method, 'key', 'alice')));
-      await scoped.reached(10);
-      t.deepEqual(ledger.outcomes.ended, []);
-      barrier.open();
-      const bytes = (await Promise.all(replies)).map((reply) => reply.bytes?.toString('hex'));
-      t.is(new Set(bytes).size, 1);
-      t.is(ledger.outcomes.count('executed'), 1);
-      t.is(ledger.outcomes.count('joined'), 9);
-      t.is(ledger.entered, 1);
-    });
-
-    test.serial(`${name}, ${method}: a duplicate waits only so long`, async (t) => {
-      const barrier = new Barrier();
-      const ledger = await openLedger(t, await emptied(t, name), {
-        ...{ handlers: held(barrier), guard: waiting(20), engine },
-      });
-      const first = ledger.ask(method, 'key', 'alice');
-      await barrier.reached();
-      const refused = await ledger.ask(method, 'key', 'alice');
-      assertRefused(t, refused, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
-      t.is(ledger.outcomes.count('in_progress'), 1);
-      barrier.open();
-      t.like(await first, { code: status.OK, replayed: false });
-    });
-
     test.serial(`${name}, ${method}: a duplicate waits no longer than its caller`, async (t) => {
       const barrier = new Barrier();
       const ledger = await openLedger(t, await emptied(t, name), {
@@ -117,19 +83,6 @@ for (const name of engines) {
       await gone;
       await ledger.outcomes.reached('in_progress', 2);
       t.is(ledger.entered, 1);
-      barrier.open();
-      t.like(await first, { code: status.OK });
-    });
-
-    test.serial(`${name}, ${method}: another payload is refused while the first still runs`, async (t) => {
-      const barrier = new Barrier();
-      const ledger = await openLedger(t, await emptied(t, name), {
-        ...{ handlers: held(barrier), guard: waiting(1_000_000), engine },
-      });
-      const first = ledger.ask(method, 'key', 'alice');
-      await barrier.reached();
-      const reused = await ledger.ask(method, 'key', 'bob');
-      assertRefused(t, reused, status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_REUSED');
       barrier.open();
       t.like(await first, { code: status.OK });
     });

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import test from 'ava';
 import fc from 'fast-check';
-import { type AppendModel, type Choose, encodeAppend, plainly } from '../helpers/append-wire.js';
+import { type AppendModel, encodeAppend, plainly } from '../helpers/append-wire.js';
 import { openLedger } from '../helpers/guarded-ledger.js';
+import { holds } from '../helpers/seeded.js';
+import { choosing, ways } from '../helpers/ways.js';
 
 const text = fc.string({ maxLength: 6, unit: 'grapheme' });
 const int32 = fc.integer();
@@ -27,37 +29,31 @@ const append: fc.Arbitrary<AppendModel> = fc.record({
   booked: fc.option(fc.record({ seconds: int64, nanos: fc.nat(999_999_999) }), { nil: undefined }),
 });
 
-/** A way through the choices that fast-check can shrink. */
-const ways = fc.array(fc.nat(1_000), { minLength: 1, maxLength: 64 }).map((picks): Choose => {
-  let at = 0;
-  return (options) => (picks[at++ % picks.length] as number) % options;
-});
-
 test('a request written in any other way is the same request', async (t) => {
   const ledger = await openLedger(t, 'memory');
   const { Append } = ledger.definition;
-  const property = fc.asyncProperty(append, ways, async (model, choose) => {
+  const property = fc.asyncProperty(append, ways, async (model, picks) => {
     const key = randomUUID();
     await ledger.connection.callBytes(Append, encodeAppend(model, plainly), { key });
-    const other = await ledger.connection.callBytes(Append, encodeAppend(model, choose), { key });
+    const other = await ledger.connection.callBytes(Append, encodeAppend(model, choosing(picks)), { key });
     return other.replayed;
   });
-  await t.notThrowsAsync(fc.assert(property, { numRuns: 300 }));
+  await holds(t, property, 300);
 });
 
 test('a request with one field changed is another request', async (t) => {
   const ledger = await openLedger(t, 'memory');
   const { Append } = ledger.definition;
   const fields = fc.constantFrom(...(Object.keys(emptyKeys) as (keyof AppendModel)[]));
-  const property = fc.asyncProperty(append, append, fields, ways, async (model, source, changed, choose) => {
+  const property = fc.asyncProperty(append, append, fields, ways, async (model, source, changed, picks) => {
     const mutated = { ...model, [changed]: source[changed] };
     fc.pre(JSON.stringify(sorted(mutated[changed])) !== JSON.stringify(sorted(model[changed])));
     const key = randomUUID();
     await ledger.connection.callBytes(Append, encodeAppend(model, plainly), { key });
-    const other = await ledger.connection.callBytes(Append, encodeAppend(mutated, choose), { key });
+    const other = await ledger.connection.callBytes(Append, encodeAppend(mutated, choosing(picks)), { key });
     return other.statusDetails?.errorInfo?.reason === 'IDEMPOTENCY_KEY_REUSED';
   });
-  await t.notThrowsAsync(fc.assert(property, { numRuns: 300 }));
+  await holds(t, property, 300);
 });
 
 const emptyKeys: Record<keyof AppendModel, true> = {

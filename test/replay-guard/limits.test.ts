@@ -42,15 +42,18 @@ function slowOnce(barrier: Barrier, late: Promise<unknown>[]) {
 
 for (const engine of engines) {
   for (const method of methods) {
-    for (const limit of ['unit limit', 'lease'] as const) {
+    for (const limit of ['unit limit', 'longest execution'] as const) {
       test.serial(
         `${engine}, ${method}: a handler that never answers is ended by the ${limit}`,
         async (t) => {
           const [barrier, late]: [Barrier, Promise<unknown>[]] = [new Barrier(), []];
           const ledger = await openLedger(t, await emptied(t, engine), {
             handlers: slowOnce(barrier, late),
-            engine: { unitLimitMs: limit === 'lease' ? 20_000 : 1_000 },
-            guard: { policies: limit === 'lease' ? policies({ leaseMs: 1_000 }) : {} },
+            engine: { unitLimitMs: limit === 'longest execution' ? 20_000 : 1_000 },
+            guard: {
+              policies:
+                limit === 'longest execution' ? policies({ leaseMs: 1_000, maxExecutionMs: 1_000 }) : {},
+            },
           });
           leaseLost(t, await ledger.ask(method, 'key', 'alice'));
           t.is(barrier.arrived, 1);
@@ -65,36 +68,6 @@ for (const engine of engines) {
         },
       );
     }
-
-    test.serial(`${engine}, ${method}: a reply that is too large to keep`, async (t) => {
-      const ledger = await openLedger(t, await emptied(t, engine), {
-        guard: { policies: policies({ maxReplyBytes: 10 }) },
-        handlers: (database) =>
-          onBoth(async (account, callback) => {
-            await writeEffect(database, account);
-            const id = account === 'fits' ? 'a'.repeat(8) : 'a'.repeat(9);
-            callback(null, { entryId: id, transferId: id });
-          }),
-      });
-      const [first, second] = [
-        await ledger.ask(method, 'key', 'large'),
-        await ledger.ask(method, 'key', 'large'),
-      ];
-      for (const reply of [first, second]) {
-        t.is(reply.code, status.RESOURCE_EXHAUSTED);
-        t.deepEqual(reply.statusDetails?.types, ['ErrorInfo']);
-        t.deepEqual(reply.statusDetails?.errorInfo, {
-          reason: 'IDEMPOTENCY_REPLY_TOO_LARGE',
-          domain: 'grpc-replay-guard',
-          metadata: { limit_bytes: '10' },
-        });
-        t.is(reply.trailers.get('grpc-retry-pushback-ms').length, 0);
-      }
-      t.deepEqual([first.replayed, second.replayed], [false, true]);
-      t.is(ledger.entered, 1);
-      t.like(await ledger.ask(method, 'other', 'fits'), { code: status.OK });
-      t.deepEqual(await ledger.effects(), ['fits']);
-    });
 
     for (const nested of [false, true]) {
       const where = nested ? 'in a nested transaction of its own' : 'of the unit itself';

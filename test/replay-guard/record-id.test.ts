@@ -2,7 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
-import { scopeFromMetadata } from 'grpc-replay-guard';
+import { type Row, scopeFromMetadata } from 'grpc-replay-guard';
 import { engines, freshData } from '../helpers/engines.js';
 import { openLedger } from '../helpers/guarded-ledger.js';
 
@@ -23,23 +23,25 @@ const ids = {
   'with a pepper': ['pepper', createHmac('sha256', 'pepper').update(lengthPrefixed()).digest()],
 } as const;
 
+/** Postgres reads it back as a UUID. */
+const toHex = ({ id }: Row) => (id instanceof Buffer ? id.toString('hex') : String(id).replaceAll('-', ''));
+
 for (const engine of engines) {
   for (const [title, [pepper, expected]] of Object.entries(ids)) {
-    test(`${engine}, ${title}: a record is found under the digest of scope, method and key`, async (t) => {
+    test(`${engine}, ${title}: a record is kept under the digest of scope, method and key`, async (t) => {
       const data = await freshData(t, engine);
       const guard = { scope: () => parts[0], ...(pepper && { pepper }) };
       const ledger = await openLedger(t, data, { guard });
       await ledger.append(parts[2], { account: 'alice' });
-      const rows = await ledger.database.query<{ id: Buffer }>('SELECT id, method FROM replay_guard_records');
-      t.deepEqual(
-        rows.map(({ id }) => id.toString('hex')),
-        [expected.toString('hex')],
-      );
+      const rows = await ledger.database.query('SELECT id FROM replay_guard_records');
+      // Half of the digest tells records apart.
+      t.deepEqual(rows.map(toHex), [expected.toString('hex', 0, 16)]);
       if (engine === 'sqlite') {
         const path = data.url.slice('sqlite:'.length);
         const files = Buffer.concat([await readFile(path), await readFile(`${path}-wal`)]);
-        t.true(files.includes('LedgerService/Append'));
+        t.true(files.includes(expected.subarray(0, 16)));
         t.false(files.includes('a-key-that-is-secret'), 'no raw key at rest');
+        t.false(files.includes('tenant'), 'nor who asked');
       }
     });
   }

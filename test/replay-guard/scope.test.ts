@@ -1,6 +1,6 @@
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import test from 'ava';
-import { type ScopeSource, scopeFromMetadata } from 'grpc-replay-guard';
+import { type ScopeSource, ScopeUnavailableError, scopeFromMetadata } from 'grpc-replay-guard';
 import { emptiedData } from '../helpers/emptied-data.js';
 import { engines } from '../helpers/engines.js';
 import { openLedger } from '../helpers/guarded-ledger.js';
@@ -59,12 +59,54 @@ for (const [title, scope] of Object.entries(nobody)) {
   });
 }
 
-test.serial('a metadata scope that is sent twice is nobody', async (t) => {
-  const ledger = await openLedger(t, 'memory', { guard: { scope: scopeFromMetadata('x-tenant-bin') } });
-  const { Metadata } = await import('@grpc/grpc-js');
+test.serial('a call for which nobody can say yet who is calling is to be retried', async (t) => {
+  const scope = async () => {
+    throw new ScopeUnavailableError('secret');
+  };
+  const ledger = await openLedger(t, 'memory', { guard: { scope } });
+  const reply = await ledger.append('key');
+  assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_SCOPE_UNAVAILABLE', 'RetryInfo');
+  t.notRegex(reply.details, /secret/);
+  t.is(ledger.entered, 0);
+  t.is(await ledger.store.estimateRecords(), 0);
+});
+
+const unclear: Record<string, string | string[]> = {
+  'is not sent': [],
+  'is empty': '',
+  'is sent twice': ['ada', 'bob'],
+  'is sent twice, once by the proxy and the same by the client': ['ada', 'ada'],
+  'has a comma, as two that were joined on the way': 'ada, bob',
+  'is empty and then not': ['', 'ada'],
+};
+for (const [title, tenant] of Object.entries(unclear)) {
+  test.serial(`a metadata scope that ${title} is nobody`, async (t) => {
+    const ledger = await openLedger(t, 'memory', { guard: { scope: scopeFromMetadata('x-tenant') } });
+    const reply = await ledger.append('key', {}, as(tenant));
+    assertRefused(t, reply, status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
+    t.is(ledger.entered, 0);
+  });
+}
+
+const bytes = (...values: (string | Buffer)[]) => {
   const metadata = new Metadata();
-  metadata.add('x-tenant-bin', Buffer.from('a'));
-  metadata.add('x-tenant-bin', Buffer.from('b'));
-  const reply = await ledger.append('key', {}, { metadata });
-  assertRefused(t, reply, status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
+  for (const value of values) metadata.add('x-tenant-bin', Buffer.from(value));
+  return { metadata };
+};
+
+test.serial('a metadata scope of bytes that is sent twice is nobody', async (t) => {
+  const ledger = await openLedger(t, 'memory', { guard: { scope: scopeFromMetadata('x-tenant-bin') } });
+  for (const settings of [bytes('a', 'b'), bytes('a', 'a'), bytes('')]) {
+    const reply = await ledger.append('key', {}, settings);
+    assertRefused(t, reply, status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
+  }
+});
+
+test.serial('bytes that are no text are told apart all the same', async (t) => {
+  const ledger = await openLedger(t, 'memory', { guard: { scope: scopeFromMetadata('x-tenant-bin') } });
+  for (const tenant of [[0xff], [0xfe], [0xff, 0xff], [0], [0, 0]]) {
+    const settings = bytes(Buffer.from(tenant));
+    t.like(await ledger.append('key', {}, settings), { code: status.OK, replayed: false });
+    t.like(await ledger.append('key', {}, settings), { code: status.OK, replayed: true });
+  }
 });

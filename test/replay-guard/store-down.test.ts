@@ -1,7 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import { emptiedData } from '../helpers/emptied-data.js';
-import { engines } from '../helpers/engines.js';
 import { methods, openLedger } from '../helpers/guarded-ledger.js';
 import { openUrl } from '../helpers/open-url.js';
 import { poll } from '../helpers/poll.js';
@@ -40,33 +39,3 @@ test.serial('postgres: while it is down calls are refused, afterwards they work 
   }
   t.is((await ledger.effects()).length, 6);
 });
-
-for (const engine of engines) {
-  test.serial(`${engine}: a stored reply that is corrupt never executes again`, async (t) => {
-    const ledger = await openLedger(t, await emptied(t, engine));
-    const { database } = ledger;
-    for (const method of methods) {
-      await ledger.ask(method, 'key', 'alice');
-      const [row] = await database.query<{ reply: Buffer }>(
-        'SELECT reply FROM replay_guard_records WHERE method LIKE $1',
-        [`%/${method === 'append' ? 'Append' : 'Transfer'}`],
-      );
-      const whole = Buffer.from(row?.reply ?? '');
-      t.true(whole.length > 20);
-      const flipped = Buffer.from(whole);
-      flipped.writeUInt8(flipped.readUInt8(15) ^ 1, 15);
-      const newer = Buffer.from(whole);
-      newer.writeUInt8(2, 0);
-      for (const broken of [flipped, newer, whole.subarray(0, -1), Buffer.alloc(0)]) {
-        await database.query('UPDATE replay_guard_records SET reply = $1 WHERE method LIKE $2', [
-          broken,
-          `%/${method === 'append' ? 'Append' : 'Transfer'}`,
-        ]);
-        const reply = await ledger.ask(method, 'key', 'alice');
-        assertRefused(t, reply, status.DATA_LOSS, 'IDEMPOTENCY_REPLY_UNREADABLE');
-      }
-    }
-    t.is(ledger.entered, 2);
-    t.is((await ledger.effects()).length, 2);
-  });
-}

@@ -18,7 +18,21 @@ export interface ClaimRequest {
   readonly leaseMs: number;
   /** How long the key is retained, in milliseconds; counted from the claim. */
   readonly ttlMs: number;
+  /** When the operation was first sent, where that is known: judged before a new execution begins. */
+  readonly sent?: SentTime;
 }
+
+/**
+ * What a call says of the time of its operation's first attempt, in milliseconds since the epoch. Several
+ * sources may say it, a header and the key itself: the earliest and the latest that was said.
+ */
+export interface SentTime {
+  readonly earliestMs: number;
+  readonly latestMs: number;
+}
+
+/** How far ahead of the store's clock a first attempt may claim to have been sent, in milliseconds. */
+export const MOST_SENT_AHEAD_MS = 5 * 60 * 1_000;
 
 /**
  * A claimed key: the right to execute the operation once. Exactly one of `complete`, `fail` and
@@ -43,18 +57,38 @@ export interface Claim {
   fail(reply: Buffer): Promise<void>;
   /** Rolls the handler's writes back and gives the key up, if it is still this claim's. */
   release(): Promise<void>;
+  /**
+   * Has the claim trusted for another lease from now on. Nothing to do, and no statement, while an open
+   * transaction keeps the record locked.
+   * @throws LeaseLostError another execution took the key over; its unit of work was rolled back
+   */
+  renew(): Promise<void>;
 }
 
-export type ClaimResult =
-  | { readonly outcome: 'claimed'; readonly claim: Claim }
+/** What the store knows of a key that is retained. */
+export type FoundRecord =
   | {
       readonly outcome: 'completed';
       readonly fingerprint: Buffer;
       readonly reply: Buffer;
       readonly expiresAtMs: number;
     }
-  /** Somebody else is executing; the fingerprint is absent where an open transaction hides it. */
-  | { readonly outcome: 'in-progress'; readonly fingerprint?: Buffer; readonly ageMs: number };
+  /** Executed once, and everything but that was erased. */
+  | { readonly outcome: 'erased'; readonly expiresAtMs: number }
+  | {
+      readonly outcome: 'in-progress';
+      /** Absent where an open transaction hides it. */
+      readonly fingerprint?: Buffer;
+      readonly ageMs: number;
+      /** How much longer the execution is trusted; 0 or less where it may be taken over. */
+      readonly leaseLeftMs: number;
+    };
+
+export type ClaimResult =
+  | FoundRecord
+  | { readonly outcome: 'claimed'; readonly claim: Claim }
+  /** First sent too long ago, with no record to answer it, or in the future: see `ClaimRequest.sent`. */
+  | { readonly outcome: 'expired' };
 
 /**
  * Where the records of idempotency keys live. Every method addresses one record by its id, except
@@ -66,8 +100,19 @@ export interface IdempotencyStore {
    * @throws DatabaseUnavailableError nothing was claimed, or what was keeps the key until its lease runs out
    */
   claim(request: ClaimRequest): Promise<ClaimResult>;
+  /** What is known of a key, without claiming it; undefined where nothing is retained or committed yet. */
+  find(id: Buffer): Promise<FoundRecord | undefined>;
   /** Deletes at most `limit` expired records and returns how many. */
   purge(limit: number): Promise<number>;
   /** How many records there are, roughly and cheaply. */
   estimateRecords(): Promise<number>;
+  /** How many records of a scope are retained; stops counting at `atMost`. */
+  countLive(scope: string, atMost: number): Promise<number>;
+  /**
+   * Erases at most `limit` completed records of a scope and returns how many: what is left of each is that its
+   * key was executed. Records in progress stay.
+   */
+  erase(scope: string, limit: number): Promise<number>;
+  /** Resolves when the store answers. @throws DatabaseUnavailableError */
+  ping(): Promise<void>;
 }

@@ -1,22 +1,37 @@
 import { LeaseLostError } from '../errors.js';
 import type { Claim } from '../store.js';
 import type { MemoryRecord } from './record.js';
+import type { MemoryRecords } from './records.js';
 
 /** A claim on a record in memory. */
 export class MemoryClaim implements Claim {
   readonly takenOver: boolean;
   readonly expiresAtMs: number;
-  readonly lost: AbortSignal = new AbortController().signal;
-  readonly #records: Map<string, MemoryRecord>;
-  readonly #key: string;
+  readonly #records: MemoryRecords;
+  readonly #id: string;
   readonly #record: MemoryRecord;
+  readonly #leaseFromNow: () => number;
+  readonly #lost = new AbortController();
+  #ended = false;
 
-  constructor(records: Map<string, MemoryRecord>, key: string, record: MemoryRecord, takenOver: boolean) {
+  /** @param leaseFromNow when a lease that begins now runs out, in milliseconds since the epoch */
+  constructor(
+    records: MemoryRecords,
+    id: string,
+    record: MemoryRecord,
+    takenOver: boolean,
+    leaseFromNow: () => number,
+  ) {
     this.#records = records;
-    this.#key = key;
+    this.#id = id;
     this.#record = record;
+    this.#leaseFromNow = leaseFromNow;
     this.takenOver = takenOver;
     this.expiresAtMs = record.expiresAtMs;
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
   }
 
   run<T>(work: () => T): T {
@@ -24,7 +39,8 @@ export class MemoryClaim implements Claim {
   }
 
   async complete(reply: Buffer): Promise<void> {
-    if (!this.#owned) throw new LeaseLostError('the key was taken over before this execution ended');
+    this.#ended = true;
+    if (!this.#owned) throw lost();
     this.#record.reply = Buffer.from(reply);
   }
 
@@ -33,10 +49,25 @@ export class MemoryClaim implements Claim {
   }
 
   async release(): Promise<void> {
-    if (this.#owned) this.#records.delete(this.#key);
+    this.#ended = true;
+    if (this.#owned) this.#records.delete(this.#id);
+  }
+
+  async renew(): Promise<void> {
+    if (this.#ended) return;
+    if (!this.#owned) {
+      const reason = lost();
+      this.#lost.abort(reason);
+      throw reason;
+    }
+    this.#record.leaseUntilMs = this.#leaseFromNow();
   }
 
   get #owned(): boolean {
-    return this.#records.get(this.#key) === this.#record && this.#record.reply === undefined;
+    return this.#records.get(this.#id) === this.#record && this.#record.reply === undefined;
   }
+}
+
+function lost(): LeaseLostError {
+  return new LeaseLostError('the key was taken over before this execution ended');
 }

@@ -1,6 +1,8 @@
-import type { Claim, ClaimRequest, ClaimResult, IdempotencyStore } from '../store.js';
+import { isTooFarAhead, isTooOld } from '../sent-time.js';
+import type { Claim, ClaimRequest, ClaimResult, FoundRecord, IdempotencyStore } from '../store.js';
 import { MemoryClaim } from './claim.js';
 import type { MemoryRecord } from './record.js';
+import { MemoryRecords } from './records.js';
 
 export interface MemoryStoreOptions {
   /** Milliseconds since the epoch. Default: `Date.now`. */
@@ -12,7 +14,7 @@ export interface MemoryStoreOptions {
  * It has no database: what a handler writes elsewhere does not commit together with its reply.
  */
 export class MemoryStore implements IdempotencyStore {
-  readonly #records = new Map<string, MemoryRecord>();
+  readonly #records = new MemoryRecords();
   readonly #clock: () => number;
 
   constructor(options: MemoryStoreOptions = {}) {
@@ -21,26 +23,27 @@ export class MemoryStore implements IdempotencyStore {
 
   async claim(request: ClaimRequest): Promise<ClaimResult> {
     const now = this.#clock();
-    const key = request.id.toString('base64');
-    const found = this.#records.get(key);
-    const live = found && found.expiresAtMs > now ? found : undefined;
-    if (live?.reply) {
-      return { outcome: 'completed', ...live, reply: live.reply };
-    }
-    const orphaned = live && live.leaseUntilMs <= now && live.fingerprint.equals(request.fingerprint);
-    if (live && !orphaned) {
-      return { outcome: 'in-progress', fingerprint: live.fingerprint, ageMs: now - live.createdAtMs };
-    }
-    return { outcome: 'claimed', claim: this.#claim(key, request, now, live) };
+    const id = nameOf(request.id);
+    const live = this.#live(id, now);
+    if (isTooFarAhead(request, now)) return { outcome: 'expired' };
+    if (live && !isOrphaned(live, request, now)) return toFound(live, now);
+    if (isTooOld(request, now)) return live ? toFound(live, now) : { outcome: 'expired' };
+    return { outcome: 'claimed', claim: this.#claim(id, request, now, live !== undefined) };
+  }
+
+  async find(id: Buffer): Promise<FoundRecord | undefined> {
+    const now = this.#clock();
+    const live = this.#live(nameOf(id), now);
+    return live && toFound(live, now);
   }
 
   async purge(limit: number): Promise<number> {
     const now = this.#clock();
     let purged = 0;
-    for (const [key, record] of this.#records) {
+    for (const [id, record] of this.#records) {
       if (purged === limit) break;
       if (record.expiresAtMs > now) continue;
-      this.#records.delete(key);
+      this.#records.delete(id);
       purged++;
     }
     return purged;
@@ -50,15 +53,64 @@ export class MemoryStore implements IdempotencyStore {
     return this.#records.size;
   }
 
-  #claim(key: string, request: ClaimRequest, now: number, previous: MemoryRecord | undefined): Claim {
+  async countLive(scope: string, atMost: number): Promise<number> {
+    const now = this.#clock();
+    let count = 0;
+    for (const [, { expiresAtMs }] of this.#records.ofScope(scope)) {
+      if (count === atMost) break;
+      if (expiresAtMs > now) count++;
+    }
+    return count;
+  }
+
+  async erase(scope: string, limit: number): Promise<number> {
+    let erased = 0;
+    for (const [id, record] of this.#records.ofScope(scope)) {
+      if (erased === limit) break;
+      if (!record.reply) continue;
+      const { createdAtMs, leaseUntilMs, expiresAtMs } = record;
+      const fingerprint = Buffer.alloc(32);
+      this.#records.set(id, { fingerprint, createdAtMs, leaseUntilMs, expiresAtMs });
+      erased++;
+    }
+    return erased;
+  }
+
+  async ping(): Promise<void> {}
+
+  #live(id: string, now: number): MemoryRecord | undefined {
+    const record = this.#records.get(id);
+    return record && record.expiresAtMs > now ? record : undefined;
+  }
+
+  #claim(id: string, request: ClaimRequest, now: number, takenOver: boolean): Claim {
+    const { scope, leaseMs, ttlMs } = request;
     const record: MemoryRecord = {
+      scope,
       // A copy: the caller may reuse its buffer.
       fingerprint: Buffer.from(request.fingerprint),
       createdAtMs: now,
-      leaseUntilMs: now + request.leaseMs,
-      expiresAtMs: now + request.ttlMs,
+      leaseUntilMs: now + leaseMs,
+      expiresAtMs: now + ttlMs,
     };
-    this.#records.set(key, record);
-    return new MemoryClaim(this.#records, key, record, previous !== undefined);
+    this.#records.set(id, record);
+    return new MemoryClaim(this.#records, id, record, takenOver, () => this.#clock() + leaseMs);
   }
+}
+
+function nameOf(id: Buffer): string {
+  return id.toString('base64');
+}
+
+function isOrphaned(record: MemoryRecord, request: ClaimRequest, now: number): boolean {
+  const running = !record.reply && record.scope !== undefined;
+  return running && record.leaseUntilMs <= now && record.fingerprint.equals(request.fingerprint);
+}
+
+function toFound(record: MemoryRecord, now: number): FoundRecord {
+  const { fingerprint, reply, expiresAtMs } = record;
+  if (record.scope === undefined) return { outcome: 'erased', expiresAtMs };
+  if (reply) return { outcome: 'completed', fingerprint, reply, expiresAtMs };
+  const [ageMs, leaseLeftMs] = [now - record.createdAtMs, record.leaseUntilMs - now];
+  return { outcome: 'in-progress', fingerprint, ageMs, leaseLeftMs };
 }

@@ -3,11 +3,13 @@ import { CommitInDoubtError } from '../errors.js';
 import type { Row } from '../sql/database.js';
 import type { Session, SqlEngine, Statement } from '../sql/engine.js';
 import { checkOut, giveBack } from './checkout.js';
-import { leavesCommitInDoubt, toDatabaseError } from './errors.js';
+import { isReadOnlyViolation, leavesCommitInDoubt, toDatabaseError } from './errors.js';
 import { send } from './query.js';
 import { PostgresSession } from './session.js';
 
 const reading = /^\s*(select|values|table)\b/i;
+/** WITH may lead to either. */
+const perhapsReading = /^\s*(select|values|table|with)\b/i;
 const locking = /\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b/i;
 
 /** Postgres: a pool of pipelined clients; a unit of work holds one from its first statement to its last. */
@@ -41,14 +43,32 @@ export class PostgresEngine implements SqlEngine {
     } catch (error) {
       const lost = leavesCommitInDoubt(error);
       giveBack(client, lost);
-      if (lost && !this.reads(statement.text)) {
+      if (lost && !this.#reads(statement.text)) {
         throw new CommitInDoubtError('the statement was sent and its answer lost', { cause: error });
       }
       throw toDatabaseError(error);
     }
   }
 
-  reads(text: string): boolean {
+  mayOnlyRead(text: string): boolean {
+    return perhapsReading.test(text) && !locking.test(text);
+  }
+
+  /** The database has the last word: a function that is called by SELECT may write. */
+  async read(statement: Statement): Promise<Row[] | undefined> {
+    const client = await checkOut(this.#pool);
+    const [begun, rows, ended] = await Promise.allSettled([
+      client.query('BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY'),
+      send(client, statement),
+      client.query('COMMIT'),
+    ]);
+    giveBack(client, begun.status === 'rejected' || ended.status === 'rejected');
+    if (rows.status === 'fulfilled') return rows.value;
+    if (isReadOnlyViolation(rows.reason)) return undefined;
+    throw toDatabaseError(rows.reason);
+  }
+
+  #reads(text: string): boolean {
     return reading.test(text) && !locking.test(text);
   }
 }

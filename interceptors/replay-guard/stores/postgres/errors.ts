@@ -18,7 +18,12 @@ export function toDatabaseError(error: unknown): Error {
 /** Whether the statement that failed so may have been committed all the same: its answer never came. */
 export function leavesCommitInDoubt(error: unknown): boolean {
   const code = sqlState(error);
-  return code === undefined || /^(08|57P)/.test(code);
+  return code === undefined || /^(08|57P|40003)/.test(code);
+}
+
+/** Whether a statement was refused because it would write in a transaction that only reads. */
+export function isReadOnlyViolation(error: unknown): boolean {
+  return sqlState(error) === '25006';
 }
 
 /** The five characters the server sent; absent where the error is the connection's. */

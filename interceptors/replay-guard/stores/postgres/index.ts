@@ -2,6 +2,7 @@ import pg, { type Pool, type PoolConfig } from 'pg';
 import type { OpenStore } from '../open-store.js';
 import { openSqlStore } from '../sql/open.js';
 import { recordStatements } from '../sql/records.js';
+import { claimOrFind } from './claim.js';
 import { PostgresEngine } from './engine.js';
 import { maintenance, schema } from './schema.js';
 
@@ -30,8 +31,9 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
   const unitLimitMs = options.unitLimitMs ?? 30_000;
   const pool = options.pool ?? createPool(options, unitLimitMs);
   const engine = new PostgresEngine(pool, unitLimitMs);
-  const records = recordStatements(engine.now, ' FOR UPDATE');
-  return openSqlStore(engine, records, maintenance(engine.now), schema, async () => {
+  const { now } = engine;
+  const records = recordStatements(now, claimOrFind(now), ' FOR UPDATE');
+  return openSqlStore(engine, records, maintenance(now), schema, async () => {
     if (!options.pool) await pool.end();
   });
 }

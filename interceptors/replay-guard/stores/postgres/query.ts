@@ -17,12 +17,15 @@ const types: CustomTypesConfig = {
 
 const names = new Map<string, string>();
 
-/** Controls the transaction: nothing to prepare, and one message instead of five. */
 const control = /^(SAVEPOINT|RELEASE|ROLLBACK)\b/;
+
+/** Whether the text controls the transaction: nothing to prepare, and one message instead of five. */
+export function controls({ text }: Statement): boolean {
+  return control.test(text);
+}
 
 /** Sends a statement, prepared once per connection under a name that its text determines. */
 export async function send(client: ClientBase, statement: Statement): Promise<Row[]> {
-  if (control.test(statement.text)) return (await client.query<Row>(statement.text)).rows;
   const result: QueryResult<Row> = await client.query<Row>({
     name: nameOf(statement.text),
     text: statement.text,

@@ -1,14 +1,23 @@
 import type { PoolClient } from 'pg';
-import { CommitInDoubtError, UnitOfWorkError } from '../errors.js';
+import { CommitInDoubtError, DatabaseUnavailableError, UnitOfWorkError } from '../errors.js';
 import type { Row } from '../sql/database.js';
 import type { Session, Statement } from '../sql/engine.js';
-import { giveBack } from './checkout.js';
+import { giveBack, isSevered } from './checkout.js';
 import { leavesCommitInDoubt, toDatabaseError } from './errors.js';
-import { send } from './query.js';
+import { controls, send } from './query.js';
+
+const begin = 'BEGIN ISOLATION LEVEL READ COMMITTED';
+
+/**
+ * Who is impatient waits this long for a row, in milliseconds: enough for an execution that is about to end,
+ * and no connection is held for one that takes its time.
+ */
+const IMPATIENT_WAIT_MS = 25;
 
 /** A transaction on a client that is checked out of the pool, and goes back only when it is clean. */
 export class PostgresSession implements Session {
   readonly #client: PoolClient;
+  #impatient = false;
   #ended = false;
 
   constructor(client: PoolClient) {
@@ -17,7 +26,9 @@ export class PostgresSession implements Session {
 
   /** Not to be awaited before `first` is sent: the two travel together. */
   async begin(first?: Statement): Promise<Row[]> {
-    const begun = this.#client.query('BEGIN ISOLATION LEVEL READ COMMITTED');
+    this.#impatient = first?.impatient ?? false;
+    const hurried = `${begin}; SET LOCAL lock_timeout = ${IMPATIENT_WAIT_MS}`;
+    const begun = this.#client.query(this.#impatient ? hurried : begin);
     try {
       const [, rows] = await Promise.all([begun, first ? send(this.#client, first) : []]);
       return rows;
@@ -30,6 +41,7 @@ export class PostgresSession implements Session {
   async query(statement: Statement): Promise<Row[]> {
     if (this.#ended) throw new UnitOfWorkError('this unit of work has already ended');
     try {
+      if (controls(statement)) return await this.#control(statement.text);
       return await send(this.#client, statement);
     } catch (error) {
       throw toDatabaseError(error);
@@ -38,6 +50,10 @@ export class PostgresSession implements Session {
 
   async commit(last?: Statement): Promise<Row[]> {
     if (this.#ended) throw new UnitOfWorkError('this unit of work has already ended');
+    if (isSevered(this.#client)) {
+      await this.rollback();
+      throw new DatabaseUnavailableError('the connection was lost before the commit was sent');
+    }
     this.#ended = true;
     const [rows, commit] = await Promise.allSettled([
       last ? send(this.#client, last) : [],
@@ -60,6 +76,14 @@ export class PostgresSession implements Session {
     } catch {
       giveBack(this.#client, true);
     }
+  }
+
+  /** The first savepoint begins the work, which waits as long as the pool says: one message for both. */
+  async #control(text: string): Promise<Row[]> {
+    const patient = this.#impatient ? 'SET LOCAL lock_timeout TO DEFAULT; ' : '';
+    this.#impatient = false;
+    await this.#client.query(`${patient}${text}`);
+    return [];
   }
 }
 

@@ -3,6 +3,8 @@ import type { Row, SqlValue } from './database.js';
 export interface Statement {
   readonly text: string;
   readonly params: readonly SqlValue[];
+  /** Not worth more than a moment's wait for what another transaction has locked. */
+  readonly impatient?: true;
 }
 
 /** An open transaction on one connection. Ended by exactly one of `commit` and `rollback`. */
@@ -31,6 +33,8 @@ export interface SqlEngine {
   open(first?: Statement): Promise<{ session: Session; rows: Row[] }>;
   /** Runs one statement on its own, committed when it resolves. */
   run(statement: Statement): Promise<Row[]>;
-  /** Whether the statement only reads. */
-  reads(text: string): boolean;
+  /** Whether the statement looks as if it only reads. */
+  mayOnlyRead(text: string): boolean;
+  /** Runs such a statement on its own; undefined where it would have written, and so did nothing. */
+  read(statement: Statement): Promise<Row[] | undefined>;
 }

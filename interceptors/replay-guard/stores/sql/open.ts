@@ -20,12 +20,6 @@ export async function openSqlStore(
     throw error;
   }
   const database = new SqlDatabase(engine);
-  return {
-    store: new SqlStore(engine, database, records, maintenance),
-    database,
-    ping: async () => {
-      await engine.run({ text: 'SELECT 1 AS alive', params: [] });
-    },
-    close,
-  };
+  const store = new SqlStore(engine, database, records, maintenance);
+  return { store, database, ping: () => store.ping(), close };
 }

@@ -1,53 +1,70 @@
+import { createHash } from 'node:crypto';
+import { sentTime } from '../sent-time.js';
 import type { ClaimRequest } from '../store.js';
 import type { SqlValue } from './database.js';
 import type { Statement } from './engine.js';
 
-/** The states of a record as they are stored. */
+/** The states of a record as they are stored; zero and less are in progress. */
+export const TAKEN_OVER = -1n;
 export const IN_PROGRESS = 0n;
 export const COMPLETED = 1n;
+/** Completed once, and its reply erased since. */
+export const ERASED = 2n;
 
 /** The statements of one engine on the records of idempotency keys. Each addresses one record by its id. */
 export interface RecordStatements {
+  /**
+   * Where the key is claimed a row with `claimed`, its new state. Otherwise no row, or one as of `find`, if
+   * that costs nothing more.
+   */
   claim(request: ClaimRequest): Statement;
+  /** One row, with the time `now`; the other columns are null where nothing is retained. */
   find(id: Buffer): Statement;
   lock(id: Buffer, fence: bigint): Statement;
+  renew(id: Buffer, fence: bigint, leaseMs: number): Statement;
   complete(id: Buffer, fence: bigint, reply: Buffer): Statement;
   release(id: Buffer, fence: bigint): Statement;
 }
 
 /**
  * @param now SQL for the database's clock, milliseconds since the epoch
+ * @param claim the statement that claims, see `claimText`
  * @param forUpdate the row lock clause, where the engine has one
  */
-export function recordStatements(now: string, forUpdate = ''): RecordStatements {
-  // A first fence is the time of its claim, so that a record made anew never repeats an old one's;
-  // a takeover raises the fence that it found.
-  const claim = `
-    INSERT INTO replay_guard_records AS record
-      (id, scope, method, fingerprint, state, fence, lease_until, created_at, expires_at)
-    VALUES ($1, $2, $3, $4, 0, ${now}, ${now} + $5, ${now}, ${now} + $6)
-    ON CONFLICT (id) DO UPDATE SET
-      fingerprint = excluded.fingerprint, state = 0,
-      fence = CASE WHEN record.expires_at <= ${now} THEN excluded.fence ELSE record.fence + 1 END,
-      lease_until = excluded.lease_until, created_at = excluded.created_at, completed_at = NULL,
-      expires_at = excluded.expires_at, reply = NULL
-    WHERE record.expires_at <= ${now}
-      OR (record.state = 0 AND record.lease_until <= ${now} AND record.fingerprint = excluded.fingerprint)
-    RETURNING fence, created_at, expires_at`;
+export function recordStatements(now: string, claim: string, forUpdate = ''): RecordStatements {
   const find = `
-    SELECT state, fingerprint, reply, expires_at, ${now} - created_at AS age_ms
-    FROM replay_guard_records WHERE id = $1 AND expires_at > ${now}`;
-  const owned = 'WHERE id = $1 AND fence = $2 AND state = 0';
+    SELECT state, fingerprint, reply, fence, lease_until, expires_at, now
+    FROM (SELECT ${now} AS now) AS clock
+    LEFT JOIN replay_guard_records ON id = $1 AND expires_at > now`;
+  const owned = 'WHERE id = $1 AND fence = $2 AND state <= 0';
   const lock = `SELECT fence FROM replay_guard_records ${owned}${forUpdate}`;
+  const renew = `UPDATE replay_guard_records SET lease_until = ${now} + $3 ${owned} RETURNING fence`;
   const complete = `
-    UPDATE replay_guard_records SET state = 1, completed_at = ${now}, reply = $3 ${owned} RETURNING fence`;
+    UPDATE replay_guard_records SET state = 1, fence = NULL, lease_until = NULL, reply = $3 ${owned} RETURNING fence`;
   const release = `DELETE FROM replay_guard_records ${owned}`;
   const on = (text: string, ...params: SqlValue[]): Statement => ({ text, params });
   return {
-    claim: (r) => on(claim, r.id, r.scope, r.method, r.fingerprint, r.leaseMs, r.ttlMs),
-    find: (id) => on(find, id),
-    lock: (id, fence) => on(lock, id, fence),
-    complete: (id, fence, reply) => on(complete, id, fence, reply),
-    release: (id, fence) => on(release, id, fence),
+    claim: (request) => ({ text: claim, params: claimParams(request), impatient: true }),
+    find: (id) => on(find, shortened(id)),
+    lock: (id, fence) => on(lock, shortened(id), fence),
+    renew: (id, fence, leaseMs) => on(renew, shortened(id), fence, leaseMs),
+    complete: (id, fence, reply) => on(complete, shortened(id), fence, reply),
+    release: (id, fence) => on(release, shortened(id), fence),
   };
+}
+
+/** Half of an id is more than enough to tell records apart, and keeps them small; a reply knows the whole. */
+function shortened(id: Buffer): Buffer {
+  return id.subarray(0, 16);
+}
+
+/** What is kept of a scope: enough to count and to erase its records, not to read who it is. */
+export function scopeDigest(scope: string): bigint {
+  return createHash('sha256').update(scope).digest().readBigInt64BE();
+}
+
+function claimParams(request: ClaimRequest): SqlValue[] {
+  const { id, scope, fingerprint, leaseMs, ttlMs } = request;
+  const { earliestMs, latestMs } = sentTime(request);
+  return [shortened(id), fingerprint, scopeDigest(scope), leaseMs, ttlMs, earliestMs, latestMs];
 }

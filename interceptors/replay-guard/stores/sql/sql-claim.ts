@@ -1,8 +1,8 @@
-import { LeaseLostError } from '../errors.js';
+import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError } from '../errors.js';
 import type { Claim, ClaimRequest } from '../store.js';
 import type { Row } from './database.js';
 import type { SqlEngine } from './engine.js';
-import type { RecordStatements } from './records.js';
+import { type RecordStatements, TAKEN_OVER } from './records.js';
 import type { SqlDatabase } from './sql-database.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -27,7 +27,7 @@ export class SqlClaim implements Claim {
   ) {
     this.#request = request;
     this.#fence = row.fence as bigint;
-    this.takenOver = row.fence !== row.created_at;
+    this.takenOver = row.claimed === TAKEN_OVER;
     this.expiresAtMs = Number(row.expires_at);
     this.#unit = unit;
     this.#engine = engine;
@@ -59,7 +59,33 @@ export class SqlClaim implements Claim {
     }
   }
 
-  #assertHit(rows: Row[]): void {
-    if (rows.length === 0) throw new LeaseLostError('the key was taken over before this execution ended');
+  async renew(): Promise<void> {
+    // The transaction has the record locked, and would make this wait for its own end.
+    if (this.#unit.begun || this.#unit.ended) return;
+    const renewed = await Promise.race([this.#extendLease(), this.#unit.beginning]);
+    // What begins meanwhile finds out by itself whether the key is still its own.
+    if (renewed || this.#unit.begun || this.#unit.ended) return;
+    const reason = takenOver();
+    this.#unit.lose(reason);
+    throw reason;
   }
+
+  /** Whether the record was still this claim's. */
+  async #extendLease(): Promise<boolean> {
+    const { id, leaseMs } = this.#request;
+    try {
+      return (await this.#engine.run(this.#records.renew(id, this.#fence, leaseMs))).length > 0;
+    } catch (error) {
+      if (!(error instanceof CommitInDoubtError)) throw error;
+      throw new DatabaseUnavailableError('it is not known whether the lease was renewed', { cause: error });
+    }
+  }
+
+  #assertHit(rows: Row[]): void {
+    if (rows.length === 0) throw takenOver();
+  }
+}
+
+function takenOver(): LeaseLostError {
+  return new LeaseLostError('the key was taken over before this execution ended');
 }

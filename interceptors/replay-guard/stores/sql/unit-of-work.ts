@@ -13,6 +13,9 @@ const rollbackToWork: Statement = { text: `ROLLBACK TO SAVEPOINT ${WORK}`, param
  */
 export class UnitOfWork {
   readonly root: Level;
+  /** Resolves when the unit's transaction begins to open. */
+  readonly beginning: Promise<void>;
+  #announceBeginning!: () => void;
   readonly #engine: SqlEngine;
   readonly #openSession: () => Promise<Session>;
   readonly #lost = new AbortController();
@@ -27,19 +30,36 @@ export class UnitOfWork {
     this.#engine = engine;
     this.#workStarted = !revertible;
     this.root = new Level(this);
+    this.beginning = new Promise((resolve) => {
+      this.#announceBeginning = resolve;
+    });
     this.#openSession = typeof session === 'function' ? session : async () => session;
     if (typeof session !== 'function') this.#begin();
   }
 
-  /** Aborted when the unit ran past the engine's limit and was rolled back. */
+  /** Aborted when the unit was rolled back from outside: past the engine's limit, or its key taken over. */
   get lost(): AbortSignal {
     return this.#lost.signal;
+  }
+
+  /** Whether the transaction is open, or opening. */
+  get begun(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** Whether the unit is settled, or on its way there. */
+  get ended(): boolean {
+    return this.#ended !== undefined;
   }
 
   /** Sends a statement of the unit's work; a read before the first write needs no transaction. */
   async send(statement: Statement): Promise<Row[]> {
     this.#assertOpen();
-    if (!this.#session && this.#engine.reads(statement.text)) return this.#engine.run(statement);
+    if (!this.#session && this.#engine.mayOnlyRead(statement.text)) {
+      const rows = await this.#engine.read(statement);
+      if (rows) return rows;
+      this.#assertOpen();
+    }
     // Decided before waiting: what is sent later must not begin the work before this does.
     const startsWork = this.startWork() !== undefined;
     const session = await this.#begin();
@@ -92,6 +112,12 @@ export class UnitOfWork {
     );
   }
 
+  /** Rolls everything back on behalf of who runs the unit, and tells by `lost`. */
+  lose(reason: Error): void {
+    void this.rollback(reason);
+    this.#lost.abort(reason);
+  }
+
   /** Waits for what the work has started, but not past the unit's limit: it may never come. */
   async #workDone(): Promise<void> {
     let stop = () => {};
@@ -106,9 +132,11 @@ export class UnitOfWork {
   #begin(): Promise<Session> {
     if (!this.#session) {
       this.#session = this.#openSession();
+      this.#announceBeginning();
       this.#session.then(
         () => this.#startLimit(),
-        () => {},
+        // Whatever the handler makes of its failed statement, the unit has lost its key.
+        (error) => error instanceof LeaseLostError && this.lose(error),
       );
     }
     return this.#session;
@@ -122,8 +150,7 @@ export class UnitOfWork {
     const reason = new UnitOfWorkError(
       `this unit of work held its transaction for more than ${this.#engine.unitLimitMs} ms and was rolled back`,
     );
-    void this.rollback(reason);
-    this.#lost.abort(reason);
+    this.lose(reason);
   }
 
   #end(reason: Error): void {

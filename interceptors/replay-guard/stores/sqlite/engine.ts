@@ -1,5 +1,6 @@
 import type { Row } from '../sql/database.js';
 import type { Session, SqlEngine, Statement } from '../sql/engine.js';
+import { whenFree } from './busy.js';
 import type { Connection } from './connection.js';
 import type { Writer } from './writer.js';
 
@@ -11,14 +12,22 @@ export class SqliteEngine implements SqlEngine {
   readonly #connection: Connection;
   readonly #writer: Writer;
   readonly #reader: Connection | undefined;
+  readonly #busyTimeoutMs: number;
 
   /** @param reader absent for a database in memory, which has but one connection */
-  constructor(connection: Connection, writer: Writer, reader: Connection | undefined, unitLimitMs: number) {
+  constructor(
+    connection: Connection,
+    writer: Writer,
+    reader: Connection | undefined,
+    unitLimitMs: number,
+    busyTimeoutMs: number,
+  ) {
     this.#connection = connection;
     this.#writer = writer;
     this.#reader = reader;
     this.readsAreCheap = reader !== undefined;
     this.unitLimitMs = unitLimitMs;
+    this.#busyTimeoutMs = busyTimeoutMs;
   }
 
   open(first?: Statement): Promise<{ session: Session; rows: Row[] }> {
@@ -26,13 +35,21 @@ export class SqliteEngine implements SqlEngine {
   }
 
   async run(statement: Statement): Promise<Row[]> {
-    if (this.#reader && this.reads(statement.text)) return this.#reader.run(statement);
+    if (this.#reader && this.mayOnlyRead(statement.text)) return this.#read(this.#reader, statement);
     const { session, rows } = await this.#writer.open(statement);
     await session.commit();
     return rows;
   }
 
-  reads(text: string): boolean {
+  mayOnlyRead(text: string): boolean {
     return this.#connection.reads(text);
+  }
+
+  read(statement: Statement): Promise<Row[]> {
+    return this.run(statement);
+  }
+
+  #read(reader: Connection, statement: Statement): Promise<Row[]> {
+    return whenFree(this.#busyTimeoutMs, () => reader.run(statement));
   }
 }

@@ -19,6 +19,11 @@ export function leavesCommitInDoubt(error: unknown): boolean {
   return error instanceof Error && sqliteCode(error.cause).startsWith('SQLITE_IOERR');
 }
 
+/** Whether what was written breaks a rule of the schema, a deferred foreign key for instance. */
+export function isConstraint(error: unknown): boolean {
+  return sqliteCode(error).startsWith('SQLITE_CONSTRAINT');
+}
+
 function sqliteCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
 }

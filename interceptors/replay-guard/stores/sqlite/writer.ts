@@ -2,8 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CommitInDoubtError, DatabaseUnavailableError } from '../errors.js';
 import type { Row } from '../sql/database.js';
 import type { Statement } from '../sql/engine.js';
+import { whenFree } from './busy.js';
 import type { Connection } from './connection.js';
-import { leavesCommitInDoubt } from './errors.js';
+import { isConstraint, leavesCommitInDoubt } from './errors.js';
 import { SqliteSession } from './session.js';
 
 interface Waiting {
@@ -11,6 +12,9 @@ interface Waiting {
   resolve(opened: { session: SqliteSession; rows: Row[] }): void;
   reject(error: unknown): void;
 }
+
+/** For so long after a constraint failed at a COMMIT every unit has its own. */
+const ALONE_MS = 10_000;
 
 /**
  * The one writer. Units of work take turns; those that wait share one transaction and so one fsync, and
@@ -20,17 +24,21 @@ export class Writer {
   readonly #connection: Connection;
   readonly #groupLimit: number;
   readonly #groupMs: number;
+  readonly #busyTimeoutMs: number;
   readonly #queue: Waiting[] = [];
   #draining: Promise<void> | undefined;
+  #aloneUntil = 0;
 
   /**
    * @param groupLimit the most units that share a commit; 1 gives every unit its own
    * @param groupMs after this long no further unit joins a group
+   * @param busyTimeoutMs how long a group waits for another process that writes
    */
-  constructor(connection: Connection, groupLimit: number, groupMs: number) {
+  constructor(connection: Connection, groupLimit: number, groupMs: number, busyTimeoutMs: number) {
     this.#connection = connection;
     this.#groupLimit = groupLimit;
     this.#groupMs = groupMs;
+    this.#busyTimeoutMs = busyTimeoutMs;
   }
 
   /** Resolves at the unit's turn, after `first` has run. */
@@ -52,31 +60,34 @@ export class Writer {
 
   async #group(): Promise<void> {
     try {
-      this.#connection.control('BEGIN IMMEDIATE');
+      await whenFree(this.#busyTimeoutMs, () => this.#connection.control('BEGIN IMMEDIATE'));
     } catch (error) {
       for (const unit of this.#queue.splice(0)) unit.reject(error);
       return;
     }
     const group = new Group();
     try {
-      await this.#takeTurns(group.committed);
-      this.#commit();
+      this.#commit(await this.#takeTurns(group.committed));
       group.succeed();
     } catch (error) {
       group.fail(error);
     }
   }
 
-  async #takeTurns(committed: Promise<void>): Promise<void> {
-    const until = performance.now() + this.#groupMs;
+  /** Returns how many units are to be committed. */
+  async #takeTurns(committed: Promise<void>): Promise<number> {
+    const begun = performance.now();
+    const until = begun + this.#groupMs;
+    const limit = begun < this.#aloneUntil ? 1 : this.#groupLimit;
     let kept = 0;
     do {
       if (await this.#turn(this.#queue.shift() as Waiting, committed)) kept++;
       if (!this.#connection.inTransaction)
         throw new DatabaseUnavailableError('the transaction was rolled back');
       // A look at the sockets: the calls that have arrived meanwhile may join this commit.
-      if (this.#queue.length === 0 && kept < this.#groupLimit) await nextTurn();
-    } while (this.#queue.length > 0 && kept < this.#groupLimit && performance.now() < until);
+      if (this.#queue.length === 0 && kept < limit) await nextTurn();
+    } while (this.#queue.length > 0 && kept < limit && performance.now() < until);
+    return kept;
   }
 
   async #turn(unit: Waiting, committed: Promise<void>): Promise<boolean> {
@@ -92,14 +103,19 @@ export class Writer {
     return session?.kept ?? false;
   }
 
-  #commit(): void {
+  #commit(units: number): void {
     try {
       this.#connection.control('COMMIT');
     } catch (error) {
       if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
-      throw leavesCommitInDoubt(error)
-        ? new CommitInDoubtError('the commit failed half-way', { cause: error })
-        : new DatabaseUnavailableError('the commit of the group failed', { cause: error });
+      if (leavesCommitInDoubt(error))
+        throw new CommitInDoubtError('the commit failed half-way', { cause: error });
+      if (isConstraint(error)) {
+        // Whose fault it was cannot be told, so the next ones are not to suffer from each other.
+        this.#aloneUntil = performance.now() + ALONE_MS;
+        if (units === 1) throw error;
+      }
+      throw new DatabaseUnavailableError('the commit of the group failed', { cause: error });
     }
   }
 }

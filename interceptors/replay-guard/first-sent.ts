@@ -1,0 +1,34 @@
+import type { Metadata } from '@grpc/grpc-js';
+import { invalid } from './key.js';
+import { parseTime } from './rfc3339.js';
+import type { SentTime } from './stores/store.js';
+
+/** The metadata name under which a client may say when it first sent an operation, RFC 3339. */
+export const FIRST_SENT_HEADER = 'idempotency-first-sent';
+
+/**
+ * When the operation was first sent, where the call says so.
+ * @param judgesKey whether the timestamp of a UUIDv7 key counts as well
+ * @throws Refusal IDEMPOTENCY_KEY_INVALID: the header is no RFC 3339 time, or was sent more than once
+ */
+export function readSent(metadata: Metadata, key: string, judgesKey: boolean): SentTime | undefined {
+  const times = [headerMs(metadata), judgesKey ? uuidMs(key) : undefined].filter((ms) => ms !== undefined);
+  if (times.length === 0) return undefined;
+  return { earliestMs: Math.min(...times), latestMs: Math.max(...times) };
+}
+
+function headerMs(metadata: Metadata): number | undefined {
+  const values = metadata.get(FIRST_SENT_HEADER);
+  if (values.length === 0) return undefined;
+  const ms = values.length === 1 ? parseTime(String(values[0])) : undefined;
+  if (ms === undefined) throw invalid(FIRST_SENT_HEADER, 'must be one RFC 3339 time: 2026-01-31T08:30:00Z');
+  return ms;
+}
+
+const uuidv7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
+
+/** The first 48 bits of a UUIDv7 are milliseconds since the epoch (RFC 9562, section 5.7). */
+function uuidMs(key: string): number | undefined {
+  const [, high, low] = uuidv7.exec(key) ?? [];
+  return high && low ? Number.parseInt(high + low, 16) : undefined;
+}

@@ -1,0 +1,23 @@
+import { MOST_SENT_AHEAD_MS } from '../store.js';
+
+/** SQL for whether the execution of a record may be taken over; `$2` is the fingerprint. */
+export const orphaned = (now: string, record: string) =>
+  `${record}.state <= 0 AND ${record}.lease_until <= ${now} AND ${record}.fingerprint = $2`;
+
+/**
+ * The one atomic step that claims a key: inserts its record, or takes over one that has expired or was orphaned.
+ * Returns a row where it did. The fence is the time of the claim, made greater than the one that it found.
+ * @param now SQL for the database's clock
+ * @param condition SQL for what else must hold for the claim to be tried
+ */
+export const claimText = (now: string, condition = 'TRUE') => `
+  INSERT INTO replay_guard_records AS record (id, fingerprint, scope, state, fence, lease_until, expires_at)
+  SELECT $1, $2, $3, 0, ${now}, ${now} + $4, ${now} + $5
+  WHERE $6 + $5 > ${now} AND $7 <= ${now} + ${MOST_SENT_AHEAD_MS} AND (${condition})
+  ON CONFLICT (id) DO UPDATE SET
+    fingerprint = excluded.fingerprint, scope = excluded.scope,
+    state = CASE WHEN record.expires_at <= ${now} THEN 0 ELSE -1 END,
+    fence = CASE WHEN record.fence >= ${now} THEN record.fence + 1 ELSE ${now} END,
+    lease_until = excluded.lease_until, expires_at = excluded.expires_at, reply = NULL
+  WHERE record.expires_at <= ${now} OR (${orphaned(now, 'record')})
+  RETURNING state AS claimed, fence, expires_at`;

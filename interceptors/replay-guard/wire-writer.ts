@@ -1,0 +1,56 @@
+/** Writes the wire format into one buffer, which grows. */
+export class WireWriter {
+  #buffer = Buffer.allocUnsafe(256);
+  #length = 0;
+
+  finish(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  tag(number: number, wireType: number): void {
+    this.varint((number << 3) | wireType, 0);
+  }
+
+  /** In the fewest bytes. */
+  varint(low: number, high: number): void {
+    this.#reserve(10);
+    let [rest, upper] = [low >>> 0, high >>> 0];
+    while (upper > 0 || rest > 127) {
+      this.#buffer[this.#length++] = (rest & 127) | 128;
+      rest = ((rest >>> 7) | (upper << 25)) >>> 0;
+      upper >>>= 7;
+    }
+    this.#buffer[this.#length++] = rest;
+  }
+
+  fixed32(bits: number): void {
+    this.#reserve(4);
+    this.#length = this.#buffer.writeInt32LE(bits | 0, this.#length);
+  }
+
+  copy(buffer: Buffer, start: number, end: number): void {
+    this.#reserve(end - start);
+    this.#length += buffer.copy(this.#buffer, this.#length, start, end);
+  }
+
+  /** What is written behind its length, for which one byte is kept free; more are made room for afterwards. */
+  delimited(content: () => void): void {
+    this.#reserve(1);
+    const start = ++this.#length;
+    content();
+    const length = this.#length - start;
+    const more = length < 128 ? 0 : Math.ceil((32 - Math.clz32(length)) / 7) - 1;
+    this.#reserve(more + 10);
+    if (more > 0) this.#buffer.copyWithin(start + more, start, start + length);
+    this.#length = start - 1;
+    this.varint(length, 0);
+    this.#length += length;
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(2 * this.#buffer.length, this.#length + count));
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
+}
