@@ -7,7 +7,7 @@ import {
   ServerInterceptingCall,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
-import type { CallerIdentity } from './settings.js';
+import type { IdentityEntry } from './identity.js';
 
 /** What the calls that a handler makes take over from the call that it answers. */
 interface Inbound {
@@ -23,13 +23,10 @@ export interface CallContext {
   readonly outbound: Interceptor;
 }
 
-/** Who this server is where it calls for itself and no caller is behind it. */
-const OWN_NAME = 'shop-order';
-
-/** Only an identity that travels in metadata is passed on; a certificate names the server itself. */
-export function createCallContext(identity: CallerIdentity): CallContext {
+/** @param entry what names a caller, where that is metadata: it is passed on, and nothing else is */
+export function createCallContext(entry: IdentityEntry | undefined): CallContext {
   const ambient = new AsyncLocalStorage<Inbound>();
-  const name = identity.kind === 'metadata' ? identity.name : undefined;
+  const name = entry?.name;
   return {
     inbound: (_method, call) => {
       let inbound: Inbound = { deadline: call.getDeadline(), caller: undefined };
@@ -52,7 +49,7 @@ export function createCallContext(identity: CallerIdentity): CallContext {
       return new InterceptingCall(nextCall(deadline === undefined ? options : { ...options, deadline }), {
         start: (metadata, listener, next) => {
           // Inside a call only its caller's name will do: a call without one must not borrow the server's.
-          const caller = inbound ? inbound.caller : OWN_NAME;
+          const caller = inbound ? inbound.caller : entry?.own();
           if (name && caller) metadata.set(name, caller);
           next(metadata, listener);
         },

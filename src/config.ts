@@ -1,5 +1,6 @@
-import { defaultPolicy } from 'grpc-replay-guard';
 import { z } from 'zod';
+import { guardSettings, toGuardConfig } from './guard-settings.js';
+import { jwtConflicts, jwtSettings, toTokenIdentity } from './jwt-settings.js';
 import * as setting from './settings.js';
 import { isLoopback } from './settings.js';
 
@@ -11,8 +12,6 @@ export class ConfigError extends Error {
   }
 }
 
-/** A key that is forgotten before its execution is given up could be executed twice at once. */
-const LEASE_MS = defaultPolicy.leaseMs;
 /** More is a mistake, and more than Node's timers hold is none at all. */
 const LONGEST_GRACE_MS = 3_600_000;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -26,22 +25,12 @@ const schema = z.object({
   SERVICES: setting.services.prefault('order,inventory'),
   INVENTORY_ADDRESS: setting.remoteAddress.optional(),
   CALLER_IDENTITY: setting.callerIdentity.prefault('single'),
+  ...jwtSettings,
   TLS_CERT: path.optional(),
   TLS_KEY: path.optional(),
   TLS_CLIENT_CA: path.optional(),
   TLS_CA: path.optional(),
-  REPLAY_GUARD_MODE: setting.guardMode.prefault('enforce'),
-  REPLAY_GUARD_TTL: setting.duration
-    .refine((ms) => ms >= LEASE_MS, { error: `must be at least the lease, ${LEASE_MS / 1000}s` })
-    .optional(),
-  REPLAY_GUARD_PEPPER: z
-    .string()
-    .refine((pepper) => Buffer.byteLength(pepper) >= 16, { error: 'must be at least 16 bytes' })
-    .optional(),
-  // Starting without what was asked for would leave replies readable that somebody believes encrypted.
-  REPLAY_GUARD_CIPHER_KEY: z
-    .never({ error: 'encryption of stored replies is not available in this version' })
-    .optional(),
+  ...guardSettings,
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
   SHUTDOWN_GRACE: setting.duration
     .refine((ms) => ms <= LONGEST_GRACE_MS, { error: 'must be at most 1h' })
@@ -59,6 +48,8 @@ function* conflicts(s: Settings): Generator<[Name, string]> {
   yield* needs('TLS_KEY', 'TLS_CERT');
   yield* needs('TLS_CLIENT_CA', 'TLS_CERT');
   yield* needs('TLS_CA', 'TLS_CERT');
+  yield* needs('REPLAY_GUARD_PEPPER_PREVIOUS', 'REPLAY_GUARD_PEPPER');
+  yield* needs('REPLAY_GUARD_CIPHER_KEY_PREVIOUS', 'REPLAY_GUARD_CIPHER_KEY');
   if (s.CALLER_IDENTITY.kind === 'mtls' && !s.TLS_CLIENT_CA) {
     yield ['CALLER_IDENTITY', 'mtls needs TLS_CLIENT_CA, TLS_CERT and TLS_KEY'];
   }
@@ -71,10 +62,11 @@ function* conflicts(s: Settings): Generator<[Name, string]> {
   if (!s.SERVICES.has('inventory') && !s.INVENTORY_ADDRESS) {
     yield ['INVENTORY_ADDRESS', 'needed where SERVICES has no inventory'];
   }
+  yield* jwtConflicts(s, s.SERVICES.has('order') && s.INVENTORY_ADDRESS !== undefined);
 }
 
 /** The prefixes that are ours alone, where an unknown name can only be a mistake. */
-const OWN_PREFIX = /^(REPLAY_GUARD|TLS|CALLER|OPS)_/;
+const OWN_PREFIX = /^(REPLAY_GUARD|TLS|CALLER|OPS|JWT)_/;
 /** How Kubernetes describes every service of the namespace, also one that is called `ops` or `tls`. */
 const SERVICE_LINK =
   /^\w+_(SERVICE_(HOST|PORT)(_\w+)?=|PORT=(tcp|udp|sctp):|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=)/;
@@ -104,16 +96,16 @@ export function readConfig(env: NodeJS.ProcessEnv) {
 
 function toConfig(s: Settings) {
   const { TLS_CERT: cert, TLS_KEY: key, TLS_CLIENT_CA: clientCa, TLS_CA: ca } = s;
-  const { REPLAY_GUARD_MODE: mode, REPLAY_GUARD_TTL: ttlMs, REPLAY_GUARD_PEPPER: pepper } = s;
   return {
     grpc: s.GRPC_ADDRESS,
     ops: s.OPS_ADDRESS,
     database: s.DATABASE_URL,
     services: s.SERVICES,
     inventory: s.INVENTORY_ADDRESS,
-    identity: s.CALLER_IDENTITY,
+    identity: s.CALLER_IDENTITY.kind === 'jwt' ? toTokenIdentity(s) : s.CALLER_IDENTITY,
     tls: cert && key ? { cert, key, clientCa, ca } : undefined,
-    guard: { mode, ...(ttlMs !== undefined && { ttlMs }), ...(pepper !== undefined && { pepper }) },
+    guard: toGuardConfig(s),
+    modeFile: s.REPLAY_GUARD_MODE_FILE,
     logLevel: s.LOG_LEVEL,
     shutdownGraceMs: s.SHUTDOWN_GRACE,
   };

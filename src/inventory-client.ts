@@ -18,6 +18,8 @@ export interface InventoryClientOptions {
   readonly interceptors?: Interceptor[];
   /** When a call gives up, in milliseconds; 5000 where left out. An interceptor may set an earlier deadline. */
   readonly timeoutMs?: number;
+  /** Asked at each call for what cancels it: whatever the call is for need not be done any more. */
+  readonly signal?: () => AbortSignal | undefined;
 }
 
 /** The inventory service, for orders and for the relay. Every method throws ServiceError, as `Inventory` says. */
@@ -58,7 +60,7 @@ const serviceConfig = JSON.stringify({
 
 /** Connects when it is first used. */
 export function createInventoryClient(options: InventoryClientOptions): InventoryClient {
-  const { address, credentials, interceptors = [], timeoutMs = 5000 } = options;
+  const { address, credentials, interceptors = [], timeoutMs = 5000, signal } = options;
   const client = new Client(address, credentials, {
     interceptors,
     'grpc.service_config': serviceConfig,
@@ -74,7 +76,7 @@ export function createInventoryClient(options: InventoryClientOptions): Inventor
     key?: string,
   ): Promise<Reply<Res>> {
     const metadata = key === undefined ? {} : { 'idempotency-key': key };
-    return ask(client, method, request, { metadata, timeoutMs }).catch((error) => {
+    return ask(client, method, request, { metadata, timeoutMs, signal: signal?.() }).catch((error) => {
       throw asServiceError(error);
     });
   }

@@ -3,6 +3,7 @@ import type { Closers } from './closers.js';
 import { serverCredentials, type TlsFiles } from './credentials.js';
 import { addHealth, type Health } from './health.js';
 import type { Hosted } from './hosted.js';
+import type { OwnCalls } from './own-calls.js';
 import { addReflection } from './reflection.js';
 import { createServer, drain, listen } from './server.js';
 import type { Address } from './settings.js';
@@ -12,6 +13,8 @@ export interface ListenerOptions {
   readonly tls: TlsFiles | undefined;
   /** The first is the nearest to the wire. */
   readonly interceptors: readonly ServerInterceptor[];
+  /** Who is let in by the internal listeners. */
+  readonly own: OwnCalls;
   /** How long callers' running calls may take to end at the stop, in milliseconds. */
   readonly graceMs: number;
   readonly closers: Closers;
@@ -34,11 +37,11 @@ export async function listenPublicly(
 }
 
 /**
- * Serves one service to this process itself. Not through the public listener: while that one drains, calls
+ * Serves one service to this process itself, and to nobody else. Not through the public listener: while that one drains, calls
  * that are still running must be able to make the calls that they need.
  */
 export async function listenInternally(service: Hosted, options: ListenerOptions): Promise<Address> {
-  const server = createServer([...options.interceptors]);
+  const server = createServer([options.own.inbound, ...options.interceptors]);
   server.addService(service.definition, service.handlers);
   const loopback = { host: '127.0.0.1', port: 0 };
   const bound = { ...loopback, port: await listen(server, loopback, serverCredentials(options.tls)) };

@@ -12,6 +12,11 @@ export function createObserver(registry: Registry, log: Log): ReplayGuardObserve
       metrics.storeUsed(operation, seconds, error);
       if (error !== undefined) log.warn({ err: error, operation }, 'the store of the guard failed');
     },
+    circuitChanged(open) {
+      metrics.circuitChanged(open);
+      if (open) log.error('the store of the guard is down: calls are refused until it answers a probe');
+      else log.info('the store of the guard answers again');
+    },
     handlerFailed(method, error) {
       metrics.handlerFailed(method, error);
       log.error({ err: error, ...method }, 'a guarded call failed unexpectedly');

@@ -5,9 +5,11 @@ import { ConfigError } from './config.js';
 import type { Readiness } from './readiness.js';
 import type { Address } from './settings.js';
 
-/** The HTTP listener for operators: `/metrics`, `/livez`, `/readyz`. */
+/** The HTTP listener for operators: `/metrics`, `/livez`, `/readyz`, and what is added to them. */
 export interface Ops {
   readonly port: number;
+  /** Adds a page of JSON, made anew at each request. */
+  show(path: string, content: () => unknown): void;
   /** Closes the listener and every connection. */
   close(): Promise<void>;
 }
@@ -23,7 +25,11 @@ export async function listenOps(address: Address, readiness: Readiness, registry
     (page ?? notFound)(response).catch(() => response.destroy());
   });
   await bind(server, address);
-  return { port: (server.address() as AddressInfo).port, close: () => close(server) };
+  return {
+    port: (server.address() as AddressInfo).port,
+    show: (path, content) => void pages.set(path, async (response) => json(response, content())),
+    close: () => close(server),
+  };
 }
 
 type Page = (response: ServerResponse) => Promise<void>;
@@ -44,6 +50,10 @@ const notFound: Page = async (response) => text(response, 404, 'not found');
 
 function text(response: ServerResponse, status: number, line: string): void {
   send(response, status, 'text/plain; charset=utf-8', `${line}\n`);
+}
+
+function json(response: ServerResponse, content: unknown): void {
+  send(response, 200, 'application/json', `${JSON.stringify(content, null, 2)}\n`);
 }
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {

@@ -12,11 +12,29 @@ export type DatabaseLocation =
   | { readonly engine: 'sqlite'; readonly path: string }
   | { readonly engine: 'postgres'; readonly connectionString: string };
 
-/** How a caller is told from another: not at all, by a metadata value, or by its TLS certificate. */
+/** How a caller is told from another: not at all, by a metadata value, by its TLS certificate, or by its token. */
 export type CallerIdentity =
   | { readonly kind: 'single' }
   | { readonly kind: 'metadata'; readonly name: string }
-  | { readonly kind: 'mtls' };
+  | { readonly kind: 'mtls' }
+  | TokenIdentity;
+
+/** Which JSON Web Tokens name a caller. */
+export interface TokenIdentity {
+  readonly kind: 'jwt';
+  readonly keys: KeyLocation;
+  readonly issuer: string;
+  readonly audience: string;
+  readonly claim?: string;
+  readonly algorithms?: readonly string[];
+  /** The file with the token that this server shows to an inventory elsewhere. */
+  readonly ownTokenPath?: string;
+}
+
+type IdentityChoice = Exclude<CallerIdentity, TokenIdentity> | Pick<TokenIdentity, 'kind'>;
+
+/** Where the public keys of a token's issuer are: in a file, or served at a URL. */
+export type KeyLocation = { readonly path: string } | { readonly url: string };
 
 /** Whether only this machine can connect to the address. */
 export function isLoopback({ host }: Address): boolean {
@@ -71,13 +89,11 @@ export const databaseUrl = z.string().transform((text, context): DatabaseLocatio
   );
 });
 
-/** `single`, `metadata:NAME` or `mtls`. */
-export const callerIdentity = z.string().transform((text, context): CallerIdentity => {
-  if (text === 'single' || text === 'mtls') return { kind: text };
-  if (text === 'jwt')
-    return refuse(context, 'jwt is not available in this version; use metadata:NAME or mtls');
+/** `single`, `metadata:NAME`, `mtls`, or `jwt`, whose particulars are settings of their own. */
+export const callerIdentity = z.string().transform((text, context): IdentityChoice => {
+  if (text === 'single' || text === 'mtls' || text === 'jwt') return { kind: text };
   const name = /^metadata:([a-z0-9_.-]+)$/i.exec(text)?.[1]?.toLowerCase();
-  if (!name) return refuse(context, 'must be single, metadata:NAME or mtls');
+  if (!name) return refuse(context, 'must be single, metadata:NAME, mtls or jwt');
   if (/^grpc-|^idempotency-|-bin$/.test(name)) {
     return refuse(context, `metadata:${name} is reserved; name the text metadata that your proxy sets`);
   }
@@ -95,16 +111,13 @@ export const services = z.string().transform((text, context): ReadonlySet<Hosted
   return refuse(context, 'must be order, inventory or order,inventory');
 });
 
-/** What the guard does: enforce, or nothing. */
-export const guardMode = z.string().transform((text, context): 'ENFORCE' | 'OFF' => {
-  if (text === 'enforce') return 'ENFORCE';
-  if (text === 'off') return 'OFF';
-  if (text === 'observe')
-    return refuse(context, 'observe is not available in this version; use enforce or off');
-  return refuse(context, 'must be enforce or off');
-});
+/** What the guard does. */
+export const guardMode = z
+  .enum(['enforce', 'observe', 'off'], { error: 'must be enforce, observe or off' })
+  .transform((mode) => mode.toUpperCase() as 'ENFORCE' | 'OBSERVE' | 'OFF');
 
-function refuse(context: z.core.$RefinementCtx, message: string): never {
+/** Says why a value is wrong. */
+export function refuse(context: z.core.$RefinementCtx, message: string): never {
   context.addIssue(message);
   return z.NEVER;
 }

@@ -1,4 +1,4 @@
-import { createReplayGuard, type OpenStore, stableId } from 'grpc-replay-guard';
+import { createReplayGuard, executionSignal, type OpenStore, stableId } from 'grpc-replay-guard';
 import { derivedKeys } from 'grpc-replay-guard/client';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type CallContext, createCallContext } from './call-context.js';
@@ -7,12 +7,15 @@ import type { Config } from './config.js';
 import { clientCredentials, readTlsFiles, selfCredentials } from './credentials.js';
 import { openDatabase } from './database.js';
 import { type Hosted, hostInventory, hostOrder, type Surroundings, schemasOf } from './hosted.js';
-import { scopeFor } from './identity.js';
+import { identityEntry, scopeFor } from './identity.js';
 import { createInventoryClient, type InventoryClient } from './inventory-client.js';
 import { type ListenerOptions, listenInternally, listenPublicly } from './listeners.js';
 import type { Log } from './log.js';
+import { followModeFile } from './mode-file.js';
 import { createObserver } from './observer.js';
 import { listenOps } from './ops.js';
+import { createOwnCalls } from './own-calls.js';
+import { describePolicies, logPolicies } from './policies.js';
 import { Readiness } from './readiness.js';
 import { type Address, formatAddress } from './settings.js';
 
@@ -43,6 +46,9 @@ export async function startShop(config: Config, log: Log, signal: AbortSignal): 
 
 async function start(config: Config, log: Log, signal: AbortSignal, closers: Closers): Promise<Shop> {
   const tls = readTlsFiles(config.tls);
+  const own = createOwnCalls();
+  const scope = scopeFor(config.identity, own, log);
+  const context = createCallContext(identityEntry(config.identity, own));
   const readiness = new Readiness();
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -53,14 +59,13 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   const guard = createReplayGuard({
     ...config.guard,
     store: store.store,
-    scope: scopeFor(config.identity),
+    scope,
     observer: createObserver(registry, log),
   });
   closers.add(() => guard.close());
 
-  const context = createCallContext(config.identity);
   const interceptors = [context.inbound, guard.interceptor];
-  const listeners = { tls, interceptors, graceMs: config.shutdownGraceMs, closers };
+  const listeners = { tls, interceptors, own, graceMs: config.shutdownGraceMs, closers };
   const clock = { now: Date.now };
   const surroundings = {
     database: store.database,
@@ -70,6 +75,12 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
     protect: guard.protect,
   };
   const services = await host(config, context, listeners, surroundings);
+  if (config.modeFile) {
+    const unfollow = followModeFile(config.modeFile, guard, log);
+    closers.add(async () => unfollow());
+  }
+  logPolicies(guard, log);
+  ops.show('/policies', () => describePolicies(guard));
   const { address, health } = await listenPublicly(services, config.grpc, listeners);
   readiness.serve(() => store.ping());
   // Added last, so the first to be done: no new call should come any more, and no duplicate wait.
@@ -122,7 +133,8 @@ async function inventoryFor(
   const client = createInventoryClient({
     address: formatAddress((inside ?? inventory) as Address),
     credentials: inside ? selfCredentials(options.tls) : clientCredentials(options.tls),
-    interceptors: [outbound, derivedKeys()],
+    interceptors: [outbound, ...(inside ? [options.own.outbound] : []), derivedKeys()],
+    signal: executionSignal,
   });
   options.closers.add(async () => client.close());
   return client;

@@ -1,5 +1,5 @@
 import type { Config } from './config.js';
-import { type Address, formatAddress, isLoopback } from './settings.js';
+import { type Address, type CallerIdentity, formatAddress, isLoopback } from './settings.js';
 
 /** Where the shop listens and the first command to try, for people. */
 export function welcome(config: Config, grpc: Address, ops: Address): string {
@@ -28,11 +28,16 @@ function firstCommand(config: Config, grpc: Address): string[] {
   const url = `${config.tls ? 'https' : 'http'}://${formatAddress(reachable)}/${method}`;
   return [
     `npx buf curl --protocol grpc ${transport(config.tls)} \\`,
-    ...(config.identity.kind === 'metadata' ? [`  -H '${config.identity.name}: ada' \\`] : []),
+    ...identityHeader(config.identity).map((header) => `  -H ${header} \\`),
     `  -H 'idempotency-key: my-first-key' \\`,
     `  -d '${JSON.stringify(request)}' \\`,
     `  ${url}`,
   ];
+}
+
+function identityHeader(identity: CallerIdentity): string[] {
+  if (identity.kind === 'metadata') return [`'${identity.name}: ada'`];
+  return identity.kind === 'jwt' ? ['"authorization: Bearer $TOKEN"'] : [];
 }
 
 function transport(tls: Config['tls']): string {

@@ -11,10 +11,13 @@ test('without settings: both services on SQLite, on this machine only', (t) => {
     identity: { kind: 'single' },
     tls: undefined,
     guard: { mode: 'ENFORCE' },
+    modeFile: undefined,
     logLevel: 'info',
     shutdownGraceMs: 10_000,
   });
 });
+
+const key = Buffer.alloc(32, 7);
 
 test('every setting is read', (t) => {
   const config = readConfig({
@@ -31,6 +34,12 @@ test('every setting is read', (t) => {
     REPLAY_GUARD_MODE: 'off',
     REPLAY_GUARD_TTL: '30m',
     REPLAY_GUARD_PEPPER: 'sixteen bytes at least',
+    REPLAY_GUARD_PEPPER_PREVIOUS: 'sixteen bytes before',
+    REPLAY_GUARD_CIPHER_KEY: key.toString('base64'),
+    REPLAY_GUARD_CIPHER_KEY_PREVIOUS: key.toString('hex'),
+    REPLAY_GUARD_MAX_KEYS: '100000',
+    REPLAY_GUARD_MAX_IN_FLIGHT: '50',
+    REPLAY_GUARD_MODE_FILE: 'modes.json',
     LOG_LEVEL: 'warn',
     SHUTDOWN_GRACE: '500ms',
   });
@@ -45,9 +54,36 @@ test('every setting is read', (t) => {
     inventory: { host: 'inventory.svc', port: 50051 },
     identity: { kind: 'metadata', name: 'x-tenant' },
     tls: { cert: 'c.pem', key: 'k.pem', clientCa: 'clients.pem', ca: 'roots.pem' },
-    guard: { mode: 'OFF', ttlMs: 1_800_000, pepper: 'sixteen bytes at least' },
+    guard: {
+      mode: 'OFF',
+      ttlMs: 1_800_000,
+      pepper: { current: 'sixteen bytes at least', previous: ['sixteen bytes before'] },
+      cipherKey: { current: key, previous: [key] },
+      quotas: { liveKeysPerScope: 100_000, inFlightPerScope: 50 },
+    },
+    modeFile: 'modes.json',
     logLevel: 'warn',
     shutdownGraceMs: 500,
+  });
+});
+
+const JWT = {
+  CALLER_IDENTITY: 'jwt',
+  JWT_JWKS: 'https://issuer.example/jwks.json',
+  JWT_ISSUER: 'https://issuer.example',
+  JWT_AUDIENCE: 'shop',
+};
+
+test('callers by token', (t) => {
+  const { issuer, audience } = { issuer: 'https://issuer.example', audience: 'shop' };
+  t.deepEqual(readConfig(JWT).identity, { kind: 'jwt', keys: { url: JWT.JWT_JWKS }, issuer, audience });
+  const all = {
+    ...{ ...JWT, JWT_JWKS: 'keys/jwks.json', JWT_CLAIM: 'tenant', JWT_ALGORITHMS: 'PS256, ES512' },
+    ...{ JWT_SELF_TOKEN_FILE: 'token', INVENTORY_ADDRESS: 'inventory:1' },
+  };
+  t.deepEqual(readConfig(all).identity, {
+    ...{ kind: 'jwt', keys: { path: 'keys/jwks.json' }, issuer, audience },
+    ...{ claim: 'tenant', algorithms: ['PS256', 'ES512'], ownTokenPath: 'token' },
   });
 });
 
@@ -90,13 +126,36 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ SERVICES: '' }, 'SERVICES', /must be order/],
   [{ SERVICES: 'order' }, 'INVENTORY_ADDRESS', /needed where SERVICES has no inventory/],
   [{ INVENTORY_ADDRESS: 'inventory:0' }, 'INVENTORY_ADDRESS', /needs a port/],
-  [{ CALLER_IDENTITY: 'alice' }, 'CALLER_IDENTITY', /must be single, metadata:NAME or mtls/],
-  [{ CALLER_IDENTITY: 'metadata:' }, 'CALLER_IDENTITY', /must be single, metadata:NAME or mtls/],
-  [{ CALLER_IDENTITY: 'metadata:a b' }, 'CALLER_IDENTITY', /must be single, metadata:NAME or mtls/],
+  [{ CALLER_IDENTITY: 'alice' }, 'CALLER_IDENTITY', /must be single, metadata:NAME, mtls or jwt/],
+  [{ CALLER_IDENTITY: 'metadata:' }, 'CALLER_IDENTITY', /must be single, metadata:NAME, mtls or jwt/],
+  [{ CALLER_IDENTITY: 'metadata:a b' }, 'CALLER_IDENTITY', /must be single, metadata:NAME, mtls or jwt/],
   [{ CALLER_IDENTITY: 'metadata:idempotency-key' }, 'CALLER_IDENTITY', /reserved/],
   [{ CALLER_IDENTITY: 'metadata:grpc-timeout' }, 'CALLER_IDENTITY', /reserved/],
   [{ CALLER_IDENTITY: 'metadata:id-bin' }, 'CALLER_IDENTITY', /reserved/],
-  [{ CALLER_IDENTITY: 'jwt' }, 'CALLER_IDENTITY', /jwt is not available in this version/],
+  [{ CALLER_IDENTITY: 'jwt' }, 'JWT_JWKS', /needed where CALLER_IDENTITY is jwt/],
+  [
+    { CALLER_IDENTITY: 'jwt', JWT_JWKS: 'f', JWT_AUDIENCE: 'a' },
+    'JWT_ISSUER',
+    /needed where CALLER_IDENTITY/,
+  ],
+  [
+    { CALLER_IDENTITY: 'jwt', JWT_JWKS: 'f', JWT_ISSUER: 'i' },
+    'JWT_AUDIENCE',
+    /needed where CALLER_IDENTITY/,
+  ],
+  [{ ...JWT, JWT_JWKS: '' }, 'JWT_JWKS', /must be the path of a file or a URL/],
+  [{ ...JWT, JWT_ISSUER: '' }, 'JWT_ISSUER', /must not be empty/],
+  [{ ...JWT, JWT_AUDIENCE: '' }, 'JWT_AUDIENCE', /must not be empty/],
+  [{ ...JWT, JWT_CLAIM: '' }, 'JWT_CLAIM', /must not be empty/],
+  [{ ...JWT, JWT_ALGORITHMS: '' }, 'JWT_ALGORITHMS', /must be one or more of RS256/],
+  [{ ...JWT, JWT_ALGORITHMS: 'none' }, 'JWT_ALGORITHMS', /must be one or more of RS256/],
+  [{ ...JWT, JWT_ALGORITHMS: 'RS256,HS256' }, 'JWT_ALGORITHMS', /must be one or more of RS256/],
+  [{ ...JWT, JWT_ALGORITHM: 'RS256' }, 'JWT_ALGORITHM', /unknown setting/],
+  [{ ...JWT, JWT_SELF_TOKEN_FILE: 'f' }, 'JWT_SELF_TOKEN_FILE', /only where the inventory is elsewhere/],
+  [{ ...JWT, INVENTORY_ADDRESS: 'i:1' }, 'JWT_SELF_TOKEN_FILE', /needed where the inventory is elsewhere/],
+  [{ JWT_JWKS: 'f' }, 'JWT_JWKS', /only for CALLER_IDENTITY=jwt/],
+  [{ CALLER_IDENTITY: 'metadata:x', JWT_CLAIM: 'sub' }, 'JWT_CLAIM', /only for CALLER_IDENTITY=jwt/],
+  [{ JWT_SELF_TOKEN_FILE: 'f' }, 'JWT_SELF_TOKEN_FILE', /only for CALLER_IDENTITY=jwt/],
   [{ CALLER_IDENTITY: 'mtls' }, 'CALLER_IDENTITY', /mtls needs TLS_CLIENT_CA/],
   [{ CALLER_IDENTITY: 'mtls', ...TLS }, 'CALLER_IDENTITY', /mtls needs TLS_CLIENT_CA/],
   [{ GRPC_ADDRESS: '0.0.0.0:1' }, 'CALLER_IDENTITY', /loopback address, and GRPC_ADDRESS is not/],
@@ -107,15 +166,25 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ TLS_CLIENT_CA: 'ca' }, 'TLS_CLIENT_CA', /needs TLS_CERT/],
   [{ TLS_CA: 'ca' }, 'TLS_CA', /needs TLS_CERT/],
   [{ ...TLS, TLS_CERT: '' }, 'TLS_CERT', /path of a PEM file/],
-  [{ REPLAY_GUARD_MODE: 'on' }, 'REPLAY_GUARD_MODE', /must be enforce or off/],
-  [{ REPLAY_GUARD_MODE: 'observe' }, 'REPLAY_GUARD_MODE', /observe is not available in this version/],
+  [{ REPLAY_GUARD_MODE: 'on' }, 'REPLAY_GUARD_MODE', /must be enforce, observe or off/],
+  [{ REPLAY_GUARD_MODE_FILE: '' }, 'REPLAY_GUARD_MODE_FILE', /path of a JSON file/],
+  [{ REPLAY_GUARD_MAX_KEYS: '0' }, 'REPLAY_GUARD_MAX_KEYS', /whole number of at least 1/],
+  [{ REPLAY_GUARD_MAX_IN_FLIGHT: '1e3' }, 'REPLAY_GUARD_MAX_IN_FLIGHT', /whole number of at least 1/],
   [{ REPLAY_GUARD_TTL: '24' }, 'REPLAY_GUARD_TTL', /must be a duration/],
   [{ REPLAY_GUARD_TTL: '-1h' }, 'REPLAY_GUARD_TTL', /must be a duration/],
   [{ REPLAY_GUARD_TTL: '1.5h' }, 'REPLAY_GUARD_TTL', /must be a duration/],
   [{ REPLAY_GUARD_TTL: '999999999999d' }, 'REPLAY_GUARD_TTL', /must be a duration/],
   [{ REPLAY_GUARD_TTL: '29s' }, 'REPLAY_GUARD_TTL', /at least the lease, 30s/],
   [{ REPLAY_GUARD_PEPPER: 'hunter2' }, 'REPLAY_GUARD_PEPPER', /at least 16 bytes/],
-  [{ REPLAY_GUARD_CIPHER_KEY: 'hunter2' }, 'REPLAY_GUARD_CIPHER_KEY', /not available in this version/],
+  [{ REPLAY_GUARD_CIPHER_KEY: 'hunter2' }, 'REPLAY_GUARD_CIPHER_KEY', /32 random bytes/],
+  [{ REPLAY_GUARD_CIPHER_KEY: `${key.toString('base64')}AA` }, 'REPLAY_GUARD_CIPHER_KEY', /32 random bytes/],
+  [
+    { REPLAY_GUARD_CIPHER_KEY_PREVIOUS: 'none' },
+    'REPLAY_GUARD_CIPHER_KEY_PREVIOUS',
+    /needs REPLAY_GUARD_CIPHER_KEY/,
+  ],
+  [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'none' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /needs REPLAY_GUARD_PEPPER/],
+  [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'hunter2' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /at least 16 bytes/],
   [{ REPLAY_GUARD_TLL: '24h' }, 'REPLAY_GUARD_TLL', /unknown setting/],
   [{ TLS_CERTIFICATE: 'c' }, 'TLS_CERTIFICATE', /unknown setting/],
   [{ CALLER_ID: 'mtls' }, 'CALLER_ID', /unknown setting/],
@@ -137,11 +206,23 @@ for (const env of [
   { DATABASE_URL: 'mysql://root:hunter2@localhost/shop' },
   { REPLAY_GUARD_PEPPER: 'hunter2' },
   { REPLAY_GUARD_CIPHER_KEY: 'hunter2' },
+  { REPLAY_GUARD_PEPPER_PREVIOUS: 'hunter2' },
 ]) {
   test(`the line does not repeat the secret of ${Object.keys(env)[0]}`, (t) => {
     t.false(t.throws(() => readConfig(env)).message.includes('hunter2'));
   });
 }
+
+test('keys and peppers of a time without any are still known', (t) => {
+  const { guard } = readConfig({
+    REPLAY_GUARD_PEPPER: 'sixteen bytes at least',
+    REPLAY_GUARD_PEPPER_PREVIOUS: 'none',
+    REPLAY_GUARD_CIPHER_KEY: key.toString('hex'),
+    REPLAY_GUARD_CIPHER_KEY_PREVIOUS: 'none',
+  });
+  t.deepEqual(guard.pepper, { current: 'sixteen bytes at least', previous: [null] });
+  t.deepEqual(guard.cipherKey, { current: key, readsPlaintext: true });
+});
 
 test('what others put into the environment is not ours to judge', (t) => {
   t.notThrows(() =>
@@ -153,6 +234,7 @@ test('what others put into the environment is not ours to judge', (t) => {
       OPS_PORT: 'tcp://10.0.0.1:80',
       OPS_PORT_80_TCP: 'tcp://10.0.0.1:80',
       TLS_PORT_443_TCP_PROTO: 'tcp',
+      JWT_SERVICE_HOST: '10.0.0.1',
       GRPC_TRACE: 'all',
       GRPC_VERBOSITY: 'DEBUG',
       PATH: '/bin',

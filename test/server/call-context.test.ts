@@ -1,15 +1,17 @@
-import {
-  credentials,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { credentials, Metadata, type ServiceError, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { type CallContext, createCallContext } from '#src/call-context.js';
+import { identityEntry, scopeFor } from '#src/identity.js';
+import { createOwnCalls } from '#src/own-calls.js';
 import { orderService } from '#src/rpc/services.js';
 import type { CallerIdentity } from '#src/settings.js';
 import { Connection } from '../helpers/call.js';
+import { freshFolder } from '../helpers/engines.js';
 import { startServer } from '../helpers/server.js';
+import { silent } from '../helpers/shop.js';
+import { bearer, keySet, newSigningKey } from '../helpers/tokens.js';
 
 type Test = ExecutionContext;
 type Callback = (error: ServiceError | null, value?: object) => void;
@@ -20,8 +22,9 @@ interface Seen {
 }
 
 /** Two servers: the handler of the first calls the second, which notes what arrives. */
-async function chain(t: Test, identity: CallerIdentity) {
-  const context: CallContext = createCallContext(identity);
+async function chain(t: Test, identity: CallerIdentity, own = createOwnCalls()) {
+  const entry = identityEntry(identity, own);
+  const context: CallContext = createCallContext(entry);
   const seen: Seen[] = [];
   const far = await startServer(t, {
     services: [
@@ -29,7 +32,7 @@ async function chain(t: Test, identity: CallerIdentity) {
         orderService,
         {
           GetOrder: (call: { metadata: Metadata; getDeadline(): Date | number }, callback: Callback) => {
-            const [caller] = call.metadata.get('x-user');
+            const [caller] = call.metadata.get(entry?.name ?? 'x-user');
             seen.push({ caller: caller?.toString(), deadline: Number(call.getDeadline()) });
             callback(null, {});
           },
@@ -109,4 +112,39 @@ test('only an identity in metadata is passed on', async (t) => {
   const { seen, near } = await chain(t, { kind: 'mtls' });
   await near.call(orderService.GetOrder, {}, { metadata: { 'x-user': 'mallory' } });
   t.is(seen[0]?.caller, undefined);
+});
+
+const byToken: CallerIdentity = { kind: 'jwt', keys: { path: '' }, issuer: 'issuer', audience: 'shop' };
+
+test("a caller's token is passed on, and without one nobody else's is", async (t) => {
+  const { seen, near } = await chain(t, byToken);
+  await near.call(orderService.GetOrder, {}, { metadata: { authorization: 'Bearer a.b.c' } });
+  await near.call(orderService.GetOrder, {});
+  t.deepEqual(
+    seen.map(({ caller }) => caller),
+    ['Bearer a.b.c', undefined],
+  );
+});
+
+test('what the server does for itself needs no token, and nobody can say that it is the server', async (t) => {
+  const own = createOwnCalls();
+  const { seen, outbound } = await chain(t, byToken, own);
+  await outbound.call(orderService.GetOrder, {});
+  t.is(seen[0]?.caller, own.name);
+  const key = await newSigningKey('one');
+  const jwks = join(await freshFolder(t), 'jwks.json');
+  await writeFile(jwks, JSON.stringify(keySet(key)));
+  const scope = scopeFor({ ...byToken, keys: { path: jwks } }, own, silent);
+  const scopeOf = (...authorization: string[]) => {
+    const metadata = new Metadata();
+    for (const value of authorization) metadata.add('authorization', value);
+    return scope({ metadata });
+  };
+  t.is(await scopeOf(own.name), 'shop-order');
+  const guesses = ['shop-order', `Bearer ${own.name}`, own.name.slice(1), createOwnCalls().name];
+  for (const guess of guesses) t.is(await scopeOf(guess), undefined);
+  t.is(await scopeOf(own.name, own.name), undefined);
+  t.is(await scopeOf(), undefined);
+  const { authorization } = await bearer(key, { iss: 'issuer', sub: 'shop-order' });
+  t.not(await scopeOf(authorization), 'shop-order');
 });

@@ -18,10 +18,13 @@ export interface Pair {
   readonly key: Buffer;
 }
 
+/** A subject alternative name: of a DNS host where it is only a text. */
+export type Name = string | x509.JsonGeneralName;
+
 /** Signs certificates, and is trusted by whoever is given its own. */
 export interface Authority extends Pair {
   /** A certificate for the names, good for servers and for clients. */
-  issue(name: string, ...dnsNames: string[]): Promise<Pair>;
+  issue(subject: string, ...names: Name[]): Promise<Pair>;
 }
 
 /** Makes an authority whose files are put in `folder`. */
@@ -32,10 +35,10 @@ export async function createAuthority(folder: string, name: string): Promise<Aut
     ...terms(name, extensions),
     keys,
   });
-  const issue = async (subject: string, ...dnsNames: string[]) => {
+  const issue = async (subject: string, ...names: Name[]) => {
     const { publicKey, privateKey } = await newKeys();
     const cert = await x509.X509CertificateGenerator.create({
-      ...terms(subject, [alternativeNames(dnsNames)]),
+      ...terms(subject, alternativeNames(names)),
       subject: `CN=${subject}`,
       issuer: own.subject,
       publicKey,
@@ -47,10 +50,10 @@ export async function createAuthority(folder: string, name: string): Promise<Aut
 }
 
 /** A certificate that nobody but itself vouches for. */
-export async function selfSigned(folder: string, name: string, ...dnsNames: string[]): Promise<Pair> {
+export async function selfSigned(folder: string, name: string, ...names: Name[]): Promise<Pair> {
   const keys = await newKeys();
   const cert = await x509.X509CertificateGenerator.createSelfSigned({
-    ...terms(name, [alternativeNames(dnsNames)]),
+    ...terms(name, alternativeNames(names)),
     keys,
   });
   return save(folder, name, cert.toString('pem'), keys.privateKey);
@@ -62,8 +65,11 @@ function terms(name: string, extensions: InstanceType<typeof x509.Extension>[]) 
   return { name: `CN=${name}`, notBefore, notAfter, signingAlgorithm, extensions };
 }
 
-function alternativeNames(dnsNames: readonly string[]) {
-  return new x509.SubjectAlternativeNameExtension(dnsNames.map((value) => ({ type: 'dns', value })));
+function alternativeNames(names: readonly Name[]): x509.Extension[] {
+  const typed = names.map((name) =>
+    typeof name === 'string' ? { type: 'dns' as const, value: name } : name,
+  );
+  return typed.length > 0 ? [new x509.SubjectAlternativeNameExtension(typed)] : [];
 }
 
 function newKeys() {

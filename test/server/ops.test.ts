@@ -57,6 +57,18 @@ test('a database that hangs makes it not ready in bounded time, by one ping, and
   t.is((await page('/readyz')).status, 200);
 });
 
+test('a page that is added is made anew at each request', async (t) => {
+  const { ops, page } = await serve(t);
+  t.is((await page('/looks')).status, 404);
+  let looks = 0;
+  ops.show('/looks', () => ({ looks: ++looks }));
+  await page('/looks');
+  const { status, body, headers } = await page('/looks');
+  t.is(status, 200);
+  t.is(headers.get('content-type'), 'application/json');
+  t.deepEqual(JSON.parse(body), { looks: 2 });
+});
+
 test('the metrics of the registry', async (t) => {
   const { page } = await serve(t);
   const { status, body, headers } = await page('/metrics?x=1');

@@ -1,11 +1,13 @@
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type ChannelCredentials, credentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import pg from 'pg';
+import { pino } from 'pino';
 import { readConfig } from '#src/config.js';
-import { createLog } from '#src/log.js';
+import { createLog, type Log } from '#src/log.js';
 import { inventoryService, orderService } from '#src/rpc/services.js';
 import { type Shop, startShop } from '#src/shop.js';
 import { Connection } from '../helpers/call.js';
@@ -20,9 +22,11 @@ type Env = Record<string, string>;
 
 const ANY_PORT = { GRPC_ADDRESS: '127.0.0.1:0', OPS_ADDRESS: '127.0.0.1:0', LOG_LEVEL: 'silent' };
 
-async function start(t: Test, env: Env, signal = new AbortController().signal): Promise<Shop> {
+const never = new AbortController().signal;
+
+async function start(t: Test, env: Env, signal = never, log?: Log): Promise<Shop> {
   const config = readConfig({ ...ANY_PORT, ...env });
-  const shop = await startShop(config, createLog(config.logLevel), signal);
+  const shop = await startShop(config, log ?? createLog(config.logLevel), signal);
   t.teardown(() => shop.stop());
   return shop;
 }
@@ -133,6 +137,53 @@ test('with the guard off the same call is executed twice', async (t) => {
   await stockUp(t, client);
   const place = () => client.call(orderService.PlaceOrder, order, { key: 'same' });
   t.not((await place()).message?.order?.orderId, (await place()).message?.order?.orderId);
+});
+
+test('policies are listed with the mode that each method is in', async (t) => {
+  const shop = await start(t, { ...(await sqlite(t)), REPLAY_GUARD_MODE: 'observe' });
+  const page = await fetch(`http://127.0.0.1:${shop.ops.port}/policies`);
+  const policies = (await page.json()) as { method: string; replayedCodes: string[] }[];
+  const of = (method: string) => policies.find((policy) => policy.method === method);
+  t.like(of('/shop.order.v1.OrderService/PlaceOrder') ?? {}, {
+    mode: 'OBSERVE',
+    atomicity: 'LEASE',
+    key: 'REQUIRED',
+  });
+  t.like(of('/shop.inventory.v1.InventoryService/PutItem') ?? {}, { key: 'OPTIONAL', ttlMs: 86_400_000 });
+  t.true(of('/shop.order.v1.OrderService/CancelOrder')?.replayedCodes.includes('NOT_FOUND'));
+  t.is(of('/shop.order.v1.OrderService/GetOrder'), undefined);
+});
+
+test('modes follow their file while the server runs, and a wrong one changes nothing', async (t) => {
+  const file = join(await freshFolder(t), 'modes.json');
+  await writeFile(file, '{"server": "observe"}');
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => lines.push(line) });
+  const settings = { ...(await sqlite(t)), REPLAY_GUARD_MODE_FILE: file };
+  const client = connect(t, await start(t, settings, never, log));
+  const change = async (content: string, answer: RegExp) => {
+    lines.length = 0;
+    await writeFile(file, content);
+    await poll('the change is seen', () => lines.some((line) => answer.test(line)));
+  };
+  await stockUp(t, client);
+  const place = async () => {
+    const { message, trailers } = await client.call(orderService.PlaceOrder, order, { key: 'same' });
+    return { id: message?.order?.orderId, replayed: trailers.get('idempotent-replayed').length > 0 };
+  };
+  const recorded = await place();
+  t.false((await place()).replayed);
+  for (const wrong of ['{', '{"server": "on"}', '{"methods": {"/no.such/Method": "off"}}', '[]']) {
+    await change(wrong, /the mode file is wrong/);
+  }
+  t.false((await place()).replayed);
+  await change('{"methods": {"/shop.order.v1.OrderService/PlaceOrder": "enforce"}}', /modes .* were changed/);
+  t.deepEqual(await place(), { ...recorded, replayed: true });
+});
+
+test('a mode file that is wrong at the start stops it by one line', async (t) => {
+  const settings = { ...(await sqlite(t)), REPLAY_GUARD_MODE_FILE: '/nowhere/modes.json' };
+  await t.throwsAsync(start(t, settings), { name: 'ConfigError', message: /^REPLAY_GUARD_MODE_FILE: / });
 });
 
 test('the retention of the settings is the one that callers are told', async (t) => {

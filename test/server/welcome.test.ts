@@ -21,6 +21,12 @@ test('the command fits TLS and the identity', (t) => {
   t.regex(named, /-H 'x-user: ada' \\\n.*http:\/\/localhost:50051/s);
 });
 
+test('the command shows the token that its user has', (t) => {
+  const rules = { JWT_JWKS: 'jwks.json', JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'shop' };
+  const text = shown({ CALLER_IDENTITY: 'jwt', ...rules });
+  t.regex(text, / {2}-H "authorization: Bearer \$TOKEN" \\\n/);
+});
+
 test('the command asks for what is hosted', (t) => {
   const text = shown({ SERVICES: 'order', INVENTORY_ADDRESS: 'inventory:1' });
   t.regex(text, /OrderService\/ListOrders/);
