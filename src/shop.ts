@@ -15,6 +15,7 @@ import { followModeFile } from './mode-file.js';
 import { createObserver } from './observer.js';
 import { listenOps } from './ops.js';
 import { createOwnCalls } from './own-calls.js';
+import { ownKeys } from './own-keys.js';
 import { describePolicies, logPolicies } from './policies.js';
 import { Readiness } from './readiness.js';
 import { type Address, formatAddress } from './settings.js';
@@ -133,7 +134,7 @@ async function inventoryFor(
   const client = createInventoryClient({
     address: formatAddress((inside ?? inventory) as Address),
     credentials: inside ? selfCredentials(options.tls) : clientCredentials(options.tls),
-    interceptors: [outbound, ...(inside ? [options.own.outbound] : []), derivedKeys()],
+    interceptors: [outbound, ...(inside ? [options.own.outbound] : []), derivedKeys(), ownKeys()],
     signal: executionSignal,
   });
   options.closers.add(async () => client.close());

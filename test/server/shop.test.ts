@@ -181,6 +181,23 @@ test('modes follow their file while the server runs, and a wrong one changes not
   t.deepEqual(await place(), { ...recorded, replayed: true });
 });
 
+test('an order that is not guarded reserves at an inventory that asks for keys', async (t) => {
+  for (const mode of ['observe', 'off']) {
+    const file = join(await freshFolder(t), 'modes.json');
+    const reserve = '/shop.inventory.v1.InventoryService/ReserveStock';
+    await writeFile(file, JSON.stringify({ server: mode, methods: { [reserve]: 'enforce' } }));
+    const client = connect(t, await start(t, { ...(await sqlite(t)), REPLAY_GUARD_MODE_FILE: file }));
+    await stockUp(t, client);
+    const ids = new Set<string | undefined>();
+    for (const _ of [1, 2]) {
+      const placed = await client.call(orderService.PlaceOrder, order, { key: 'same' });
+      t.is(placed.code, status.OK, placed.details);
+      ids.add(placed.message?.order?.reservationId);
+    }
+    t.is(ids.size, 2, 'each call reserves for itself');
+  }
+});
+
 test('a mode file that is wrong at the start stops it by one line', async (t) => {
   const settings = { ...(await sqlite(t)), REPLAY_GUARD_MODE_FILE: '/nowhere/modes.json' };
   await t.throwsAsync(start(t, settings), { name: 'ConfigError', message: /^REPLAY_GUARD_MODE_FILE: / });
