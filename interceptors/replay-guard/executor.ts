@@ -31,8 +31,9 @@ export class Executor {
   }
 
   /**
-   * Answers the call; never rejects.
+   * Answers the call.
    * @param since when the claim was sent, by `performance.now()`
+   * @throws Refusal where the reply that another execution stored meanwhile cannot be read: not answered yet
    */
   async execute(call: GuardedCall, operation: Operation, claim: Claim, since: number): Promise<Ended> {
     if (call.gone.aborted) {
