@@ -1,6 +1,7 @@
 import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import { createReplayGuard, singleTenant, stableId } from 'grpc-replay-guard';
-import { derivedKeys } from 'grpc-replay-guard/client';
+import { idempotencyKeys } from 'grpc-replay-guard/client';
+import { outboxSchema } from 'grpc-replay-guard/outbox';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
@@ -8,8 +9,7 @@ import { inventorySchema } from '#src/inventory/schema.js';
 import { createInventoryClient } from '#src/inventory-client.js';
 import { createOrderHandlers } from '#src/order/handlers.js';
 import { orderSchema } from '#src/order/schema.js';
-import { createOutbox } from '#src/outbox/outbox.js';
-import { outboxSchema } from '#src/outbox/schema.js';
+import { createOrderOutbox } from '#src/order-outbox.js';
 import { inventoryService, orderService } from '#src/rpc/services.js';
 import type { ServerMessage, Variant } from './variant.js';
 
@@ -28,9 +28,9 @@ const ids = { next: stableId };
 const inventory = createInventoryClient({
   address: `127.0.0.1:${port}`,
   credentials: credentials.createInsecure(),
-  interceptors: [derivedKeys()],
+  interceptors: [idempotencyKeys()],
 });
-const outbox = createOutbox({ database, clock, ids });
+const outbox = createOrderOutbox(database, { webhook: undefined });
 server.addService(guard.protect(inventoryService), { ...createInventoryHandlers({ database, clock, ids }) });
 server.addService(guard.protect(orderService), {
   ...createOrderHandlers({ database, inventory, outbox, clock, ids }),

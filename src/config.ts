@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { guardSettings, toGuardConfig } from './guard-settings.js';
 import { jwtConflicts, jwtSettings, toTokenIdentity } from './jwt-settings.js';
+import { outboxSettings, toOutboxConfig, webhookSecret } from './outbox-settings.js';
 import * as setting from './settings.js';
 import { isLoopback } from './settings.js';
 
@@ -31,6 +32,8 @@ const schema = z.object({
   TLS_CLIENT_CA: path.optional(),
   TLS_CA: path.optional(),
   ...guardSettings,
+  WAREHOUSE_WEBHOOK_SECRET: webhookSecret.optional(),
+  ...outboxSettings,
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
   SHUTDOWN_GRACE: setting.duration
     .refine((ms) => ms <= LONGEST_GRACE_MS, { error: 'must be at most 1h' })
@@ -50,6 +53,8 @@ function* conflicts(s: Settings): Generator<[Name, string]> {
   yield* needs('TLS_CA', 'TLS_CERT');
   yield* needs('REPLAY_GUARD_PEPPER_PREVIOUS', 'REPLAY_GUARD_PEPPER');
   yield* needs('REPLAY_GUARD_CIPHER_KEY_PREVIOUS', 'REPLAY_GUARD_CIPHER_KEY');
+  yield* needs('WEBHOOK_URL', 'WEBHOOK_SECRET');
+  yield* needs('WEBHOOK_SECRET', 'WEBHOOK_URL');
   if (s.CALLER_IDENTITY.kind === 'mtls' && !s.TLS_CLIENT_CA) {
     yield ['CALLER_IDENTITY', 'mtls needs TLS_CLIENT_CA, TLS_CERT and TLS_KEY'];
   }
@@ -66,7 +71,7 @@ function* conflicts(s: Settings): Generator<[Name, string]> {
 }
 
 /** The prefixes that are ours alone, where an unknown name can only be a mistake. */
-const OWN_PREFIX = /^(REPLAY_GUARD|TLS|CALLER|OPS|JWT)_/;
+const OWN_PREFIX = /^(REPLAY_GUARD|TLS|CALLER|OPS|JWT|WAREHOUSE|WEBHOOK|OUTBOX)_/;
 /** How Kubernetes describes every service of the namespace, also one that is called `ops` or `tls`. */
 const SERVICE_LINK =
   /^\w+_(SERVICE_(HOST|PORT)(_\w+)?=|PORT=(tcp|udp|sctp):|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=)/;
@@ -105,7 +110,9 @@ function toConfig(s: Settings) {
     identity: s.CALLER_IDENTITY.kind === 'jwt' ? toTokenIdentity(s) : s.CALLER_IDENTITY,
     tls: cert && key ? { cert, key, clientCa, ca } : undefined,
     guard: toGuardConfig(s),
+    outbox: toOutboxConfig(s),
     modeFile: s.REPLAY_GUARD_MODE_FILE,
+    warehouseSecret: s.WAREHOUSE_WEBHOOK_SECRET,
     logLevel: s.LOG_LEVEL,
     shutdownGraceMs: s.SHUTDOWN_GRACE,
   };

@@ -1,5 +1,6 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Database } from 'grpc-replay-guard';
+import { outboxSchema } from 'grpc-replay-guard/outbox';
 import type { Clock } from './clock.js';
 import type { Schemas } from './database.js';
 import type { Ids } from './ids.js';
@@ -10,10 +11,7 @@ import type { InventoryClient } from './inventory-client.js';
 import type { Log } from './log.js';
 import { createOrderHandlers } from './order/handlers.js';
 import { orderSchema } from './order/schema.js';
-import { createOrderDeliveries } from './order-deliveries.js';
-import { createOutbox } from './outbox/outbox.js';
-import { createRelay } from './outbox/relay.js';
-import { outboxSchema } from './outbox/schema.js';
+import type { Outbox } from './outbox.js';
 import { inventoryService, orderService } from './rpc/services.js';
 import type { HostedService } from './settings.js';
 
@@ -55,15 +53,20 @@ export function hostInventory(surroundings: Surroundings): Hosted {
   };
 }
 
+/** What the order service is given besides. */
+export interface OrderSurroundings extends Surroundings {
+  readonly inventory: InventoryClient;
+  readonly outbox: Outbox;
+  /** Delivers the events of the outbox. */
+  readonly relay: Hosted['work'];
+}
+
 /** The order service, and the relay of its events. */
-export function hostOrder(surroundings: Surroundings, inventory: InventoryClient): Hosted {
-  const { database, clock, log } = surroundings;
-  const outbox = createOutbox(surroundings);
-  const deliveries = createOrderDeliveries({ database, inventory, outbox });
+export function hostOrder(surroundings: OrderSurroundings): Hosted {
   return {
     name: 'shop.order.v1.OrderService',
     definition: surroundings.protect(orderService),
-    handlers: createOrderHandlers({ ...surroundings, inventory, outbox }),
-    work: createRelay({ database, clock, deliveries, log }),
+    handlers: createOrderHandlers(surroundings),
+    work: surroundings.relay,
   };
 }

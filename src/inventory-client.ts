@@ -22,15 +22,23 @@ export interface InventoryClientOptions {
   readonly signal?: () => AbortSignal | undefined;
 }
 
+/** One of perhaps several attempts at the same change. */
+export interface ChangeAttempt {
+  /** The same for every attempt. */
+  readonly key: string;
+  /** When the first attempt was made, so that none comes after the key was forgotten. */
+  readonly firstAt?: Date;
+  /** Cancels this attempt. */
+  readonly signal?: AbortSignal;
+}
+
 /** The inventory service, for orders and for the relay. Every method throws ServiceError, as `Inventory` says. */
 export interface InventoryClient extends Inventory {
   getReservation(reservationId: string): Promise<Reservation>;
-  /** @param key the same for every attempt at the same thing */
-  confirm(reservationId: string, key: string): Promise<Reservation>;
-  /** @param key the same for every attempt at the same thing; made of the reservation's id where left out */
-  release(reservationId: string, key?: string): Promise<Reservation>;
-  /** @param key the same for every attempt at the same thing */
-  receiveStock(sku: string, quantity: number, key: string): Promise<void>;
+  confirm(reservationId: string, attempt: ChangeAttempt): Promise<Reservation>;
+  /** @param attempt has a key made of the reservation's id where left out */
+  release(reservationId: string, attempt?: ChangeAttempt): Promise<Reservation>;
+  receiveStock(sku: string, quantity: number, attempt: ChangeAttempt): Promise<void>;
   /** Closes the connections; calls that are running fail. */
   close(): void;
 }
@@ -73,10 +81,11 @@ export function createInventoryClient(options: InventoryClientOptions): Inventor
   async function call<Req, Res>(
     method: ClientMethod<Req, Res>,
     request: NoInfer<Req>,
-    key?: string,
+    attempt?: ChangeAttempt,
   ): Promise<Reply<Res>> {
-    const metadata = key === undefined ? {} : { 'idempotency-key': key };
-    return ask(client, method, request, { metadata, timeoutMs, signal: signal?.() }).catch((error) => {
+    const metadata = attempt ? metadataOf(attempt) : {};
+    const cancelled = attempt?.signal ?? signal?.();
+    return ask(client, method, request, { metadata, timeoutMs, signal: cancelled }).catch((error) => {
       throw asServiceError(error);
     });
   }
@@ -100,19 +109,26 @@ export function createInventoryClient(options: InventoryClientOptions): Inventor
       const isReplayed = trailers.get('idempotent-replayed').length > 0;
       return isReplayed ? getReservation(reservation.reservationId) : reservation;
     },
-    async confirm(reservationId, key) {
-      const { response } = await call(inventoryService.ConfirmReservation, { reservationId }, key);
+    async confirm(reservationId, attempt) {
+      const { response } = await call(inventoryService.ConfirmReservation, { reservationId }, attempt);
       return reservationFrom(response.reservation);
     },
     // Not left to a derived key: an operation that is run again may have another reservation to release.
-    async release(reservationId, key = `release:${reservationId}`) {
-      const { response } = await call(inventoryService.ReleaseReservation, { reservationId }, key);
+    async release(reservationId, attempt = { key: `release:${reservationId}` }) {
+      const { response } = await call(inventoryService.ReleaseReservation, { reservationId }, attempt);
       return reservationFrom(response.reservation);
     },
-    async receiveStock(sku, quantity, key) {
-      await call(inventoryService.ReceiveStock, { sku, quantity }, key);
+    async receiveStock(sku, quantity, attempt) {
+      await call(inventoryService.ReceiveStock, { sku, quantity }, attempt);
     },
     close: () => client.close(),
+  };
+}
+
+function metadataOf({ key, firstAt }: ChangeAttempt): Record<string, string> {
+  return {
+    'idempotency-key': key,
+    ...(firstAt && { 'idempotency-first-sent': firstAt.toISOString() }),
   };
 }
 

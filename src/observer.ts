@@ -1,4 +1,6 @@
 import type { ReplayGuardObserver } from 'grpc-replay-guard';
+import type { ConsumerObserver } from 'grpc-replay-guard/consumer';
+import { createPrometheusConsumerObserver } from 'grpc-replay-guard/consumer/prometheus';
 import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
 import type { Registry } from 'prom-client';
 import type { Log } from './log.js';
@@ -20,6 +22,18 @@ export function createObserver(registry: Registry, log: Log): ReplayGuardObserve
     handlerFailed(method, error) {
       metrics.handlerFailed(method, error);
       log.error({ err: error, ...method }, 'a guarded call failed unexpectedly');
+    },
+  };
+}
+
+/** Counts what becomes of messages, and logs what goes wrong behind their backs. */
+export function createConsumerObserver(registry: Registry, log: Log): ConsumerObserver {
+  const metrics = createPrometheusConsumerObserver(registry);
+  return {
+    ...metrics,
+    purgeFailed(error) {
+      metrics.purgeFailed(error);
+      log.warn({ err: error }, 'processed messages could not be purged');
     },
   };
 }

@@ -1,11 +1,11 @@
 import { status } from '@grpc/grpc-js';
 import type { Database } from 'grpc-replay-guard';
-import type { InventoryClient } from './inventory-client.js';
+import { type Attempt, type Delivery, type OutboxEvent, UndeliverableError } from 'grpc-replay-guard/outbox';
+import type { ChangeAttempt, InventoryClient } from './inventory-client.js';
 import { cancelOrder } from './order/cancel-order.js';
 import { ORDER_CANCELLED, ORDER_PLACED, orderCancelled, orderPlaced } from './order/events.js';
 import type { Reservation } from './order/inventory.js';
-import type { Deliveries, OutboxEvent } from './outbox/event.js';
-import type { Outbox } from './outbox/outbox.js';
+import type { Outbox } from './outbox.js';
 import { ServiceError } from './rpc/service-error.js';
 
 export interface OrderDeliveriesOptions {
@@ -15,50 +15,71 @@ export interface OrderDeliveriesOptions {
 }
 
 /** What the events of orders make of their reservations. Safe to repeat: every call has the event's key. */
-export function createOrderDeliveries(options: OrderDeliveriesOptions): Deliveries {
+export function createOrderDeliveries(options: OrderDeliveriesOptions): Record<string, Delivery> {
   return {
-    [ORDER_PLACED]: (event) => confirm(options, event),
-    [ORDER_CANCELLED]: (event) => giveBack(options.inventory, event),
+    [ORDER_PLACED]: (event, attempt) => confirm(options, event, attempt),
+    [ORDER_CANCELLED]: (event, attempt) => giveBack(options.inventory, event, attempt),
   };
 }
 
-async function confirm(options: OrderDeliveriesOptions, event: OutboxEvent): Promise<void> {
+/** Why the inventory did not do what it was asked to: the state of the reservation, or that there is none. */
+type Obstacle = Exclude<Reservation['state'], 'HELD'> | 'UNKNOWN';
+
+const reasons: Partial<Record<Obstacle, string>> = {
+  RELEASED: 'the reservation was released before it was confirmed',
+  EXPIRED: 'the reservation expired before it was confirmed',
+  UNKNOWN: 'the inventory does not know the reservation',
+};
+
+/** An order that cannot have its stock any more is cancelled. */
+async function confirm(options: OrderDeliveriesOptions, event: OutboxEvent, attempt: Attempt): Promise<void> {
   const { orderId, reservationId } = orderPlaced.parse(event.payload);
   const { inventory } = options;
-  const ended = await refusal(inventory, reservationId, () =>
-    inventory.confirm(reservationId, event.eventId),
+  const obstacle = await obstacleTo(inventory, reservationId, () =>
+    inventory.confirm(reservationId, change(event.id, attempt)),
   );
-  if (ended === 'RELEASED' || ended === 'EXPIRED') {
-    await cancelOrder(options, orderId, `the reservation was ${ended.toLowerCase()} before it was confirmed`);
-  }
+  const reason = obstacle && reasons[obstacle];
+  if (reason) await cancelOrder(options, orderId, reason);
 }
 
-async function giveBack(inventory: InventoryClient, event: OutboxEvent): Promise<void> {
+async function giveBack(inventory: InventoryClient, event: OutboxEvent, attempt: Attempt): Promise<void> {
   const { reservationId, lines } = orderCancelled.parse(event.payload);
-  const ended = await refusal(inventory, reservationId, () =>
-    inventory.release(reservationId, event.eventId),
+  const obstacle = await obstacleTo(inventory, reservationId, () =>
+    inventory.release(reservationId, change(event.id, attempt)),
   );
-  if (ended !== 'CONFIRMED') return;
+  if (obstacle !== 'CONFIRMED') return;
   for (const [index, { sku, quantity }] of lines.entries()) {
     // By its place in the event: a sku may have characters that a key may not.
-    await inventory.receiveStock(sku, quantity, `${event.eventId}:${index}`);
+    const line = change(`${event.id}:${index}`, attempt);
+    await inventory.receiveStock(sku, quantity, line).catch(throwFinal);
   }
 }
 
-/** The state that a reservation refused the change in; undefined if it did not refuse. */
-async function refusal(
+function change(key: string, { firstAt, signal }: Attempt): ChangeAttempt {
+  return { key, firstAt, signal };
+}
+
+async function obstacleTo(
   inventory: InventoryClient,
   reservationId: string,
-  change: () => Promise<Reservation>,
-): Promise<Reservation['state'] | undefined> {
+  attempt: () => Promise<Reservation>,
+): Promise<Obstacle | undefined> {
   try {
-    await change();
+    await attempt();
     return undefined;
   } catch (error) {
-    if (!(error instanceof ServiceError) || error.code !== status.FAILED_PRECONDITION) throw error;
+    if (!(error instanceof ServiceError)) throw error;
+    if (error.code === status.NOT_FOUND) return 'UNKNOWN';
+    if (error.code !== status.FAILED_PRECONDITION) return throwFinal(error);
     const { state } = await inventory.getReservation(reservationId);
     // Refused for another reason than its state: to be tried again.
     if (state === 'HELD') throw error;
     return state;
   }
+}
+
+/** A refusal under the event's key is given again at every attempt. */
+function throwFinal(error: unknown): never {
+  const isFinal = error instanceof ServiceError && error.code !== status.UNAVAILABLE;
+  throw isFinal ? new UndeliverableError('the inventory refuses it', { cause: error }) : error;
 }

@@ -1,24 +1,30 @@
 import { createReplayGuard, executionSignal, type OpenStore, stableId } from 'grpc-replay-guard';
-import { derivedKeys } from 'grpc-replay-guard/client';
+import { idempotencyKeys, readsOf } from 'grpc-replay-guard/client';
+import { createConsumer } from 'grpc-replay-guard/consumer';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type CallContext, createCallContext } from './call-context.js';
 import { Closers } from './closers.js';
 import type { Config } from './config.js';
 import { clientCredentials, readTlsFiles, selfCredentials } from './credentials.js';
 import { openDatabase } from './database.js';
+import { type GoodsReceipts, receiveElsewhere, receiveHere } from './goods-receipts.js';
 import { type Hosted, hostInventory, hostOrder, type Surroundings, schemasOf } from './hosted.js';
 import { identityEntry, scopeFor } from './identity.js';
 import { createInventoryClient, type InventoryClient } from './inventory-client.js';
 import { type ListenerOptions, listenInternally, listenPublicly } from './listeners.js';
 import type { Log } from './log.js';
 import { followModeFile } from './mode-file.js';
-import { createObserver } from './observer.js';
-import { listenOps } from './ops.js';
+import { createConsumerObserver, createObserver } from './observer.js';
+import { listenOps, type Ops } from './ops.js';
+import { createOrderOutbox } from './order-outbox.js';
+import { createOrderRelay } from './order-relay.js';
+import { showOutbox } from './outbox-pages.js';
 import { createOwnCalls } from './own-calls.js';
-import { ownKeys } from './own-keys.js';
 import { describePolicies, logPolicies } from './policies.js';
 import { Readiness } from './readiness.js';
+import { inventoryService } from './rpc/services.js';
 import { type Address, formatAddress } from './settings.js';
+import { WarehouseWebhook } from './warehouse-webhook.js';
 
 /** A running shop. */
 export interface Shop {
@@ -55,6 +61,8 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   collectDefaultMetrics({ register: registry });
   const ops = await listenOps(config.ops, readiness, registry);
   closers.add(() => ops.close());
+  const warehouse = config.warehouseSecret ? new WarehouseWebhook(config.warehouseSecret, log) : undefined;
+  if (warehouse) ops.receive('/webhooks/warehouse', (request) => warehouse.answer(request));
   const store = await openStore(config, log, signal, readiness);
   closers.add(() => store.close());
   const guard = createReplayGuard({
@@ -75,7 +83,8 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
     log,
     protect: guard.protect,
   };
-  const services = await host(config, context, listeners, surroundings);
+  const { services, inventory } = await host(config, context, listeners, { ...surroundings, registry, ops });
+  if (warehouse) warehouse.serve(await goodsReceipts(inventory, surroundings, registry, closers));
   if (config.modeFile) {
     const unfollow = followModeFile(config.modeFile, guard, log);
     closers.add(async () => unfollow());
@@ -87,6 +96,7 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   // Added last, so the first to be done: no new call should come any more, and no duplicate wait.
   closers.add(async () => {
     readiness.block('stopping');
+    warehouse?.stop();
     health.stop();
     guard.close().catch((error) => log.error({ err: error }, 'the guard did not close'));
   });
@@ -104,23 +114,46 @@ function openStore(config: Config, log: Log, signal: AbortSignal, readiness: Rea
   });
 }
 
-/** Makes the services that the settings ask for, and starts their work. */
+/**
+ * Makes the services that the settings ask for, and starts their work. Returns the inventory only where it is not
+ * one of them.
+ */
 async function host(
   config: Config,
   context: CallContext,
   options: ListenerOptions,
-  surroundings: Surroundings,
-): Promise<Hosted[]> {
-  const hosted: Hosted[] = [];
-  if (config.services.has('inventory')) hosted.push(hostInventory(surroundings));
+  surroundings: Surroundings & { readonly registry: Registry; readonly ops: Ops },
+): Promise<{ services: Hosted[]; inventory: InventoryClient | undefined }> {
+  const services: Hosted[] = [];
+  let inventory: InventoryClient | undefined;
+  if (config.services.has('inventory')) services.push(hostInventory(surroundings));
   if (config.services.has('order')) {
-    hosted.push(hostOrder(surroundings, await inventoryFor(config, context, options, hosted[0])));
+    inventory = await inventoryFor(config, context, options, services[0]);
+    const outbox = createOrderOutbox(surroundings.database, config.outbox);
+    const given = { ...surroundings, inventory, outbox };
+    const relay = createOrderRelay({ ...given, config: config.outbox, location: config.database });
+    showOutbox(surroundings.ops, outbox);
+    services.push(hostOrder({ ...given, relay }));
   }
-  for (const { work } of hosted) {
+  for (const { work } of services) {
     work.start();
     options.closers.add(() => work.stop());
   }
-  return hosted;
+  return { services, inventory: config.services.has('inventory') ? undefined : inventory };
+}
+
+/** @param elsewhere the inventory, where it is not in this process */
+async function goodsReceipts(
+  elsewhere: InventoryClient | undefined,
+  surroundings: Surroundings,
+  registry: Registry,
+  closers: Closers,
+): Promise<GoodsReceipts> {
+  if (elsewhere) return receiveElsewhere(elsewhere);
+  const { database, log } = surroundings;
+  const consumer = await createConsumer({ database, observer: createConsumerObserver(registry, log) });
+  closers.add(() => consumer.close());
+  return receiveHere(consumer, surroundings);
 }
 
 /** The inventory that orders ask: elsewhere, where the settings say so, else the one in this process. */
@@ -134,7 +167,11 @@ async function inventoryFor(
   const client = createInventoryClient({
     address: formatAddress((inside ?? inventory) as Address),
     credentials: inside ? selfCredentials(options.tls) : clientCredentials(options.tls),
-    interceptors: [outbound, ...(inside ? [options.own.outbound] : []), derivedKeys(), ownKeys()],
+    interceptors: [
+      outbound,
+      ...(inside ? [options.own.outbound] : []),
+      idempotencyKeys({ skip: readsOf(inventoryService) }),
+    ],
     signal: executionSignal,
   });
   options.closers.add(async () => client.close());

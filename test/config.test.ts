@@ -11,13 +11,17 @@ test('without settings: both services on SQLite, on this machine only', (t) => {
     identity: { kind: 'single' },
     tls: undefined,
     guard: { mode: 'ENFORCE' },
+    outbox: { webhook: undefined, maxAttempts: 100, retentionMs: 86_400_000 },
     modeFile: undefined,
+    warehouseSecret: undefined,
     logLevel: 'info',
     shutdownGraceMs: 10_000,
   });
 });
 
 const key = Buffer.alloc(32, 7);
+const WEBHOOK_SECRET = `whsec_${key.toString('base64')}`;
+const WEBHOOK_URL = 'https://hooks.example/orders';
 
 test('every setting is read', (t) => {
   const config = readConfig({
@@ -40,6 +44,11 @@ test('every setting is read', (t) => {
     REPLAY_GUARD_MAX_KEYS: '100000',
     REPLAY_GUARD_MAX_IN_FLIGHT: '50',
     REPLAY_GUARD_MODE_FILE: 'modes.json',
+    WAREHOUSE_WEBHOOK_SECRET: `whsec_${key.toString('base64')}`,
+    WEBHOOK_URL,
+    WEBHOOK_SECRET,
+    OUTBOX_MAX_ATTEMPTS: '7',
+    OUTBOX_RETENTION: '7d',
     LOG_LEVEL: 'warn',
     SHUTDOWN_GRACE: '500ms',
   });
@@ -61,7 +70,13 @@ test('every setting is read', (t) => {
       cipherKey: { current: key, previous: [key] },
       quotas: { liveKeysPerScope: 100_000, inFlightPerScope: 50 },
     },
+    outbox: {
+      webhook: { url: WEBHOOK_URL, secret: WEBHOOK_SECRET },
+      maxAttempts: 7,
+      retentionMs: 604_800_000,
+    },
     modeFile: 'modes.json',
+    warehouseSecret: `whsec_${key.toString('base64')}`,
     logLevel: 'warn',
     shutdownGraceMs: 500,
   });
@@ -170,6 +185,11 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ REPLAY_GUARD_MODE_FILE: '' }, 'REPLAY_GUARD_MODE_FILE', /path of a JSON file/],
   [{ REPLAY_GUARD_MAX_KEYS: '0' }, 'REPLAY_GUARD_MAX_KEYS', /whole number of at least 1/],
   [{ REPLAY_GUARD_MAX_IN_FLIGHT: '1e3' }, 'REPLAY_GUARD_MAX_IN_FLIGHT', /whole number of at least 1/],
+  [{ WAREHOUSE_WEBHOOK_SECRET: '' }, 'WAREHOUSE_WEBHOOK_SECRET', /must be whsec_/],
+  [{ WAREHOUSE_WEBHOOK_SECRET: key.toString('base64') }, 'WAREHOUSE_WEBHOOK_SECRET', /must be whsec_/],
+  [{ WAREHOUSE_WEBHOOK_SECRET: 'whsec_c2hvcnQ=' }, 'WAREHOUSE_WEBHOOK_SECRET', /24 to 64 random bytes/],
+  [{ WAREHOUSE_WEBHOOK_SECRET: `whsec_${'A'.repeat(33)}` }, 'WAREHOUSE_WEBHOOK_SECRET', /in base64/],
+  [{ WAREHOUSE_SECRET: 'x' }, 'WAREHOUSE_SECRET', /unknown setting/],
   [{ REPLAY_GUARD_TTL: '24' }, 'REPLAY_GUARD_TTL', /must be a duration/],
   [{ REPLAY_GUARD_TTL: '-1h' }, 'REPLAY_GUARD_TTL', /must be a duration/],
   [{ REPLAY_GUARD_TTL: '1.5h' }, 'REPLAY_GUARD_TTL', /must be a duration/],
@@ -185,6 +205,16 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   ],
   [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'none' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /needs REPLAY_GUARD_PEPPER/],
   [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'hunter2' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /at least 16 bytes/],
+  [{ WEBHOOK_URL }, 'WEBHOOK_URL', /needs WEBHOOK_SECRET/],
+  [{ WEBHOOK_SECRET }, 'WEBHOOK_SECRET', /needs WEBHOOK_URL/],
+  [{ WEBHOOK_URL: 'http://hooks.example', WEBHOOK_SECRET }, 'WEBHOOK_URL', /must be an https URL/],
+  [{ WEBHOOK_URL: 'https://a:b@hooks.example', WEBHOOK_SECRET }, 'WEBHOOK_URL', /no user and no password/],
+  [{ WEBHOOK_URL, WEBHOOK_SECRET: 'hunter2' }, 'WEBHOOK_SECRET', /must be whsec_/],
+  [{ WEBHOOK_URI: WEBHOOK_URL }, 'WEBHOOK_URI', /unknown setting/],
+  [{ OUTBOX_MAX_ATTEMPTS: '0' }, 'OUTBOX_MAX_ATTEMPTS', /whole number from 1/],
+  [{ OUTBOX_MAX_ATTEMPTS: '1000000' }, 'OUTBOX_MAX_ATTEMPTS', /whole number from 1/],
+  [{ OUTBOX_RETENTION: '7' }, 'OUTBOX_RETENTION', /must be a duration/],
+  [{ OUTBOX_POLL: '1s' }, 'OUTBOX_POLL', /unknown setting/],
   [{ REPLAY_GUARD_TLL: '24h' }, 'REPLAY_GUARD_TLL', /unknown setting/],
   [{ TLS_CERTIFICATE: 'c' }, 'TLS_CERTIFICATE', /unknown setting/],
   [{ CALLER_ID: 'mtls' }, 'CALLER_ID', /unknown setting/],
@@ -207,6 +237,8 @@ for (const env of [
   { REPLAY_GUARD_PEPPER: 'hunter2' },
   { REPLAY_GUARD_CIPHER_KEY: 'hunter2' },
   { REPLAY_GUARD_PEPPER_PREVIOUS: 'hunter2' },
+  { WEBHOOK_SECRET: 'hunter2' },
+  { WEBHOOK_URL: 'https://user:hunter2@hooks.example' },
 ]) {
   test(`the line does not repeat the secret of ${Object.keys(env)[0]}`, (t) => {
     t.false(t.throws(() => readConfig(env)).message.includes('hunter2'));

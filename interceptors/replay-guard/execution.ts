@@ -6,7 +6,13 @@ import { lengthPrefixed } from './record-id.js';
 export interface Execution {
   /** Names the operation; the same in every execution of it. */
   readonly recordId: Buffer;
-  /** How often each method has been called so far, by its path. */
+  /** When it was first sent, in milliseconds since the epoch, where its caller said so. */
+  readonly firstSentMs?: number;
+  /** The steps that the current code is in, the outermost first. */
+  readonly steps: readonly string[];
+  /** The steps that were begun in the current one. */
+  readonly begun: Set<string>;
+  /** How often each method has been called in the current step so far, by its path. */
   readonly calls: Map<string, number>;
   /** Aborted when what the handler does from now on counts for nothing. */
   readonly signal: AbortSignal;
@@ -26,11 +32,12 @@ export function executionSignal(): AbortSignal | undefined {
 }
 
 /**
- * 32 bytes that follow from the operation and the parts: the same in every execution of the operation,
- * different for every other.
+ * 32 bytes that follow from the operation, the current step and the parts: the same in every execution of the
+ * operation, different for every other.
  */
 export function derive(execution: Execution, ...parts: readonly string[]): Buffer {
   const hash = createHash('sha256').update(execution.recordId);
-  for (const part of parts) hash.update(lengthPrefixed(part));
+  const steps = execution.steps.flatMap((name) => ['step', name]);
+  for (const part of [...steps, ...parts]) hash.update(lengthPrefixed(part));
   return hash.digest();
 }

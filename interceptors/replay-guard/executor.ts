@@ -59,6 +59,9 @@ export class Executor {
     const stop = new AbortController();
     const execution: Execution = {
       recordId: operation.id,
+      ...(operation.sent && { firstSentMs: operation.sent.earliestMs }),
+      steps: [],
+      begun: new Set(),
       calls: new Map(),
       signal: stop.signal,
       fail: (error) => {

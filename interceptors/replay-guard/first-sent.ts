@@ -2,9 +2,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import { invalid } from './key.js';
 import { parseTime } from './rfc3339.js';
 import type { SentTime } from './stores/store.js';
-
-/** The metadata name under which a client may say when it first sent an operation, RFC 3339. */
-export const FIRST_SENT_HEADER = 'idempotency-first-sent';
+import { FIRST_SENT_HEADER } from './wire-contract.js';
 
 /**
  * When the operation was first sent, where the call says so.

@@ -1,9 +1,7 @@
 export { executionSignal } from './execution.js';
-export { FIRST_SENT_HEADER } from './first-sent.js';
 export type { AnyServiceDefinition, GenericDefinition, GenericMessage } from './generic-definition.js';
 export { createReplayGuard, type ReplayGuard, type ReplayGuardOptions } from './guard.js';
 export type { GuardedMethodReport } from './guarded-methods.js';
-export { KEY_HEADER } from './key.js';
 export type { ModeSettings } from './modes.js';
 export {
   type CallOutcome,
@@ -15,7 +13,6 @@ export {
 export { defaultPolicy, type GuardMode, type MethodPolicy } from './policy.js';
 export type { QuotaOptions } from './quotas.js';
 export type { Peppers } from './record-id.js';
-export { ERROR_DOMAIN } from './refusal.js';
 export type { CipherKeys } from './reply-cipher.js';
 export {
   type ScopeContext,
@@ -27,9 +24,10 @@ export {
 } from './scope.js';
 export { stableId } from './stable-id.js';
 export { type StatusDetail, statusDetails } from './status-details.js';
+export { step } from './step.js';
 export * from './stores/errors.js';
 export type { OpenStore } from './stores/open-store.js';
-export type { Database, Row, SqlColumn, SqlValue } from './stores/sql/database.js';
+export type { Database, Dialect, Row, SqlColumn, SqlValue } from './stores/sql/database.js';
 export type {
   Atomicity,
   Claim,
@@ -39,4 +37,10 @@ export type {
   IdempotencyStore,
   SentTime,
 } from './stores/store.js';
-export { EXPIRES_TRAILER, REPLAYED_TRAILER } from './trailers.js';
+export {
+  ERROR_DOMAIN,
+  EXPIRES_TRAILER,
+  FIRST_SENT_HEADER,
+  KEY_HEADER,
+  REPLAYED_TRAILER,
+} from './wire-contract.js';

@@ -2,12 +2,7 @@ import { type Metadata, status } from '@grpc/grpc-js';
 import type { CallOutcome } from './observer.js';
 import { Refusal } from './refusal.js';
 import { readField } from './request-field.js';
-
-/** The metadata name under which a client sends its key: one per logical operation. */
-export const KEY_HEADER = 'idempotency-key';
-
-const wellFormed = /^[A-Za-z0-9._~:/+=@-]{1,255}$/;
-const CHARACTERS = '1 to 255 characters out of A-Z a-z 0-9 . _ ~ : / + = @ -';
+import { isKey, KEY_CHARACTERS, KEY_HEADER } from './wire-contract.js';
 
 /**
  * The call's idempotency key, or undefined where it carries none.
@@ -29,14 +24,14 @@ function keyInMetadata(metadata: Metadata): string | undefined {
   if (values.length === 0) return undefined;
   // Two headers of one name reach us joined by a comma, which no key may contain.
   const key = values.length === 1 ? String(values[0]) : '';
-  if (!wellFormed.test(key)) throw invalid(KEY_HEADER, `must be sent exactly once, with ${CHARACTERS}`);
+  if (!isKey(key)) throw invalid(KEY_HEADER, `must be sent exactly once, with ${KEY_CHARACTERS}`);
   return key;
 }
 
 /** A text field that is empty is one that was not set. */
 function keyInField(request: object, keyField: string): string | undefined {
   const key = readField(request, keyField);
-  if (key !== undefined && !wellFormed.test(key)) throw invalid(keyField, `must have ${CHARACTERS}`);
+  if (key !== undefined && !isKey(key)) throw invalid(keyField, `must have ${KEY_CHARACTERS}`);
   return key;
 }
 

@@ -2,9 +2,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 import type { CallOutcome } from './observer.js';
 import type { ExceededQuota } from './quotas.js';
 import { type StatusDetail, statusDetails } from './status-details.js';
-
-/** The `domain` of the ErrorInfo in every answer that the guard itself gives. */
-export const ERROR_DOMAIN = 'grpc-replay-guard';
+import { ERROR_DOMAIN } from './wire-contract.js';
 
 interface RefusalOptions {
   /** What the call is counted as. Default: `refused`. */

@@ -4,7 +4,7 @@ import { derive, executions } from './execution.js';
 /**
  * A UUID that is the same in every execution of the same guarded operation, so that an execution which
  * follows on a crashed one asks for the same things; a random UUID outside a guarded call.
- * @param name what the id is for; one name gives one id per operation
+ * @param name what the id is for; one name gives one id per operation, and in each of its steps another
  */
 export function stableId(name: string): string {
   const execution = executions.getStore();

@@ -50,3 +50,40 @@ function packDetail(detail: StatusDetail) {
     retryDelay: { seconds: Math.floor(ms / 1_000), nanos: Math.round((ms % 1_000) * 1e6) },
   });
 }
+
+/** What a client wants to know of the details of a failure. */
+export interface FailureDetails {
+  readonly errorInfo?: { readonly reason: string; readonly domain: string };
+  readonly retryDelayMs?: number;
+}
+
+interface Packed {
+  readonly type_url: string;
+  readonly value: Uint8Array;
+}
+
+/** Reads the bytes of `grpc-status-details-bin`; nothing where they are no `google.rpc.Status`. */
+export function readStatusDetails(bytes: Uint8Array): FailureDetails {
+  try {
+    const { details } = decode<{ details: Packed[] }>('Status', bytes);
+    const errorInfo = unpack<{ reason: string; domain: string }>(details, 'ErrorInfo');
+    const retry = unpack<{ retryDelay?: { seconds: number; nanos: number } | null }>(details, 'RetryInfo');
+    const delay = retry?.retryDelay;
+    return {
+      ...(errorInfo && { errorInfo: { reason: errorInfo.reason, domain: errorInfo.domain } }),
+      ...(delay && { retryDelayMs: delay.seconds * 1_000 + delay.nanos / 1e6 }),
+    };
+  } catch {
+    return {};
+  }
+}
+
+function unpack<T>(details: readonly Packed[], type: string): T | undefined {
+  const packed = details.find(({ type_url }) => type_url.endsWith(`/google.rpc.${type}`));
+  return packed && decode<T>(type, packed.value);
+}
+
+function decode<T>(type: string, bytes: Uint8Array): T {
+  const message = root.lookupType(type);
+  return message.toObject(message.decode(bytes), { longs: Number, defaults: true }) as T;
+}

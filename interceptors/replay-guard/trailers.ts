@@ -1,11 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 import type { Reply } from './reply.js';
-
-/** Until when the key is retained, RFC 3339. */
-export const EXPIRES_TRAILER = 'idempotency-expires-at';
-
-/** Present on a reply that an earlier execution stored. */
-export const REPLAYED_TRAILER = 'idempotent-replayed';
+import { EXPIRES_TRAILER, REPLAYED_TRAILER } from './wire-contract.js';
 
 /** A handler's own trailers. What it passes on from another guarded server says nothing of this call. */
 export function ownTrailers(sent: Metadata = new Metadata()): Metadata {

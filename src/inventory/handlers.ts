@@ -7,6 +7,7 @@ import { unary } from '../rpc/unary.js';
 import { valid } from '../rpc/valid.js';
 import { Items } from './items.js';
 import { itemMessage, reservationMessage } from './messages.js';
+import { receiveStock } from './receive-stock.js';
 import * as requests from './requests.js';
 import { Reservations } from './reservations.js';
 import { reserveStock } from './reserve-stock.js';
@@ -37,10 +38,7 @@ export function createInventoryHandlers(options: InventoryOptions): InventorySer
 
     ReceiveStock: unary(async (request) => {
       const line = valid(requests.receiveStock, request);
-      return database.transaction(async () => {
-        await items.receive(line, clock.now());
-        return { item: itemMessage(await items.get(line.sku, clock.now())) };
-      });
+      return { item: itemMessage(await receiveStock(stock, line, clock.now())) };
     }, log),
 
     ReserveStock: unary(async (request) => {

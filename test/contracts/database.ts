@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { ExecutionContext, TestFn } from 'ava';
 import {
   CommitInDoubtError,
@@ -181,6 +182,48 @@ export function databaseContract(
     });
     await t.throwsAsync(outer, { message: 'outer' });
     t.deepEqual(await written(database), []);
+  });
+
+  onNotes(
+    'what waits for the commit is done after it, unless what it belongs to is taken back',
+    async (t, database, other) => {
+      const done: string[] = [];
+      const note = (name: string) => database.afterCommit(() => done.push(name));
+      const failing = (name: string) =>
+        database.transaction(async () => {
+          note(name);
+          throw new Error('no');
+        });
+      let seen: Promise<string[]> | undefined;
+      await database.transaction(async () => {
+        await database.query(insert, [1, 'one']);
+        database.afterCommit(() => {
+          seen = written(other);
+        });
+        note('outer');
+        await database.transaction(async () => note('inner'));
+        await t.throwsAsync(failing('inner that fails'));
+        await Promise.resolve();
+        t.deepEqual(done, []);
+      });
+      await Promise.resolve();
+      t.deepEqual(done, ['outer', 'inner']);
+      t.deepEqual(await seen, ['one']);
+      await t.throwsAsync(failing('outer that fails'));
+      await database.query(insert, [2, 'two']);
+      t.deepEqual(done, ['outer', 'inner']);
+    },
+  );
+
+  onNotes('nothing can wait for a commit where there will be none', async (t, database) => {
+    const none = { instanceOf: UnitOfWorkError };
+    t.throws(() => database.afterCommit(() => {}), none);
+    let late: (() => void) | undefined;
+    await database.transaction(async () => {
+      await database.query(insert, [1, 'one']);
+      late = AsyncResource.bind(() => database.afterCommit(() => {}));
+    });
+    t.throws(() => late?.(), none);
   });
 
   onNotes('nesting goes three deep', async (t, database) => {

@@ -5,10 +5,14 @@ import { manifestOf } from './installed.js';
 
 /** An example that is serving. */
 export interface ExampleProcess {
-  /** As a gRPC client takes it. */
+  /** As a gRPC client takes it; of a consumer the queue. */
   readonly address: string;
+  /** What it has said on stdout since. */
+  readonly said: readonly string[];
   /** Asks it to end, as an operator does; resolves with its exit code and all that it wrote to stderr. */
   stop(): Promise<{ code: number | null; stderr: string }>;
+  /** `kill -9`; resolves when it is gone. */
+  kill(): Promise<void>;
 }
 
 /** Runs what `npm start` runs, and waits until it serves; killed after the test. @throws when it ends before */
@@ -29,14 +33,17 @@ export async function startExample(
     stderr += chunk;
   });
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-  t.teardown(async () => {
+  const kill = async () => {
     child.kill('SIGKILL');
     await ended;
-  });
+  };
+  t.teardown(kill);
+  const said: string[] = [];
   const address = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
-      const [, served] = /^serving on (?:port )?(\S+)$/.exec(line) ?? [];
-      if (served) resolve(/^\d+$/.test(served) ? `127.0.0.1:${served}` : served);
+      const [, served] = /^(?:serving on|consuming from) (?:port )?(\S+)$/.exec(line) ?? [];
+      if (!served) said.push(line);
+      else resolve(/^\d+$/.test(served) ? `127.0.0.1:${served}` : served);
     });
     void ended.then((code) => reject(new Error(`the example ended with code ${code}: ${stderr}`)));
   });
@@ -44,5 +51,5 @@ export async function startExample(
     child.kill('SIGTERM');
     return { code: await ended, stderr };
   };
-  return { address, stop };
+  return { address, said, stop, kill };
 }

@@ -10,6 +10,7 @@ import { assertRefused } from '../helpers/refused.js';
 import { connectTo } from '../helpers/server.js';
 import { startExample } from './example-process.js';
 import { installExample, packLibrary } from './installed.js';
+import { consumesOnce, saysThatNoBrokerIsThere } from './rabbitmq-consumer.js';
 
 interface Example {
   readonly name: string;
@@ -41,7 +42,8 @@ test.after.always(async () => {
 test('every example is tested', (t) => {
   const folder = fileURLToPath(new URL('../../../examples/', import.meta.url));
   const folders = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  t.deepEqual(folders.map(({ name }) => name).sort(), examples.map(({ name }) => name).sort());
+  const tested = [...examples.map(({ name }) => name), 'rabbitmq-consumer'];
+  t.deepEqual(folders.map(({ name }) => name).sort(), tested.sort());
 });
 
 for (const example of examples) {
@@ -75,6 +77,17 @@ for (const example of examples) {
     },
   );
 }
+
+test.serial(
+  'rabbitmq-consumer: installed from the packed library it processes each message once',
+  async (t) => {
+    t.timeout(300_000, 'installing from the registry');
+    const folder = await installExample(t, 'rabbitmq-consumer', tarball);
+    t.false(existsSync(join(folder, 'node_modules', 'better-sqlite3')));
+    await saysThatNoBrokerIsThere(t, folder);
+    await consumesOnce(t, folder);
+  },
+);
 
 async function settings(t: Cleanup, { engine, socket }: Example, folder: string) {
   return {

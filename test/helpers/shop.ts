@@ -10,14 +10,14 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Database } from 'grpc-replay-guard';
+import { type Outbox, outboxSchema } from 'grpc-replay-guard/outbox';
 import { pino } from 'pino';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
 import { inventorySchema } from '#src/inventory/schema.js';
 import { createInventoryClient, type InventoryClient } from '#src/inventory-client.js';
 import { createOrderHandlers } from '#src/order/handlers.js';
 import { orderSchema } from '#src/order/schema.js';
-import { createOutbox, type Outbox } from '#src/outbox/outbox.js';
-import { outboxSchema } from '#src/outbox/schema.js';
+import { createOrderOutbox } from '#src/order-outbox.js';
 import { inventoryService, orderService } from '#src/rpc/services.js';
 import { ask, type ClientMethod } from '#src/rpc/unary-client.js';
 import { type DataSource, type Engine, freshData } from './engines.js';
@@ -98,7 +98,7 @@ export async function openShop(t: Cleanup, engine: Engine): Promise<Shop> {
   const services = { database, clock, ids: randomIds, log: silent };
   const inventoryAddress = await serve(t, inventoryService, createInventoryHandlers(services));
   const inventory = inventoryClient(t, inventoryAddress);
-  const outbox = createOutbox(services);
+  const outbox = createOrderOutbox(database, { webhook: undefined });
   const orders = createOrderHandlers({ ...services, inventory, outbox });
   const callOrder = connect(t, await serve(t, orderService, orders));
   const callInventory = connect(t, inventoryAddress);

@@ -1,9 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { credentials, Metadata, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import { derivedKeys } from 'grpc-replay-guard/client';
+import type { ReplayGuardOptions } from 'grpc-replay-guard';
+import { idempotencyKeys, newIntent } from 'grpc-replay-guard/client';
 import { Connection } from '../helpers/call.js';
-import { onBoth, openLedger } from '../helpers/guarded-ledger.js';
+import { type LedgerMethod, onBoth, openLedger } from '../helpers/guarded-ledger.js';
 
 type Outbound = (methods: Methods) => Promise<unknown>;
 interface Methods {
@@ -12,31 +13,39 @@ interface Methods {
 }
 
 /** An unguarded service that tells which keys it gets, and a client of it that derives them. */
-async function farService(t: ExecutionContext, told: (key: string) => void = () => {}) {
+async function farService(t: ExecutionContext, told: (key: string, firstSent: string) => void = () => {}) {
   const { definition, server } = await openLedger(t, 'memory', {
     guard: { mode: 'OFF' },
     handlers: () =>
       onBoth((_account, callback, call) => {
         const method = call.getPath().split('/').at(-1);
-        told(`${method} ${call.metadata.get('idempotency-key').join('|')}`);
+        const [key, firstSent] = ['idempotency-key', 'idempotency-first-sent'].map((name) =>
+          call.metadata.get(name).join('|'),
+        );
+        told(`${method} ${key}`, String(firstSent));
         callback(null, {});
       }),
   });
-  const interceptors = [derivedKeys()];
+  const interceptors = [idempotencyKeys()];
   const client = new Connection(server.address, credentials.createInsecure(), { interceptors });
   t.teardown(() => client.close());
   return { definition, client };
 }
 
 /** A guarded service whose handlers do `work` with a client of a second service, which notes the keys it gets. */
-async function chain(t: ExecutionContext, work: Outbound) {
+async function chain(t: ExecutionContext, work: Outbound, guard: Partial<ReplayGuardOptions> = {}) {
   const keys: string[] = [];
-  const { client, definition } = await farService(t, (key) => keys.push(key));
+  const times: string[] = [];
+  const { client, definition } = await farService(t, (key, firstSent) => {
+    keys.push(key);
+    times.push(firstSent);
+  });
   const methods: Methods = {
     append: (metadata) => client.call(definition.Append, {}, metadata ? { metadata } : {}),
     transfer: (metadata) => client.call(definition.Transfer, {}, metadata ? { metadata } : {}),
   };
   const near = await openLedger(t, 'memory', {
+    guard,
     handlers: () =>
       onBoth(async (_account, callback) => {
         await work(methods);
@@ -44,11 +53,11 @@ async function chain(t: ExecutionContext, work: Outbound) {
         callback({ code: status.UNAVAILABLE });
       }),
   });
-  const execute = async (key: string, method: 'append' | 'transfer' = 'transfer') => {
-    await near.ask(method, key);
+  const execute = async (key: string, method: LedgerMethod = 'transfer', metadata = {}) => {
+    await near.ask(method, key, '', { metadata });
     return keys.splice(0);
   };
-  return { execute, keys, methods };
+  return { execute, keys, times, methods };
 }
 
 test('a second execution sends the same keys, another operation others', async (t) => {
@@ -87,12 +96,47 @@ test('a key that is there is kept, and does not count', async (t) => {
   const metadata = new Metadata();
   metadata.set('idempotency-key', 'mine');
   const { execute } = await chain(t, async ({ append }) => {
-    await append(own ? metadata : undefined);
+    if (own) await append(metadata);
+    await append();
   });
-  t.deepEqual(await execute('key'), ['Append mine']);
+  const [mine, derived] = await execute('key');
+  t.is(mine, 'Append mine');
   t.deepEqual(metadata.toJSON(), { 'idempotency-key': ['mine'] });
   own = false;
-  t.not((await execute('key'))[0], 'Append mine');
+  t.deepEqual(await execute('key'), [derived]);
+});
+
+const firstSent = '2026-01-31T08:30:00.125Z';
+
+test('a derived key was first sent when its operation was', async (t) => {
+  const { execute, times } = await chain(t, ({ append }) => append(), { ttlMs: 10 * 365 * 86_400_000 });
+  for (let i = 0; i < 2; i++) await execute('key', 'transfer', { 'idempotency-first-sent': firstSent });
+  t.deepEqual(times, [firstSent, firstSent]);
+});
+
+test('where its operation does not say when it was first sent, a derived key does not either', async (t) => {
+  const { execute, times } = await chain(t, ({ append }) => append());
+  await execute('key');
+  await execute(newIntent().key);
+  t.deepEqual(times, ['', '']);
+});
+
+test('the time in a UUIDv7 counts where the method’s policy trusts it', async (t) => {
+  const policies = { '/test.v1.LedgerService/Transfer': { rejectOldKeys: true } };
+  const { execute, times } = await chain(t, ({ append }) => append(), { policies });
+  const msecs = Date.now() - 1_000;
+  await execute(`${msecs.toString(16).padStart(12, '0').replace(/^.{8}/, '$&-')}-7000-8000-000000000000`);
+  t.deepEqual(times, [new Date(msecs).toISOString()]);
+});
+
+test('a first-sent time that is there is kept', async (t) => {
+  const metadata = new Metadata();
+  metadata.set('idempotency-first-sent', firstSent);
+  const { execute, times } = await chain(t, ({ append }) => append(metadata));
+  const now = new Date().toISOString();
+  const [key] = await execute('key', 'transfer', { 'idempotency-first-sent': now });
+  t.regex(String(key), /^Append [\w-]{43}$/);
+  t.deepEqual(times, [firstSent]);
 });
 
 test('the caller’s metadata is not changed', async (t) => {
@@ -104,12 +148,6 @@ test('the caller’s metadata is not changed', async (t) => {
   });
   t.is(new Set(await execute('key')).size, 2);
   t.deepEqual(metadata.toJSON(), { 'x-own': ['kept'] });
-});
-
-test('outside a guarded call no key is added', async (t) => {
-  const { keys, methods } = await chain(t, async () => {});
-  await methods.append();
-  t.deepEqual(keys, ['Append ']);
 });
 
 test('calls that wait for a connection are each answered in the context they were made in', async (t) => {

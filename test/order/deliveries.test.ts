@@ -1,9 +1,12 @@
+import { status } from '@grpc/grpc-js';
 import test from 'ava';
+import { createRelay } from 'grpc-replay-guard/outbox';
+import type { InventoryServiceHandlers } from '#src/gen/shop/inventory/v1/InventoryService.js';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
 import { createOrderDeliveries } from '#src/order-deliveries.js';
-import { createRelay } from '#src/outbox/relay.js';
 import { inventoryService, orderService } from '#src/rpc/services.js';
 import { engines } from '../helpers/engines.js';
+import { elapse, rounds } from '../helpers/outbox.js';
 import type { Cleanup } from '../helpers/postgres.js';
 import {
   inventoryClient,
@@ -20,7 +23,7 @@ const { PlaceOrder, CancelOrder, GetOrder } = orderService;
 
 function relayOf(shop: Shop, inventory = shop.inventory) {
   const deliveries = createOrderDeliveries({ ...shop, inventory });
-  return createRelay({ ...shop, deliveries, log: silent });
+  return createRelay({ outbox: shop.outbox, destinations: { inventory: { deliveries } } });
 }
 
 async function place(shop: Shop, quantity: number) {
@@ -36,23 +39,36 @@ async function statusOf(shop: Shop, orderId: string) {
 
 async function waiting(shop: Shop) {
   const rows = await shop.database.query(
-    'SELECT type FROM outbox_events WHERE done_at IS NULL ORDER BY sequence',
+    'SELECT type FROM replay_guard_outbox WHERE ended_at IS NULL ORDER BY sequence',
   );
   return rows.map(({ type }) => type);
 }
 
-/** The shop's inventory, noting the keys of the calls that receive stock. */
+/** The shop's inventory, with other handlers for some methods. */
+async function inventoryWith(
+  t: Cleanup,
+  shop: Shop,
+  others: (real: InventoryServiceHandlers) => Partial<InventoryServiceHandlers>,
+) {
+  const real = createInventoryHandlers({ ...shop, ids: randomIds, log: silent });
+  const address = await serve(t, inventoryService, { ...real, ...others(real) } as typeof real);
+  return inventoryClient(t, address);
+}
+
+/** The shop's inventory, noting the keys of the calls that receive stock, and when they were first sent. */
 async function notingKeys(t: Cleanup, shop: Shop) {
   const keys: unknown[] = [];
-  const real = createInventoryHandlers({ ...shop, ids: randomIds, log: silent });
-  const address = await serve(t, inventoryService, {
-    ...real,
-    ReceiveStock: ((call, callback) => {
+  const sent: unknown[] = [];
+  const inventory = await inventoryWith(t, shop, (real) => ({
+    ReceiveStock: (call, callback) => {
       keys.push(...call.metadata.get('idempotency-key'));
-      real.ReceiveStock(call, callback);
-    }) satisfies typeof real.ReceiveStock,
-  });
-  return { keys, inventory: inventoryClient(t, address) };
+      sent.push(...call.metadata.get('idempotency-first-sent'));
+      // The second line is lost at first.
+      if (keys.length === 2) callback({ code: status.UNAVAILABLE });
+      else real.ReceiveStock(call, callback);
+    },
+  }));
+  return { keys, sent, inventory };
 }
 
 for (const engine of engines) {
@@ -82,21 +98,24 @@ for (const engine of engines) {
     t.is((await shop.callInventory(inventoryService.GetItem, { sku: 'a' })).item?.onHand, '5');
   });
 
-  test(`${engine}: an order that was cancelled after its stock was taken is restocked`, async (t) => {
+  test(`${engine}: an order that was cancelled after its stock was taken is restocked, line by line`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
-    const { keys, inventory } = await notingKeys(t, shop);
+    await stock(shop, 'b', 5);
+    const { keys, sent, inventory } = await notingKeys(t, shop);
     const relay = relayOf(shop, inventory);
-    const { orderId } = await place(shop, 2);
+    const lines = ['a', 'b'].map((sku) => ({ sku, quantity: 2 }));
+    const { order } = await shop.callOrder(PlaceOrder, { customerId: 'c', lines });
     await relay.runOnce();
     t.deepEqual(await stockOf(shop.database, 'a'), [3, 0]);
-    await shop.callOrder(CancelOrder, { orderId, reason: '' });
+    await shop.callOrder(CancelOrder, { orderId: String(order?.orderId), reason: '' });
     t.is(await relay.runOnce(), 1);
-    t.deepEqual(await stockOf(shop.database, 'a'), [5, 0]);
+    t.deepEqual(await stockOf(shop.database, 'b'), [5, 0]);
     const [event] = await shop.database.query(
-      "SELECT event_id FROM outbox_events WHERE type = 'order.cancelled'",
+      "SELECT event_id, first_attempt_at FROM replay_guard_outbox WHERE type = 'order.cancelled'",
     );
-    t.deepEqual(keys, [`${event?.event_id}:0`]);
+    t.deepEqual(keys, [`${event?.event_id}:0`, `${event?.event_id}:1`, `${event?.event_id}:1`]);
+    t.deepEqual([...new Set(sent)], [new Date(Number(event?.first_attempt_at)).toISOString()]);
   });
 
   test(`${engine}: an order that was cancelled before its stock was taken ends with all of it`, async (t) => {
@@ -122,6 +141,54 @@ for (const engine of engines) {
     t.deepEqual(await stockOf(shop.database, 'a'), [5, 0]);
   });
 
+  test(`${engine}: a reservation that the inventory does not know cancels the order`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 5);
+    const { orderId } = await place(shop, 2);
+    await shop.database.query('DELETE FROM inventory_reservation_lines WHERE TRUE');
+    await shop.database.query('DELETE FROM inventory_reservations WHERE TRUE');
+    const relay = relayOf(shop);
+    t.deepEqual(await rounds(relay), [1, 1]);
+    t.is(await statusOf(shop, orderId), 'ORDER_STATUS_CANCELLED');
+    t.deepEqual(await waiting(shop), []);
+  });
+
+  test(`${engine}: a refusal that will not change is a dead letter, one that may is tried again`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 5);
+    const codes = { confirm: status.FAILED_PRECONDITION, receive: status.OUT_OF_RANGE };
+    let isRefusing = true;
+    const inventory = await inventoryWith(t, shop, (real) => ({
+      // Refused, though the reservation is held.
+      ConfirmReservation: (call, callback) => {
+        if (isRefusing) callback({ code: codes.confirm });
+        else real.ConfirmReservation(call, callback);
+      },
+      ReceiveStock: (call, callback) => {
+        if (isRefusing) callback({ code: codes.receive, details: 'too much' });
+        else real.ReceiveStock(call, callback);
+      },
+    }));
+    const relay = relayOf(shop, inventory);
+    const { orderId } = await place(shop, 2);
+    t.is(await relay.runOnce(), 0);
+    t.deepEqual(await shop.outbox.deadLetters(), []);
+    isRefusing = false;
+    await elapse(shop.database, 60_000);
+    t.is(await relay.runOnce(), 1);
+    t.is(await statusOf(shop, orderId), 'ORDER_STATUS_PLACED');
+    await shop.callOrder(CancelOrder, { orderId, reason: '' });
+    isRefusing = true;
+    t.is(await relay.runOnce(), 0);
+    const [letter] = await shop.outbox.deadLetters();
+    t.like(letter, { type: 'order.cancelled', aggregate: orderId, attempts: 1 });
+    t.regex(letter?.error ?? '', /^UndeliverableError: the inventory refuses it: too much/);
+    isRefusing = false;
+    await shop.outbox.requeue(letter?.eventId as string);
+    t.is(await relay.runOnce(), 1);
+    t.deepEqual(await stockOf(shop.database, 'a'), [5, 0]);
+  });
+
   test(`${engine}: an inventory that cannot be reached delays the delivery`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
@@ -129,7 +196,7 @@ for (const engine of engines) {
     const nobody = inventoryClient(t, '127.0.0.1:1');
     t.is(await relayOf(shop, nobody).runOnce(), 0);
     t.deepEqual(await waiting(shop), ['order.placed']);
-    shop.clock.advance(60_000);
+    await elapse(shop.database, 60_000);
     t.is(await relayOf(shop).runOnce(), 1);
     t.deepEqual(await stockOf(shop.database, 'a'), [3, 0]);
   });

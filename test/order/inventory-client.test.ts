@@ -13,6 +13,7 @@ import { createInventoryHandlers } from '#src/inventory/handlers.js';
 import { createInventoryClient } from '#src/inventory-client.js';
 import { createOrderHandlers } from '#src/order/handlers.js';
 import { inventoryService, orderService } from '#src/rpc/services.js';
+import { Barrier } from '../helpers/barrier.js';
 import type { Cleanup } from '../helpers/postgres.js';
 import {
   connect,
@@ -132,16 +133,38 @@ test('UNAVAILABLE is tried again, with the same key', async (t) => {
   await stock(shop, 'a', 10);
   const { reservationId } = await shop.inventory.reserve(order.lines, 60_000);
   const keys: unknown[] = [];
+  const sent = new Set<unknown>();
+  const firstAt = new Date(Date.UTC(2026, 0, 31, 8, 30));
   const address = await inventoryOf(t, shop, (real) => ({
     ConfirmReservation: (call, callback) => {
       keys.push(...call.metadata.get('idempotency-key'));
+      sent.add(call.metadata.get('idempotency-first-sent')[0]);
       if (keys.length < 3) callback({ code: status.UNAVAILABLE });
       else real.ConfirmReservation(call, callback);
     },
   }));
   const inventory = inventoryClient(t, address);
-  t.is((await inventory.confirm(reservationId, 'event-1')).state, 'CONFIRMED');
+  t.is((await inventory.confirm(reservationId, { key: 'event-1', firstAt })).state, 'CONFIRMED');
   t.deepEqual(keys, ['event-1', 'event-1', 'event-1']);
+  t.deepEqual([...sent], ['2026-01-31T08:30:00.000Z']);
+});
+
+test('an attempt that is given up is cancelled', async (t) => {
+  const shop = await openShop(t, 'sqlite');
+  const [arrived, cancelled] = [new Barrier(), new Barrier()];
+  const address = await inventoryOf(t, shop, () => ({
+    ConfirmReservation: (call) => {
+      call.once('cancelled', () => void cancelled.pass());
+      void arrived.pass();
+    },
+  }));
+  const giveUp = new AbortController();
+  const attempt = inventoryClient(t, address).confirm('r', { key: 'event-1', signal: giveUp.signal });
+  const failed = t.throwsAsync(attempt, { name: 'ServiceError' });
+  await arrived.reached();
+  giveUp.abort();
+  await cancelled.reached();
+  await failed;
 });
 
 test('no key is made up for a reservation; a release has its own', async (t) => {
@@ -163,7 +186,7 @@ test('no key is made up for a reservation; a release has its own', async (t) => 
   const inventory = inventoryClient(t, address);
   const { reservationId } = await inventory.reserve(order.lines, 60_000);
   await inventory.release(reservationId);
-  await inventory.release(reservationId, 'event-2');
+  await inventory.release(reservationId, { key: 'event-2' });
   t.deepEqual(seen, [
     ['reserve', []],
     ['release', [`release:${reservationId}`]],

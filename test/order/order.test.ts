@@ -13,11 +13,12 @@ async function place(shop: Shop, lines: { sku: string; quantity: number }[], cus
   return order;
 }
 
+/** In the order in which they are delivered. */
 async function events(shop: Shop) {
   const rows = await shop.database.query(
-    'SELECT aggregate, sequence, type FROM outbox_events ORDER BY aggregate, sequence',
+    'SELECT aggregate, destination, type FROM replay_guard_outbox ORDER BY aggregate, sequence',
   );
-  return rows.map(({ aggregate, sequence, type }) => [aggregate, Number(sequence), type]);
+  return rows.map(({ aggregate, destination, type }) => [aggregate, destination, type]);
 }
 
 async function reservations(shop: Shop) {
@@ -52,7 +53,7 @@ for (const engine of engines) {
     });
     const orderId = order?.orderId ?? '';
     t.deepEqual((await shop.callOrder(GetOrder, { orderId })).order, order);
-    t.deepEqual(await events(shop), [[orderId, 1, 'order.placed']]);
+    t.deepEqual(await events(shop), [[orderId, 'inventory', 'order.placed']]);
     t.deepEqual(await stockOf(shop.database, 'a'), [10, 9]);
   });
 
@@ -68,8 +69,8 @@ for (const engine of engines) {
     for (const answer of answers) t.deepEqual(answer, answers[0]);
     t.deepEqual((await shop.callOrder(GetOrder, { orderId })).order, answers[0]);
     t.deepEqual(await events(shop), [
-      [orderId, 1, 'order.placed'],
-      [orderId, 2, 'order.cancelled'],
+      [orderId, 'inventory', 'order.placed'],
+      [orderId, 'inventory', 'order.cancelled'],
     ]);
   });
 

@@ -1,11 +1,12 @@
 import { Client, credentials, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import test from 'ava';
 import { createReplayGuard, DatabaseUnavailableError, singleTenant, stableId } from 'grpc-replay-guard';
-import { derivedKeys } from 'grpc-replay-guard/client';
+import { idempotencyKeys } from 'grpc-replay-guard/client';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
 import { createInventoryClient } from '#src/inventory-client.js';
 import { createOrderHandlers } from '#src/order/handlers.js';
-import { createOutbox, type Outbox } from '#src/outbox/outbox.js';
+import { createOrderOutbox } from '#src/order-outbox.js';
+import type { Outbox } from '#src/outbox.js';
 import { inventoryService, orderService } from '#src/rpc/services.js';
 import { ask } from '#src/rpc/unary-client.js';
 import { type Engine, engines, freshData } from '../helpers/engines.js';
@@ -31,14 +32,18 @@ async function openGuarded(t: Cleanup, engine: Engine, failures: Error[]) {
   );
   const address = `127.0.0.1:${port}`;
   const insecure = credentials.createInsecure();
-  const inventory = createInventoryClient({ address, credentials: insecure, interceptors: [derivedKeys()] });
+  const inventory = createInventoryClient({
+    address,
+    credentials: insecure,
+    interceptors: [idempotencyKeys()],
+  });
   t.teardown(() => inventory.close());
-  const outbox = failingFirst(createOutbox(services), failures);
+  const outbox = failingFirst(createOrderOutbox(opened.database, { webhook: undefined }), failures);
   server.addService(guard.protect(orderService), createOrderHandlers({ ...services, inventory, outbox }));
   const client = new Client(address, insecure, { 'grpc.enable_retries': 0 });
   t.teardown(() => client.close());
   await ask(client, inventoryService.PutItem, { sku: 'a', name: 'A', unitPriceMinor: 5, currency: 'EUR' });
-  await inventory.receiveStock('a', 10, 'first');
+  await inventory.receiveStock('a', 10, { key: 'first' });
   return { database, clock, client };
 }
 
@@ -47,7 +52,7 @@ function failingFirst(outbox: Outbox, failures: Error[]): Outbox {
     async append(event) {
       const failure = failures.shift();
       if (failure) throw failure;
-      await outbox.append(event);
+      return outbox.append(event);
     },
   };
 }

@@ -1,212 +1,422 @@
-import { setImmediate } from 'node:timers/promises';
-import test from 'ava';
-import type { Database } from 'grpc-replay-guard';
-import { backoffMs } from '#src/outbox/backoff.js';
-import type { Delivery, OutboxEvent } from '#src/outbox/event.js';
-import { createOutbox } from '#src/outbox/outbox.js';
-import { createRelay } from '#src/outbox/relay.js';
+import test, { type ExecutionContext } from 'ava';
+import {
+  createRelay,
+  type Delivery,
+  type Destination,
+  Outbox,
+  UndeliverableError,
+} from 'grpc-replay-guard/outbox';
 import { Barrier } from '../helpers/barrier.js';
-import { engines, freshData } from '../helpers/engines.js';
-import { openDatabase, openTables, randomIds, silent, TestClock } from '../helpers/shop.js';
+import { emptiedData } from '../helpers/emptied-data.js';
+import { engines } from '../helpers/engines.js';
+import {
+  append,
+  elapse,
+  NEVER_MS,
+  nameOf,
+  notebook,
+  openOutbox,
+  relayTo,
+  rounds,
+  states,
+  Watch,
+} from '../helpers/outbox.js';
 
-interface Setting {
-  readonly database: Database;
-  readonly clock: TestClock;
-}
+import { poll } from '../helpers/poll.js';
 
-const outboxOf = (setting: Setting) => createOutbox({ ...setting, ids: randomIds });
+const data = emptiedData(test);
 
-function relayOf(setting: Setting, note: Delivery, leaseMs = 60_000) {
-  return createRelay({ ...setting, deliveries: { note }, log: silent, leaseMs, random: () => 1 });
-}
+/** Longer than the lease of a delivery of the default length. */
+const LEASE_MS = 60_000;
 
-async function append({ database, clock }: Setting, ...events: [aggregate: string, number: number][]) {
-  for (const [aggregate, number] of events) {
-    await outboxOf({ database, clock }).append({ aggregate, type: 'note', payload: { number } });
-  }
-}
-
-/** A delivery that writes down what it was given. */
-function notebook() {
-  const notes: string[] = [];
-  const write = async ({ aggregate, payload }: OutboxEvent) => {
-    notes.push(`${aggregate}${(payload as { number: number }).number}`);
-  };
-  return { notes, write };
-}
-
-const rows = ({ database }: Setting) =>
-  database.query(
-    'SELECT attempts, last_error, done_at, due_at FROM outbox_events ORDER BY aggregate, sequence',
-  );
+const failing: Delivery = async () => {
+  throw new Error('down', { cause: new Error('the cause') });
+};
 
 for (const engine of engines) {
-  const setUp = async (t: Parameters<typeof openDatabase>[0]): Promise<Setting> => ({
-    database: await openDatabase(t, engine),
-    clock: new TestClock(),
-  });
+  const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>
+    test.serial(`${engine}: ${title}`, check);
+  const open = async (t: ExecutionContext, routes?: Record<string, string[]>) =>
+    openOutbox(await data(t, engine), routes);
 
-  test(`${engine}: an event is there if and only if its transaction commits`, async (t) => {
-    const setting = await setUp(t);
-    const failing = setting.database.transaction(async () => {
-      await append(setting, ['a', 1]);
-      throw new Error('no');
-    });
-    await t.throwsAsync(failing, { message: 'no' });
-    await setting.database.transaction(() => append(setting, ['a', 2]));
+  it('the events of one aggregate come in their order, those of others beside them', async (t) => {
+    const outbox = await open(t);
+    await append(outbox, ['a', 1], ['a', 2], ['b', 1], ['a', 3]);
     const { notes, write } = notebook();
-    t.is(await relayOf(setting, write).runOnce(), 1);
-    t.deepEqual(notes, ['a2']);
-  });
-
-  test(`${engine}: the events of one aggregate come in their order, those of others beside them`, async (t) => {
-    const setting = await setUp(t);
-    await append(setting, ['a', 1], ['a', 2], ['b', 1], ['a', 3]);
-    const { notes, write } = notebook();
-    const relay = relayOf(setting, write);
-    t.is(await relay.runOnce(), 2);
-    t.deepEqual(notes.sort(), ['a1', 'b1']);
-    t.deepEqual([await relay.runOnce(), await relay.runOnce(), await relay.runOnce()], [1, 1, 0]);
+    t.deepEqual(await rounds(relayTo(t, outbox, write)), [2, 1, 1]);
+    t.deepEqual(notes.slice(0, 2).sort(), ['a1', 'b1']);
     t.deepEqual(notes.slice(2), ['a2', 'a3']);
   });
 
-  test(`${engine}: what fails is tried again later and holds up only its own aggregate`, async (t) => {
-    const setting = await setUp(t);
-    await append(setting, ['a', 1], ['a', 2], ['b', 1]);
+  it('no more at once than the destination takes, whatever is due', async (t) => {
+    const outbox = await open(t);
+    await append(outbox, ['a', 1], ['b', 1], ['c', 1], ['d', 1], ['e', 1]);
+    const barrier = new Barrier();
+    const relay = relayTo(t, outbox, { deliveries: { note: () => barrier.pass() }, concurrency: 2 });
+    const round = relay.runOnce();
+    await barrier.reached(2);
+    t.is(await relay.runOnce(), 0);
+    t.is(barrier.arrived, 2);
+    barrier.open();
+    t.is(await round, 2);
+    t.deepEqual(await rounds(relay), [2, 1]);
+  });
+
+  it('what fails is tried again later, and holds up only its own aggregate', async (t) => {
+    const outbox = await open(t);
+    await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const { notes, write } = notebook();
-    let isDown = true;
-    const relay = relayOf(setting, async (event) => {
-      if (isDown && event.aggregate === 'a') throw new Error('down');
-      await write(event);
-    });
+    const attempts: [number, number][] = [];
+    const watch = new Watch();
+    const relay = relayTo(
+      t,
+      outbox,
+      {
+        deliveries: {
+          note: async (event, attempt) => {
+            if (event.aggregate === 'a') attempts.push([attempt.number, attempt.firstAt.getTime()]);
+            if (event.aggregate === 'a' && attempts.length < 3) return failing(event, attempt);
+            return write(event, attempt);
+          },
+        },
+        retry: { firstMs: 10_000 },
+      },
+      { observer: watch },
+    );
     t.is(await relay.runOnce(), 1);
     t.is(await relay.runOnce(), 0);
-    t.like((await rows(setting))[0], { attempts: 1n, last_error: 'Error: down', done_at: null });
-    setting.clock.advance(250);
+    await elapse(outbox.database, 10_000);
     t.is(await relay.runOnce(), 0);
-    setting.clock.advance(499);
-    t.is((await rows(setting))[0]?.attempts, 2n);
-    isDown = false;
-    t.is(await relay.runOnce(), 0);
-    setting.clock.advance(1);
-    t.deepEqual([await relay.runOnce(), await relay.runOnce()], [1, 1]);
+    await elapse(outbox.database, 10_000);
+    t.is(await relay.runOnce(), 0, 'the pause has doubled');
+    t.is(attempts.length, 2);
+    await elapse(outbox.database, 10_000);
+    t.deepEqual(await rounds(relay), [1, 1]);
     t.deepEqual(notes, ['b1', 'a1', 'a2']);
-    t.like((await rows(setting))[0], {
-      attempts: 3n,
-      last_error: null,
-      done_at: BigInt(setting.clock.now()),
-    });
+    t.deepEqual(
+      attempts.map(([number]) => number),
+      [1, 2, 3, 1],
+    );
+    t.is(attempts[0]?.[1], attempts[2]?.[1], 'the first attempt stays the first');
+    t.deepEqual(watch.told.slice(0, 3).sort(), ['delivered b', 'failed a', 'failed a']);
   });
 
-  test(`${engine}: an event that nobody delivers waits for somebody who does`, async (t) => {
-    const setting = await setUp(t);
-    await append(setting, ['a', 1]);
-    const without = createRelay({ ...setting, deliveries: {}, log: silent });
-    t.is(await without.runOnce(), 0);
-    t.regex(String((await rows(setting))[0]?.last_error), /no delivery for events of type note/);
-    setting.clock.advance(250);
-    const { notes, write } = notebook();
-    await relayOf(setting, write).runOnce();
-    t.deepEqual(notes, ['a1']);
-  });
-
-  test(`${engine}: two relays deliver each event once`, async (t) => {
-    const data = await freshData(t, engine);
-    const clock = new TestClock();
-    const one = { database: await openTables(data), clock };
-    // Two servers cannot wait for each other's lock on a file in one thread.
-    const two = engine === 'sqlite' ? one : { database: await openTables(data), clock };
-    await append(one, ...Array.from({ length: 40 }, (_, i): [string, number] => [`${i % 20} `, i]));
-    const { notes, write } = notebook();
-    const relays = [relayOf(one, write), relayOf(two, write), relayOf(one, write), relayOf(two, write)];
-    const rounds = async (relay: ReturnType<typeof relayOf>) => {
-      while ((await rows(one)).some((row) => row.done_at === null)) {
-        await relay.runOnce();
-        // Reads of SQLite never leave the microtasks; the writer needs more than that.
-        await setImmediate();
-      }
-    };
-    await Promise.all(relays.map(rounds));
-    t.is(notes.length, 40);
-    t.is(new Set(notes).size, 40);
-  });
-
-  test(`${engine}: an event comes again when its lease ran out, and only the last claim marks it`, async (t) => {
-    const setting = await setUp(t);
-    await append(setting, ['a', 1], ['a', 2]);
+  it('what one destination does not take holds up no other', async (t) => {
+    const outbox = await open(t, { note: ['desk', 'shelf'] });
+    await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const barrier = new Barrier();
-    const slow = relayOf(setting, () => barrier.pass(), 1000);
-    const first = slow.runOnce();
-    await barrier.reached();
     const { notes, write } = notebook();
-    const other = relayOf(setting, write);
-    t.is(await other.runOnce(), 0);
-    setting.clock.advance(1000);
-    const second = slow.runOnce();
-    await barrier.reached(2);
-    barrier.open();
-    t.deepEqual(await Promise.all([first, second]), [0, 1]);
-    t.is(await other.runOnce(), 1);
-    t.deepEqual(notes, ['a2']);
-  });
-
-  test(`${engine}: what a relay left undone the next one delivers, after a restart`, async (t) => {
-    const data = await freshData(t, engine);
-    const clock = new TestClock();
-    const before = await data.open();
-    await openTables(data);
-    await append({ database: before.database, clock }, ['a', 1], ['a', 2]);
-    await relayOf({ database: before.database, clock }, async () =>
-      Promise.reject(new Error('down')),
-    ).runOnce();
-    await before.close();
-    clock.advance(250);
-    const { notes, write } = notebook();
-    const relay = relayOf({ database: await openTables(data), clock }, write);
-    t.deepEqual([await relay.runOnce(), await relay.runOnce()], [1, 1]);
-    t.deepEqual(notes, ['a1', 'a2']);
-  });
-
-  test(`${engine}: a started relay delivers by itself, is woken, and stops after what it has begun`, async (t) => {
-    const setting = await setUp(t);
-    await append(setting, ['a', 1]);
-    const first = new Barrier();
-    const second = new Barrier();
-    const relay = createRelay({
-      ...setting,
-      deliveries: { note: ({ aggregate }) => (aggregate === 'a' ? first : second).pass() },
-      log: silent,
-      // So long that only waking explains the second delivery.
-      pollMs: 3_600_000,
+    const relay = relayTo(t, outbox, () => barrier.pass(), {
+      destinations: {
+        desk: { deliveries: { note: () => barrier.pass() }, concurrency: 1 },
+        shelf: { deliveries: { note: write } },
+      },
     });
     relay.start();
-    await first.reached();
-    await append(setting, ['b', 1]);
-    relay.wake();
-    first.open();
-    await second.reached();
-    await append(setting, ['c', 1]);
-    let isStopped = false;
-    const stopped = relay.stop().then(() => {
-      isStopped = true;
+    await barrier.reached();
+    await poll('the shelf has all', async () =>
+      (await states(outbox.database, 'shelf')).every(([, state]) => state === 'delivered'),
+    );
+    t.deepEqual(notes.sort(), ['a1', 'a2', 'b1']);
+    t.deepEqual((await states(outbox.database)).map(([attempts]) => attempts).sort(), [0, 0, 1]);
+    barrier.open();
+  });
+
+  it('what goes to another destination is left to another relay', async (t) => {
+    const outbox = await open(t, { note: ['desk', 'shelf'] });
+    await append(outbox, ['a', 1]);
+    t.deepEqual(await rounds(relayTo(t, outbox, async () => {})), [1]);
+    t.deepEqual(await states(outbox.database, 'shelf'), [[0, 'pending']]);
+  });
+
+  it('a type that nobody here delivers waits for a relay that does', async (t) => {
+    const outbox = await open(t);
+    await append(outbox, ['a', 1]);
+    const watch = new Watch();
+    t.is(await relayTo(t, outbox, { deliveries: {} }, { observer: watch }).runOnce(), 0);
+    t.regex(String(watch.errors[0]), /no delivery for events of type note/);
+    await elapse(outbox.database, NEVER_MS);
+    t.is(await relayTo(t, outbox, async () => {}).runOnce(), 1);
+  });
+
+  it('the events of a relay that died are delivered when their leases ran out, and it marks nothing then', async (t) => {
+    const ends: [string, (barrier: Barrier) => Delivery][] = [
+      ['delivered', (barrier) => () => barrier.pass()],
+      [
+        'failed',
+        (barrier) =>
+          async (...given) =>
+            barrier.pass().then(() => failing(...given)),
+      ],
+      [
+        'undeliverable',
+        (barrier) => async () => barrier.pass().then(() => Promise.reject(new UndeliverableError('no'))),
+      ],
+    ];
+    const outbox = await open(t);
+    for (const [name, zombieDelivery] of ends) {
+      await append(outbox, [name, 1], [name, 2]);
+      const barrier = new Barrier();
+      const watch = new Watch();
+      const zombie = relayTo(t, outbox, zombieDelivery(barrier), { observer: watch }).runOnce();
+      await barrier.reached();
+      const [resumed, { notes, write }] = [new Barrier(), notebook()];
+      const relay = relayTo(t, outbox, (event, attempt) => resumed.pass().then(() => write(event, attempt)));
+      t.is(await relay.runOnce(), 0, 'not while the lease lasts');
+      await elapse(outbox.database, LEASE_MS);
+      const round = relay.runOnce();
+      await resumed.reached();
+      barrier.open();
+      t.is(await zombie, 0);
+      t.deepEqual(watch.told, [`lost ${name}`]);
+      t.is(await relayTo(t, outbox, write).runOnce(), 0, 'it is still the other relay that has it');
+      resumed.open();
+      t.is(await round, 1);
+      t.deepEqual(await rounds(relay), [1]);
+      t.deepEqual(notes, [`${name}1`, `${name}2`]);
+    }
+  });
+
+  it('after its last attempt an event is a dead letter, and those behind it wait', async (t) => {
+    const outbox = await open(t);
+    const [id] = await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
+    const watch = new Watch();
+    const { notes, write } = notebook();
+    let works = false;
+    const relay = relayTo(
+      t,
+      outbox,
+      {
+        deliveries: {
+          note: (event, attempt) => (works || event.aggregate === 'b' ? write : failing)(event, attempt),
+        },
+        retry: { maxAttempts: 3 },
+      },
+      { observer: watch },
+    );
+    for (const _ of [1, 2, 3]) {
+      await relay.runOnce();
+      await elapse(outbox.database, LEASE_MS);
+    }
+    t.deepEqual(watch.told.slice(-2), ['failed a', 'buried a']);
+    t.deepEqual(await rounds(relay), []);
+    t.deepEqual(await states(outbox.database), [
+      [3, 'dead'],
+      [0, 'pending'],
+      [1, 'delivered'],
+    ]);
+    const [letter, ...others] = await outbox.deadLetters();
+    t.deepEqual(others, []);
+    t.like(letter, {
+      eventId: id as string,
+      destination: 'desk',
+      type: 'note',
+      aggregate: 'a',
+      attempts: 3,
+      error: 'Error: down: the cause',
     });
-    await rows(setting);
-    t.false(isStopped);
-    second.open();
-    await stopped;
+    t.deepEqual(
+      Object.keys(letter ?? {})
+        .sort()
+        .slice(0, 5),
+      ['aggregate', 'appendedAt', 'attempts', 'deadAt', 'destination'],
+    );
+    t.true((letter?.deadAt.getTime() ?? 0) >= (letter?.appendedAt.getTime() ?? Number.NaN));
+
+    works = true;
+    t.is(await outbox.requeue('no such event'), 0);
+    t.is(await outbox.requeue(id as string), 1);
+    t.is(await outbox.requeue(id as string), 0, 'once');
+    t.deepEqual(await outbox.deadLetters(), []);
+    t.deepEqual(await rounds(relay), [1, 1]);
+    t.deepEqual(notes, ['b1', 'a1', 'a2']);
+    t.is(await outbox.requeue(id as string), 0, 'what was delivered is not delivered again');
+  });
+
+  it('a dead letter that is requeued has all its attempts again', async (t) => {
+    const outbox = await open(t);
+    const [id] = await append(outbox, ['a', 1]);
+    const relay = relayTo(t, outbox, { deliveries: { note: failing }, retry: { maxAttempts: 2 } });
+    for (const _ of [1, 2]) {
+      await relay.runOnce();
+      await elapse(outbox.database, LEASE_MS);
+      await relay.runOnce();
+      t.deepEqual(await states(outbox.database), [[2, 'dead']]);
+      t.is(await outbox.requeue(id as string), 1);
+    }
+  });
+
+  it('a dead letter that is discarded lets the others pass', async (t) => {
+    const outbox = await open(t);
+    const [id] = await append(outbox, ['a', 1], ['a', 2]);
+    const { notes, write } = notebook();
+    const relay = relayTo(t, outbox, async (event, attempt) => {
+      if (nameOf(event) === 'a1') throw new UndeliverableError('never');
+      await write(event, attempt);
+    });
+    t.is(await outbox.discard(id as string), 0, 'only dead letters');
+    t.is(await relay.runOnce(), 0);
+    t.deepEqual(await states(outbox.database), [
+      [1, 'dead'],
+      [0, 'pending'],
+    ]);
+    t.is(await outbox.discard(id as string), 1);
+    t.is(await outbox.requeue(id as string), 0, 'given up for good');
+    t.deepEqual(await rounds(relay), [1]);
+    t.deepEqual(notes, ['a2']);
+    t.deepEqual(await states(outbox.database), [
+      [1, 'discarded'],
+      [1, 'delivered'],
+    ]);
+  });
+
+  it('dead letters are listed the oldest first, so many as are asked for, and requeued all at once', async (t) => {
+    const outbox = await open(t, { note: ['desk', 'shelf'] });
+    await append(outbox, ['a', 1], ['b', 1], ['c', 1]);
+    const never = async () => Promise.reject(new UndeliverableError('never'));
+    const shelf = { deliveries: { note: never }, concurrency: 1 };
+    const relay = relayTo(t, outbox, never, { destinations: { desk: shelf, shelf } });
+    for (const _ of [1, 2, 3]) {
+      await relay.runOnce();
+      await elapse(outbox.database, 10);
+    }
+    const letters = await outbox.deadLetters();
+    t.deepEqual([...new Set(letters.map(({ aggregate }) => aggregate))], ['a', 'b', 'c']);
+    t.is((await outbox.deadLetters(4)).length, 4);
+    t.is(await outbox.requeueAll('desk'), 3);
+    t.deepEqual([...new Set((await outbox.deadLetters()).map(({ destination }) => destination))], ['shelf']);
+  });
+
+  it('an event whose attempts never come to an end is a dead letter at last', async (t) => {
+    const outbox = await open(t);
+    await append(outbox, ['a', 1]);
+    const barrier = new Barrier();
+    const options = { deliveries: { note: () => barrier.pass() }, retry: { maxAttempts: 2 } };
+    const crashes = [];
+    for (const count of [1, 2]) {
+      crashes.push(relayTo(t, outbox, options).runOnce());
+      await barrier.reached(count);
+      await elapse(outbox.database, LEASE_MS);
+    }
+    t.is(await relayTo(t, outbox, options).runOnce(), 0);
+    t.is(barrier.arrived, 2, 'not tried once more');
+    t.regex((await outbox.deadLetters())[0]?.error ?? '', /none of its attempts came to an end/);
+    barrier.open();
+    await Promise.all(crashes);
+  });
+
+  it('an attempt that takes too long has failed, also where it does not heed its signal', async (t) => {
+    const outbox = await open(t);
+    await append(outbox, ['a', 1], ['b', 1]);
+    const watch = new Watch();
+    const aborted: unknown[] = [];
+    const deliveries: Record<string, Delivery> = {
+      note: ({ aggregate }, { signal }) =>
+        new Promise((_resolve, reject) => {
+          if (aggregate === 'b') return;
+          signal.addEventListener('abort', () => {
+            aborted.push(signal.reason);
+            reject(new Error('given up'));
+          });
+        }),
+    };
+    const retry = { firstMs: NEVER_MS, longestMs: NEVER_MS };
+    const relay = relayTo(t, outbox, { deliveries, timeoutMs: 5, retry }, { observer: watch });
+    t.is(await relay.runOnce(), 0);
+    t.deepEqual(watch.told.sort(), ['failed a', 'failed b']);
+    t.like(aborted[0], { name: 'TimeoutError' });
+    t.deepEqual(await states(outbox.database), [
+      [1, 'pending'],
+      [1, 'pending'],
+    ]);
+  });
+
+  it('a stop waits for the deliveries that run, and begins no other', async (t) => {
+    const outbox = await open(t);
+    await append(outbox, ['a', 1], ['a', 2]);
+    const barrier = new Barrier();
+    const relay = relayTo(t, outbox, () => barrier.pass(), { graceMs: NEVER_MS });
+    relay.start();
+    await barrier.reached();
+    let stopped = false;
+    const stop = relay.stop().then(() => {
+      stopped = true;
+    });
+    await append(outbox, ['b', 1]);
     relay.wake();
-    const done = (await rows(setting)).map((row) => row.done_at !== null);
-    t.deepEqual(done, [true, true, false]);
+    t.false(stopped);
+    barrier.open();
+    await stop;
+    t.deepEqual(await states(outbox.database), [
+      [1, 'delivered'],
+      [0, 'pending'],
+      [0, 'pending'],
+    ]);
+  });
+
+  it('a stop cuts off what outlasts its grace, and leaves it to whoever comes after the lease', async (t) => {
+    const outbox = await open(t);
+    await append(outbox, ['a', 1], ['b', 1]);
+    const watch = new Watch();
+    const barrier = new Barrier();
+    const signals: AbortSignal[] = [];
+    const relay = relayTo(
+      t,
+      outbox,
+      async ({ aggregate }, { signal }) => {
+        signals.push(signal);
+        await Promise.race([
+          barrier.pass(),
+          new Promise((_resolve, reject) => {
+            if (aggregate === 'b') signal.addEventListener('abort', () => reject(new Error('cut off')));
+          }),
+        ]);
+      },
+      { graceMs: 1, observer: watch },
+    );
+    relay.start();
+    await barrier.reached(2);
+    await relay.stop();
+    t.true(signals.every((signal) => signal.aborted));
+    t.deepEqual(watch.told, []);
+    const { notes, write } = notebook();
+    const other = relayTo(t, outbox, write);
+    t.is(await other.runOnce(), 0);
+    await elapse(outbox.database, LEASE_MS);
+    t.is(await other.runOnce(), 2);
+    t.deepEqual(notes.sort(), ['a1', 'b1']);
+    barrier.open();
+  });
+
+  it('what a relay left undone the next one delivers, after a restart', async (t) => {
+    const source = await data(t, engine);
+    const before = await source.open();
+    const outbox = await openOutbox({ ...source, open: async () => before });
+    await append(outbox, ['a', 1], ['a', 2]);
+    t.is(await relayTo(t, outbox, failing).runOnce(), 0);
+    await before.close();
+    const after = await openOutbox(source);
+    await elapse(after.database, NEVER_MS);
+    const { notes, write } = notebook();
+    t.deepEqual(await rounds(relayTo(t, after, write)), [1, 1]);
+    t.deepEqual(notes, ['a1', 'a2']);
   });
 }
 
-test('the wait doubles up to a minute, between half and all of it', (t) => {
-  t.deepEqual(
-    [1n, 2n, 3n, 9n, 1000n].map((attempt) => backoffMs(attempt, 1)),
-    [250, 500, 1000, 60_000, 60_000],
-  );
-  t.deepEqual(
-    [1n, 9n].map((attempt) => backoffMs(attempt, 0)),
-    [125, 30_000],
-  );
+test.serial('options out of their range are refused by name', async (t) => {
+  const outbox = await openOutbox(await data(t, 'sqlite'));
+  const wrong: [string, Partial<Destination>][] = [
+    ['timeoutMs', { timeoutMs: 0 }],
+    ['concurrency', { concurrency: Number.NaN }],
+    ['firstMs', { retry: { firstMs: -1 } }],
+    ['longestMs', { retry: { longestMs: Number.POSITIVE_INFINITY } }],
+    ['maxAttempts', { retry: { maxAttempts: 0 } }],
+  ];
+  for (const [name, options] of wrong) {
+    const make = () => createRelay({ outbox, destinations: { desk: { deliveries: {}, ...options } } });
+    t.throws(make, { instanceOf: RangeError, message: new RegExp(`^${name} of destination desk`) });
+  }
+  for (const routes of [{ '': ['desk'] }, { note: [''] }, { note: ['x'.repeat(256)] }]) {
+    t.throws(() => new Outbox({ database: outbox.database, routes }), { instanceOf: RangeError });
+  }
 });

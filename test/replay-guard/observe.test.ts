@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { ClaimResult, OpenStore } from 'grpc-replay-guard';
 import { scopeFromMetadata, stableId } from 'grpc-replay-guard';
-import { derivedKeys } from 'grpc-replay-guard/client';
+import { idempotencyKeys } from 'grpc-replay-guard/client';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { Barrier } from '../helpers/barrier.js';
 import { Cancellations } from '../helpers/cancellations.js';
@@ -131,7 +131,7 @@ for (const engine of engines) {
   });
 }
 
-test.serial('ids are random, and calls made inside carry no derived key', async (t) => {
+test.serial('ids and the keys of calls made inside are random, as without a guard', async (t) => {
   const ids: string[] = [];
   const keys: unknown[] = [];
   const ledger: Ledger = await openLedger(t, 'memory', {
@@ -142,7 +142,7 @@ test.serial('ids are random, and calls made inside carry no derived key', async 
         const { path, requestSerialize, responseDeserialize } = ledger.definition.Touch;
         ledger.connection.client.makeUnaryRequest(
           ...([path, requestSerialize, responseDeserialize, {}] as const),
-          { interceptors: [derivedKeys()] },
+          { interceptors: [idempotencyKeys()] },
           () => callback(null, {}),
         );
       },
@@ -154,10 +154,7 @@ test.serial('ids are random, and calls made inside carry no derived key', async 
   });
   for (const _ of [1, 2]) t.is((await ledger.append('key')).code, status.OK);
   t.is(new Set(ids).size, 2);
-  t.deepEqual(keys, []);
-  ledger.guard.setModes({ server: 'ENFORCE' });
-  await ledger.append('other');
-  t.is(keys.length, 1, 'as it is under ENFORCE');
+  t.is(new Set(keys).size, 2);
 });
 
 test.serial('a reply that is too large to keep goes out, and is not recorded', async (t) => {

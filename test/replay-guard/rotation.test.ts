@@ -7,7 +7,7 @@ import {
   singleTenant,
   stableId,
 } from 'grpc-replay-guard';
-import { derivedKeys } from 'grpc-replay-guard/client';
+import { idempotencyKeys } from 'grpc-replay-guard/client';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { Barrier } from '../helpers/barrier.js';
 import { emptiedData } from '../helpers/emptied-data.js';
@@ -111,7 +111,7 @@ async function openOrders(t: ExecutionContext, data: DataSource, guard: Secrets 
         const { path, requestSerialize, responseDeserialize } = ledger.definition.Close;
         ledger.connection.client.makeUnaryRequest(
           ...([path, requestSerialize, responseDeserialize, {}] as const),
-          { interceptors: [derivedKeys()] },
+          { interceptors: [idempotencyKeys()] },
           () => void Promise.resolve(barrier?.pass()).then(() => callback(null, {})),
         );
       }),

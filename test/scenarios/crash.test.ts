@@ -56,7 +56,7 @@ async function storm(t: ExecutionContext, engine: Engine): Promise<void> {
   for (const { seen } of [...orders, ...receipts]) t.is(new Set(seen).size, 1);
 
   t.is(await shop.count(database, 'orders'), KEYS);
-  t.is(await shop.count(database, 'outbox_events'), KEYS);
+  t.is(await shop.count(database, 'replay_guard_outbox'), KEYS);
   await poll('the relay delivers everything', () => shop.allDelivered(database), 60_000);
   t.deepEqual(await shop.stock(database, 'tea'), { onHand: STOCK, reserved: 0 });
 }

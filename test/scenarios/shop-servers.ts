@@ -43,9 +43,10 @@ export async function stockItem(connection: Connection, sku: string, quantity: n
   succeeded(await connection.call(inventoryService.ReceiveStock, { sku, quantity }, { key: randomUUID() }));
 }
 
-export function order(connection: Connection, key: string, sku: string, quantity = 1) {
+export function order(connection: Connection, key: string, sku: string, quantity = 1, firstSent?: string) {
   const request = { customerId: 'ada', lines: [{ sku, quantity }], labels: { channel: 'web' } };
-  return connection.call(orderService.PlaceOrder, request, { key });
+  const metadata = firstSent === undefined ? {} : { 'idempotency-first-sent': firstSent };
+  return connection.call(orderService.PlaceOrder, request, { key, metadata });
 }
 
 export function receive(connection: Connection, key: string, sku: string) {
@@ -73,12 +74,12 @@ export function succeeded<R>(reply: Reply<R>): Reply<R> {
 /** How many rows a table has. */
 export async function count(
   database: Database,
-  table: 'orders' | 'inventory_reservations' | 'outbox_events',
+  table: 'orders' | 'inventory_reservations' | 'replay_guard_outbox',
 ) {
   const text = {
     orders: 'SELECT COUNT(*) AS n FROM orders',
     inventory_reservations: 'SELECT COUNT(*) AS n FROM inventory_reservations',
-    outbox_events: 'SELECT COUNT(*) AS n FROM outbox_events',
+    replay_guard_outbox: 'SELECT COUNT(*) AS n FROM replay_guard_outbox',
   };
   const [row] = await database.query(text[table]);
   return Number(row?.n);
@@ -92,6 +93,6 @@ export async function stock(database: Database, sku: string): Promise<{ onHand: 
 
 /** Whether every event of the outbox is delivered. */
 export async function allDelivered(database: Database): Promise<boolean> {
-  const [row] = await database.query('SELECT COUNT(*) AS n FROM outbox_events WHERE done_at IS NULL');
+  const [row] = await database.query('SELECT COUNT(*) AS n FROM replay_guard_outbox WHERE ended_at IS NULL');
   return row?.n === 0n;
 }

@@ -31,7 +31,7 @@ async function oneOrder(t: ExecutionContext, engine: Engine, serverCount: number
   t.is(replies.filter(({ replayed }) => !replayed).length, 1, 'all but the first are marked');
   t.is(await shop.count(database, 'orders'), 1);
   t.is(await shop.count(database, 'inventory_reservations'), 1);
-  t.is(await shop.count(database, 'outbox_events'), 1);
+  t.is(await shop.count(database, 'replay_guard_outbox'), 1);
   await poll('the relay confirms the reservation', () => shop.allDelivered(database));
   t.deepEqual(await shop.stock(database, 'tea'), { onHand: 997, reserved: 0 });
 }

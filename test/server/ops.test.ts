@@ -69,6 +69,34 @@ test('a page that is added is made anew at each request', async (t) => {
   t.deepEqual(JSON.parse(body), { looks: 2 });
 });
 
+test('what a POST does is told as JSON, and a page of the web may not do it', async (t) => {
+  const { ops, page } = await serve(t);
+  const done: string[] = [];
+  ops.act('/do', async ({ what }) => {
+    if (what === 'fail') throw new Error('of a secret kind');
+    if (what) done.push(what);
+    return what ? { done: what } : undefined;
+  });
+  const post = (path: string, headers: Record<string, string> = {}) =>
+    page(path, { method: 'POST', headers });
+  const { status, body, headers } = await post('/do?what=a%20b&more=1');
+  t.deepEqual([status, JSON.parse(body)], [200, { done: 'a b' }]);
+  t.is(headers.get('content-type'), 'application/json');
+  t.like(await post('/do'), { status: 400 });
+  t.like(await post('/do?what=fail'), { status: 503, body: 'cannot be answered for now\n' });
+  t.like(await post('/do?what=c', { origin: 'http://evil.example' }), { status: 403 });
+  t.like(await post('/do?what=c', { origin: 'null' }), { status: 403 });
+  t.like(await page('/do?what=c'), { status: 404 });
+  t.like(await post('/other?what=c'), { status: 404 });
+  t.deepEqual(done, ['a b']);
+});
+
+test('a page that cannot be made is not answered with half of it', async (t) => {
+  const { ops, page } = await serve(t);
+  ops.show('/broken', async () => Promise.reject(new Error('of a secret kind')));
+  t.like(await page('/broken'), { status: 503, body: 'cannot be answered for now\n' });
+});
+
 test('the metrics of the registry', async (t) => {
   const { page } = await serve(t);
   const { status, body, headers } = await page('/metrics?x=1');

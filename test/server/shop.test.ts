@@ -15,6 +15,7 @@ import { freshFolder } from '../helpers/engines.js';
 import { poll } from '../helpers/poll.js';
 import { freshDatabase } from '../helpers/postgres.js';
 import { startProxy } from '../helpers/proxy.js';
+import { startReceiver, WEBHOOK_SECRET } from '../helpers/webhook-receiver.js';
 import { createAuthority, type Pair } from './certificates.js';
 
 type Test = ExecutionContext;
@@ -78,6 +79,61 @@ test('one process, SQLite: an order is placed once, confirmed by the relay, and 
   const replayed = await again.call(orderService.PlaceOrder, order, { key: 'o-1' });
   t.true(replayed.replayed);
   t.deepEqual(replayed.bytes, placed.bytes);
+});
+
+test('events go to a webhook as well, and dead letters are for operators to see and to requeue', async (t) => {
+  const receiver = await startReceiver(t);
+  receiver.answers.push(400);
+  const env = { ...(await sqlite(t)), WEBHOOK_URL: receiver.url, WEBHOOK_SECRET };
+  const shop = await start(t, env);
+  const client = connect(t, shop);
+  await stockUp(t, client);
+  const placed = await client.call(orderService.PlaceOrder, order, { key: 'o-1' });
+  const orderId = String(placed.message?.order?.orderId);
+  await confirmed(client, 2);
+  const cancel = { orderId, reason: 'no' };
+  t.is((await client.call(orderService.CancelOrder, cancel, { key: 'c-1' })).code, status.OK);
+  await confirmed(client, 0);
+
+  const ops = `http://127.0.0.1:${shop.ops.port}`;
+  const page = async () => (await fetch(`${ops}/outbox`)).text();
+  await poll('the webhook is refused', async () => (await page()).includes('"deadLetters": [\n    {'));
+  const { destinations, deadLetters } = JSON.parse(await page());
+  t.like(destinations[0], { destination: 'webhook', pending: 1, dead: 1 });
+  t.like(deadLetters[0], { type: 'order.placed', aggregate: orderId, destination: 'webhook', attempts: 1 });
+  t.is(receiver.received.length, 1);
+  t.false((await page()).includes(String(placed.message?.order?.reservationId)), 'no payload');
+  const metrics = await (await fetch(`${ops}/metrics`)).text();
+  t.regex(metrics, /replay_guard_outbox_dead_letters_total\{destination="webhook",type="order.placed"\} 1/);
+
+  const post = async (path: string) => (await fetch(`${ops}/outbox/${path}`, { method: 'POST' })).json();
+  t.deepEqual(await post(`requeue?id=${deadLetters[0].eventId}`), { requeued: 1 });
+  await poll('both are delivered', () => receiver.received.length === 3);
+  const [first, again, last] = receiver.received;
+  t.is(again?.body, first?.body);
+  t.is(again?.id, deadLetters[0].eventId);
+  t.like(JSON.parse(last?.body ?? ''), { type: 'order.cancelled', data: { orderId } });
+  await poll('nothing is left', async () => (await page()).includes('"destinations": []'));
+  t.deepEqual(await post('discard?id=none'), { discarded: 0 });
+  t.deepEqual(await post('requeue?destination=webhook'), { requeued: 0 });
+  t.deepEqual(await post('reopen?destination=webhook'), { reopened: false });
+});
+
+test('two servers on Postgres: what one appends the other may deliver, and a stop leaves nothing behind', async (t) => {
+  const receiver = await startReceiver(t);
+  const env = { DATABASE_URL: await freshDatabase(t), WEBHOOK_URL: receiver.url, WEBHOOK_SECRET };
+  const [one, two] = [await start(t, env), await start(t, env)];
+  const clients = [connect(t, one), connect(t, two)] as const;
+  await stockUp(t, clients[0]);
+  const orders = clients.map((client, index) =>
+    client.call(orderService.PlaceOrder, order, { key: `o-${index}` }),
+  );
+  for (const { code, details } of await Promise.all(orders)) t.is(code, status.OK, details);
+  await confirmed(clients[0], 4);
+  await poll('the receiver has both', () => receiver.received.length === 2);
+  t.is(new Set(receiver.received.map(({ id }) => id)).size, 2);
+  await Promise.all([one.stop(), two.stop()]);
+  t.is(receiver.received.length, 2);
 });
 
 test('two processes, one behind the other, each with its own database', async (t) => {

@@ -14,6 +14,7 @@ const locking = /\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b/i;
 
 /** Postgres: a pool of pipelined clients; a unit of work holds one from its first statement to its last. */
 export class PostgresEngine implements SqlEngine {
+  readonly name = 'postgres';
   readonly now = '(extract(epoch from statement_timestamp()) * 1000)::bigint';
   readonly readsAreCheap = false;
   readonly unitLimitMs: number;

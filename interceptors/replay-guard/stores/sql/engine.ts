@@ -1,4 +1,4 @@
-import type { Row, SqlValue } from './database.js';
+import type { Dialect, Row, SqlValue } from './database.js';
 
 export interface Statement {
   readonly text: string;
@@ -20,9 +20,7 @@ export interface Session {
 }
 
 /** What a SQL database has to do for the unit of work, the handle and the store, which all engines share. */
-export interface SqlEngine {
-  /** The database's clock in a statement: SQL for milliseconds since the epoch. */
-  readonly now: string;
+export interface SqlEngine extends Dialect {
   /** Whether a look before a claim costs next to nothing, so that replays need no transaction. */
   readonly readsAreCheap: boolean;
   /** How long a unit of work may stay open, in milliseconds. */

@@ -15,6 +15,8 @@ export class Level {
   #nested: Promise<unknown> | undefined;
   /** Statements that were sent and not answered yet. */
   readonly #pending = new Set<Promise<unknown>>();
+  /** What is to be done once the unit has committed, if this level is part of it then. */
+  readonly #afterCommit: (() => void)[] = [];
   #closed = false;
 
   constructor(unit: UnitOfWork, depth = 0) {
@@ -54,6 +56,17 @@ export class Level {
     }
   }
 
+  afterCommit(action: () => void): void {
+    this.#assertUsable();
+    if (this.unit.ended) throw new UnitOfWorkError('this unit of work has already ended');
+    this.#afterCommit.push(action);
+  }
+
+  /** Not run here and now: what fails in them must not look like a commit that failed. */
+  committed(): void {
+    for (const action of this.#afterCommit) queueMicrotask(action);
+  }
+
   /** Resolves when no nested transaction is running and every statement is answered. */
   async idle(): Promise<void> {
     while (this.#nested || this.#pending.size > 0) {
@@ -77,6 +90,7 @@ export class Level {
         });
       }
       if (!own) this.#tell(`RELEASE SAVEPOINT ${name}`);
+      this.#afterCommit.push(...level.#afterCommit);
       return result;
     } catch (error) {
       this.#tell(`ROLLBACK TO SAVEPOINT ${name}`);

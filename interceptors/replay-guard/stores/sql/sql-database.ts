@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Database, Row, SqlValue } from './database.js';
+import { UnitOfWorkError } from '../errors.js';
+import type { Database, Dialect, Row, SqlValue } from './database.js';
 import type { SqlEngine } from './engine.js';
 import type { Level } from './level.js';
 import { migrate } from './migrate.js';
@@ -12,6 +13,10 @@ export class SqlDatabase implements Database {
 
   constructor(engine: SqlEngine) {
     this.#engine = engine;
+  }
+
+  get dialect(): Dialect {
+    return this.#engine;
   }
 
   async query<R extends object = Row>(text: string, params: readonly SqlValue[] = []): Promise<R[]> {
@@ -33,6 +38,12 @@ export class SqlDatabase implements Database {
       await unit.rollback();
       throw error;
     }
+  }
+
+  afterCommit(action: () => void): void {
+    const level = this.#ambient.getStore();
+    if (!level) throw new UnitOfWorkError('there is no unit of work here that could commit');
+    level.afterCommit(action);
   }
 
   migrate(component: string, steps: readonly string[]): Promise<void> {

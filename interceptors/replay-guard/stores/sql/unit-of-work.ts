@@ -88,6 +88,12 @@ export class UnitOfWork {
       });
     }
     this.#end(settled());
+    const rows = await this.#commitWith(last);
+    this.root.committed();
+    return rows;
+  }
+
+  async #commitWith(last: Statement | undefined): Promise<Row[]> {
     if (this.#session) return (await this.#session).commit(last);
     return last ? this.#engine.run(last) : [];
   }

@@ -6,6 +6,7 @@ import type { Writer } from './writer.js';
 
 /** SQLite: units of work on the one writer, everything else on a reader that sees committed data only. */
 export class SqliteEngine implements SqlEngine {
+  readonly name = 'sqlite';
   readonly now = 'replay_guard_now()';
   readonly readsAreCheap: boolean;
   readonly unitLimitMs: number;

@@ -1,0 +1,61 @@
+import type { Database } from '../replay-guard/stores/sql/database.js';
+import { MessageInProgressError } from './errors.js';
+import type { MessageName } from './message.js';
+import { type ConsumerObserver, silentObserver } from './observer.js';
+import { DEFAULT_RETENTION_MS, type ProcessResult, processOnce } from './process-once.js';
+import { Retention } from './retention.js';
+import { COMPONENT, schema } from './schema.js';
+
+export interface ConsumerOptions {
+  /** Where the messages are recorded, and where the work that they cause writes. */
+  readonly database: Database;
+  /** Is told what becomes of deliveries. Default: nobody. */
+  readonly observer?: ConsumerObserver;
+  /**
+   * How long a processed message is remembered, in milliseconds, at least 1 minute: longer than the broker or the
+   * sender delivers one again. Counted from the processing, by `clock`. Default: 7 days.
+   */
+  readonly retentionMs?: number;
+  /** Milliseconds since the epoch. Default: `Date.now`. */
+  readonly clock?: () => number;
+}
+
+/** Processes messages once, and forgets them when their retention is over. */
+export interface Consumer {
+  /** As the function `processOnce`, with the database and the options of this consumer. */
+  processOnce<T>(message: MessageName, work: () => Promise<T>): Promise<ProcessResult<T>>;
+  /** Ends the forgetting; deliveries that are being processed are not waited for. */
+  close(): Promise<void>;
+}
+
+const LEAST_RETENTION_MS = 60_000;
+
+/**
+ * Makes the table of processed messages, where it is missing, and a consumer on it. One serves for all messages
+ * of a process.
+ * @throws DatabaseUnavailableError
+ * @throws RangeError the retention is too short
+ */
+export async function createConsumer(options: ConsumerOptions): Promise<Consumer> {
+  const { database, observer = silentObserver, clock = Date.now } = options;
+  const { retentionMs = DEFAULT_RETENTION_MS } = options;
+  if (!(retentionMs >= LEAST_RETENTION_MS && Number.isSafeInteger(retentionMs))) {
+    throw new RangeError(`retentionMs must be a whole number of at least ${LEAST_RETENTION_MS}`);
+  }
+  await database.migrate(COMPONENT, schema);
+  const retention = new Retention(database, observer, clock);
+  return {
+    async processOnce(message, work) {
+      try {
+        const result = await processOnce(database, message, work, { retentionMs, clock });
+        observer.deliveryEnded(message.consumer, result.outcome);
+        return result;
+      } catch (error) {
+        const outcome = error instanceof MessageInProgressError ? 'in_progress' : 'failed';
+        observer.deliveryEnded(message.consumer, outcome);
+        throw error;
+      }
+    },
+    close: () => retention.stop(),
+  };
+}

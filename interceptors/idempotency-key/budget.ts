@@ -1,0 +1,39 @@
+import { parseTime } from '../replay-guard/rfc3339.js';
+import type { Intent } from './intent.js';
+import type { CompleteOptions } from './send-options.js';
+
+const LONGEST_MARGIN_MS = 5 * 60 * 1_000;
+
+/** How much longer an operation may be sent: as long as its caller gives, while the server knows its key. */
+export class Budget {
+  readonly #options: CompleteOptions;
+  readonly #end: number;
+  #windowEnd: number;
+
+  /** Begins now. */
+  constructor(options: CompleteOptions, { firstSent }: Intent) {
+    const now = options.clock.now();
+    this.#options = options;
+    this.#end = now + options.budgetMs;
+    this.#windowEnd = (parseTime(firstSent ?? '') ?? now) + options.ttlMs;
+  }
+
+  /** Milliseconds that are left; 0 or less when it is spent. */
+  get leftMs(): number {
+    return Math.min(this.#end, this.#lastSafe) - this.#options.clock.now();
+  }
+
+  /** Whether the server can be trusted to know the key still in so many milliseconds. */
+  isOpenIn(ms: number): boolean {
+    return this.#options.clock.now() + ms < this.#lastSafe;
+  }
+
+  /** The server has said until when it retains the key. */
+  retainedUntil(expiresAt: Date | undefined): void {
+    if (expiresAt) this.#windowEnd = expiresAt.getTime();
+  }
+
+  get #lastSafe(): number {
+    return this.#windowEnd - Math.min(this.#options.ttlMs / 10, LONGEST_MARGIN_MS);
+  }
+}

@@ -1,0 +1,86 @@
+import { type Metadata, status } from '@grpc/grpc-js';
+import { type FailureDetails, readStatusDetails } from '../replay-guard/status-details.js';
+import { ERROR_DOMAIN, EXPIRES_TRAILER } from '../replay-guard/wire-contract.js';
+
+/**
+ * What a failure says of the operation:
+ * - `refused`: it was not done, and will not be under this key.
+ * - `not-done`: this attempt did nothing; of earlier ones it says nothing, and a retry now would not help.
+ * - `retry`: it may have been done, or be done yet; the next attempt can tell.
+ * - `broken`: as `retry`, but it may as well be a fault that stays: only a few attempts are worth it.
+ * - `later`: it may have been done, and a retry now would not tell.
+ * - `lost`: it may have been done, and no attempt with this key will ever tell.
+ */
+export type Verdict = 'refused' | 'not-done' | 'retry' | 'broken' | 'later' | 'lost';
+
+const byCode: Partial<Record<status, Verdict>> = {
+  [status.OK]: 'broken',
+  [status.CANCELLED]: 'retry',
+  [status.UNKNOWN]: 'broken',
+  // Of the request itself, so the same for every attempt.
+  [status.INVALID_ARGUMENT]: 'refused',
+  [status.DEADLINE_EXCEEDED]: 'retry',
+  [status.NOT_FOUND]: 'not-done',
+  [status.ALREADY_EXISTS]: 'not-done',
+  [status.PERMISSION_DENIED]: 'not-done',
+  // A client too answers so, to a reply that is larger than it takes.
+  [status.RESOURCE_EXHAUSTED]: 'later',
+  [status.FAILED_PRECONDITION]: 'not-done',
+  [status.ABORTED]: 'not-done',
+  [status.OUT_OF_RANGE]: 'not-done',
+  [status.UNIMPLEMENTED]: 'not-done',
+  // A handler that failed, but also a proxy or a connection that did.
+  [status.INTERNAL]: 'broken',
+  [status.UNAVAILABLE]: 'retry',
+  [status.DATA_LOSS]: 'lost',
+  [status.UNAUTHENTICATED]: 'not-done',
+};
+
+/** Where the guard's own answers say more than their code. */
+const byReason: ReadonlyMap<string, Verdict> = new Map([
+  ['IDEMPOTENCY_KEY_REUSED', 'refused'],
+  ['IDEMPOTENCY_KEY_EXPIRED', 'lost'],
+  ['IDEMPOTENCY_QUOTA_EXCEEDED', 'not-done'],
+]);
+
+/** A failure as the server gave it. */
+export interface Failure {
+  readonly verdict: Verdict;
+  /** The ErrorInfo's, whoever gave it. */
+  readonly reason: string | undefined;
+  /** How long the server asks to wait before a retry, in milliseconds; negative where it asks for none. */
+  readonly retryAfterMs: number | undefined;
+}
+
+/**
+ * Judges a failure.
+ * @param code OK where the response of a success was lost
+ */
+export function judge(code: status, trailers: Metadata): Failure {
+  const [packed] = trailers.get('grpc-status-details-bin');
+  const { errorInfo, retryDelayMs }: FailureDetails = Buffer.isBuffer(packed)
+    ? readStatusDetails(packed)
+    : {};
+  const reason = errorInfo?.reason;
+  const said = errorInfo?.domain === ERROR_DOMAIN ? byReason.get(errorInfo.reason) : undefined;
+  const retryAfterMs = pushbackMs(trailers) ?? retryDelayMs;
+  // Every attempt gets the same answer.
+  const isStored = code !== status.OK && trailers.get(EXPIRES_TRAILER).length > 0;
+  const verdict = isStored ? 'refused' : (said ?? byCode[code] ?? 'broken');
+  return { verdict: heeding(retryAfterMs, verdict), reason, retryAfterMs };
+}
+
+/** A server may ask for a retry, or for none, which a negative pushback does (gRPC proposal A6). */
+function heeding(retryAfterMs: number | undefined, verdict: Verdict): Verdict {
+  if (retryAfterMs === undefined || verdict === 'refused' || verdict === 'lost') return verdict;
+  if (retryAfterMs >= 0) return 'retry';
+  return verdict === 'not-done' ? verdict : 'later';
+}
+
+/** A pushback that is no number asks for no retry as well. */
+function pushbackMs(trailers: Metadata): number | undefined {
+  const values = trailers.get('grpc-retry-pushback-ms');
+  if (values.length === 0) return undefined;
+  const text = String(values[0]);
+  return values.length === 1 && /^\d{1,15}$/.test(text) ? Number(text) : -1;
+}

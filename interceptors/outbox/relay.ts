@@ -1,0 +1,99 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Destination, settle } from './destination.js';
+import { Lane } from './lane.js';
+import { type OutboxObserver, silentOutboxObserver } from './observer.js';
+import type { Outbox } from './outbox.js';
+import { Queue } from './queue.js';
+import { statementsOf } from './statements.js';
+import { Upkeep } from './upkeep.js';
+
+/** Tells of work that other processes have made. */
+export interface WakeUps {
+  /** Calls `wake` whenever there may be work, from now on. */
+  start(wake: () => void): void;
+  stop(): Promise<void>;
+}
+
+export interface RelayOptions {
+  readonly outbox: Outbox;
+  /** By name. What goes to other destinations is left to other relays. */
+  readonly destinations: Readonly<Record<string, Destination>>;
+  /** Wakes the relay for what other processes append. Default: polling alone. */
+  readonly wakeUps?: WakeUps;
+  readonly observer?: OutboxObserver;
+  /** The longest pause between two looks at the database, in milliseconds. Default: 1,000. */
+  readonly pollMs?: number;
+  /** How long deliveries that are running may take to end at the stop, in milliseconds. Default: 5,000. */
+  readonly graceMs?: number;
+  /** How long delivered and discarded events are kept, in milliseconds. Default: 24 hours. */
+  readonly retentionMs?: number;
+  /** Most events that one statement deletes. Default: 500. */
+  readonly purgeBatch?: number;
+  /** From 0 to 1, spreads the retries. Default: `Math.random`. */
+  readonly random?: () => number;
+}
+
+export interface Relay {
+  start(): void;
+  /** Looks for events now. */
+  wake(): void;
+  /**
+   * Claims no more, and waits for the deliveries that are running, at most for the grace time; then cuts them
+   * off, and leaves their events to whoever comes after their leases.
+   */
+  stop(): Promise<void>;
+  /**
+   * One round, for a relay that is not started: delivers what is due, of each aggregate one event, and returns
+   * how many were delivered.
+   */
+  runOnce(): Promise<number>;
+  /** One round of upkeep, which a started relay does by itself: purges what is old, and counts. */
+  tidy(): Promise<void>;
+}
+
+/**
+ * Delivers the events of an outbox, each at least once to each of its destinations, and each aggregate's in their
+ * order. What fails is tried again; what fails for good becomes a dead letter, and those behind it wait.
+ * @throws RangeError an option of a destination is out of its range
+ */
+export function createRelay(options: RelayOptions): Relay {
+  const { outbox, observer = silentOutboxObserver, random = Math.random, wakeUps } = options;
+  const { pollMs = 1_000, graceMs = 5_000, retentionMs = 86_400_000, purgeBatch = 500 } = options;
+  const queue = new Queue(outbox.database, statementsOf(outbox.database.dialect));
+  const destinations = Object.entries(options.destinations).map(([name, given]) => settle(name, given));
+  const lanes = destinations.map((destination) => new Lane({ queue, destination, observer, random, pollMs }));
+  const upkeep = new Upkeep({ outbox, queue, destinations, observer, retentionMs, purgeBatch });
+  const wake = () => {
+    for (const lane of lanes) lane.wake();
+  };
+  let unsubscribe = () => {};
+
+  return {
+    start() {
+      unsubscribe = outbox.onWork(wake);
+      wakeUps?.start(wake);
+      for (const lane of lanes) lane.start();
+      upkeep.start();
+    },
+    wake,
+    async stop() {
+      unsubscribe();
+      const ended = Promise.all([wakeUps?.stop(), upkeep.stop(), ...lanes.map((lane) => lane.stop())]);
+      await within(graceMs, ended);
+      for (const lane of lanes) lane.abort();
+      await ended;
+    },
+    async runOnce() {
+      const delivered = await Promise.all(lanes.map((lane) => lane.runOnce()));
+      return delivered.reduce((sum, count) => sum + count, 0);
+    },
+    tidy: () => upkeep.run(),
+  };
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const enough = new AbortController();
+  const late = delay(ms, undefined, { signal: enough.signal }).catch(() => {});
+  await Promise.race([work, late]);
+  enough.abort();
+}

@@ -1,0 +1,68 @@
+import type { Settled } from './destination.js';
+import type { OutboxObserver } from './observer.js';
+import type { Outbox } from './outbox.js';
+import { Pulse } from './pulse.js';
+import type { Queue } from './queue.js';
+
+const EVERY_MS = 15_000;
+
+export interface UpkeepOptions {
+  readonly outbox: Outbox;
+  readonly queue: Queue;
+  readonly destinations: readonly Settled[];
+  readonly observer: OutboxObserver;
+  readonly retentionMs: number;
+  readonly purgeBatch: number;
+}
+
+/** Deletes what is kept no longer, a bounded batch at a time, and counts what is left. */
+export class Upkeep {
+  readonly #options: UpkeepOptions;
+  readonly #pulse: Pulse;
+  #stopped = false;
+
+  constructor(options: UpkeepOptions) {
+    this.#options = options;
+    this.#pulse = new Pulse(() => this.#beat(), EVERY_MS);
+  }
+
+  start(): void {
+    this.#pulse.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#pulse.stop();
+  }
+
+  /** Purges until nothing old is left, and tells the observer how many events are pending and dead. */
+  async run(): Promise<void> {
+    const { queue, destinations, retentionMs } = this.#options;
+    await this.#purge((limit) => queue.purge(retentionMs, limit));
+    for (const destination of destinations) {
+      await this.#purge((limit) => queue.purgeClosed(destination, retentionMs, limit));
+    }
+    if (!this.#stopped) await this.#count();
+  }
+
+  async #beat(): Promise<void> {
+    await this.run().catch((error) => this.#options.observer.troubled(error));
+  }
+
+  async #purge(purge: (limit: number) => Promise<number>): Promise<void> {
+    const { purgeBatch, observer } = this.#options;
+    let purged = purgeBatch;
+    while (purged === purgeBatch && !this.#stopped) {
+      purged = await purge(purgeBatch);
+      if (purged > 0) observer.purged(purged);
+    }
+  }
+
+  async #count(): Promise<void> {
+    const { outbox, destinations, observer } = this.#options;
+    const reports = new Map((await outbox.report()).map((report) => [report.destination, report]));
+    for (const { name } of destinations) {
+      observer.reported(reports.get(name) ?? { destination: name, pending: 0, dead: 0, oldestMs: 0 });
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import { assertWebhookSecret, assertWebhookUrl } from 'grpc-replay-guard/outbox/webhook';
+import { z } from 'zod';
+import { duration } from './settings.js';
+
+/** Text that passes an assertion. What it says is all that is told: the value may be a secret. */
+function asserted(assert: (text: string) => void) {
+  return z.string().superRefine((text, context) => {
+    try {
+      assert(text);
+    } catch (error) {
+      context.addIssue((error as Error).message);
+    }
+  });
+}
+
+/** The secret of a webhook, as the Standard Webhooks specification writes it. */
+export const webhookSecret = asserted(assertWebhookSecret);
+
+/** The settings of the outbox and its deliveries. */
+export const outboxSettings = {
+  WEBHOOK_URL: asserted(assertWebhookUrl).optional(),
+  WEBHOOK_SECRET: webhookSecret.optional(),
+  OUTBOX_MAX_ATTEMPTS: z
+    .string()
+    .regex(/^[1-9]\d{0,5}$/, { error: 'must be a whole number from 1 to 999999' })
+    .transform(Number)
+    .prefault('100'),
+  OUTBOX_RETENTION: duration.prefault('24h'),
+};
+
+const schema = z.object(outboxSettings);
+
+/** What the outbox and its relay are made with, as far as the settings say. */
+export interface OutboxConfig {
+  /** Where events are sent to besides the inventory. */
+  readonly webhook: { readonly url: string; readonly secret: string } | undefined;
+  readonly maxAttempts: number;
+  readonly retentionMs: number;
+}
+
+export function toOutboxConfig(s: z.output<typeof schema>): OutboxConfig {
+  const { WEBHOOK_URL: url, WEBHOOK_SECRET: secret } = s;
+  return {
+    webhook: url && secret ? { url, secret } : undefined,
+    maxAttempts: s.OUTBOX_MAX_ATTEMPTS,
+    retentionMs: s.OUTBOX_RETENTION,
+  };
+}

@@ -1,0 +1,96 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { delimiter, dirname, join } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import { freshFolder } from '../helpers/engines.js';
+import { type Fate, startGrpcProxy } from '../helpers/grpc-proxy.js';
+import { onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
+import { goMain, goPb, goUse, pythonMain } from './foreign-programs.js';
+import { output, snippets, succeeds } from './snippets.js';
+
+const [python = ''] = snippets('clients.md', 'python');
+const [go = '', goCall = ''] = snippets('clients.md', 'go');
+
+/** What each program prints: each account that it called Append for, and what it took the outcome for. */
+const expected = ['lossy done', 'other refused', 'broke refused', 'login refused', 'doubt unknown'];
+
+/** The fate of each reply: `lossy` gets its eighth, `other` its first, `broke` its second, the others all. */
+const fates: readonly Fate[] = ['cut', 'reset', 'cut', 'reset', 'cut', 'reset', 'cut', 'pass', 'pass', 'cut'];
+
+/** A guarded ledger behind a bad line, for a program that does what `expected` lists. */
+async function badLine(t: ExecutionContext) {
+  const losses = [...fates];
+  let doubts = 0;
+  const ledger = await openLedger(t, 'sqlite', {
+    handlers: (database) =>
+      onBoth(async (account, callback) => {
+        await writeEffect(database, account);
+        if (account === 'broke') callback({ code: status.FAILED_PRECONDITION });
+        else if (account === 'login') callback({ code: status.UNAUTHENTICATED });
+        else if (account === 'doubt') {
+          callback({ code: ++doubts === 1 ? status.UNAVAILABLE : status.UNAUTHENTICATED });
+        } else callback(null, { entryId: account });
+      }),
+  });
+  const proxy = await startGrpcProxy(t, ledger.server.address, { reply: () => losses.shift() ?? 'pass' });
+  const assertDone = async (printed: string) => {
+    t.deepEqual(
+      printed.split('\n').filter((line) => / (done|refused|unknown)$/.test(line)),
+      expected,
+    );
+    t.deepEqual(await ledger.effects(), ['lossy']);
+    const keys = proxy.calls.map(({ headers }) => headers['idempotency-key']);
+    const times = proxy.calls.map(({ headers }) => headers['idempotency-first-sent']);
+    t.deepEqual([keys.length, new Set(keys).size], [14, 4]);
+    t.false(times.some((time) => Number.isNaN(Date.parse(String(time)))));
+  };
+  return { address: proxy.address, assertDone };
+}
+
+/** Nothing of the surroundings stands between client and server. */
+const env = { ...process.env, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1' };
+
+test.serial('the Python snippet does its one thing over a bad line', async (t) => {
+  t.timeout(180_000);
+  const folder = await freshFolder(t);
+  await writeFile(join(folder, 'retrying.py'), python);
+  await writeFile(join(folder, 'main.py'), pythonMain);
+  for (const name of ['python3', '/usr/bin/python3']) {
+    if (!(await succeeds(name, ['-c', 'import grpc']))) continue;
+    const { address, assertDone } = await badLine(t);
+    return assertDone(await output(name, ['main.py', address], { cwd: folder, env }));
+  }
+  t.regex(python, /idempotency-key/);
+  if (!(await succeeds('python3', ['--version']))) return t.log('no python3 here: the snippet was not run');
+  await output('python3', ['-m', 'py_compile', 'retrying.py'], { cwd: folder });
+  t.log('python3 without grpcio here: the snippet was compiled and not run');
+});
+
+test.serial('the Go snippet does its one thing over a bad line', async (t) => {
+  t.timeout(600_000);
+  const folder = await freshFolder(t);
+  const shop = join(folder, 'src/example.com/shop');
+  const files = {
+    'orders/orders.go': go,
+    'pb/pb.go': goPb,
+    'use/use.go': goUse(goCall),
+    'main/main.go': goMain,
+  };
+  for (const [name, code] of Object.entries(files)) {
+    await mkdir(join(shop, dirname(name)), { recursive: true });
+    await writeFile(join(shop, name), code);
+  }
+  // As a system's packages are found, such as Debian's golang-google-grpc-dev.
+  const path = [folder, process.env.GOPATH ?? '/usr/share/gocode'].join(delimiter);
+  const options = { cwd: shop, env: { ...env, GO111MODULE: 'off', GOPATH: path } };
+  if (await succeeds('go', ['list', 'google.golang.org/grpc', 'github.com/google/uuid'], options)) {
+    await output('go', ['vet', './...'], options);
+    const { address, assertDone } = await badLine(t);
+    return assertDone(await output('go', ['run', './main', address], options));
+  }
+  t.regex(go, /idempotency-key/);
+  if (!(await succeeds('gofmt', ['-l', 'pb'], options)))
+    return t.log('no Go here: the snippet was not compiled');
+  t.is(await output('gofmt', ['-l', 'orders'], options), '');
+  t.log('Go without grpc here: the snippet was parsed and not compiled');
+});

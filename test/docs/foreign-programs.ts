@@ -1,0 +1,107 @@
+/** Calls the ledger for five accounts by what clients.md has for Python, with its bytes written by hand. */
+export const pythonMain = `
+import sys
+import grpc
+from retrying import new_intent, send_until_known
+
+options = [("grpc.enable_retries", 0), ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50)]
+channel = grpc.insecure_channel(sys.argv[1], options=options)
+append = channel.unary_unary(
+    "/test.v1.LedgerService/Append", request_serializer=lambda b: b, response_deserializer=lambda b: b
+)
+
+
+def call(account, intent):
+    request = bytes([10, len(account)]) + account.encode()
+    outcome, _ = send_until_known(append, request, intent)
+    print(account, outcome)
+
+
+lossy = new_intent()
+call("lossy", lossy)
+call("other", lossy)
+for account in ["broke", "login", "doubt"]:
+    call(account, new_intent())
+`;
+
+/** The same for Go. */
+export const goMain = `package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"example.com/shop/orders"
+	"google.golang.org/grpc"
+)
+
+type raw struct{}
+
+func (raw) Marshal(v interface{}) ([]byte, error)      { return *v.(*[]byte), nil }
+func (raw) Unmarshal(data []byte, v interface{}) error { *v.(*[]byte) = data; return nil }
+func (raw) Name() string                               { return "proto" }
+
+func main() {
+	conn, err := grpc.Dial(os.Args[1], grpc.WithInsecure(), grpc.WithDisableRetry())
+	if err != nil {
+		panic(err)
+	}
+	call := func(account string, intent orders.Intent) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		request := append([]byte{10, byte(len(account))}, account...)
+		var reply []byte
+		outcome, _ := orders.SendUntilKnown(ctx, intent, false, func(ctx context.Context, opts ...grpc.CallOption) error {
+			opts = append(opts, grpc.ForceCodec(raw{}))
+			return conn.Invoke(ctx, "/test.v1.LedgerService/Append", &request, &reply, opts...)
+		})
+		fmt.Println(account, outcome)
+	}
+	lossy := orders.NewIntent()
+	call("lossy", lossy)
+	call("other", lossy)
+	for _, account := range []string{"broke", "login", "doubt"} {
+		call(account, orders.NewIntent())
+	}
+}
+`;
+
+/** What protoc would generate, as far as the second snippet uses it. */
+export const goPb = `package pb
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+)
+
+type PlaceOrderRequest struct{}
+
+type PlaceOrderResponse struct{}
+
+type OrderServiceClient interface {
+	PlaceOrder(ctx context.Context, in *PlaceOrderRequest, opts ...grpc.CallOption) (*PlaceOrderResponse, error)
+}
+`;
+
+/** The second snippet, where it would stand. */
+export const goUse = (snippet: string) => `package use
+
+import (
+	"context"
+
+	"example.com/shop/orders"
+	"example.com/shop/pb"
+	"google.golang.org/grpc"
+)
+
+// Place places an order.
+func Place(
+	ctx context.Context, client pb.OrderServiceClient, request *pb.PlaceOrderRequest, intent orders.Intent,
+) (*pb.PlaceOrderResponse, orders.Outcome, error) {
+	${snippet}
+	return placed, outcome, err
+}
+`;

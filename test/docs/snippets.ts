@@ -1,0 +1,34 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** The code blocks of a document in one language, in order. */
+export function snippets(document: string, language: string): string[] {
+  const text = readFileSync(new URL(`../../../docs/${document}`, import.meta.url), 'utf8');
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
+    .filter(([, tag]) => tag === language)
+    .map(([, , code]) => String(code));
+}
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Runs a program to its end and returns what it printed. @throws with all that it wrote, where it fails */
+export async function output(program: string, args: readonly string[], options: RunOptions = {}) {
+  const { stdout } = await run(program, args, options).catch((error) => {
+    throw new Error(`${program} ${args.join(' ')}: ${error.stdout ?? ''}${error.stderr ?? error.message}`);
+  });
+  return stdout;
+}
+
+/** Whether a program runs and ends well. */
+export async function succeeds(program: string, args: readonly string[], options: RunOptions = {}) {
+  return output(program, args, options).then(
+    () => true,
+    () => false,
+  );
+}

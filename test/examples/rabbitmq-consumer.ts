@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
+import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
+import type { ExecutionContext } from 'ava';
+import { openUrl } from '../helpers/open-url.js';
+import { poll } from '../helpers/poll.js';
+import { type Cleanup, freshDatabase } from '../helpers/postgres.js';
+import { startExample } from './example-process.js';
+
+const url = new URL(process.env.AMQP_URL ?? 'amqp://127.0.0.1:5672');
+
+/** Without a broker the example ends by one line that says so, and not what the password is. */
+export async function saysThatNoBrokerIsThere(t: ExecutionContext, folder: string): Promise<void> {
+  const { port, close } = await listen(() => {});
+  await close();
+  const started = startExample(t, folder, { AMQP_URL: `amqp://guest:secret@127.0.0.1:${port}` });
+  const { message } = await t.throwsAsync(started);
+  t.is(
+    message,
+    `the example ended with code 1: no broker at 127.0.0.1:${port}: connect ECONNREFUSED 127.0.0.1:${port}\n`,
+  );
+}
+
+/** The example at a real RabbitMQ; where none is reachable the log says so, unless AMQP_URL names one. */
+export async function consumesOnce(t: ExecutionContext, folder: string): Promise<void> {
+  const broker = await connect(url.href, { timeout: 10_000 }).catch((error) => {
+    if (process.env.AMQP_URL) throw error;
+  });
+  if (!broker) {
+    t.log(
+      `no RabbitMQ is reachable at ${url.host}: nothing was sent to the consumer. AMQP_URL names another one`,
+    );
+    return;
+  }
+  t.teardown(() => broker.close());
+  const { queue, send, left } = await openQueues(t, broker);
+  const settings = { QUEUE: queue, DATABASE_URL: await freshDatabase(t) };
+  const relay = await startRelay(t, url);
+  const first = await startExample(t, folder, { ...settings, AMQP_URL: relay.url });
+  t.is(first.address, queue);
+  const { database, close } = await openUrl(settings.DATABASE_URL);
+  t.teardown(close);
+  const paid = async () => {
+    const rows = await database.query('SELECT account FROM payments ORDER BY account');
+    return rows.map(({ account }) => account);
+  };
+
+  await send('m-1', { account: 'ada', amount: 5 });
+  await send('m-1', { account: 'ada', amount: 5 });
+  await send('m-2', { account: 'bob', amount: 5 });
+  await send('m-3', '{');
+  await send(undefined, { account: 'nobody', amount: 5 });
+  await send('m-4', { account: 'owing', amount: -5 });
+  // The broker gives up after five redeliveries.
+  const failed = Array.from({ length: 6 }, () => 'failed');
+  const expected = ['dead', 'dead', 'duplicate', ...failed, 'processed', 'processed'];
+  await poll('all of it is settled', () => first.said.length === expected.length);
+  t.deepEqual([...first.said].sort(), expected);
+  await poll('what cannot be processed is in the dead-letter queue', async () => (await left()).dead === 3);
+
+  // The acknowledgement gets lost on the way: the broker delivers again what has been paid.
+  relay.mute();
+  await send('m-5', { account: 'eve', amount: 5 });
+  await poll('it is paid', async () => (await paid()).length === 3);
+  await first.kill();
+  const second = await startExample(t, folder, { ...settings, AMQP_URL: url.href });
+  await poll('the redelivery is skipped', () => second.said.length === 1);
+  t.deepEqual(second.said, ['duplicate']);
+  t.deepEqual(await second.stop(), { code: 0, stderr: '' });
+  t.deepEqual(await left(), { waiting: 0, dead: 3 }, 'everything was acknowledged');
+  t.deepEqual(await paid(), ['ada', 'bob', 'eve']);
+}
+
+/** Queues of this test's own, gone after it. */
+async function openQueues(t: Cleanup, broker: ChannelModel) {
+  const queue = `test-${randomUUID()}`;
+  const channel: ConfirmChannel = await broker.createConfirmChannel();
+  const names = [queue, `${queue}.dead`];
+  t.teardown(async () => {
+    for (const name of names) await channel.deleteQueue(name);
+  });
+  const send = async (messageId: string | undefined, content: object | string) => {
+    const body = typeof content === 'string' ? content : JSON.stringify(content);
+    channel.sendToQueue(queue, Buffer.from(body), { persistent: true, ...(messageId && { messageId }) });
+    await channel.waitForConfirms();
+  };
+  /** How many messages wait for a consumer. */
+  const left = async () => {
+    const [waiting, dead] = await Promise.all(names.map((name) => channel.checkQueue(name)));
+    return { waiting: waiting?.messageCount, dead: dead?.messageCount };
+  };
+  return { queue, send, left };
+}
+
+/** Stands between a consumer and the broker; muted, nothing that the consumer says arrives any more. */
+async function startRelay(t: Cleanup, target: URL) {
+  let muted = false;
+  const { port, close } = await listen((client) => {
+    const upstream = dial(Number(target.port || 5672), target.hostname);
+    for (const socket of [client, upstream]) socket.on('error', () => {});
+    client.on('data', (bytes) => muted || upstream.write(bytes)).once('close', () => upstream.destroy());
+    upstream.on('data', (bytes) => client.write(bytes)).once('close', () => client.destroy());
+  });
+  t.teardown(close);
+  return {
+    url: Object.assign(new URL(target), { host: `127.0.0.1:${port}` }).href,
+    mute: () => {
+      muted = true;
+    },
+  };
+}
+
+async function listen(onConnection: (client: Socket) => void) {
+  const server = createServer(onConnection).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = async () => {
+    server.close();
+  };
+  return { port: (server.address() as AddressInfo).port, close };
+}

@@ -1,0 +1,4 @@
+import test from 'ava';
+import { sagaSuite } from './saga.js';
+
+sagaSuite(test, 'sqlite');

@@ -1,0 +1,115 @@
+import test, { type ExecutionContext } from 'ava';
+import type { Database } from 'grpc-replay-guard';
+import { createRelay, type Outbox } from 'grpc-replay-guard/outbox';
+import { emptiedData } from '../helpers/emptied-data.js';
+import { engines } from '../helpers/engines.js';
+import { NEVER_MS, nameOf, note, openOutbox, states, Watch } from '../helpers/outbox.js';
+import { poll } from '../helpers/poll.js';
+import { administer } from '../helpers/postgres.js';
+
+const data = emptiedData(test);
+
+const EVENTS = 500;
+const AGGREGATES = 50;
+
+/** Who delivers what, told by all the relays of a test. */
+class Traffic {
+  readonly delivered = new Map<string, string[]>();
+  readonly relays = new Set<number>();
+  readonly collisions: string[] = [];
+  readonly #busy = new Set<string>();
+  #steps = 0;
+
+  /** The delivery of one relay. Some fail, some take a while, none may meet another of its aggregate. */
+  async pass(relay: number, event: Parameters<typeof nameOf>[0], attempt: number): Promise<void> {
+    const { aggregate } = event;
+    if (this.#busy.has(aggregate)) this.collisions.push(aggregate);
+    this.#busy.add(aggregate);
+    const step = this.#steps++;
+    for (let turn = 0; turn < step % 4; turn++) await new Promise(setImmediate);
+    this.#busy.delete(aggregate);
+    if (step % 10 === 0 && attempt === 1) throw new Error('not this time');
+    this.relays.add(relay);
+    this.delivered.set(aggregate, [...(this.delivered.get(aggregate) ?? []), nameOf(event)]);
+  }
+}
+
+async function appendAll({
+  database,
+  append,
+}: {
+  database: Database;
+  append(number: number): Promise<unknown>;
+}) {
+  for (let first = 0; first < EVENTS; first += AGGREGATES) {
+    await database.transaction(async () => {
+      for (let number = first; number < first + AGGREGATES; number++) await append(number);
+    });
+  }
+}
+
+async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<void> {
+  const [outbox] = outboxes as [Outbox];
+  const traffic = new Traffic();
+  const watch = new Watch();
+  const relays = outboxes.map((each, index) =>
+    createRelay({
+      outbox: each,
+      destinations: {
+        desk: {
+          deliveries: { note: (event, { number }) => traffic.pass(index, event, number) },
+          concurrency: 16,
+          retry: { firstMs: 2 },
+        },
+      },
+      observer: watch,
+      pollMs: 20,
+      graceMs: NEVER_MS,
+    }),
+  );
+  for (const relay of relays) relay.start();
+  const append = (number: number) => outbox.append(note(`a${number % AGGREGATES}-`, number));
+  await appendAll({ database: outbox.database, append });
+  await poll('everything is delivered', async () =>
+    (await states(outbox.database)).every(([, state]) => state === 'delivered'),
+  );
+  await Promise.all(relays.map((relay) => relay.stop()));
+
+  t.deepEqual(traffic.collisions, [], 'one at a time of each aggregate');
+  for (let number = 0; number < AGGREGATES; number++) {
+    const aggregate = `a${number}-`;
+    const inOrder = Array.from(
+      { length: EVENTS / AGGREGATES },
+      (_, i) => `${aggregate}${number + i * AGGREGATES}`,
+    );
+    t.deepEqual(traffic.delivered.get(aggregate), inOrder);
+  }
+  t.true(
+    watch.told.some((what) => what.startsWith('failed')),
+    'some failed and came again',
+  );
+  t.false(watch.told.some((what) => what.startsWith('lost') || what === 'troubled'));
+  t.is(traffic.relays.size, outboxes.length, 'every relay had its share');
+}
+
+/** Thousands of commits at the speed of a slow disk show no more than at the speed of memory. */
+async function forgoFsync(url: string): Promise<void> {
+  await administer(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET synchronous_commit = off`);
+}
+
+for (const engine of engines) {
+  for (const count of [2, 4]) {
+    test.serial(
+      `${engine}: ${count} relays at once deliver ${EVENTS} events, each one once and in order`,
+      async (t) => {
+        const source = await data(t, engine);
+        if (engine === 'postgres') await forgoFsync(source.url);
+        const first = await openOutbox(source);
+        // In one thread two servers cannot wait for each other on a file.
+        const another = () => (engine === 'sqlite' ? first : openOutbox(source));
+        const others = await Promise.all(Array.from({ length: count - 1 }, another));
+        await race(t, [first, ...others]);
+      },
+    );
+  }
+}

@@ -1,0 +1,205 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { UndeliverableError, type WakeUps } from 'grpc-replay-guard/outbox';
+import { listenOnPostgres } from 'grpc-replay-guard/outbox/postgres';
+import { Barrier } from '../helpers/barrier.js';
+import { emptiedData } from '../helpers/emptied-data.js';
+import { engines } from '../helpers/engines.js';
+import { append, note, notebook, openOutbox, relayTo, Watch } from '../helpers/outbox.js';
+import { poll } from '../helpers/poll.js';
+import { startProxy } from '../helpers/proxy.js';
+
+const data = emptiedData(test);
+
+/** Resolves when there are so many notes. */
+const written = (notes: readonly string[], count: number) =>
+  poll(`${count} notes`, () => notes.length === count);
+
+for (const engine of engines) {
+  const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>
+    test.serial(`${engine}: ${title}`, check);
+
+  it('what this process appends is delivered without a poll, as soon as it is committed', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    const { notes, write } = notebook();
+    relayTo(t, outbox, write).start();
+    for (const number of [1, 2, 3]) {
+      await outbox.database.transaction(async () => {
+        await outbox.append(note('a', number));
+        // Who is woken too early finds nothing, and is not woken again.
+        for (let turn = 0; turn < 20; turn++) await nextTurn();
+      });
+      await written(notes, number);
+    }
+    t.deepEqual(notes, ['a1', 'a2', 'a3']);
+  });
+
+  it('what was there before the start, and what waits behind a delivery, needs no poll either', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    await append(outbox, ['a', 1], ['a', 2], ['a', 3]);
+    const { notes, write } = notebook();
+    relayTo(t, outbox, { deliveries: { note: write }, concurrency: 1 }).start();
+    await written(notes, 3);
+    t.deepEqual(notes, ['a1', 'a2', 'a3']);
+  });
+
+  it('a failed attempt comes again after its pause, without a poll', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    const { notes, write } = notebook();
+    let failures = 2;
+    const relay = relayTo(t, outbox, {
+      deliveries: {
+        note: async (...given) => {
+          if (failures-- > 0) throw new Error('not yet');
+          await write(...given);
+        },
+      },
+      retry: { firstMs: 5, longestMs: 10 },
+    });
+    relay.start();
+    await append(outbox, ['a', 1]);
+    await written(notes, 1);
+    t.is(failures, -1);
+  });
+
+  it('what an operator requeues, discards or reopens needs no poll', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    const { notes, write } = notebook();
+    const watch = new Watch();
+    let refusing = true;
+    const relay = relayTo(
+      t,
+      outbox,
+      async (...given) => {
+        if (refusing) throw new UndeliverableError('never');
+        await write(...given);
+      },
+      { observer: watch },
+    );
+    relay.start();
+    const [first] = await append(outbox, ['a', 1]);
+    const [second] = await append(outbox, ['b', 1], ['b', 2]);
+    await Promise.all([watch.heard('buried a'), watch.heard('buried b')]);
+    refusing = false;
+    await outbox.requeue(first as string);
+    await written(notes, 1);
+    await outbox.discard(second as string);
+    await written(notes, 2);
+    t.deepEqual(notes, ['a1', 'b2']);
+  });
+
+  it('a poll finds what nobody tells of', async (t) => {
+    const source = await data(t, engine);
+    const [outbox, silent] = [await openOutbox(source), await openOutbox(source)];
+    const { notes, write } = notebook();
+    relayTo(t, outbox, write, { pollMs: 5 }).start();
+    await append(silent, ['a', 1]);
+    await written(notes, 1);
+    await append(silent, ['a', 2]);
+    await written(notes, 2);
+    t.deepEqual(notes, ['a1', 'a2']);
+  });
+
+  it('a database that fails for a while is looked at again', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    const { notes, write } = notebook();
+    const watch = new Watch();
+    await outbox.database.query('ALTER TABLE replay_guard_outbox RENAME TO away');
+    relayTo(t, outbox, write, { observer: watch, pollMs: 5 }).start();
+    await watch.heard('troubled');
+    await outbox.database.query('ALTER TABLE away RENAME TO replay_guard_outbox');
+    await append(outbox, ['a', 1]);
+    await written(notes, 1);
+    t.deepEqual(notes, ['a1']);
+  });
+}
+
+/** Listens as real relays do, and tells how often it was woken. */
+function listening(t: ExecutionContext, connectionString: string) {
+  const troubles: unknown[] = [];
+  const source = listenOnPostgres({
+    client: { connectionString },
+    onTrouble: (error) => troubles.push(error),
+  });
+  const woken = new Barrier();
+  const wakeUps: WakeUps = {
+    start: (wake) =>
+      source.start(() => {
+        void woken.pass();
+        wake();
+      }),
+    stop: () => source.stop(),
+  };
+  woken.open();
+  t.teardown(() => source.stop());
+  return { wakeUps, woken, troubles };
+}
+
+test.serial('postgres: what another process appends is delivered without a poll', async (t) => {
+  const source = await data(t, 'postgres');
+  const [outbox, other] = [await openOutbox(source), await openOutbox(source)];
+  const { notes, write } = notebook();
+  const { wakeUps, woken } = listening(t, source.url);
+  relayTo(t, outbox, write, { wakeUps }).start();
+  // By then it listens.
+  await woken.reached();
+  for (const number of [1, 2]) {
+    await other.database.transaction(async () => {
+      await other.append(note('a', number));
+      for (let turn = 0; turn < 20; turn++) await nextTurn();
+    });
+    await written(notes, number);
+  }
+  t.deepEqual(notes, ['a1', 'a2']);
+});
+
+test.serial('postgres: what an operator decides elsewhere is done without a poll', async (t) => {
+  const source = await data(t, 'postgres');
+  const [outbox, other] = [await openOutbox(source), await openOutbox(source)];
+  const { notes, write } = notebook();
+  const { wakeUps, woken } = listening(t, source.url);
+  const [id] = await append(outbox, ['a', 1], ['a', 2]);
+  const refusing = async () => Promise.reject(new UndeliverableError('never'));
+  t.is(await relayTo(t, outbox, refusing).runOnce(), 0);
+  relayTo(t, outbox, write, { wakeUps }).start();
+  await woken.reached();
+  await other.requeue(id as string);
+  await written(notes, 2);
+  t.deepEqual(notes, ['a1', 'a2']);
+});
+
+test.serial(
+  'postgres: a connection that is cut is made anew, and what came meanwhile is looked for',
+  async (t) => {
+    const source = await data(t, 'postgres');
+    const [outbox, other] = [await openOutbox(source), await openOutbox(source)];
+    const proxy = await startProxy(t, source.url);
+    const { notes, write } = notebook();
+    const { wakeUps, woken, troubles } = listening(t, proxy.url);
+    relayTo(t, outbox, write, { wakeUps }).start();
+    await woken.reached();
+    proxy.down();
+    await poll('the cut is noticed', () => troubles.length > 0);
+    await append(other, ['a', 1]);
+    proxy.up();
+    await written(notes, 1);
+    // It listens again, and has not only looked once.
+    await append(other, ['a', 2]);
+    await written(notes, 2);
+    t.deepEqual(notes, ['a1', 'a2']);
+  },
+);
+
+test.serial('postgres: a listener that never reached its database can be stopped', async (t) => {
+  const source = await data(t, 'postgres');
+  const proxy = await startProxy(t, source.url);
+  proxy.down();
+  const { wakeUps, troubles } = listening(t, proxy.url);
+  wakeUps.start(() => t.fail());
+  await poll('it has tried', () => troubles.length > 0);
+  await wakeUps.stop();
+  const { connections } = proxy;
+  proxy.up();
+  for (let turn = 0; turn < 100; turn++) await nextTurn();
+  t.is(proxy.connections, connections);
+});

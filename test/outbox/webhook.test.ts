@@ -1,0 +1,191 @@
+import type { ServerResponse } from 'node:http';
+import test, { type ExecutionContext } from 'ava';
+import { Outbox, type Relay } from 'grpc-replay-guard/outbox';
+import { type WebhookOptions, webhookDestination } from 'grpc-replay-guard/outbox/webhook';
+import { emptiedData } from '../helpers/emptied-data.js';
+import { engines } from '../helpers/engines.js';
+import { append, NEVER_MS, openOutbox, relayTo, rounds, states, Watch } from '../helpers/outbox.js';
+import { poll } from '../helpers/poll.js';
+import { startReceiver, WEBHOOK_SECRET } from '../helpers/webhook-receiver.js';
+
+const data = emptiedData(test);
+
+const retry = { firstMs: NEVER_MS, longestMs: NEVER_MS };
+
+/** An outbox whose notes go to a receiver. */
+async function open(
+  t: ExecutionContext,
+  engine: 'sqlite' | 'postgres',
+  options: Partial<WebhookOptions> = {},
+) {
+  const outbox = await openOutbox(await data(t, engine));
+  const receiver = await startReceiver(t);
+  const watch = new Watch();
+  const { url } = receiver;
+  const desk = webhookDestination({ url, secret: WEBHOOK_SECRET, types: ['note'], retry, ...options });
+  const relay = relayTo(t, outbox, desk, { observer: watch });
+  return { outbox, receiver, watch, relay };
+}
+
+for (const engine of engines) {
+  test.serial(
+    `${engine}: a receiver that fails for a while gets everything, in order, the same each time`,
+    async (t) => {
+      const { outbox, receiver, watch, relay } = await open(t, engine);
+      const options = { url: receiver.url, secret: WEBHOOK_SECRET, types: ['note'], retry };
+      const hasty = relayTo(t, outbox, webhookDestination({ ...options, timeoutMs: 50 }), {
+        observer: watch,
+      });
+      const [first, second, other] = await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
+      const cut = (response: ServerResponse) => void response.destroy();
+      const failures: [Relay, () => Promise<void> | void][] = [
+        [relay, () => void receiver.answers.push(500, 503)],
+        [relay, () => void receiver.answers.push(429, 429)],
+        [relay, () => void receiver.answers.push(408, 425)],
+        [relay, () => void receiver.answers.push(cut, cut)],
+        [hasty, () => receiver.hang()],
+        [relay, () => receiver.down()],
+      ];
+      for (const [by, fail] of failures) {
+        await fail();
+        t.is(await by.runOnce(), 0);
+        await outbox.database.query('UPDATE replay_guard_outbox SET due_at = 0');
+      }
+      await receiver.up();
+      t.deepEqual(await rounds(relay), [2, 1]);
+
+      t.is(receiver.forged, 0);
+      t.is(watch.told.filter((what) => what.startsWith('failed')).length, 2 * failures.length);
+      const of = (id?: string) => receiver.received.filter((each) => each.id === id);
+      // Neither what hung nor what met no receiver was received.
+      t.deepEqual([of(first).length, of(second).length, of(other).length], [5, 1, 5]);
+      for (const id of [first, other]) t.is(new Set(of(id).map(({ body }) => body)).size, 1);
+      t.is(receiver.received.filter(({ id }) => id !== other).at(-1)?.id, second);
+      const { type, data: payload, timestamp, ...more } = JSON.parse(of(first)[0]?.body ?? '');
+      t.deepEqual({ type, payload, more }, { type: 'note', payload: { number: 1 }, more: {} });
+      t.is(new Date(timestamp).toISOString(), timestamp);
+      t.like(of(first)[0]?.headers, { 'content-type': 'application/json' });
+    },
+  );
+
+  test.serial(`${engine}: a receiver that is gone ends its subscription`, async (t) => {
+    const { outbox, receiver, watch, relay } = await open(t, engine);
+    await append(outbox, ['a', 1], ['a', 2]);
+    receiver.answers.push(410);
+    t.deepEqual(await rounds(relay), []);
+    t.deepEqual(await rounds(relay), []);
+    t.is(receiver.received.length, 1);
+    t.deepEqual(watch.told, ['ended desk']);
+    t.is((await outbox.report())[0]?.closed?.reason, 'the receiver answered 410');
+    await outbox.reopen('desk');
+    t.deepEqual(await rounds(relay), [1, 1]);
+    t.is(receiver.received[1]?.body, receiver.received[0]?.body);
+  });
+
+  test.serial(
+    `${engine}: answers that will not change make dead letters, and redirects are not followed`,
+    async (t) => {
+      const { outbox, receiver, watch, relay } = await open(t, engine);
+      const answers = [400, 401, 403, 404, 413, 302, 304];
+      receiver.answers.push(...answers);
+      for (const answer of answers) {
+        await append(outbox, [String(answer), 1]);
+        t.is(await relay.runOnce(), 0);
+      }
+      t.deepEqual(
+        watch.told,
+        answers.map((answer) => `buried ${answer}`),
+      );
+      t.deepEqual(
+        (await outbox.deadLetters()).map(({ error }) => error),
+        answers.map((answer) => `UndeliverableError: the receiver answered ${answer}`),
+      );
+      t.true(receiver.received.every(({ path }) => path === '/hook'));
+      t.is(await outbox.requeueAll('desk'), answers.length);
+      t.deepEqual(await rounds(relay), [answers.length]);
+    },
+  );
+}
+
+test.serial('another secret is another signature, and bytes are no webhook', async (t) => {
+  const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
+  const { outbox, receiver, relay } = await open(t, 'sqlite', { secret });
+  await append(outbox, ['a', 1]);
+  await outbox.database.transaction(() =>
+    outbox.append({ type: 'note', aggregate: 'b', payload: Buffer.from('x') }),
+  );
+  t.is(await relay.runOnce(), 0);
+  t.deepEqual([receiver.forged, receiver.received.length], [1, 0]);
+  const errors = (await outbox.deadLetters()).map(({ error }) => error).sort();
+  t.regex(errors[0] ?? '', /carries JSON/);
+  t.regex(errors[1] ?? '', /answered 401/);
+});
+
+test.serial('a receiver that answers without end is not listened to', async (t) => {
+  const { outbox, receiver, relay } = await open(t, 'sqlite');
+  await append(outbox, ['a', 1]);
+  let closed = false;
+  receiver.answers.push((response) => {
+    response.on('close', () => {
+      closed = true;
+    });
+    response.writeHead(200).write('and so on');
+  });
+  t.deepEqual(await rounds(relay), [1]);
+  await poll('the connection is given up', () => closed);
+});
+
+test.serial('a failing receiver holds up no other destination', async (t) => {
+  const source = await data(t, 'sqlite');
+  const { database } = await openOutbox(source);
+  const outbox = new Outbox({ database, routes: { note: ['desk', 'shelf'] } });
+  const receiver = await startReceiver(t);
+  const desk = webhookDestination({ url: receiver.url, secret: WEBHOOK_SECRET, types: ['note'], retry });
+  const shelf = { deliveries: { note: async () => {} } };
+  const relay = relayTo(t, outbox, desk, { destinations: { desk, shelf } });
+  await append(outbox, ['a', 1], ['a', 2]);
+  receiver.answers.push(500);
+  t.deepEqual(await rounds(relay), [1, 1]);
+  t.deepEqual(await states(database, 'shelf'), [
+    [1, 'delivered'],
+    [1, 'delivered'],
+  ]);
+  t.deepEqual(await states(database), [
+    [1, 'pending'],
+    [0, 'pending'],
+  ]);
+});
+
+test('a URL must be https, or on this machine, and hold no password; a secret must be one', (t) => {
+  const secret = WEBHOOK_SECRET;
+  const make =
+    (url: string, given = secret) =>
+    () =>
+      webhookDestination({ url, secret: given, types: [] });
+  for (const url of [
+    'https://example.com/x?y',
+    'http://127.0.0.1:1',
+    'http://localhost/',
+    'http://[::1]:8080/',
+  ]) {
+    t.notThrows(make(url), url);
+  }
+  for (const url of [
+    'http://example.com',
+    'http://10.0.0.1',
+    'http://127.evil.com',
+    'ftp://localhost',
+    '/x',
+    '',
+  ]) {
+    t.throws(make(url), { instanceOf: TypeError, message: /https/ }, url);
+  }
+  t.throws(make('https://user:secret@example.com'), { instanceOf: TypeError, message: /no user/ });
+  const of = (bytes: number) => `whsec_${Buffer.alloc(bytes, 1).toString('base64')}`;
+  t.notThrows(make('https://example.com', of(24)));
+  t.notThrows(make('https://example.com', of(64)));
+  for (const wrong of [of(23), of(65), of(32).slice(6), `${of(32)}!`, 'whsec_', '', `${of(24)}A`]) {
+    t.throws(make('https://example.com', wrong), { instanceOf: TypeError, message: /whsec_/ }, wrong);
+  }
+  t.not(make('https://a.example')().endpoint, make('https://b.example')().endpoint);
+});
