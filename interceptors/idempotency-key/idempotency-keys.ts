@@ -1,7 +1,8 @@
 import { AsyncResource } from 'node:async_hooks';
 import { InterceptingCall, type Interceptor, type Listener, type Metadata } from '@grpc/grpc-js';
-import { FIRST_SENT_HEADER, KEY_HEADER } from '../replay-guard/wire-contract.js';
+import { FIRST_SENT_HEADER, KEY_HEADER, PRODUCER_HEADER } from '../replay-guard/wire-contract.js';
 import { intentFor } from './intent.js';
+import { withoutCallersName } from './passed-on.js';
 
 export interface IdempotencyKeyOptions {
   /**
@@ -15,7 +16,8 @@ export interface IdempotencyKeyOptions {
  * A client interceptor that gives every call its idempotency key, once for all attempts that gRPC makes at it,
  * and says when it was first sent. In a guarded call the key is derived from the operation, the steps, the
  * method and how many calls of that method came before, so that a second execution of the operation asks for
- * the same thing; elsewhere it is a new UUIDv7. A key that the metadata carries is left alone.
+ * the same thing; elsewhere it is a new UUIDv7. A key or a sequence that the metadata carries is left alone,
+ * unless it is the guarded call's own, which a handler passes on with its caller's metadata.
  *
  * Stands before interceptors that wait for something, such as a token: keys are derived in the order of calls.
  */
@@ -32,8 +34,10 @@ export function idempotencyKeys({ skip = [] }: IdempotencyKeyOptions = {}): Inte
   };
 }
 
-function withKey(metadata: Metadata, path: string): Metadata {
-  if (metadata.get(KEY_HEADER).length > 0) return metadata;
+function withKey(given: Metadata, path: string): Metadata {
+  const metadata = withoutCallersName(given);
+  const isNamed = [KEY_HEADER, PRODUCER_HEADER].some((name) => metadata.get(name).length > 0);
+  if (isNamed) return metadata;
   const { key, firstSent } = intentFor(path);
   // A copy: the caller may use its metadata for another call.
   const sent = metadata.clone();

@@ -7,3 +7,4 @@ export { readsOf } from './reads.js';
 export { type RetryOptions, type RetryServiceConfig, retryServiceConfig } from './retry-service-config.js';
 export type { SendClock, SendOptions } from './send-options.js';
 export { sendUntilKnown } from './send-until-known.js';
+export { type ProducerSequence, withSequence } from './sequence.js';

@@ -2,7 +2,14 @@ import { Metadata } from '@grpc/grpc-js';
 import { v7 } from 'uuid';
 import { derive, type Execution, executions } from '../replay-guard/execution.js';
 import { parseTime } from '../replay-guard/rfc3339.js';
-import { FIRST_SENT_HEADER, isKey, KEY_CHARACTERS, KEY_HEADER } from '../replay-guard/wire-contract.js';
+import {
+  FIRST_SENT_HEADER,
+  isKey,
+  KEY_CHARACTERS,
+  KEY_HEADER,
+  PRODUCER_HEADER,
+} from '../replay-guard/wire-contract.js';
+import { withoutCallersName } from './passed-on.js';
 
 /** What stands for one logical operation on all its attempts; to be kept until the outcome is known. */
 export interface Intent {
@@ -44,7 +51,7 @@ function derived(execution: Execution, path: string): Intent {
  * @param key 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`
  * @param options.firstSent when the first attempt was sent, the same on every attempt; a text is RFC 3339
  * @param metadata what else is sent; it is not changed
- * @throws TypeError the key or the time is malformed
+ * @throws TypeError the key or the time is malformed, or the metadata has a sequence
  */
 export function withIdempotencyKey(
   key: string,
@@ -52,10 +59,16 @@ export function withIdempotencyKey(
   metadata = new Metadata(),
 ): Metadata {
   if (!isKey(key)) throw new TypeError(`an idempotency key has ${KEY_CHARACTERS}`);
-  const sent = metadata.clone();
+  const sent = withoutCallersName(metadata).clone();
+  if (sent.get(PRODUCER_HEADER).length > 0) throw new TypeError('the metadata has a sequence already');
   sent.set(KEY_HEADER, key);
-  if (firstSent !== undefined) sent.set(FIRST_SENT_HEADER, rfc3339(firstSent));
+  setFirstSent(sent, firstSent);
   return sent;
+}
+
+/** Says when the first attempt was sent, where that is known. @throws TypeError the time is malformed */
+export function setFirstSent(sent: Metadata, firstSent: Date | string | undefined): void {
+  if (firstSent !== undefined) sent.set(FIRST_SENT_HEADER, rfc3339(firstSent));
 }
 
 /** @throws TypeError */

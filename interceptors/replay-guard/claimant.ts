@@ -1,9 +1,9 @@
+import { isKnown, look } from './look.js';
 import type { ObservedStore } from './observed-store.js';
 import type { Operation } from './operation.js';
 import type { Quotas } from './quotas.js';
 import { Refusal, refusals } from './refusal.js';
-import { isTooFarAhead } from './stores/sent-time.js';
-import type { ClaimResult, FoundRecord } from './stores/store.js';
+import type { ClaimResult } from './stores/store.js';
 
 /** The store could not be asked for a key; whatever happened there, the handler was not entered. */
 export class ClaimError extends Error {
@@ -52,8 +52,8 @@ export class Claimant {
 
   /** A record that was made under an earlier pepper goes on under its own id. */
   async #locate(operation: Operation): Promise<Operation> {
-    for (const id of operation.previousIds) {
-      if (await this.#store.find(id)) return Object.freeze({ ...operation, id });
+    for (const identity of operation.previous) {
+      if (await isKnown(this.#store, identity)) return Object.freeze({ ...operation, ...identity });
     }
     return operation;
   }
@@ -62,22 +62,24 @@ export class Claimant {
   async #ask(operation: Operation, again: boolean, hasPlace: boolean): Promise<ClaimResult> {
     const exceeded = await this.#quotas.exceeded(operation.scope, hasPlace);
     if (again || exceeded) {
-      const found = await this.#store.find(operation.id);
-      if (isTooFarAhead(operation, Date.now())) return { outcome: 'expired' };
-      if (found && !mayBeTakenOver(found)) return found;
-      if (exceeded) throw refusals.quotaExceeded(exceeded);
+      const seen = await look(this.#store, operation);
+      if (seen.answer) return seen.answer;
+      // One more call of a known producer is no further record.
+      const needsRoom = exceeded?.quota !== 'live_keys' || !operation.series || !seen.isKnown;
+      if (exceeded && needsRoom) throw refusals.quotaExceeded(exceeded);
     }
     const result = await this.#store.claim(operation);
-    if (result.outcome === 'claimed') this.#quotas.claimed(operation.scope);
+    if (result.outcome === 'claimed' && isNewRecord(operation)) this.#quotas.claimed(operation.scope);
     return result;
   }
 }
 
-/** Whether a record belongs to another request under the same key. */
-export function isReused(operation: Operation, found: { readonly fingerprint?: Buffer }): boolean {
-  return found.fingerprint !== undefined && !found.fingerprint.equals(operation.fingerprint);
+/** Near enough for a count that may lag: a new epoch counts as a new producer. */
+function isNewRecord({ series }: Operation): boolean {
+  return series === undefined || series.sequence <= 1n;
 }
 
-function mayBeTakenOver(found: FoundRecord): boolean {
-  return found.outcome === 'in-progress' && found.leaseLeftMs <= 0;
+/** Whether a record belongs to another request under the same key. */
+export function isReused(operation: Operation, found: object & { readonly fingerprint?: Buffer }): boolean {
+  return found.fingerprint !== undefined && !found.fingerprint.equals(operation.fingerprint);
 }

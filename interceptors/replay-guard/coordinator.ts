@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import { answerable } from './answerable.js';
 import { type Claimant, ClaimError, isReused } from './claimant.js';
 import type { Executor } from './executor.js';
 import type { Flight, FlightOutcome, Flights, StoredReply } from './flights.js';
@@ -11,6 +12,7 @@ import type { ReplyCodec } from './reply-codec.js';
 import { toAnswer } from './settlement.js';
 import { isTooFarAhead } from './stores/sent-time.js';
 import { asReplayed } from './trailers.js';
+import { Turns } from './turns.js';
 import { Wait } from './wait.js';
 
 /** What a coordinator works with. */
@@ -27,11 +29,13 @@ export interface CoordinatorParts {
 /** Brings the calls of one operation together: one leads it to the store, its duplicates wait for it. */
 export class Coordinator {
   readonly #parts: CoordinatorParts;
+  readonly #turns: Turns;
   readonly #closing = new AbortController();
   #closed = false;
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
+    this.#turns = new Turns(parts.flights, parts.claimant);
   }
 
   /** Sees a call through to its answer; never rejects. */
@@ -103,9 +107,11 @@ export class Coordinator {
   async #lead(call: GuardedCall, operation: Operation, wait: Wait): Promise<CallOutcome> {
     const { flights, quotas } = this.#parts;
     const flight = flights.start(operation.id, operation.fingerprint);
-    const hasPlace = quotas.enter(operation.scope);
+    let hasPlace = false;
     let stored: FlightOutcome;
     try {
+      if ((await this.#turns.come(call, operation, wait)) === 'left') return 'in_progress';
+      hasPlace = quotas.enter(operation.scope);
       const ended = await this.#takeToStore(call, operation, flight, wait, hasPlace);
       stored = ended.stored;
       return ended.outcome;
@@ -119,18 +125,18 @@ export class Coordinator {
   }
 
   async #takeToStore(call: GuardedCall, asked: Operation, flight: Flight, wait: Wait, hasPlace: boolean) {
-    const pause = (attempt: number) => wait.pause(attempt);
-    const { operation, result, since } = await this.#parts.claimant.claim(asked, pause, hasPlace);
+    const claim = await this.#turns.claim(call, asked, wait, hasPlace);
+    if (claim === 'left') return { outcome: 'in_progress' as const };
+    const { operation, result, since } = claim;
     if (result.outcome === 'claimed') {
       flight.confirmClaim();
       return this.#parts.executor.execute(call, operation, result.claim, since);
     }
-    if (result.outcome === 'expired') throw refusals.keyExpired();
-    if (result.outcome === 'erased') throw refusals.replyErased();
-    if (isReused(operation, result)) throw refusals.keyReused();
+    const found = answerable(result);
+    if (isReused(operation, found)) throw refusals.keyReused();
     // An execution whose record its transaction hides is at least as old as the wait for it.
-    if (result.outcome === 'in-progress') throw refusals.inProgress(Math.max(result.ageMs, wait.elapsedMs));
-    const { reply, expiresAtMs } = result;
+    if (found.outcome === 'in-progress') throw refusals.inProgress(Math.max(found.ageMs, wait.elapsedMs));
+    const { reply, expiresAtMs } = found;
     const stored: StoredReply = { recordId: operation.id, reply, expiresAtMs };
     this.#replay(call, stored);
     return { outcome: 'replayed' as const, stored };

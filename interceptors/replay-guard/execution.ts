@@ -1,11 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
+import type { Metadata } from '@grpc/grpc-js';
 import { lengthPrefixed } from './record-id.js';
 
 /** A running execution of a guarded call, as the code it runs can see it. */
 export interface Execution {
   /** Names the operation; the same in every execution of it. */
   readonly recordId: Buffer;
+  /** What the caller sent with the call. */
+  readonly caller: Metadata;
   /** When it was first sent, in milliseconds since the epoch, where its caller said so. */
   readonly firstSentMs?: number;
   /** The steps that the current code is in, the outermost first. */

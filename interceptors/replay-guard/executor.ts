@@ -59,6 +59,7 @@ export class Executor {
     const stop = new AbortController();
     const execution: Execution = {
       recordId: operation.id,
+      caller: call.metadata,
       ...(operation.sent && { firstSentMs: operation.sent.earliestMs }),
       steps: [],
       begun: new Set(),

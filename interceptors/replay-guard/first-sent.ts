@@ -6,11 +6,11 @@ import { FIRST_SENT_HEADER } from './wire-contract.js';
 
 /**
  * When the operation was first sent, where the call says so.
- * @param judgesKey whether the timestamp of a UUIDv7 key counts as well
+ * @param dated the key, where the timestamp of a UUIDv7 counts as well
  * @throws Refusal IDEMPOTENCY_KEY_INVALID: the header is no RFC 3339 time, or was sent more than once
  */
-export function readSent(metadata: Metadata, key: string, judgesKey: boolean): SentTime | undefined {
-  const times = [headerMs(metadata), judgesKey ? uuidMs(key) : undefined].filter((ms) => ms !== undefined);
+export function readSent(metadata: Metadata, dated: string | undefined): SentTime | undefined {
+  const times = [headerMs(metadata), dated && uuidMs(dated)].filter((ms) => typeof ms === 'number');
   if (times.length === 0) return undefined;
   return { earliestMs: Math.min(...times), latestMs: Math.max(...times) };
 }

@@ -79,7 +79,8 @@ export interface ReplayGuard {
   setModes(settings: ModeSettings): void;
   /**
    * Erases what is stored of a scope's calls. Their keys stay known until they expire, so a retry is refused
-   * as DATA_LOSS and never executes again; calls that are running are not touched.
+   * as DATA_LOSS and never executes again, of a producer's sequences as expired; calls that are running are not
+   * touched.
    * @param scope as the guard's scope source gives it
    * @returns how many records were erased
    */

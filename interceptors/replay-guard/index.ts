@@ -27,6 +27,9 @@ export { type StatusDetail, statusDetails } from './status-details.js';
 export { step } from './step.js';
 export * from './stores/errors.js';
 export type { OpenStore } from './stores/open-store.js';
+export { isForSeries, judgePlace, type PlaceVerdict, type SeriesRequest } from './stores/series/judge.js';
+export type { FoundSeries, Gap, SeriesPlace, SeriesRefusal } from './stores/series/series.js';
+export { type KeptReply, SequenceWindow, UnreadableWindowError, WINDOW } from './stores/series/window.js';
 export type { Database, Dialect, Row, SqlColumn, SqlValue } from './stores/sql/database.js';
 export type {
   Atomicity,
@@ -35,12 +38,16 @@ export type {
   ClaimResult,
   FoundRecord,
   IdempotencyStore,
+  NotClaimed,
   SentTime,
 } from './stores/store.js';
 export {
+  EPOCH_HEADER,
   ERROR_DOMAIN,
   EXPIRES_TRAILER,
   FIRST_SENT_HEADER,
   KEY_HEADER,
+  PRODUCER_HEADER,
   REPLAYED_TRAILER,
+  SEQUENCE_HEADER,
 } from './wire-contract.js';

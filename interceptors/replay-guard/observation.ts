@@ -1,3 +1,4 @@
+import { answerable } from './answerable.js';
 import { type Asked, type Claimant, isReused } from './claimant.js';
 import type { GuardedCall } from './guarded-call.js';
 import { inTime } from './in-time.js';
@@ -129,8 +130,11 @@ export class Observation {
 
 function outcomeOf({ operation, result }: Asked): CallOutcome {
   if (result.outcome === 'claimed') return 'executed';
-  if (result.outcome === 'expired') return 'expired';
-  if (result.outcome === 'erased') return 'refused';
-  if (isReused(operation, result)) return 'reused';
-  return result.outcome === 'completed' ? 'replayed' : 'in_progress';
+  try {
+    const found = answerable(result);
+    if (isReused(operation, found)) return 'reused';
+    return found.outcome === 'completed' ? 'replayed' : 'in_progress';
+  } catch (error) {
+    return error instanceof Refusal ? error.outcome : 'refused';
+  }
 }

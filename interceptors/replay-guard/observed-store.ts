@@ -2,6 +2,7 @@ import { Circuit } from './circuit.js';
 import { inTime } from './in-time.js';
 import type { ReplayGuardObserver, StoreOperation } from './observer.js';
 import { CommitInDoubtError, DatabaseUnavailableError } from './stores/errors.js';
+import type { FoundSeries } from './stores/series/series.js';
 import type { Claim, ClaimRequest, ClaimResult, FoundRecord, IdempotencyStore } from './stores/store.js';
 
 /** The longest that one probe of a store that is down may take: the next one may find it back. */
@@ -41,6 +42,10 @@ export class ObservedStore {
 
   find(id: Buffer): Promise<FoundRecord | undefined> {
     return this.#ask('find', () => this.#store.find(id));
+  }
+
+  findSeries(id: Buffer): Promise<FoundSeries | undefined> {
+    return this.#ask('find', () => this.#store.findSeries(id));
   }
 
   countLive(scope: string, atMost: number): Promise<number> {

@@ -1,16 +1,16 @@
 import { readSent } from './first-sent.js';
 import type { GuardedCall } from './guarded-call.js';
-import { missingKey, readKey } from './key.js';
+import { type Identities, identitiesOf, type Named } from './identity.js';
+import { invalid, missingKey, readKey } from './key.js';
 import type { RecordIdentifier } from './record-id.js';
 import { refusals } from './refusal.js';
 import { type ScopeSource, ScopeUnavailableError } from './scope.js';
+import { readSequence } from './sequence.js';
 import type { ClaimRequest } from './stores/store.js';
+import { KEY_HEADER } from './wire-contract.js';
 
 /** An operation that a call asks for. */
-export interface Operation extends ClaimRequest {
-  /** Under which its record may have been stored before the pepper was changed. */
-  readonly previousIds: readonly Buffer[];
-}
+export interface Operation extends ClaimRequest, Pick<Identities, 'previous' | 'precededBy'> {}
 
 /** Finds out which operation a call asks for. */
 export class OperationReader {
@@ -30,16 +30,17 @@ export class OperationReader {
     const { path, policy } = call.method;
     // A call without a request is for grpc-js to refuse.
     if (!call.request) return undefined;
-    const key = readKey(call.metadata, call.request, policy.keyField);
-    if (key === undefined && policy.key === 'OPTIONAL') return undefined;
-    if (key === undefined) throw missingKey(policy.keyField);
-    const sent = readSent(call.metadata, key, policy.rejectOldKeys);
+    const named = nameOf(call, call.request);
+    if (!named && policy.key === 'OPTIONAL') return undefined;
+    if (!named) throw missingKey(policy.keyField);
+    const dated = 'key' in named && policy.rejectOldKeys ? named.key : undefined;
+    const sent = readSent(call.metadata, dated);
     const fingerprint = call.method.fingerprint(call.request);
     const scope = await this.#scopeOf(call);
-    const ids = this.#identify(scope, path, key);
+    const { current, ...others } = identitiesOf(this.#identify, scope, path, named);
     return Object.freeze({
-      id: ids.current,
-      previousIds: ids.previous,
+      ...current,
+      ...others,
       scope,
       method: path,
       fingerprint,
@@ -64,4 +65,18 @@ export class OperationReader {
     }
     throw refusals.scopeMissing();
   }
+}
+
+/** @throws Refusal IDEMPOTENCY_KEY_INVALID */
+function nameOf({ metadata, method }: GuardedCall, request: object): Named | undefined {
+  const { keyField } = method.policy;
+  const sequence = readSequence(metadata);
+  const key = readKey(metadata, request, keyField);
+  if (key === undefined) return sequence;
+  if (!sequence) return { key };
+  const isInField = metadata.get(KEY_HEADER).length === 0 && keyField !== undefined;
+  throw invalid(
+    isInField ? keyField : KEY_HEADER,
+    'must not be sent with a sequence: an operation has one name',
+  );
 }

@@ -12,7 +12,7 @@ export type GuardMode = 'OFF' | 'OBSERVE' | 'ENFORCE';
 export interface MethodPolicy {
   /** Absent where the method follows the guard's mode. */
   readonly mode?: GuardMode;
-  /** Whether a call must carry a key; without one an OPTIONAL method runs unguarded. */
+  /** Whether a call must carry a key or a sequence; without either an OPTIONAL method runs unguarded. */
   readonly key: 'REQUIRED' | 'OPTIONAL';
   /** The request field that holds the key where metadata carries none: a path such as `meta.request_id`. */
   readonly keyField?: string;

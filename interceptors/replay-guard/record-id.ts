@@ -14,7 +14,8 @@ export interface RecordIds {
   readonly previous: readonly Buffer[];
 }
 
-export type RecordIdentifier = (scope: string, method: string, key: string) => RecordIds;
+/** @param parts what names the record: the scope, the method and the key */
+export type RecordIdentifier = (...parts: readonly string[]) => RecordIds;
 
 /**
  * SHA-256 over the length-prefixed parts; HMAC-SHA-256 where there is a pepper, so that who reads the

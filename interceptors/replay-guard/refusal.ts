@@ -114,6 +114,31 @@ export const refusals = {
       'the operation was first sent too long ago to know whether it was executed, or in the future',
       { outcome: 'expired' },
     ),
+  sequenceOutdated: () =>
+    new Refusal(
+      status.FAILED_PRECONDITION,
+      'IDEMPOTENCY_KEY_EXPIRED',
+      'the producer has passed this sequence, and its reply is not kept any more; it is not executed again',
+      { outcome: 'expired' },
+    ),
+  /** @param expected the next sequence, where one is known */
+  sequenceGap: (expected: bigint | undefined) =>
+    new Refusal(
+      status.FAILED_PRECONDITION,
+      'IDEMPOTENCY_SEQUENCE_GAP',
+      expected === undefined
+        ? 'the producer is not known and this is not its first sequence; begin a new epoch'
+        : 'this is not the next sequence of the producer; nothing was done',
+      expected === undefined ? {} : { metadata: { expected: String(expected) } },
+    ),
+  /** @param epoch the one that the producer is in by now */
+  producerFenced: (epoch: bigint) =>
+    new Refusal(
+      status.FAILED_PRECONDITION,
+      'IDEMPOTENCY_PRODUCER_FENCED',
+      'the producer has begun a later epoch, which ended this one; nothing was done',
+      { metadata: { epoch: String(epoch) } },
+    ),
   replyErased: () =>
     new Refusal(
       status.DATA_LOSS,

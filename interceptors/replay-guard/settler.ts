@@ -1,6 +1,7 @@
 import type { Ended } from './executor.js';
 import type { Answer, GuardedCall } from './guarded-call.js';
 import type { Lease } from './lease.js';
+import { look } from './look.js';
 import type { ObservedStore } from './observed-store.js';
 import type { ReplayGuardObserver } from './observer.js';
 import type { Operation } from './operation.js';
@@ -85,7 +86,8 @@ export class Settler {
   async #reread({ call, operation }: Settling, reply: Buffer): Promise<Ended> {
     const wait = new Wait(call, never, Math.max(call.method.policy.waitMs, DOUBT_MS));
     for (let attempt = 0; ; attempt++) {
-      const found = await wait.for(this.#store.find(operation.id).catch(() => undefined));
+      const seen = await wait.for(look(this.#store, operation).catch(() => undefined));
+      const found = seen?.answer;
       if (found?.outcome === 'completed') {
         const answer = found.reply.equals(reply) ? withExpiry : asReplayed;
         call.answer(answer(this.#codec.decode(found.reply, operation.id), found.expiresAtMs));

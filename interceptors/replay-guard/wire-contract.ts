@@ -1,6 +1,15 @@
 /** The metadata name under which a client sends its key: one per logical operation. */
 export const KEY_HEADER = 'idempotency-key';
 
+/** The metadata name under which a producer that numbers its calls names itself; instead of a key. */
+export const PRODUCER_HEADER = 'idempotency-producer';
+
+/** The metadata name of a producer's number for the call: one higher for each operation. */
+export const SEQUENCE_HEADER = 'idempotency-sequence';
+
+/** The metadata name of the producer's epoch, 0 where it is left out; a higher one shuts the lower ones out. */
+export const EPOCH_HEADER = 'idempotency-epoch';
+
 /** The metadata name under which a client may say when it first sent an operation, RFC 3339. */
 export const FIRST_SENT_HEADER = 'idempotency-first-sent';
 
@@ -21,4 +30,16 @@ export const KEY_CHARACTERS = '1 to 255 characters out of A-Z a-z 0-9 . _ ~ : / 
 /** Whether a text can be an idempotency key. */
 export function isKey(text: string): boolean {
   return wellFormed.test(text);
+}
+
+const decimal = /^(0|[1-9]\d{0,18})$/;
+const HIGHEST = 2n ** 63n - 1n;
+
+/** What `toSequence` asks for, in words. */
+export const SEQUENCE_FORM = 'a whole number from 0 to 9223372036854775807, in digits without leading zeros';
+
+/** The sequence or epoch that a text is; undefined where it is none. */
+export function toSequence(text: string): bigint | undefined {
+  const number = decimal.test(text) ? BigInt(text) : undefined;
+  return number !== undefined && number <= HIGHEST ? number : undefined;
 }

@@ -67,7 +67,7 @@ async function project(t: ExecutionContext): Promise<string> {
   const named = snippets('clients.md', 'ts').map((code) => [/^\/\/ (\S+)\n/.exec(code)?.[1], code] as const);
   t.deepEqual(
     named.map(([name]) => name),
-    ['orders.ts', 'place-order.ts'],
+    ['orders.ts', 'place-order.ts', 'import-orders.ts'],
   );
   const files = [...named, ['gen/order_service.ts', generated], ['main.ts', main]] as const;
   for (const [name, code] of files) await writeFile(join(folder, String(name)), code);

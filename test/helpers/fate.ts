@@ -40,6 +40,7 @@ export class Fate {
         return result.outcome === 'claimed' ? { ...result, claim: this.#claim(result.claim) } : result;
       },
       find: (id) => real.find(id),
+      findSeries: (id) => real.findSeries(id),
       purge: (limit) => real.purge(limit),
       estimateRecords: () => real.estimateRecords(),
       countLive: (scope, atMost) => real.countLive(scope, atMost),

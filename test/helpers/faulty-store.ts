@@ -27,6 +27,11 @@ export class FaultyStore extends PassingStore {
     return this.hidesRecords ? undefined : super.find(id);
   }
 
+  override async findSeries(id: Buffer) {
+    this.#assertUp();
+    return this.hidesRecords ? undefined : super.findSeries(id);
+  }
+
   override async countLive(scope: string, atMost: number) {
     this.#assertUp();
     return super.countLive(scope, atMost);

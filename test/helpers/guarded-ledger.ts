@@ -91,7 +91,7 @@ export interface Ledger {
   /** Calls either of them, for an account. */
   ask(
     method: LedgerMethod,
-    key: string,
+    key: string | undefined,
     account?: string,
     settings?: CallSettings,
   ): Promise<Reply<AppendResponse & { transferId?: string }>>;

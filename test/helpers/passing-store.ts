@@ -16,6 +16,10 @@ export class PassingStore implements IdempotencyStore {
     return this.store.find(id);
   }
 
+  async findSeries(id: Buffer) {
+    return this.store.findSeries(id);
+  }
+
   async countLive(scope: string, atMost: number) {
     return this.store.countLive(scope, atMost);
   }

@@ -2,11 +2,11 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { credentials, Metadata, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { ReplayGuardOptions } from 'grpc-replay-guard';
-import { idempotencyKeys, newIntent } from 'grpc-replay-guard/client';
+import { idempotencyKeys, newIntent, withIdempotencyKey, withSequence } from 'grpc-replay-guard/client';
 import { Connection } from '../helpers/call.js';
 import { type LedgerMethod, onBoth, openLedger } from '../helpers/guarded-ledger.js';
 
-type Outbound = (methods: Methods) => Promise<unknown>;
+type Outbound = (methods: Methods, caller: Metadata) => Promise<unknown>;
 interface Methods {
   readonly append: (metadata?: Metadata) => Promise<unknown>;
   readonly transfer: (metadata?: Metadata) => Promise<unknown>;
@@ -47,13 +47,13 @@ async function chain(t: ExecutionContext, work: Outbound, guard: Partial<ReplayG
   const near = await openLedger(t, 'memory', {
     guard,
     handlers: () =>
-      onBoth(async (_account, callback) => {
-        await work(methods);
+      onBoth(async (_account, callback, call) => {
+        await work(methods, call.metadata);
         // Released, so that the same key executes again.
         callback({ code: status.UNAVAILABLE });
       }),
   });
-  const execute = async (key: string, method: LedgerMethod = 'transfer', metadata = {}) => {
+  const execute = async (key: string | undefined, method: LedgerMethod = 'transfer', metadata = {}) => {
     await near.ask(method, key, '', { metadata });
     return keys.splice(0);
   };
@@ -149,6 +149,34 @@ test('the caller’s metadata is not changed', async (t) => {
   t.is(new Set(await execute('key')).size, 2);
   t.deepEqual(metadata.toJSON(), { 'x-own': ['kept'] });
 });
+
+const names: Record<string, Record<string, string>> = {
+  'a key': { 'idempotency-first-sent': firstSent },
+  'a sequence': { 'idempotency-producer': 'p', 'idempotency-sequence': '0', 'idempotency-epoch': '3' },
+};
+
+for (const [name, metadata] of Object.entries(names)) {
+  test(`${name} that a handler passes on with its caller’s metadata names no call of its own`, async (t) => {
+    const { execute, keys } = await chain(
+      t,
+      async ({ append }, caller) => {
+        t.is(String(caller.get('x-trace')), 'kept');
+        await append(caller);
+        await append(caller);
+        await append(withIdempotencyKey('kept', {}, caller));
+        await append(withSequence({ producer: 'own', sequence: 1 }, {}, caller));
+      },
+      { ttlMs: 10 * 365 * 86_400_000 },
+    );
+    const key = name === 'a key' ? 'caller' : undefined;
+    const first = await execute(key, 'transfer', { ...metadata, 'x-trace': 'kept' });
+    t.is(new Set(first.slice(0, 2)).size, 2);
+    for (const derived of first.slice(0, 2)) t.regex(derived, /^Append [\w-]{43}$/);
+    t.deepEqual(first.slice(2), ['Append kept', 'Append ']);
+    t.deepEqual(await execute(key, 'transfer', { ...metadata, 'x-trace': 'kept' }), first);
+    t.deepEqual(keys, []);
+  });
+}
 
 test('calls that wait for a connection are each answered in the context they were made in', async (t) => {
   const caller = new AsyncLocalStorage<string>();

@@ -2,6 +2,7 @@ import test from 'ava';
 import { Barrier } from '../helpers/barrier.js';
 import { emptiedData } from '../helpers/emptied-data.js';
 import { type Ledger, methods, onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
+import { numbered } from '../helpers/numbered.js';
 import { openUrl } from '../helpers/open-url.js';
 import { type PostgresProxy, startProxy } from '../helpers/proxy.js';
 
@@ -10,13 +11,14 @@ const emptied = emptiedData(test);
 /** What a statement is, in one word. */
 const kinds: readonly [RegExp, string][] = [
   [/^BEGIN/, 'begin'],
-  [/INSERT INTO replay_guard_records/, 'claim'],
-  [/^SELECT fence FROM replay_guard_records/, 'lock'],
+  [/INSERT INTO replay_guard_(records|producers)/, 'claim'],
+  [/^SELECT fence FROM replay_guard_(records|producers)/, 'lock'],
   [/^SELECT state/, 'find'],
   [/^(SET LOCAL lock_timeout TO DEFAULT; )?SAVEPOINT work/, 'savepoint'],
   [/^ROLLBACK TO SAVEPOINT work/, 'back'],
   [/^INSERT INTO effects/, 'work'],
-  [/^UPDATE replay_guard_records/, 'complete'],
+  [/^UPDATE replay_guard_producers SET state = 1 WHERE/, 'release'],
+  [/^UPDATE replay_guard_(records|producers)/, 'complete'],
   [/^DELETE FROM replay_guard_records/, 'release'],
   [/^COMMIT/, 'commit'],
   [/^ROLLBACK$/, 'rollback'],
@@ -112,6 +114,38 @@ test.serial('postgres: a failure that is kept and one that is not', async (t) =>
   t.deepEqual(lease.statements.slice(-2), ['rollback', 'release']);
 });
 
+test.serial('postgres: a call with a sequence sends what one with a key does', async (t) => {
+  const { ledger, count } = await counted(t);
+  const ways = {
+    append: (account: string, key?: string, settings = {}) => ledger.append(key, { account }, settings),
+    transfer: (account: string, key?: string, settings = {}) =>
+      ledger.transfer(key, { from: account }, settings),
+  };
+  await warm(ledger);
+  for (const method of methods) {
+    const ask = ways[method];
+    const at = (sequence: number) => numbered(`producer of ${method}`, sequence);
+    for (const account of ['ok', 'fails', 'aborts'])
+      await ask(account, undefined, numbered(`warm ${account}`, 0));
+    const kinds = [
+      { account: 'ok', sequences: [0, 1, 2] },
+      { account: 'fails', sequences: [3, 4] },
+      { account: 'aborts', sequences: [5, 5] },
+    ];
+    for (const { account, sequences } of kinds) {
+      const withKey = await count(() => ask(account, `${method} ${account}`));
+      for (const sequence of sequences)
+        t.deepEqual(
+          await count(() => ask(account, undefined, at(sequence))),
+          withKey,
+          `${account} ${sequence}`,
+        );
+    }
+    const replayOfKey = await count(() => ask('ok', `${method} ok`));
+    t.deepEqual(await count(() => ask('ok', undefined, at(2))), replayOfKey);
+  }
+});
+
 test.serial('postgres: duplicates that wait in this process send nothing', async (t) => {
   const barrier = new Barrier();
   const data = await emptied(t, 'postgres');
@@ -131,4 +165,26 @@ test.serial('postgres: duplicates that wait in this process send nothing', async
   t.is(ledger.outcomes.count('executed'), 1);
   t.deepEqual(proxy.statements.filter((text) => kindOf(text) === 'commit').length, 1);
   t.is(proxy.statements.filter((text) => kindOf(text) === 'complete').length, 1);
+});
+
+test.serial('postgres: a call that waits in this process for its turn sends nothing', async (t) => {
+  const barrier = new Barrier();
+  const data = await emptied(t, 'postgres');
+  const proxy = await startProxy(t, data.url);
+  const opened = await openUrl(proxy.url, { maxConnections: 1 });
+  t.teardown(opened.close);
+  const ledger = await openLedger(t, data, {
+    opened,
+    handlers: () => onBoth(async (_account, callback) => barrier.pass().then(() => callback(null, {}))),
+  });
+  proxy.reset();
+  const call = (sequence: number) => ledger.append(undefined, {}, numbered('producer', sequence));
+  const calls = [call(0)];
+  await barrier.reached();
+  calls.push(...[1, 2, 3, 4].map(call));
+  barrier.open();
+  for (const reply of await Promise.all(calls)) t.is(reply.code, 0);
+  const kinds = proxy.statements.map(kindOf);
+  const each = ['begin', 'claim', 'complete', 'commit'];
+  t.deepEqual(kinds, [...each, ...each, ...each, ...each, ...each]);
 });

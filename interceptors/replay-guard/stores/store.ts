@@ -1,3 +1,5 @@
+import type { FoundSeries, SeriesPlace, SeriesRefusal } from './series/series.js';
+
 /**
  * How the claim, the handler's writes and the reply are bound together.
  * TRANSACTION: all three are one transaction. LEASE: the claim commits first, on its own.
@@ -6,8 +8,10 @@ export type Atomicity = 'TRANSACTION' | 'LEASE';
 
 /** What a store needs to know of a call to claim its key. */
 export interface ClaimRequest {
-  /** 32 bytes that name (scope, method, key). */
+  /** 32 bytes that name the operation: (scope, method, key), or its place in a series. */
   readonly id: Buffer;
+  /** Present where the operation has a place in a producer's series instead of a key. */
+  readonly series?: SeriesPlace;
   readonly scope: string;
   /** Full method path, `/package.Service/Method`. */
   readonly method: string;
@@ -84,11 +88,14 @@ export type FoundRecord =
       readonly leaseLeftMs: number;
     };
 
-export type ClaimResult =
+/** Why a key, or a place in a series, was not claimed. */
+export type NotClaimed =
   | FoundRecord
-  | { readonly outcome: 'claimed'; readonly claim: Claim }
+  | SeriesRefusal
   /** First sent too long ago, with no record to answer it, or in the future: see `ClaimRequest.sent`. */
   | { readonly outcome: 'expired' };
+
+export type ClaimResult = NotClaimed | { readonly outcome: 'claimed'; readonly claim: Claim };
 
 /**
  * Where the records of idempotency keys live. Every method addresses one record by its id, except
@@ -96,13 +103,16 @@ export type ClaimResult =
  */
 export interface IdempotencyStore {
   /**
-   * Claims a key in one atomic step: a new record, an expired one, or one whose lease ran out.
+   * Claims a key in one atomic step: a new record, an expired one, or one whose lease ran out. For a request with
+   * a place in a series it claims that: see `judgePlace` for what may be claimed and what is answered otherwise.
    * @throws DatabaseUnavailableError nothing was claimed, or what was keeps the key until its lease runs out
    */
   claim(request: ClaimRequest): Promise<ClaimResult>;
   /** What is known of a key, without claiming it; undefined where nothing is retained or committed yet. */
   find(id: Buffer): Promise<FoundRecord | undefined>;
-  /** Deletes at most `limit` expired records and returns how many. */
+  /** The record of a series, by the id of the series; undefined where none is retained or committed yet. */
+  findSeries(id: Buffer): Promise<FoundSeries | undefined>;
+  /** Deletes at most `limit` expired records, of keys and series, and returns how many. */
   purge(limit: number): Promise<number>;
   /** How many records there are, roughly and cheaply. */
   estimateRecords(): Promise<number>;
@@ -110,7 +120,7 @@ export interface IdempotencyStore {
   countLive(scope: string, atMost: number): Promise<number>;
   /**
    * Erases at most `limit` completed records of a scope and returns how many: what is left of each is that its
-   * key was executed. Records in progress stay.
+   * key was executed, of a series how far it came. Records in progress stay.
    */
   erase(scope: string, limit: number): Promise<number>;
   /** Resolves when the store answers. @throws DatabaseUnavailableError */

@@ -1,33 +1,31 @@
 import { LeaseLostError } from '../errors.js';
 import type { Claim } from '../store.js';
-import type { MemoryRecord } from './record.js';
-import type { MemoryRecords } from './records.js';
+
+/** What a claim in memory is on. */
+export interface MemorySlot {
+  readonly takenOver: boolean;
+  readonly expiresAtMs: number;
+  /** Whether it is still this claim's. */
+  isOwned(): boolean;
+  /** Keeps what the claim is completed with. */
+  complete(kept: Buffer): void;
+  release(): void;
+  /** Has it trusted for another lease from now on. */
+  renew(): void;
+}
 
 /** A claim on a record in memory. */
 export class MemoryClaim implements Claim {
   readonly takenOver: boolean;
   readonly expiresAtMs: number;
-  readonly #records: MemoryRecords;
-  readonly #id: string;
-  readonly #record: MemoryRecord;
-  readonly #leaseFromNow: () => number;
+  readonly #slot: MemorySlot;
   readonly #lost = new AbortController();
   #ended = false;
 
-  /** @param leaseFromNow when a lease that begins now runs out, in milliseconds since the epoch */
-  constructor(
-    records: MemoryRecords,
-    id: string,
-    record: MemoryRecord,
-    takenOver: boolean,
-    leaseFromNow: () => number,
-  ) {
-    this.#records = records;
-    this.#id = id;
-    this.#record = record;
-    this.#leaseFromNow = leaseFromNow;
-    this.takenOver = takenOver;
-    this.expiresAtMs = record.expiresAtMs;
+  constructor(slot: MemorySlot) {
+    this.#slot = slot;
+    this.takenOver = slot.takenOver;
+    this.expiresAtMs = slot.expiresAtMs;
   }
 
   get lost(): AbortSignal {
@@ -40,8 +38,9 @@ export class MemoryClaim implements Claim {
 
   async complete(reply: Buffer): Promise<void> {
     this.#ended = true;
-    if (!this.#owned) throw lost();
-    this.#record.reply = Buffer.from(reply);
+    if (!this.#slot.isOwned()) throw lost();
+    // A copy: the caller may reuse its buffer.
+    this.#slot.complete(Buffer.from(reply));
   }
 
   fail(reply: Buffer): Promise<void> {
@@ -50,21 +49,17 @@ export class MemoryClaim implements Claim {
 
   async release(): Promise<void> {
     this.#ended = true;
-    if (this.#owned) this.#records.delete(this.#id);
+    if (this.#slot.isOwned()) this.#slot.release();
   }
 
   async renew(): Promise<void> {
     if (this.#ended) return;
-    if (!this.#owned) {
+    if (!this.#slot.isOwned()) {
       const reason = lost();
       this.#lost.abort(reason);
       throw reason;
     }
-    this.#record.leaseUntilMs = this.#leaseFromNow();
-  }
-
-  get #owned(): boolean {
-    return this.#records.get(this.#id) === this.#record && this.#record.reply === undefined;
+    this.#slot.renew();
   }
 }
 

@@ -1,8 +1,11 @@
 import { isTooFarAhead, isTooOld } from '../sent-time.js';
+import { isForSeries } from '../series/judge.js';
+import type { FoundSeries } from '../series/series.js';
 import type { Claim, ClaimRequest, ClaimResult, FoundRecord, IdempotencyStore } from '../store.js';
 import { MemoryClaim } from './claim.js';
 import type { MemoryRecord } from './record.js';
 import { MemoryRecords } from './records.js';
+import { MemorySeries } from './series.js';
 
 export interface MemoryStoreOptions {
   /** Milliseconds since the epoch. Default: `Date.now`. */
@@ -15,13 +18,16 @@ export interface MemoryStoreOptions {
  */
 export class MemoryStore implements IdempotencyStore {
   readonly #records = new MemoryRecords();
+  readonly #series: MemorySeries;
   readonly #clock: () => number;
 
   constructor(options: MemoryStoreOptions = {}) {
     this.#clock = options.clock ?? Date.now;
+    this.#series = new MemorySeries(this.#clock);
   }
 
   async claim(request: ClaimRequest): Promise<ClaimResult> {
+    if (isForSeries(request)) return this.#series.claim(request);
     const now = this.#clock();
     const id = nameOf(request.id);
     const live = this.#live(id, now);
@@ -37,6 +43,10 @@ export class MemoryStore implements IdempotencyStore {
     return live && toFound(live, now);
   }
 
+  async findSeries(id: Buffer): Promise<FoundSeries | undefined> {
+    return this.#series.find(id);
+  }
+
   async purge(limit: number): Promise<number> {
     const now = this.#clock();
     let purged = 0;
@@ -46,11 +56,11 @@ export class MemoryStore implements IdempotencyStore {
       this.#records.delete(id);
       purged++;
     }
-    return purged;
+    return purged + this.#series.purge(limit - purged);
   }
 
   async estimateRecords(): Promise<number> {
-    return this.#records.size;
+    return this.#records.size + this.#series.size;
   }
 
   async countLive(scope: string, atMost: number): Promise<number> {
@@ -60,7 +70,7 @@ export class MemoryStore implements IdempotencyStore {
       if (count === atMost) break;
       if (expiresAtMs > now) count++;
     }
-    return count;
+    return count + this.#series.countLive(scope, atMost - count);
   }
 
   async erase(scope: string, limit: number): Promise<number> {
@@ -73,7 +83,7 @@ export class MemoryStore implements IdempotencyStore {
       this.#records.set(id, { fingerprint, createdAtMs, leaseUntilMs, expiresAtMs });
       erased++;
     }
-    return erased;
+    return erased + this.#series.erase(scope, limit - erased);
   }
 
   async ping(): Promise<void> {}
@@ -94,7 +104,18 @@ export class MemoryStore implements IdempotencyStore {
       expiresAtMs: now + ttlMs,
     };
     this.#records.set(id, record);
-    return new MemoryClaim(this.#records, id, record, takenOver, () => this.#clock() + leaseMs);
+    return new MemoryClaim({
+      takenOver,
+      expiresAtMs: record.expiresAtMs,
+      isOwned: () => this.#records.get(id) === record && record.reply === undefined,
+      complete: (reply) => {
+        record.reply = reply;
+      },
+      release: () => this.#records.delete(id),
+      renew: () => {
+        record.leaseUntilMs = this.#clock() + leaseMs;
+      },
+    });
   }
 }
 

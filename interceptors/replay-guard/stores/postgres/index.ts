@@ -2,9 +2,11 @@ import pg, { type Pool, type PoolConfig } from 'pg';
 import type { OpenStore } from '../open-store.js';
 import { openSqlStore } from '../sql/open.js';
 import { recordStatements } from '../sql/records.js';
+import { seriesStatements } from '../sql/series.js';
 import { claimOrFind } from './claim.js';
 import { PostgresEngine } from './engine.js';
 import { maintenance, schema } from './schema.js';
+import { claimOrFindSeries, seriesMaintenance } from './series.js';
 
 export type { OpenStore } from '../open-store.js';
 
@@ -32,8 +34,12 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
   const pool = options.pool ?? createPool(options, unitLimitMs);
   const engine = new PostgresEngine(pool, unitLimitMs);
   const { now } = engine;
-  const records = recordStatements(now, claimOrFind(now), ' FOR UPDATE');
-  return openSqlStore(engine, records, maintenance(now), schema, async () => {
+  const statements = {
+    keys: recordStatements(now, claimOrFind(now), ' FOR UPDATE'),
+    series: seriesStatements(now, claimOrFindSeries(now), ' FOR UPDATE'),
+    maintenance: [maintenance(now), seriesMaintenance(now)],
+  };
+  return openSqlStore(engine, statements, schema, async () => {
     if (!options.pool) await pool.end();
   });
 }

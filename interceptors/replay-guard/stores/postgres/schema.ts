@@ -1,4 +1,5 @@
-import type { MaintenanceStatements } from '../sql/sql-store.js';
+import type { MaintenanceStatements } from '../sql/maintenance.js';
+import { seriesSchema } from './series.js';
 
 /**
  * The steps that bring a Postgres database up to date. Eight columns, the wide ones first: a row with an
@@ -18,6 +19,7 @@ export const schema = [
   )`,
   'CREATE INDEX replay_guard_records_expiry ON replay_guard_records ((expires_at / 1000))',
   'CREATE INDEX replay_guard_records_scope ON replay_guard_records (scope)',
+  ...seriesSchema,
 ];
 
 /**

@@ -4,6 +4,13 @@ import { MOST_SENT_AHEAD_MS } from '../store.js';
 export const orphaned = (now: string, record: string) =>
   `${record}.state <= 0 AND ${record}.lease_until <= ${now} AND ${record}.fingerprint = $2`;
 
+/** SQL for whether the operation was first sent neither too long ago nor in the future. */
+export const inTime = (now: string) => `$6 + $5 > ${now} AND $7 <= ${now} + ${MOST_SENT_AHEAD_MS}`;
+
+/** SQL for a fence that is greater than the one that the claim found. */
+export const raisedFence = (now: string) =>
+  `CASE WHEN record.fence >= ${now} THEN record.fence + 1 ELSE ${now} END`;
+
 /**
  * The one atomic step that claims a key: inserts its record, or takes over one that has expired or was orphaned.
  * Returns a row where it did. The fence is the time of the claim, made greater than the one that it found.
@@ -13,11 +20,11 @@ export const orphaned = (now: string, record: string) =>
 export const claimText = (now: string, condition = 'TRUE') => `
   INSERT INTO replay_guard_records AS record (id, fingerprint, scope, state, fence, lease_until, expires_at)
   SELECT $1, $2, $3, 0, ${now}, ${now} + $4, ${now} + $5
-  WHERE $6 + $5 > ${now} AND $7 <= ${now} + ${MOST_SENT_AHEAD_MS} AND (${condition})
+  WHERE ${inTime(now)} AND (${condition})
   ON CONFLICT (id) DO UPDATE SET
     fingerprint = excluded.fingerprint, scope = excluded.scope,
     state = CASE WHEN record.expires_at <= ${now} THEN 0 ELSE -1 END,
-    fence = CASE WHEN record.fence >= ${now} THEN record.fence + 1 ELSE ${now} END,
+    fence = ${raisedFence(now)},
     lease_until = excluded.lease_until, expires_at = excluded.expires_at, reply = NULL
   WHERE record.expires_at <= ${now} OR (${orphaned(now, 'record')})
   RETURNING state AS claimed, fence, expires_at`;

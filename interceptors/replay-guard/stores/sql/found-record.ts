@@ -1,7 +1,8 @@
 import { isTooFarAhead, isTooOld } from '../sent-time.js';
-import type { ClaimRequest, ClaimResult, FoundRecord } from '../store.js';
+import type { ClaimRequest, FoundRecord, NotClaimed } from '../store.js';
+import type { ClaimRules } from './claiming.js';
 import type { Row } from './database.js';
-import { COMPLETED, ERASED } from './records.js';
+import { COMPLETED, ERASED, type RecordStatements } from './records.js';
 
 /** What the row of a `find` tells; undefined where nothing is retained. */
 export function toFound(row: Row): FoundRecord | undefined {
@@ -18,11 +19,16 @@ export function toFound(row: Row): FoundRecord | undefined {
 }
 
 /** What a call is told by the row of a `find`; undefined where it may ask for the key. */
-export function answerTo(
-  request: ClaimRequest,
-  row: Row,
-): Exclude<ClaimResult, { claim: unknown }> | undefined {
+function answerTo(request: ClaimRequest, row: Row): NotClaimed | undefined {
   const now = Number(row.now);
   if (isTooFarAhead(request, now)) return { outcome: 'expired' };
   return toFound(row) ?? (isTooOld(request, now) ? { outcome: 'expired' } : undefined);
 }
+
+export const keyRules = (statements: RecordStatements): ClaimRules<ClaimRequest> => ({
+  statements,
+  recordId: ({ id }) => id,
+  answerTo,
+  isCertain: (answer) => !(answer.outcome === 'in-progress' && answer.leaseLeftMs <= 0),
+  grant: async (_request, claim) => ({ outcome: 'claimed', claim }),
+});

@@ -1,15 +1,13 @@
 import type { OpenStore } from '../open-store.js';
 import type { SqlEngine } from './engine.js';
 import { migrate } from './migrate.js';
-import type { RecordStatements } from './records.js';
 import { SqlDatabase } from './sql-database.js';
-import { type MaintenanceStatements, SqlStore } from './sql-store.js';
+import { SqlStore, type StoreStatements } from './sql-store.js';
 
-/** Migrates the guard's own table, then puts the store and the handle over the engine. */
+/** Migrates the guard's own tables, then puts the store and the handle over the engine. */
 export async function openSqlStore(
   engine: SqlEngine,
-  records: RecordStatements,
-  maintenance: MaintenanceStatements,
+  statements: StoreStatements,
   schema: readonly string[],
   close: () => Promise<void>,
 ): Promise<OpenStore> {
@@ -20,6 +18,6 @@ export async function openSqlStore(
     throw error;
   }
   const database = new SqlDatabase(engine);
-  const store = new SqlStore(engine, database, records, maintenance);
+  const store = new SqlStore(engine, database, statements);
   return { store, database, ping: () => store.ping(), close };
 }

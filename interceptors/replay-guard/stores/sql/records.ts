@@ -11,10 +11,10 @@ export const COMPLETED = 1n;
 /** Completed once, and its reply erased since. */
 export const ERASED = 2n;
 
-/** The statements of one engine on the records of idempotency keys. Each addresses one record by its id. */
+/** The statements of one engine on one kind of records. Each addresses one record by its id. */
 export interface RecordStatements {
   /**
-   * Where the key is claimed a row with `claimed`, its new state. Otherwise no row, or one as of `find`, if
+   * Where the record is claimed a row with `claimed`, its new state. Otherwise no row, or one as of `find`, if
    * that costs nothing more.
    */
   claim(request: ClaimRequest): Statement;
@@ -22,35 +22,61 @@ export interface RecordStatements {
   find(id: Buffer): Statement;
   lock(id: Buffer, fence: bigint): Statement;
   renew(id: Buffer, fence: bigint, leaseMs: number): Statement;
-  complete(id: Buffer, fence: bigint, reply: Buffer): Statement;
+  complete(id: Buffer, fence: bigint, kept: Buffer): Statement;
   release(id: Buffer, fence: bigint): Statement;
+}
+
+/** What differs from one kind of records to the other. */
+export interface RecordTexts {
+  readonly table: string;
+  /** The statement that claims, see `claimText` and `seriesText`. */
+  readonly claim: string;
+  /** The columns of a `find`, besides the times. */
+  readonly columns: string;
+  /** What a claim that is completed sets; `$3` is what it keeps. */
+  readonly completed: string;
+  /** What is done to a record, `DELETE FROM` or `UPDATE .. SET`, that a claim gives up. */
+  readonly release: string;
+  /** What the claim takes besides what every claim does. */
+  claimParams?(request: ClaimRequest): SqlValue[];
 }
 
 /**
  * @param now SQL for the database's clock, milliseconds since the epoch
- * @param claim the statement that claims, see `claimText`
  * @param forUpdate the row lock clause, where the engine has one
  */
-export function recordStatements(now: string, claim: string, forUpdate = ''): RecordStatements {
+export function statementsOn(texts: RecordTexts, now: string, forUpdate: string): RecordStatements {
+  const { table, columns, completed, claimParams = () => [] } = texts;
   const find = `
-    SELECT state, fingerprint, reply, fence, lease_until, expires_at, now
+    SELECT state, ${columns}, fence, lease_until, expires_at, now
     FROM (SELECT ${now} AS now) AS clock
-    LEFT JOIN replay_guard_records ON id = $1 AND expires_at > now`;
+    LEFT JOIN ${table} ON id = $1 AND expires_at > now`;
   const owned = 'WHERE id = $1 AND fence = $2 AND state <= 0';
-  const lock = `SELECT fence FROM replay_guard_records ${owned}${forUpdate}`;
-  const renew = `UPDATE replay_guard_records SET lease_until = ${now} + $3 ${owned} RETURNING fence`;
+  const lock = `SELECT fence FROM ${table} ${owned}${forUpdate}`;
+  const renew = `UPDATE ${table} SET lease_until = ${now} + $3 ${owned} RETURNING fence`;
   const complete = `
-    UPDATE replay_guard_records SET state = 1, fence = NULL, lease_until = NULL, reply = $3 ${owned} RETURNING fence`;
-  const release = `DELETE FROM replay_guard_records ${owned}`;
+    UPDATE ${table} SET ${completed} ${owned} RETURNING fence`;
+  const release = `${texts.release} ${owned}`;
   const on = (text: string, ...params: SqlValue[]): Statement => ({ text, params });
   return {
-    claim: (request) => ({ text: claim, params: claimParams(request), impatient: true }),
+    claim: (request) => ({
+      ...on(texts.claim, ...commonParams(request), ...claimParams(request)),
+      impatient: true,
+    }),
     find: (id) => on(find, shortened(id)),
     lock: (id, fence) => on(lock, shortened(id), fence),
     renew: (id, fence, leaseMs) => on(renew, shortened(id), fence, leaseMs),
-    complete: (id, fence, reply) => on(complete, shortened(id), fence, reply),
+    complete: (id, fence, kept) => on(complete, shortened(id), fence, kept),
     release: (id, fence) => on(release, shortened(id), fence),
   };
+}
+
+/** The statements on the records of keys. @param claim the statement that claims, see `claimText` */
+export function recordStatements(now: string, claim: string, forUpdate = ''): RecordStatements {
+  const table = 'replay_guard_records';
+  const completed = 'state = 1, fence = NULL, lease_until = NULL, reply = $3';
+  const release = `DELETE FROM ${table}`;
+  return statementsOn({ table, claim, columns: 'fingerprint, reply', completed, release }, now, forUpdate);
 }
 
 /** Half of an id is more than enough to tell records apart, and keeps them small; a reply knows the whole. */
@@ -63,7 +89,7 @@ export function scopeDigest(scope: string): bigint {
   return createHash('sha256').update(scope).digest().readBigInt64BE();
 }
 
-function claimParams(request: ClaimRequest): SqlValue[] {
+function commonParams(request: ClaimRequest): SqlValue[] {
   const { id, scope, fingerprint, leaseMs, ttlMs } = request;
   const { earliestMs, latestMs } = sentTime(request);
   return [shortened(id), fingerprint, scopeDigest(scope), leaseMs, ttlMs, earliestMs, latestMs];

@@ -10,6 +10,8 @@ import type { UnitOfWork } from './unit-of-work.js';
 export class SqlClaim implements Claim {
   readonly takenOver: boolean;
   readonly expiresAtMs: number;
+  /** What the statement that claimed has returned. */
+  readonly row: Row;
   readonly #request: ClaimRequest;
   readonly #fence: bigint;
   readonly #unit: UnitOfWork;
@@ -26,6 +28,7 @@ export class SqlClaim implements Claim {
     records: RecordStatements,
   ) {
     this.#request = request;
+    this.row = row;
     this.#fence = row.fence as bigint;
     this.takenOver = row.claimed === TAKEN_OVER;
     this.expiresAtMs = Number(row.expires_at);

@@ -5,10 +5,13 @@ import type { OpenStore } from '../open-store.js';
 import { claimText } from '../sql/claim-text.js';
 import { openSqlStore } from '../sql/open.js';
 import { recordStatements } from '../sql/records.js';
+import { seriesStatements } from '../sql/series.js';
+import { seriesText } from '../sql/series-text.js';
 import { BLOCKING_WAIT_MS, whenFree } from './busy.js';
 import { Connection } from './connection.js';
 import { SqliteEngine } from './engine.js';
 import { maintenance, schema } from './schema.js';
+import { seriesMaintenance } from './series.js';
 import { Writer } from './writer.js';
 
 export type { OpenStore } from '../open-store.js';
@@ -53,7 +56,12 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenStore> {
   }
   const engine = new SqliteEngine(connection, writer, reader, options.unitLimitMs ?? 5_000, busyTimeoutMs);
   const { now } = engine;
-  return openSqlStore(engine, recordStatements(now, claimText(now)), maintenance(now), schema, close);
+  const statements = {
+    keys: recordStatements(now, claimText(now)),
+    series: seriesStatements(now, seriesText(now)),
+    maintenance: [maintenance(now), seriesMaintenance(now)],
+  };
+  return openSqlStore(engine, statements, schema, close);
 }
 
 function openFile(path: string | undefined): Handle {

@@ -1,4 +1,5 @@
-import type { MaintenanceStatements } from '../sql/sql-store.js';
+import type { MaintenanceStatements } from '../sql/maintenance.js';
+import { seriesSchema } from './series.js';
 
 /** The steps that bring a SQLite database up to date. Rows stay small in the index: the id and its rowid. */
 export const schema = [
@@ -14,6 +15,7 @@ export const schema = [
   )`,
   'CREATE INDEX replay_guard_records_expiry ON replay_guard_records (expires_at)',
   'CREATE INDEX replay_guard_records_scope ON replay_guard_records (scope)',
+  ...seriesSchema,
 ];
 
 /** The span of rowids: records are made and purged in about the same order. */

@@ -44,6 +44,16 @@ export const refusals = {
   keyReused: refused(status.FAILED_PRECONDITION, 'KEY_REUSED'),
   inProgress: refused(status.UNAVAILABLE, 'KEY_IN_PROGRESS', { retryMs: [200, 5_000] }),
   keyExpired: refused(status.FAILED_PRECONDITION, 'KEY_EXPIRED'),
+  /** Of the fields that name a sequence. */
+  sequenceInvalid: (field: string) => refused(status.INVALID_ARGUMENT, 'KEY_INVALID', { field }),
+  gap: (expected?: number) =>
+    refused(
+      status.FAILED_PRECONDITION,
+      'SEQUENCE_GAP',
+      expected === undefined ? {} : { metadata: { expected: String(expected) } },
+    ),
+  fenced: (epoch: number | bigint) =>
+    refused(status.FAILED_PRECONDITION, 'PRODUCER_FENCED', { metadata: { epoch: String(epoch) } }),
   storeUnavailable: refused(status.UNAVAILABLE, 'STORE_UNAVAILABLE', { retryMs: [1_000, 1_000] }),
   leaseLost: refused(status.UNAVAILABLE, 'LEASE_LOST', soon),
   outcomeUnknown: refused(status.UNAVAILABLE, 'OUTCOME_UNKNOWN', soon),

@@ -55,9 +55,23 @@ export const erases =
     t.is(await servers.first.guard.eraseScope(caller), count);
   };
 
+/** Damages what is kept of the row's series. In memory its length stays. */
+export const damagesWindow =
+  (damage: Damage): Step =>
+  async (stage) => {
+    const series = await stage.servers.first.store.findSeries(stage.recordIdOf(ofSeries));
+    if (!series) throw new Error('no series is stored');
+    const update = 'UPDATE replay_guard_producers SET replies = $1 WHERE id = $2';
+    const params = [damage(Buffer.from(series.replies)), recordKey(stage.recordIdOf(ofSeries))] as const;
+    if (stage.site.place === 'memory') params[0].copy(series.replies);
+    else await stage.servers.first.database.query(update, params);
+  };
+
+const ofSeries: Sent = { sequence: { sequence: 0 } };
+
 async function replyOf(stage: Stage, sent: Sent): Promise<Buffer> {
   const found = await stage.find(sent);
-  if (found?.outcome !== 'completed') throw new Error('no reply is stored');
+  if (!found || !('outcome' in found) || found.outcome !== 'completed') throw new Error('no reply is stored');
   return found.reply;
 }
 

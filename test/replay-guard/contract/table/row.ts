@@ -14,6 +14,8 @@ export const clocked: readonly Place[] = ['memory', 'sqlite'];
 export const unary = ['Append', 'Transfer'] as const;
 export const streaming = ['Settle', 'Sweep'] as const;
 export const everyKind = [...unary, ...streaming] as const;
+/** One way of either sort: a unary method in a TRANSACTION, a streaming one under a LEASE. */
+export const eachSort = ['Append', 'Sweep'] as const;
 export type Method = (typeof everyKind)[number] | 'Touch' | 'Read' | 'Close';
 
 /** How a row's server is set. Rows that share the object share the server. */
@@ -31,8 +33,8 @@ export interface Setup {
 /** The option of a method in a `.proto`, given its fields. */
 export const declare = (fields: string) => `option (replayguard.v1.policy) = {${fields}};`;
 
-/** What is there of a record: nothing, where it is not in the list. */
-export type State = 'in progress' | 'completed' | 'erased';
+/** What is there of a record: nothing, where it is not in the list. A series is empty before it has come anywhere. */
+export type State = 'in progress' | 'completed' | 'erased' | 'empty';
 
 /** What there is after a row. */
 export interface Leaves {

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
-import type { Database, FoundRecord } from 'grpc-replay-guard';
+import type { Database, FoundRecord, FoundSeries } from 'grpc-replay-guard';
 import { Barrier } from '../../../helpers/barrier.js';
 import { writeEffect } from '../../../helpers/guarded-ledger.js';
 import { poll } from '../../../helpers/poll.js';
@@ -17,6 +17,8 @@ export interface Sent {
   readonly key?: string | readonly string[] | null;
   /** The key that the call asks for, where that is not what it sends in its metadata. */
   readonly asks?: string;
+  /** The call's number, and what else names it, instead of a key. */
+  readonly sequence?: Numbered;
   /** null is nobody. */
   readonly caller?: 'another' | null;
   /** Fields besides the account. */
@@ -26,6 +28,14 @@ export interface Sent {
   readonly deadlineMs?: number;
   /** To the second server on the same data. */
   readonly second?: boolean;
+}
+
+/** A place in a producer's series; the producer is the row's own unless another is named. */
+export interface Numbered {
+  readonly producer?: string;
+  readonly sequence: number | bigint;
+  /** Default: 0, by sending none. */
+  readonly epoch?: number | bigint;
 }
 
 /** A call that is under way. */
@@ -42,6 +52,12 @@ export interface Begun {
 const older = `
   UPDATE replay_guard_records SET lease_until = lease_until - $1,
     expires_at = CASE WHEN state <= 0 THEN expires_at ELSE expires_at - $1 END
+  WHERE scope = $2`;
+
+const olderSeries = `
+  UPDATE replay_guard_producers SET lease_until = lease_until - $1,
+    expires_at = CASE WHEN state <= 0 THEN expires_at ELSE expires_at - $1 END,
+    expires_minute = CASE WHEN state <= 0 THEN expires_minute ELSE (expires_at - $1) / 60000 END
   WHERE scope = $2`;
 
 /** A row while it is played: its calls, its executions, and what there is of it in the store. */
@@ -61,7 +77,7 @@ export class Stage {
   executions = 0;
   /** How many calls have come so far that a guard asked the scope of. */
   arrivals = 0;
-  readonly #used = new Map<string, Buffer>();
+  readonly #used = new Map<string, Sent>();
   readonly #gates: Barrier[] = [];
   #lastCallAt = 0;
 
@@ -81,11 +97,13 @@ export class Stage {
   /** Lets time pass for the store: by its clock, or where that cannot be set by making the records older. */
   async passes(ms: number): Promise<void> {
     if (this.site.place !== 'postgres') this.site.clock.now += ms;
-    else await this.servers.first.database.query(older, [ms, scopeDigest(this.caller)]);
+    else
+      for (const text of [older, olderSeries])
+        await this.servers.first.database.query(text, [ms, scopeDigest(this.caller)]);
   }
 
   async begin(sent: Sent): Promise<Begun> {
-    const { method = this.method, key = this.key, deadlineMs } = sent;
+    const { method = this.method, key = sent.sequence ? null : this.key, deadlineMs } = sent;
     const caller = this.#callerOf(sent);
     const ledger = sent.second ? this.servers.second : this.servers.first;
     if (!ledger) throw new Error('the setup has no second server');
@@ -98,6 +116,7 @@ export class Stage {
         ...sent.metadata?.(this.now),
         ...(caller !== null && { [CALLER]: caller }),
         ...(key !== null && { 'idempotency-key': [key].flat() }),
+        ...(sent.sequence && this.#numbered(sent.sequence)),
       },
       signal: client.signal,
       onMessage: () => {
@@ -105,30 +124,46 @@ export class Stage {
       },
       ...(deadlineMs !== undefined && { deadlineMs }),
     };
-    this.#used.set(this.idOf(sent).toString('hex'), this.idOf(sent));
+    this.#used.set(this.recordIdOf(sent).toString('hex'), sent);
     const request = { ...account, ...sent.request };
     const heard = hear(ledger.connection, ledger.definition, method, request, settings);
     return { sent, heard, came: () => came, leave: () => client.abort() };
   }
 
-  /** The id of the record that a call asks for, as the contract defines it. */
+  #numbered({ producer = this.key, sequence, epoch }: Numbered) {
+    return {
+      'idempotency-producer': producer,
+      'idempotency-sequence': String(sequence),
+      ...(epoch !== undefined && { 'idempotency-epoch': String(epoch) }),
+    };
+  }
+
+  /** The id of the operation that a call asks for, as the contract defines it. */
   idOf(sent: Sent): Buffer {
-    const { method = this.method, key = this.key, asks = [key ?? []].flat().join(', ') } = sent;
-    const hash = createHash('sha256');
-    for (const part of [this.#callerOf(sent) ?? '', `/test.v1.LedgerService/${method}`, asks]) {
-      const length = Buffer.alloc(4);
-      length.writeUInt32BE(Buffer.byteLength(part));
-      hash.update(length).update(part);
-    }
-    return hash.digest();
+    const { method = this.method, key = this.key, asks = [key ?? []].flat().join(', '), sequence } = sent;
+    const path = `/test.v1.LedgerService/${method}`;
+    const caller = this.#callerOf(sent) ?? '';
+    if (!sequence) return digest(caller, path, asks);
+    const { producer = this.key, epoch = 0, sequence: number } = sequence;
+    return digest('sequence', caller, path, producer, String(epoch), String(number));
+  }
+
+  /** The id of the record that a call asks for: of a sequence that of its series. */
+  recordIdOf(sent: Sent): Buffer {
+    if (!sent.sequence) return this.idOf(sent);
+    const { method = this.method, sequence } = sent;
+    const path = `/test.v1.LedgerService/${method}`;
+    return digest('series', this.#callerOf(sent) ?? '', path, sequence.producer ?? this.key);
   }
 
   #callerOf({ caller }: Sent): string | null {
     return caller === 'another' ? `another-${this.caller}` : caller === null ? null : this.caller;
   }
 
-  find(sent: Sent): Promise<FoundRecord | undefined> {
-    return this.servers.first.store.find(this.idOf(sent));
+  find(sent: Sent): Promise<FoundRecord | FoundSeries | undefined> {
+    const { store } = this.servers.first;
+    const id = this.recordIdOf(sent);
+    return sent.sequence ? store.findSeries(id) : store.find(id);
   }
 
   /** Where an execution is held, if its script goes there. */
@@ -172,15 +207,19 @@ export class Stage {
 
   /** The states of all records that the row's calls asked for. */
   async states(): Promise<State[]> {
-    const states = await Promise.all([...this.#used.values()].map((id) => this.#stateOf(id)));
+    const states = await Promise.all([...this.#used.values()].map((sent) => this.#stateOf(sent)));
     return states.filter((state) => state !== undefined).sort();
   }
 
-  async #stateOf(id: Buffer): Promise<State | undefined> {
+  async #stateOf(sent: Sent): Promise<State | undefined> {
     const { first } = this.servers;
-    if (this.site.place === 'memory') return (await first.store.find(id))?.outcome.replace('-', ' ') as State;
+    const found = this.site.place === 'memory' || sent.sequence ? await this.find(sent) : undefined;
+    if (found && 'outcome' in found) return found.outcome.replace('-', ' ') as State;
+    if (found) return found.running ? 'in progress' : found.completed < 0n ? 'empty' : 'completed';
+    if (this.site.place === 'memory' || sent.sequence) return undefined;
     const text = 'SELECT state FROM replay_guard_records WHERE id = $1 AND expires_at > $2';
-    const [row] = await first.database.query<{ state: bigint }>(text, [recordKey(id), this.now]);
+    const params = [recordKey(this.idOf(sent)), this.now];
+    const [row] = await first.database.query<{ state: bigint }>(text, params);
     return row && (['in progress', 'completed', 'erased'] as const)[Math.max(Number(row.state), 0)];
   }
 
@@ -194,3 +233,13 @@ export class Stage {
 
 /** What a record is stored under: half of its id. */
 export const recordKey = (id: Buffer) => id.subarray(0, 16);
+
+function digest(...parts: string[]): Buffer {
+  const hash = createHash('sha256');
+  for (const part of parts) {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(Buffer.byteLength(part));
+    hash.update(length).update(part);
+  }
+  return hash.digest();
+}

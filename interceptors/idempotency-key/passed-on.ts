@@ -1,0 +1,27 @@
+import type { Metadata } from '@grpc/grpc-js';
+import { executions } from '../replay-guard/execution.js';
+import {
+  EPOCH_HEADER,
+  FIRST_SENT_HEADER,
+  KEY_HEADER,
+  PRODUCER_HEADER,
+  SEQUENCE_HEADER,
+} from '../replay-guard/wire-contract.js';
+
+const NAMES = [KEY_HEADER, PRODUCER_HEADER, SEQUENCE_HEADER, EPOCH_HEADER];
+
+/**
+ * The metadata without what names the guarded call that this code runs in. Handlers pass their caller's metadata
+ * on, for tracing: two calls under the caller's name would pass for one.
+ */
+export function withoutCallersName(metadata: Metadata): Metadata {
+  const caller = executions.getStore()?.caller;
+  if (!caller || !NAMES.every((name) => isSame(metadata, caller, name))) return metadata;
+  const own = metadata.clone();
+  for (const name of [...NAMES, FIRST_SENT_HEADER]) own.remove(name);
+  return own;
+}
+
+function isSame(metadata: Metadata, caller: Metadata, name: string): boolean {
+  return metadata.get(name).join() === caller.get(name).join();
+}

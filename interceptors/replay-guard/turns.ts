@@ -1,0 +1,49 @@
+import type { Asked, Claimant } from './claimant.js';
+import type { Flights } from './flights.js';
+import type { GuardedCall } from './guarded-call.js';
+import type { Operation } from './operation.js';
+import { refusals } from './refusal.js';
+import type { Wait } from './wait.js';
+
+/** Has calls that a producer sends without waiting for their answers run one after another. */
+export class Turns {
+  readonly #flights: Flights;
+  readonly #claimant: Claimant;
+
+  constructor(flights: Flights, claimant: Claimant) {
+    this.#flights = flights;
+    this.#claimant = claimant;
+  }
+
+  /**
+   * Waits for the call with the sequence before, where this process works on it.
+   * @returns whether there was one, or that the caller has left meanwhile
+   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS
+   */
+  async come(call: GuardedCall, { precededBy }: Operation, wait: Wait): Promise<boolean | 'left'> {
+    const before = precededBy && this.#flights.find(precededBy);
+    if (!before) return false;
+    const end = await this.#flights.wait(before, () => before.wait(wait.remainingMs, call.gone));
+    if (end === 'waited-enough') throw refusals.inProgress(Date.now() - before.startedAtMs);
+    return end === 'left' ? end : true;
+  }
+
+  /**
+   * Claims what the call asks for; asks again where the call with the sequence before has come only meanwhile.
+   * @throws as `Claimant.claim` and `come` do
+   */
+  async claim(
+    call: GuardedCall,
+    operation: Operation,
+    wait: Wait,
+    hasPlace: boolean,
+  ): Promise<Asked | 'left'> {
+    for (;;) {
+      const asked = await this.#claimant.claim(operation, (attempt) => wait.pause(attempt), hasPlace);
+      if (asked.result.outcome !== 'gap') return asked;
+      const preceded = await this.come(call, operation, wait);
+      if (preceded === 'left') return preceded;
+      if (!preceded) return asked;
+    }
+  }
+}

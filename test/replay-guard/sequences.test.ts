@@ -1,0 +1,207 @@
+import { randomUUID } from 'node:crypto';
+import { status } from '@grpc/grpc-js';
+import test from 'ava';
+import { type ClaimRequest, type ReplayGuardOptions, scopeFromMetadata, stableId } from 'grpc-replay-guard';
+import { MemoryStore } from 'grpc-replay-guard/memory';
+import { Barrier } from '../helpers/barrier.js';
+import type { CallSettings } from '../helpers/call.js';
+import { emptiedData } from '../helpers/emptied-data.js';
+import { engines } from '../helpers/engines.js';
+import { type Ledger, methods, onBoth, openLedger } from '../helpers/guarded-ledger.js';
+import { numbered } from '../helpers/numbered.js';
+import { PassingStore } from '../helpers/passing-store.js';
+import { poll } from '../helpers/poll.js';
+
+const emptied = emptiedData(test);
+const [one, two] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+
+const append = (ledger: Ledger, sequence: number, epoch?: number, producer = 'producer') =>
+  ledger.append(undefined, { account: 'alice' }, numbered(producer, sequence, epoch));
+const both = {
+  append: (ledger: Ledger, settings: CallSettings) => ledger.append(undefined, { account: 'a' }, settings),
+  transfer: (ledger: Ledger, settings: CallSettings) => ledger.transfer(undefined, { from: 'a' }, settings),
+};
+const reasonOf = ({ statusDetails }: Awaited<ReturnType<typeof append>>) => statusDetails?.errorInfo?.reason;
+
+/** The settings before and with a rotation of secrets. */
+const rotations: Record<string, readonly Pick<ReplayGuardOptions, 'pepper' | 'cipherKey'>[]> = {
+  'of the pepper': [{ pepper: 'one' }, { pepper: { current: 'two', previous: ['zero', 'one'] } }],
+  'from no pepper to one': [{}, { pepper: { current: 'two', previous: [null] } }],
+  'of the cipher key': [{ cipherKey: one }, { cipherKey: { current: two, previous: [one] } }],
+  'of both': [
+    { pepper: 'one', cipherKey: one },
+    { pepper: { current: 'two', previous: ['one'] }, cipherKey: { current: two, previous: [one] } },
+  ],
+};
+
+for (const engine of engines) {
+  for (const [rotation, [before = {}, during = {}]] of Object.entries(rotations)) {
+    test.serial(`${engine}, ${rotation}: a series goes on under its own id`, async (t) => {
+      const data = await emptied(t, engine);
+      const old = await openLedger(t, data, { guard: before });
+      const kept = [await append(old, 0), await append(old, 1)];
+      const rotated = await openLedger(t, data, { guard: during });
+      for (const [sequence, { bytes }] of kept.entries())
+        t.like(await append(rotated, sequence), { bytes, replayed: true });
+      const next = await append(rotated, 2);
+      t.like(next, { code: status.OK, replayed: false });
+      t.like(await append(rotated, 2), { bytes: next.bytes, replayed: true });
+      t.is(reasonOf(await append(rotated, 4)), 'IDEMPOTENCY_SEQUENCE_GAP');
+      t.is(reasonOf(await append(rotated, 0, 1)), undefined);
+      t.is(reasonOf(await append(rotated, 3)), 'IDEMPOTENCY_PRODUCER_FENCED');
+      const rows = await rotated.database.query('SELECT epoch FROM replay_guard_producers');
+      t.deepEqual(rows, [{ epoch: 1n }]);
+      t.is((await rotated.effects()).length, 4);
+    });
+  }
+
+  test.serial(`${engine}: an encrypted reply opens in its own place only`, async (t) => {
+    const ledger = await openLedger(t, await emptied(t, engine), { guard: { cipherKey: one } });
+    const { database } = ledger;
+    for (const producer of ['first', 'second'])
+      for (const sequence of [0, 1]) await append(ledger, sequence, undefined, producer);
+    const [first, second] = await database.query('SELECT id, replies FROM replay_guard_producers');
+    const move = 'UPDATE replay_guard_producers SET replies = $1 WHERE id = $2';
+    await database.query(move, [first?.replies ?? null, second?.id ?? null]);
+    await database.query(move, [second?.replies ?? null, first?.id ?? null]);
+    for (const producer of ['first', 'second'])
+      t.is(reasonOf(await append(ledger, 1, undefined, producer)), 'IDEMPOTENCY_REPLY_UNREADABLE');
+    t.is((await ledger.effects()).length, 4);
+  });
+
+  test.serial(`${engine}: neither the producer nor what it asks for is in the database`, async (t) => {
+    const secrets = { pepper: 'pepper', cipherKey: one, scope: scopeFromMetadata('x-scope') };
+    const ledger = await openLedger(t, await emptied(t, engine), { guard: secrets });
+    const [producer, scope, account] = ['the producer that makes it', 'the scope of it', 'the account in it'];
+    const { metadata } = numbered(producer.replaceAll(' ', '-'), 0);
+    const reply = await ledger.append(
+      undefined,
+      { account },
+      { metadata: { ...metadata, 'x-scope': scope } },
+    );
+    const [row] = await ledger.database.query('SELECT * FROM replay_guard_producers');
+    const values = Object.values(row ?? {}).map((value) =>
+      Buffer.isBuffer(value) ? value : Buffer.from(String(value)),
+    );
+    t.true(values.length > 10);
+    for (const secret of [producer.replaceAll(' ', '-'), scope, account, String(reply.message?.entryId)])
+      t.false(Buffer.concat(values).includes(secret), secret);
+  });
+
+  test.serial(`${engine}: a database from before there were series is brought up to date`, async (t) => {
+    const data = await emptied(t, engine);
+    const old = await openLedger(t, data);
+    const kept = await old.append('key', { account: 'alice' });
+    await old.database.query('DROP TABLE replay_guard_producers');
+    await old.database.query(
+      "UPDATE replay_guard_schema SET version = 3 WHERE component = 'grpc-replay-guard'",
+    );
+    const ledger = await openLedger(t, data);
+    t.like(await ledger.append('key', { account: 'alice' }), { bytes: kept.bytes, replayed: true });
+    t.is((await append(ledger, 0)).code, status.OK);
+    t.true((await append(ledger, 0)).replayed);
+  });
+}
+
+test('stable ids follow from the place in the series', async (t) => {
+  const seen: string[] = [];
+  const ledger = await openLedger(t, 'memory', {
+    handlers: () =>
+      onBoth((_account, callback) => {
+        seen.push(stableId('order'));
+        // Released, so that the same place executes again.
+        callback({ code: status.UNAVAILABLE });
+      }),
+  });
+  const places = [
+    numbered('p', 0),
+    numbered('p', 0),
+    numbered('p', 1),
+    numbered('p', 0, 1),
+    numbered('q', 0),
+  ];
+  for (const method of methods) for (const place of places) await both[method](ledger, place);
+  t.is(seen.length, 10);
+  t.is(seen[0], seen[1]);
+  t.is(new Set(seen).size, 8);
+});
+
+/** Tells the answer to a claim of one sequence only when the test lets it. */
+class SlowClaim extends PassingStore {
+  readonly barrier = new Barrier();
+
+  override async claim(request: ClaimRequest) {
+    const result = await super.claim(request);
+    if (request.series?.sequence === 2n && result.outcome === 'gap') await this.barrier.pass();
+    return result;
+  }
+}
+
+test('a call that has overtaken the one before it asks again', async (t) => {
+  const store = new SlowClaim(new MemoryStore());
+  const held = new Barrier();
+  const ledger = await openLedger(t, 'memory', {
+    guard: { store },
+    handlers: () =>
+      onBoth(async (account, callback) => {
+        if (account === 'held') await held.pass();
+        callback(null, {});
+      }),
+  });
+  const producer = randomUUID();
+  const call = (sequence: number, account = '') =>
+    ledger.append(undefined, { account }, numbered(producer, sequence));
+  await call(0);
+  const second = call(2);
+  await store.barrier.reached();
+  const first = call(1, 'held');
+  await held.reached();
+  store.barrier.open();
+  held.open();
+  t.deepEqual([(await first).code, (await second).code], [status.OK, status.OK]);
+  t.is(ledger.outcomes.count('executed'), 3);
+});
+
+test('who leaves before its turn executes nothing', async (t) => {
+  const barrier = new Barrier();
+  let arrivals = 0;
+  const ledger = await openLedger(t, 'memory', {
+    handlers: () => onBoth(async (_account, callback) => barrier.pass().then(() => callback(null, {}))),
+    guard: {
+      scope: () => {
+        arrivals++;
+        return 'tenant';
+      },
+    },
+  });
+  const client = new AbortController();
+  const first = append(ledger, 0);
+  await barrier.reached();
+  const second = ledger.append(undefined, {}, { ...numbered('producer', 1), signal: client.signal });
+  await poll('the second call arrives', () => arrivals === 2);
+  client.abort();
+  t.is((await second).code, status.CANCELLED);
+  await ledger.outcomes.reached('in_progress');
+  barrier.open();
+  t.is((await first).code, status.OK);
+  t.is(ledger.entered, 1);
+  t.is((await append(ledger, 1)).code, status.OK);
+});
+
+test('a guard that closes sends waiting calls of a producer away', async (t) => {
+  const barrier = new Barrier();
+  const ledger = await openLedger(t, 'memory', {
+    handlers: () => onBoth(async (_account, callback) => barrier.pass().then(() => callback(null, {}))),
+    guard: { waitersPerKey: 1 },
+  });
+  const first = append(ledger, 0);
+  await barrier.reached();
+  const second = append(ledger, 1);
+  // There is room for one.
+  t.is(reasonOf(await append(ledger, 0)), 'IDEMPOTENCY_KEY_IN_PROGRESS');
+  const closed = ledger.guard.close();
+  t.is(reasonOf(await second), 'IDEMPOTENCY_KEY_IN_PROGRESS');
+  barrier.open();
+  t.is((await first).code, status.OK);
+  await closed;
+});

@@ -1,0 +1,61 @@
+import { randomUUID } from 'node:crypto';
+import { status } from '@grpc/grpc-js';
+import test from 'ava';
+import type { Connection, Reply } from '../helpers/call.js';
+import { engines, freshData } from '../helpers/engines.js';
+import { loadLedger } from '../helpers/ledger.js';
+import { LedgerProcess } from '../helpers/ledger-process.js';
+import { numbered } from '../helpers/numbered.js';
+import { poll } from '../helpers/poll.js';
+
+const { Append, Transfer } = loadLedger();
+const ways = {
+  TRANSACTION: (connection: Connection, producer: string, sequence: number) =>
+    connection.call(Append, { account: `${sequence}` }, numbered(producer, sequence)),
+  LEASE: (connection: Connection, producer: string, sequence: number) =>
+    connection.call(Transfer, { from: `${sequence}` }, numbered(producer, sequence)),
+};
+
+/** Retries as the contract tells clients to. */
+async function insist(attempt: () => Promise<Reply<unknown>>): Promise<Reply<unknown>> {
+  let reply = await attempt();
+  await poll(`it is answered; so far ${reply.details}`, async () => {
+    if (reply.code === status.UNAVAILABLE) reply = await attempt();
+    return reply.code !== status.UNAVAILABLE;
+  });
+  return reply;
+}
+
+for (const engine of engines) {
+  for (const [atomicity, ask] of Object.entries(ways)) {
+    test(`${engine}, ${atomicity}: after a crash another server goes on with the series`, async (t) => {
+      const data = await freshData(t, engine);
+      const settings = { url: data.url, leaseMs: 1_000, waitMs: 300 };
+      const first = new LedgerProcess(t, { ...settings, holds: true });
+      const atFirst = await first.connect();
+      const atSecond = await new LedgerProcess(t, settings).connect();
+      const producer = randomUUID();
+      const zero = await ask(atSecond, producer, 0);
+      t.is(zero.code, status.OK);
+      const crashed = ask(atFirst, producer, 1);
+      await first.arrived('1');
+      const waits = await ask(atSecond, producer, 2);
+      t.is(waits.statusDetails?.errorInfo?.reason, 'IDEMPOTENCY_KEY_IN_PROGRESS');
+      await first.kill();
+      t.is((await crashed).code, status.UNAVAILABLE);
+      const gap = await insist(() => ask(atSecond, producer, 2));
+      t.like(gap.statusDetails?.errorInfo, {
+        reason: 'IDEMPOTENCY_SEQUENCE_GAP',
+        metadata: { expected: '1' },
+      });
+      const one = await insist(() => ask(atSecond, producer, 1));
+      t.like(one, { code: status.OK, replayed: false });
+      t.like(await ask(atSecond, producer, 2), { code: status.OK, replayed: false });
+      t.like(await ask(atSecond, producer, 0), { replayed: true, bytes: zero.bytes });
+      t.like(await ask(atSecond, producer, 1), { replayed: true, bytes: one.bytes });
+      const { database } = await data.open({ maxConnections: 1 });
+      const effects = await database.query('SELECT account FROM effects ORDER BY account');
+      t.deepEqual(effects, [{ account: '0' }, { account: '1' }, { account: '2' }]);
+    });
+  }
+}
