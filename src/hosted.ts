@@ -57,9 +57,11 @@ export function hostInventory(surroundings: Surroundings): Hosted {
 export interface OrderSurroundings extends Surroundings {
   readonly inventory: InventoryClient;
   readonly outbox: Outbox;
-  /** Delivers the events of the outbox. */
-  readonly relay: Hosted['work'];
+  /** Delivers the events of the outbox, where that is not left to other servers. */
+  readonly relay?: Hosted['work'];
 }
+
+const idle: Hosted['work'] = { start() {}, stop: async () => {} };
 
 /** The order service, and the relay of its events. */
 export function hostOrder(surroundings: OrderSurroundings): Hosted {
@@ -67,6 +69,6 @@ export function hostOrder(surroundings: OrderSurroundings): Hosted {
     name: 'shop.order.v1.OrderService',
     definition: surroundings.protect(orderService),
     handlers: createOrderHandlers(surroundings),
-    work: surroundings.relay,
+    work: surroundings.relay ?? idle,
   };
 }

@@ -20,6 +20,10 @@ export const webhookSecret = asserted(assertWebhookSecret);
 export const outboxSettings = {
   WEBHOOK_URL: asserted(assertWebhookUrl).optional(),
   WEBHOOK_SECRET: webhookSecret.optional(),
+  OUTBOX_RELAY: z
+    .enum(['on', 'off'], { error: 'must be on or off' })
+    .transform((choice) => choice === 'on')
+    .prefault('on'),
   OUTBOX_MAX_ATTEMPTS: z
     .string()
     .regex(/^[1-9]\d{0,5}$/, { error: 'must be a whole number from 1 to 999999' })
@@ -34,6 +38,8 @@ const schema = z.object(outboxSettings);
 export interface OutboxConfig {
   /** Where events are sent to besides the inventory. */
   readonly webhook: { readonly url: string; readonly secret: string } | undefined;
+  /** Whether this server delivers events; if not it leaves them to others on the same database. */
+  readonly relay: boolean;
   readonly maxAttempts: number;
   readonly retentionMs: number;
 }
@@ -42,6 +48,7 @@ export function toOutboxConfig(s: z.output<typeof schema>): OutboxConfig {
   const { WEBHOOK_URL: url, WEBHOOK_SECRET: secret } = s;
   return {
     webhook: url && secret ? { url, secret } : undefined,
+    relay: s.OUTBOX_RELAY,
     maxAttempts: s.OUTBOX_MAX_ATTEMPTS,
     retentionMs: s.OUTBOX_RETENTION,
   };

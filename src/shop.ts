@@ -131,9 +131,9 @@ async function host(
     inventory = await inventoryFor(config, context, options, services[0]);
     const outbox = createOrderOutbox(surroundings.database, config.outbox);
     const given = { ...surroundings, inventory, outbox };
-    const relay = createOrderRelay({ ...given, config: config.outbox, location: config.database });
     showOutbox(surroundings.ops, outbox);
-    services.push(hostOrder({ ...given, relay }));
+    const relaying = { ...given, config: config.outbox, location: config.database };
+    services.push(hostOrder({ ...given, ...(config.outbox.relay && { relay: createOrderRelay(relaying) }) }));
   }
   for (const { work } of services) {
     work.start();

@@ -136,6 +136,23 @@ test('two servers on Postgres: what one appends the other may deliver, and a sto
   t.is(receiver.received.length, 2);
 });
 
+test('a server that leaves the deliveries to others delivers nothing, and the others are told', async (t) => {
+  const receiver = await startReceiver(t);
+  const env = { DATABASE_URL: await freshDatabase(t), WEBHOOK_URL: receiver.url, WEBHOOK_SECRET };
+  const shop = await start(t, { ...env, OUTBOX_RELAY: 'off' });
+  const client = connect(t, shop);
+  await stockUp(t, client);
+  t.is((await client.call(orderService.PlaceOrder, order, { key: 'o-1' })).code, status.OK);
+  // Comes last, so a shop that did deliver would have been faster.
+  const relay = await start(t, env);
+  await confirmed(client, 2);
+  await poll('the receiver has it', () => receiver.received.length === 1);
+  const metrics = async ({ ops }: Shop) => (await fetch(`http://127.0.0.1:${ops.port}/metrics`)).text();
+  const delivered = /outbox_delivered_total\{destination="webhook",type="order.placed"\} 1/;
+  await poll('the relay counts it', async () => delivered.test(await metrics(relay)));
+  t.notRegex(await metrics(shop), /outbox_delivered_total\{/);
+});
+
 test('two processes, one behind the other, each with its own database', async (t) => {
   const inventory = await start(t, { ...(await sqlite(t)), SERVICES: 'inventory' });
   const orders = await start(t, {

@@ -1,0 +1,103 @@
+import test, { type ExecutionContext } from 'ava';
+import { orderService } from '#src/rpc/services.js';
+import type { Connection } from '../helpers/call.js';
+import { type Engine, engines, freshData } from '../helpers/engines.js';
+import { poll } from '../helpers/poll.js';
+import { ServerProcess } from '../helpers/process.js';
+import { connectTo } from '../helpers/server.js';
+import { type Received, type Receiver, startReceiver, WEBHOOK_SECRET } from '../helpers/webhook-receiver.js';
+import * as shop from './shop-servers.js';
+
+const ORDERS = 8;
+const ATTEMPTS = 3;
+const STOCK = 100;
+
+/** What `GET /outbox` shows. */
+interface Page {
+  readonly destinations: readonly { destination: string; pending: number; dead: number }[];
+  readonly deadLetters: readonly { eventId: string; aggregate: string; type: string; attempts: number }[];
+}
+
+for (const engine of engines) {
+  test(`${engine}: a webhook that fails for a while loses nothing, and each order's events keep their order`, async (t) => {
+    t.timeout(120_000);
+    await outage(t, engine);
+  });
+}
+
+async function outage(t: ExecutionContext, engine: Engine): Promise<void> {
+  const receiver = await startReceiver(t);
+  const data = await freshData(t, engine);
+  const webhook = { WEBHOOK_URL: receiver.url, WEBHOOK_SECRET, OUTBOX_MAX_ATTEMPTS: String(ATTEMPTS) };
+  const server = new ServerProcess(t, { DATABASE_URL: data.url, ...webhook });
+  const client = connectTo(t, await server.grpcAddress());
+  await shop.stockItem(client, 'tea', STOCK);
+  const { database } = await data.open({ maxConnections: 2 });
+  const ops = `http://${await server.opsAddress()}/outbox`;
+  const page = async () => (await (await fetch(ops)).json()) as Page;
+  const post = async (action: string) => (await fetch(`${ops}/${action}`, { method: 'POST' })).json();
+
+  // It answers at first that it cannot, and then nobody answers.
+  receiver.answers = Array.from({ length: ORDERS * ATTEMPTS }, () => 503);
+  const orderIds = await placeOrders(client, 'early');
+  await poll('it was told of each', () => new Set(receiver.received.map(({ id }) => id)).size === ORDERS);
+  await receiver.down();
+  for (const orderId of orderIds) {
+    const cancelling = () => client.call(orderService.CancelOrder, { orderId, reason: '' }, { key: orderId });
+    await shop.insist(cancelling);
+  }
+  await poll('the first event of each order is a dead letter', async () => {
+    return (await page()).deadLetters.length === ORDERS;
+  });
+  await poll('the stock is back: the webhook holds up nothing else', async () => {
+    const { destinations } = await page();
+    return destinations.every(({ destination }) => destination === 'webhook');
+  });
+  t.deepEqual(await shop.stock(database, 'tea'), { onHand: STOCK, reserved: 0 });
+  const { destinations, deadLetters } = await page();
+  t.like(destinations, [{ destination: 'webhook', pending: ORDERS, dead: ORDERS }]);
+  t.deepEqual(deadLetters.map(({ aggregate }) => aggregate).sort(), [...orderIds].sort());
+  for (const letter of deadLetters) t.like(letter, { type: 'order.placed', attempts: ATTEMPTS });
+
+  await receiver.up();
+  receiver.answers = [];
+  receiver.received.length = 0;
+  const laterIds = await placeOrders(client, 'late');
+  await poll('other orders pass those that wait', () => receiver.received.length === ORDERS);
+  t.deepEqual(told(receiver, 'order.placed'), [...laterIds].sort());
+  t.deepEqual(await post(`requeue?id=${deadLetters[0]?.eventId}`), { requeued: 1 });
+  await poll('both events of that order come', () => receiver.received.length === ORDERS + 2);
+  t.deepEqual(await post('requeue?destination=webhook'), { requeued: ORDERS - 1 });
+  await poll('nothing is left', async () => (await page()).destinations.length === 0);
+
+  t.deepEqual(told(receiver, 'order.placed'), [...orderIds, ...laterIds].sort(), 'nothing is lost');
+  t.deepEqual(told(receiver, 'order.cancelled'), [...orderIds].sort());
+  for (const orderId of orderIds) {
+    const types = receiver.received.map(content).filter((event) => event.orderId === orderId);
+    t.deepEqual(
+      types.map(({ type }) => type),
+      ['order.placed', 'order.cancelled'],
+    );
+  }
+  t.deepEqual((await page()).deadLetters, []);
+  t.is(receiver.forged, 0);
+}
+
+/** As many orders as there are, all at once; their ids. */
+async function placeOrders(client: Connection, name: string): Promise<string[]> {
+  const placing = Array.from({ length: ORDERS }, (_, index) =>
+    shop.insist(() => shop.order(client, `${name}-${index}`, 'tea')),
+  );
+  return (await Promise.all(placing)).map(({ message }) => String(message?.order?.orderId));
+}
+
+/** The orders that the receiver was told of by events of a type, sorted. */
+function told({ received }: Receiver, type: string): string[] {
+  const events = received.map(content).filter((event) => event.type === type);
+  return events.map(({ orderId }) => orderId).sort();
+}
+
+function content({ body }: Received): { type: string; orderId: string } {
+  const { type, data } = JSON.parse(body) as { type: string; data: { orderId: string } };
+  return { type, orderId: data.orderId };
+}
