@@ -10,7 +10,8 @@ export interface SendOptions {
   readonly intent?: Intent;
   /**
    * Whether the intent may have been sent before this call, so that a refusal of this call's attempts says nothing
-   * of the operation. Default: true where `intent` is given, and in a guarded call.
+   * of the operation. To be given where something on the way may send an attempt several times: a hedging policy, an
+   * interceptor, a proxy. Default: true where `intent` is given, and in a guarded call.
    */
   readonly sentBefore?: boolean;
   /** What else is sent with every attempt. */

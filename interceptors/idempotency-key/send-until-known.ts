@@ -71,7 +71,8 @@ class Sending<Response> {
     const { attemptTimeoutMs, signal } = this.#options;
     const timeoutMs = Math.min(attemptTimeoutMs, this.#budget.leftMs);
     try {
-      const answer = await attempt(this.#send, this.#metadata, timeoutMs, signal);
+      // A copy: what interceptors add to one attempt is not for the next.
+      const answer = await attempt(this.#send, this.#metadata.clone(), timeoutMs, signal);
       if ('error' in answer) this.#lastError = answer.error;
       this.#budget.retainedUntil(expiresAt(answer.trailers));
       return answer;
@@ -85,9 +86,9 @@ class Sending<Response> {
   /** Undefined where it is worth another attempt. */
   #endOf(answer: Failed, { verdict, reason }: Failure): Refused | Unknown | undefined {
     this.#inDoubt ||= answer.wasRetried;
-    const isRefused = verdict === 'refused' || (verdict === 'not-done' && !this.#inDoubt);
-    if (isRefused) return refused(answer, reason);
-    if (verdict === 'lost') return this.#unknown(false);
+    const didNothing = verdict === 'closed' || verdict === 'not-done';
+    if (verdict === 'refused' || (didNothing && !this.#inDoubt)) return refused(answer, reason);
+    if (verdict === 'closed' || verdict === 'lost') return this.#unknown(false);
     if (verdict === 'not-done' || verdict === 'later') return this.#unknown();
     this.#inDoubt = true;
     this.#brokenInARow = verdict === 'broken' ? this.#brokenInARow + 1 : 0;

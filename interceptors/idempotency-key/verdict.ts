@@ -4,21 +4,22 @@ import { ERROR_DOMAIN, EXPIRES_TRAILER } from '../replay-guard/wire-contract.js'
 
 /**
  * What a failure says of the operation:
- * - `refused`: it was not done, and will not be under this key.
+ * - `refused`: it was not done by any attempt, and will not be under this key.
+ * - `closed`: this attempt did nothing, and none with this key will; of earlier ones it says nothing.
  * - `not-done`: this attempt did nothing; of earlier ones it says nothing, and a retry now would not help.
  * - `retry`: it may have been done, or be done yet; the next attempt can tell.
  * - `broken`: as `retry`, but it may as well be a fault that stays: only a few attempts are worth it.
  * - `later`: it may have been done, and a retry now would not tell.
  * - `lost`: it may have been done, and no attempt with this key will ever tell.
  */
-export type Verdict = 'refused' | 'not-done' | 'retry' | 'broken' | 'later' | 'lost';
+export type Verdict = 'refused' | 'closed' | 'not-done' | 'retry' | 'broken' | 'later' | 'lost';
 
 const byCode: Partial<Record<status, Verdict>> = {
   [status.OK]: 'broken',
   [status.CANCELLED]: 'retry',
   [status.UNKNOWN]: 'broken',
-  // Of the request itself, so the same for every attempt.
-  [status.INVALID_ARGUMENT]: 'refused',
+  // Servers grow stricter: an earlier attempt may have met one that took the request.
+  [status.INVALID_ARGUMENT]: 'not-done',
   [status.DEADLINE_EXCEEDED]: 'retry',
   [status.NOT_FOUND]: 'not-done',
   [status.ALREADY_EXISTS]: 'not-done',
@@ -38,8 +39,9 @@ const byCode: Partial<Record<status, Verdict>> = {
 
 /** Where the guard's own answers say more than their code. */
 const byReason: ReadonlyMap<string, Verdict> = new Map([
-  ['IDEMPOTENCY_KEY_REUSED', 'refused'],
-  ['IDEMPOTENCY_KEY_EXPIRED', 'lost'],
+  // The request that came first may have been this operation's, built otherwise.
+  ['IDEMPOTENCY_KEY_REUSED', 'closed'],
+  ['IDEMPOTENCY_KEY_EXPIRED', 'closed'],
   ['IDEMPOTENCY_QUOTA_EXCEEDED', 'not-done'],
 ]);
 
@@ -72,7 +74,8 @@ export function judge(code: status, trailers: Metadata): Failure {
 
 /** A server may ask for a retry, or for none, which a negative pushback does (gRPC proposal A6). */
 function heeding(retryAfterMs: number | undefined, verdict: Verdict): Verdict {
-  if (retryAfterMs === undefined || verdict === 'refused' || verdict === 'lost') return verdict;
+  const isFinal = verdict === 'refused' || verdict === 'closed' || verdict === 'lost';
+  if (retryAfterMs === undefined || isFinal) return verdict;
   if (retryAfterMs >= 0) return 'retry';
   return verdict === 'not-done' ? verdict : 'later';
 }

@@ -7,6 +7,7 @@ import {
 import { Capture, type HandlerEnd, type PartialStatusObject } from './capture.js';
 import { type GuardedMethod, Verbatim } from './guarded-method.js';
 import type { Reply } from './reply.js';
+import { ownTrailers } from './trailers.js';
 
 type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
 
@@ -166,7 +167,9 @@ export class GuardedCall extends ServerInterceptingCall {
 
   override sendStatus(end: PartialStatusObject): void {
     this.#capture?.status(end);
-    if (this.#sendsThrough) this.#wire.sendStatus(end);
+    if (!this.#sendsThrough) return;
+    const { metadata } = end;
+    this.#wire.sendStatus(metadata ? { ...end, metadata: ownTrailers(metadata) } : end);
   }
 
   get #sendsThrough(): boolean {

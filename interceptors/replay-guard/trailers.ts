@@ -1,11 +1,11 @@
 import { Metadata } from '@grpc/grpc-js';
 import type { Reply } from './reply.js';
-import { EXPIRES_TRAILER, REPLAYED_TRAILER } from './wire-contract.js';
+import { EXPIRES_TRAILER, isGuards, REPLAYED_TRAILER } from './wire-contract.js';
 
 /** A handler's own trailers. What it passes on from another guarded server says nothing of this call. */
 export function ownTrailers(sent: Metadata = new Metadata()): Metadata {
   const trailing = sent.clone();
-  for (const name of [EXPIRES_TRAILER, REPLAYED_TRAILER]) trailing.remove(name);
+  for (const name of Object.keys(trailing.getMap()).filter(isGuards)) trailing.remove(name);
   return trailing;
 }
 

@@ -19,6 +19,11 @@ export const EXPIRES_TRAILER = 'idempotency-expires-at';
 /** Present on a reply that an earlier execution stored. */
 export const REPLAYED_TRAILER = 'idempotent-replayed';
 
+/** Whether a metadata entry is the guard's to send and nobody else's. */
+export function isGuards(name: string): boolean {
+  return /^idempoten(t|cy)-/.test(name);
+}
+
 /** The `domain` of the ErrorInfo in every answer that the guard itself gives. */
 export const ERROR_DOMAIN = 'grpc-replay-guard';
 

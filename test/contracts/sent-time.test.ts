@@ -102,6 +102,19 @@ for (const name of storeNames) {
     for (const server of [store, other]) t.is((await server.claim(asked)).outcome, 'expired');
   });
 
+  it('what was first sent ahead of the clock is retained until it is too old', async (t, subject) => {
+    const { store, other, now, advance } = subject;
+    const ahead = now() + 5 * minute;
+    const asked: ClaimRequest = request({ sent: { earliestMs: ahead, latestMs: ahead } });
+    const claim = claimed(t, await store.claim(asked));
+    await claim.complete(reply('done'));
+    // The database's clock may have gone on by some milliseconds since.
+    await advance(hour + 4 * minute);
+    for (const server of [store, other]) completed(t, await server.claim(asked));
+    await advance(minute);
+    for (const server of [store, other]) t.is((await server.claim(asked)).outcome, 'expired');
+  });
+
   it('of 20 claims at once, from two servers, one is granted where the time allows', async (t, subject) => {
     const { store, other, now } = subject;
     const ask = async (sent: SentTime): Promise<Claim[]> => {

@@ -52,6 +52,20 @@ for (const name of storeNames) {
     t.deepEqual(await other.claim(at(35, place)), { outcome: 'outdated' });
   });
 
+  it('what was first sent ahead of the clock is retained until it is too old', async (t, subject) => {
+    const { store, other, now, advance } = subject;
+    const place = aSeries();
+    const ahead = now() + 5 * minute;
+    const first = at(0, place, { sent: { earliestMs: ahead, latestMs: ahead } });
+    await claimed(t, await store.claim(first)).complete(reply('first'));
+    await claimed(t, await store.claim(at(1, place))).complete(reply('second'));
+    // The database's clock may have gone on by some milliseconds since.
+    await advance(hour + 4 * minute);
+    t.deepEqual(completed(t, await other.claim(first)).reply, reply('first'));
+    await advance(minute);
+    t.is((await other.claim(first)).outcome, 'expired');
+  });
+
   for (const atomicity of ['LEASE', 'TRANSACTION'] as const) {
     it(`${atomicity}: a release leaves the sequence where it was, and the window`, async (t, subject) => {
       const { store, other } = subject;

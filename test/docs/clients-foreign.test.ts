@@ -12,23 +12,52 @@ const [python = ''] = snippets('clients.md', 'python');
 const [go = '', goCall = ''] = snippets('clients.md', 'go');
 
 /** What each program prints: each account that it called Append for, and what it took the outcome for. */
-const expected = ['lossy done', 'other refused', 'broke refused', 'login refused', 'doubt unknown'];
+const expected = [
+  'lossy done',
+  // Under the key of `lossy`: built anew for a retry, and for an operation of its own.
+  'anew unknown',
+  'other refused',
+  'broke refused',
+  'login refused',
+  'doubt unknown',
+  'strict unknown',
+  // First sent long ago.
+  'late refused',
+  'late unknown',
+];
 
-/** The fate of each reply: `lossy` gets its eighth, `other` its first, `broke` its second, the others all. */
-const fates: readonly Fate[] = ['cut', 'reset', 'cut', 'reset', 'cut', 'reset', 'cut', 'pass', 'pass', 'cut'];
+/** The fate of each reply: `lossy` gets its eighth, `anew` its first, `broke` its second, the others all. */
+const fates: readonly Fate[] = [
+  'cut',
+  'reset',
+  'cut',
+  'reset',
+  'cut',
+  'reset',
+  'cut',
+  'pass',
+  'pass',
+  'pass',
+  'cut',
+];
 
 /** A guarded ledger behind a bad line, for a program that does what `expected` lists. */
 async function badLine(t: ExecutionContext) {
   const losses = [...fates];
-  let doubts = 0;
+  const seen = new Set<string>();
+  const later: Record<string, status> = {
+    doubt: status.UNAUTHENTICATED,
+    strict: status.INVALID_ARGUMENT,
+  };
   const ledger = await openLedger(t, 'sqlite', {
     handlers: (database) =>
       onBoth(async (account, callback) => {
         await writeEffect(database, account);
         if (account === 'broke') callback({ code: status.FAILED_PRECONDITION });
         else if (account === 'login') callback({ code: status.UNAUTHENTICATED });
-        else if (account === 'doubt') {
-          callback({ code: ++doubts === 1 ? status.UNAVAILABLE : status.UNAUTHENTICATED });
+        else if (later[account]) {
+          callback({ code: seen.has(account) ? later[account] : status.UNAVAILABLE });
+          seen.add(account);
         } else callback(null, { entryId: account });
       }),
   });
@@ -41,7 +70,7 @@ async function badLine(t: ExecutionContext) {
     t.deepEqual(await ledger.effects(), ['lossy']);
     const keys = proxy.calls.map(({ headers }) => headers['idempotency-key']);
     const times = proxy.calls.map(({ headers }) => headers['idempotency-first-sent']);
-    t.deepEqual([keys.length, new Set(keys).size], [14, 4]);
+    t.deepEqual([keys.length, new Set(keys).size], [19, 6]);
     t.false(times.some((time) => Number.isNaN(Date.parse(String(time)))));
   };
   return { address: proxy.address, assertDone };

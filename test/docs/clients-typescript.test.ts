@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { credentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
@@ -19,42 +18,30 @@ import { output, snippets } from './snippets.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** What ts-proto would generate, as far as the snippets use it. */
-const generated = `
-import { fileURLToPath } from 'node:url';
-import {
-  type CallOptions, type ChannelCredentials, type ChannelOptions, type ClientUnaryCall, type Interceptor,
-  type Metadata, type ServiceDefinition, type ServiceError, makeGenericClientConstructor,
-} from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
-
-export interface PlaceOrderRequest {
-  customerId: string;
-  lines: { sku: string; quantity: number }[];
-}
-export interface PlaceOrderResponse {
-  order?: { orderId: string };
-}
-const loaded = loadSync('shop/order/v1/order_service.proto', { includeDirs: [${JSON.stringify(`${root}proto`)}] });
-type Options = Partial<ChannelOptions & { interceptors: Interceptor[] }>;
-export const OrderServiceClient = makeGenericClientConstructor(
-  loaded['shop.order.v1.OrderService'] as ServiceDefinition,
-  'OrderService',
-) as unknown as new (address: string, credentials: ChannelCredentials, options?: Options) => {
-  placeOrder(
-    request: PlaceOrderRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: PlaceOrderResponse) => void,
-  ): ClientUnaryCall;
-};
-`;
+/** What a project of the reader's has in its buf.gen.yaml. */
+const template = (out: string) =>
+  JSON.stringify({
+    version: 'v2',
+    plugins: [
+      {
+        local: 'protoc-gen-ts_proto',
+        out,
+        opt: ['outputServices=grpc-js', 'esModuleInterop=true', 'importSuffix=.js'],
+      },
+    ],
+  });
 
 const main = `
 import { finish, placeOrder } from './place-order.js';
 
-const order = { customerId: 'ada', lines: [{ sku: 'tea', quantity: Number(process.argv[3]) }] };
-console.log(process.argv[2] === 'press' ? await placeOrder(order) : await finish());
+const [, , ...presses] = process.argv;
+const order = (quantity: string) => ({
+  customerId: 'ada',
+  lines: [{ sku: 'tea', quantity: Number(quantity), unitPriceMinor: 0 }],
+  labels: { gift: 'yes' },
+});
+const pressed = presses.map((quantity) => placeOrder(order(quantity)));
+for (const answer of pressed.length > 0 ? pressed : [finish()]) console.log(await answer);
 process.exit();
 `;
 
@@ -63,13 +50,15 @@ async function project(t: ExecutionContext): Promise<string> {
   // Inside the repository, where the packages are found.
   const folder = await mkdtemp(join(root, 'dist/snippets-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
-  await mkdir(join(folder, 'gen'));
+  const bin = `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}`;
+  const sources = ['proto', '--path', 'proto/shop/order', '--template', template(join(folder, 'gen'))];
+  await output('buf', ['generate', ...sources], { cwd: root, env: { ...process.env, PATH: bin } });
   const named = snippets('clients.md', 'ts').map((code) => [/^\/\/ (\S+)\n/.exec(code)?.[1], code] as const);
   t.deepEqual(
     named.map(([name]) => name),
     ['orders.ts', 'place-order.ts', 'import-orders.ts'],
   );
-  const files = [...named, ['gen/order_service.ts', generated], ['main.ts', main]] as const;
+  const files = [...named, ['main.ts', main]] as const;
   for (const [name, code] of files) await writeFile(join(folder, String(name)), code);
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
   const compilerOptions = { module: 'nodenext', target: 'es2023', strict: true, types: ['node'] };
@@ -102,28 +91,54 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
     },
   });
   const env = { ...process.env, SHOP_ADDRESS: proxy.address };
-  const pressed = spawn(process.execPath, ['main.js', 'press', '2'], { cwd: folder, env, stdio: 'inherit' });
-  const ended = once(pressed, 'exit');
-  await placed.reached();
-  pressed.kill('SIGKILL');
-  await ended;
-  t.true(existsSync(join(folder, 'pending.json')));
-  held = false;
+  const run = (...presses: string[]) =>
+    output(process.execPath, ['main.js', ...presses], { cwd: folder, env });
+  const killed = async (attempts: number, quantity: string) => {
+    const pressed = spawn(process.execPath, ['main.js', quantity], { cwd: folder, env, stdio: 'inherit' });
+    const ended = once(pressed, 'exit');
+    await placed.reached(attempts);
+    pressed.kill('SIGKILL');
+    await ended;
+  };
+  const pendingKey = async () =>
+    JSON.parse(await readFile(join(folder, 'pending.json'), 'utf8')).intent.key as string;
+  const keys = () => proxy.calls.map(({ headers }) => headers['idempotency-key']);
+  const orderIds = async () => {
+    const listed = await connection.call(orderService.ListOrders, { customerId: 'ada' });
+    t.is(listed.code, status.OK);
+    return listed.message?.orders.map((order) => order.orderId).sort();
+  };
 
-  const finished = await output(process.execPath, ['main.js', 'finish'], { cwd: folder, env });
-  const [, orderId] = /^order (\S+)\n$/.exec(finished) ?? [];
-  const listed = await connection.call(orderService.ListOrders, { customerId: 'ada' });
-  t.deepEqual(
-    listed.message?.orders.map((order) => order.orderId),
-    [orderId],
-  );
-  t.is(listed.code, status.OK);
-  t.false(existsSync(join(folder, 'pending.json')));
-  const refused = await output(process.execPath, ['main.js', 'press', '100'], { cwd: folder, env });
-  t.regex(refused, /^no order: /);
-  t.false(existsSync(join(folder, 'pending.json')));
-  const attempts = proxy.calls.map(({ headers }) => headers['idempotency-key']);
-  t.deepEqual([attempts.length, new Set(attempts).size], [3, 2]);
+  // Killed while it waits for the answer; a second press comes upon it, and is killed too.
+  await killed(1, '2');
+  const key = await pendingKey();
+  await killed(2, '3');
+  t.is(await pendingKey(), key, 'the first key is not lost');
+  held = false;
+  const before = await run('3');
+  const [, first = ''] = /^the order before this one: order (\S+)\n$/.exec(before) ?? [];
+  t.deepEqual(await orderIds(), [first]);
+  t.deepEqual(keys(), [key, key, key]);
+
+  // Pressed twice at once: one order, as the first press asked for it.
+  const [answer, same] = (await run('3', '4')).split('\n');
+  t.is(same, answer);
+  const [, second = ''] = /^order (\S+)$/.exec(String(answer)) ?? [];
+  t.deepEqual(await orderIds(), [first, second].sort());
+
+  // What is refused at the first attempt, stored or not, does not block the next press.
+  t.regex(await run('100'), /^no order: /);
+  t.regex(await run('0'), /^no order: /);
+  t.is(new Set(keys()).size, 4);
+
+  // The app starts again by itself.
+  held = true;
+  await killed(3, '5');
+  held = false;
+  t.regex(await run(), /^order \S+\n$/);
+  t.is((await orderIds())?.length, 3);
+  const left = await readdir(folder);
+  t.deepEqual(left.filter((name) => name.endsWith('.json')).sort(), ['package.json', 'tsconfig.json']);
 });
 
 test('the service configs are JSON, and the first is the one that the library makes', (t) => {

@@ -1,4 +1,4 @@
-/** Calls the ledger for five accounts by what clients.md has for Python, with its bytes written by hand. */
+/** Calls the ledger for some accounts by what clients.md has for Python, with its bytes written by hand. */
 export const pythonMain = `
 import sys
 import grpc
@@ -11,17 +11,21 @@ append = channel.unary_unary(
 )
 
 
-def call(account, intent):
+def call(account, intent, in_doubt=False):
     request = bytes([10, len(account)]) + account.encode()
-    outcome, _ = send_until_known(append, request, intent)
+    outcome, _ = send_until_known(append, request, intent, in_doubt)
     print(account, outcome)
 
 
 lossy = new_intent()
 call("lossy", lossy)
+call("anew", lossy, in_doubt=True)
 call("other", lossy)
-for account in ["broke", "login", "doubt"]:
+for account in ["broke", "login", "doubt", "strict"]:
     call(account, new_intent())
+late = {**new_intent(), "first_sent": "2020-01-01T00:00:00Z"}
+call("late", late)
+call("late", late, in_doubt=True)
 `;
 
 /** The same for Go. */
@@ -48,23 +52,27 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	call := func(account string, intent orders.Intent) {
+	call := func(account string, intent orders.Intent, inDoubt bool) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		request := append([]byte{10, byte(len(account))}, account...)
 		var reply []byte
-		outcome, _ := orders.SendUntilKnown(ctx, intent, false, func(ctx context.Context, opts ...grpc.CallOption) error {
+		outcome, _ := orders.SendUntilKnown(ctx, intent, inDoubt, func(ctx context.Context, opts ...grpc.CallOption) error {
 			opts = append(opts, grpc.ForceCodec(raw{}))
 			return conn.Invoke(ctx, "/test.v1.LedgerService/Append", &request, &reply, opts...)
 		})
 		fmt.Println(account, outcome)
 	}
 	lossy := orders.NewIntent()
-	call("lossy", lossy)
-	call("other", lossy)
-	for _, account := range []string{"broke", "login", "doubt"} {
-		call(account, orders.NewIntent())
+	call("lossy", lossy, false)
+	call("anew", lossy, true)
+	call("other", lossy, false)
+	for _, account := range []string{"broke", "login", "doubt", "strict"} {
+		call(account, orders.NewIntent(), false)
 	}
+	late := orders.Intent{Key: "late", FirstSent: "2020-01-01T00:00:00Z"}
+	call("late", late, false)
+	call("late", late, true)
 }
 `;
 

@@ -108,6 +108,23 @@ test('a key that is there is kept, and does not count', async (t) => {
 
 const firstSent = '2026-01-31T08:30:00.125Z';
 
+test('a call that a handler repeats by itself has another key, unless one intent stands for both', async (t) => {
+  const twice = await chain(t, async ({ append }) => {
+    await append();
+    await append();
+  });
+  t.is(new Set(await twice.execute('k')).size, 2);
+
+  const once = await chain(t, async ({ append }) => {
+    const { key, ...sent } = newIntent();
+    await append(withIdempotencyKey(key, sent));
+    await append(withIdempotencyKey(key, sent));
+  });
+  const keys = await once.execute('k');
+  t.deepEqual([keys.length, new Set(keys).size], [2, 1]);
+  t.deepEqual(await once.execute('k'), keys, 'and a second execution has it too');
+});
+
 test('a derived key was first sent when its operation was', async (t) => {
   const { execute, times } = await chain(t, ({ append }) => append(), { ttlMs: 10 * 365 * 86_400_000 });
   for (let i = 0; i < 2; i++) await execute('key', 'transfer', { 'idempotency-first-sent': firstSent });

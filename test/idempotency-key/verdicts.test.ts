@@ -7,11 +7,11 @@ const OK: Scripted = { code: status.OK };
 const unavailable: Scripted = { code: status.UNAVAILABLE };
 
 /** What a status alone says of an operation, to a client that sent it for the first time. */
-const byCode: Record<string, 'done' | 'refused' | 'not done' | 'retried' | 'later' | 'lost'> = {
+const byCode: Record<string, 'done' | 'not done' | 'retried' | 'later' | 'lost'> = {
   OK: 'done',
   CANCELLED: 'retried',
   UNKNOWN: 'retried',
-  INVALID_ARGUMENT: 'refused',
+  INVALID_ARGUMENT: 'not done',
   DEADLINE_EXCEEDED: 'retried',
   NOT_FOUND: 'not done',
   ALREADY_EXISTS: 'not done',
@@ -41,7 +41,7 @@ for (const [name, verdict] of Object.entries(byCode)) {
     const outcome = await send();
     t.is(attempts.length, verdict === 'retried' ? 2 : 1);
     if (verdict === 'done' || verdict === 'retried') t.like(outcome, { outcome: 'done' });
-    else if (verdict === 'refused' || verdict === 'not done') {
+    else if (verdict === 'not done') {
       t.like(outcome, { outcome: 'refused', code, details: 'as scripted', reason: undefined });
     } else {
       t.like(outcome, { ...unknown(verdict === 'later'), lastError: { code } });
@@ -55,7 +55,6 @@ for (const [name, verdict] of Object.entries(byCode)) {
     const outcomes = [await inDoubt.send(), await resumed.send({ intent })];
     for (const outcome of outcomes) {
       if (verdict === 'done' || verdict === 'retried') t.like(outcome, { outcome: 'done' });
-      else if (verdict === 'refused') t.like(outcome, { outcome: 'refused', code });
       else t.like(outcome, { ...unknown(verdict !== 'lost'), lastError: { code } });
     }
     t.is(inDoubt.attempts.length, verdict === 'retried' ? 3 : 2);
@@ -64,12 +63,12 @@ for (const [name, verdict] of Object.entries(byCode)) {
 
 /** The guard's own answers, as docs/contract.md lists them. */
 const byReason: readonly (readonly [string, status, Partial<Exclude<Scripted, () => unknown>>, string])[] = [
-  ['IDEMPOTENCY_KEY_MISSING', status.INVALID_ARGUMENT, {}, 'refused'],
-  ['IDEMPOTENCY_KEY_INVALID', status.INVALID_ARGUMENT, {}, 'refused'],
+  ['IDEMPOTENCY_KEY_MISSING', status.INVALID_ARGUMENT, {}, 'not done'],
+  ['IDEMPOTENCY_KEY_INVALID', status.INVALID_ARGUMENT, {}, 'not done'],
   ['IDEMPOTENCY_SCOPE_MISSING', status.UNAUTHENTICATED, {}, 'not done'],
   ['IDEMPOTENCY_SCOPE_UNAVAILABLE', status.UNAVAILABLE, { retryInfoMs: 200 }, 'retried'],
-  ['IDEMPOTENCY_KEY_REUSED', status.FAILED_PRECONDITION, {}, 'refused'],
-  ['IDEMPOTENCY_KEY_EXPIRED', status.FAILED_PRECONDITION, {}, 'lost'],
+  ['IDEMPOTENCY_KEY_REUSED', status.FAILED_PRECONDITION, {}, 'closed'],
+  ['IDEMPOTENCY_KEY_EXPIRED', status.FAILED_PRECONDITION, {}, 'closed'],
   ['IDEMPOTENCY_KEY_IN_PROGRESS', status.UNAVAILABLE, { retryInfoMs: 200 }, 'retried'],
   ['IDEMPOTENCY_STORE_UNAVAILABLE', status.UNAVAILABLE, { retryInfoMs: 200 }, 'retried'],
   ['IDEMPOTENCY_LEASE_LOST', status.UNAVAILABLE, { retryInfoMs: 200 }, 'retried'],
@@ -91,7 +90,7 @@ for (const [reason, code, more, verdict] of byReason) {
       t.like([fresh, inDoubt], [refused, { outcome: 'unknown', retryLater: true }]);
     } else {
       const lost = { outcome: 'unknown', retryLater: false } as const;
-      t.like([fresh, inDoubt], [lost, lost]);
+      t.like([fresh, inDoubt], [verdict === 'closed' ? refused : lost, lost]);
     }
   });
 }
@@ -101,12 +100,15 @@ test('a reason of another domain, or of no meaning, is told and not judged', asy
     ['IDEMPOTENCY_KEY_EXPIRED', 'shop'],
     ['constructor', 'grpc-replay-guard'],
   ] as const) {
-    const { send } = await scene(t, [{ code: status.FAILED_PRECONDITION, reason, domain }]);
-    t.like(await send(), { outcome: 'refused', reason });
+    const answer = { code: status.FAILED_PRECONDITION, reason, domain };
+    t.like(await (await scene(t, [answer])).send(), { outcome: 'refused', reason });
+    const inDoubt = await scene(t, [unavailable, answer]);
+    t.like(await inDoubt.send(), { outcome: 'unknown', retryLater: true });
   }
 });
 
-for (const code of [...defaultPolicy.replayedCodes, status.ABORTED, status.INTERNAL, status.UNKNOWN]) {
+const alsoStored = [status.INVALID_ARGUMENT, status.ABORTED, status.INTERNAL, status.UNKNOWN];
+for (const code of [...defaultPolicy.replayedCodes, ...alsoStored]) {
   test(`${status[code]} that is stored is the operation’s own, whatever earlier attempts met`, async (t) => {
     const answer = { code, reason: 'INSUFFICIENT_STOCK', domain: 'shop', trailers: stored };
     const { send } = await scene(t, [unavailable, answer]);
@@ -122,7 +124,7 @@ const asked: readonly (readonly [string, Scripted, 'retried' | 'later' | 'refuse
   ['UNAVAILABLE, pushback -1', { code: 14, trailers: { 'grpc-retry-pushback-ms': '-1' } }, 'later'],
   ['UNAVAILABLE, pushback no number', { code: 14, trailers: { 'grpc-retry-pushback-ms': 'x' } }, 'later'],
   ['ABORTED, pushback -1', { code: 10, trailers: { 'grpc-retry-pushback-ms': '-1' } }, 'refused'],
-  ['INVALID_ARGUMENT, pushback', { code: 3, trailers: { 'grpc-retry-pushback-ms': '9' } }, 'refused'],
+  ['INVALID_ARGUMENT, pushback -1', { code: 3, trailers: { 'grpc-retry-pushback-ms': '-1' } }, 'refused'],
   [
     'a stored failure, pushback',
     { code: 9, trailers: { ...stored, 'grpc-retry-pushback-ms': '9' } },
@@ -140,6 +142,12 @@ for (const [name, answer, expected] of asked) {
     else t.like(outcome, { outcome: 'unknown', retryLater: true });
   });
 }
+
+test('a status that nobody has defined says nothing', async (t) => {
+  const { send, attempts } = await scene(t, [{ code: 99 as status }, OK]);
+  t.like(await send(), { outcome: 'done' });
+  t.is(attempts.length, 2);
+});
 
 test('details that are no google.rpc.Status are none', async (t) => {
   const { send } = await scene(t, [

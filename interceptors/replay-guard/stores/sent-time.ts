@@ -20,3 +20,9 @@ export function isTooFarAhead(request: Judged, now: number): boolean {
 export function isTooOld(request: Judged, now: number): boolean {
   return sentTime(request).earliestMs + request.ttlMs <= now;
 }
+
+/** Until when the key of a claim is retained, at least: what was first sent ahead of the clock is too old later. */
+export function retainedUntil(request: Judged, now: number): number {
+  const begin = request.sent ? Math.max(now, sentTime(request).earliestMs) : now;
+  return begin + request.ttlMs;
+}

@@ -1,4 +1,4 @@
-import { isTooFarAhead, isTooOld } from '../sent-time.js';
+import { isTooFarAhead, isTooOld, retainedUntil } from '../sent-time.js';
 import { isForSeries } from '../series/judge.js';
 import type { FoundSeries } from '../series/series.js';
 import type { Claim, ClaimRequest, ClaimResult, FoundRecord, IdempotencyStore } from '../store.js';
@@ -94,14 +94,14 @@ export class MemoryStore implements IdempotencyStore {
   }
 
   #claim(id: string, request: ClaimRequest, now: number, takenOver: boolean): Claim {
-    const { scope, leaseMs, ttlMs } = request;
+    const { scope, leaseMs } = request;
     const record: MemoryRecord = {
       scope,
       // A copy: the caller may reuse its buffer.
       fingerprint: Buffer.from(request.fingerprint),
       createdAtMs: now,
       leaseUntilMs: now + leaseMs,
-      expiresAtMs: now + ttlMs,
+      expiresAtMs: retainedUntil(request, now),
     };
     this.#records.set(id, record);
     return new MemoryClaim({

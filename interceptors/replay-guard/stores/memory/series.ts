@@ -1,3 +1,4 @@
+import { retainedUntil } from '../sent-time.js';
 import { judgePlace, type SeriesRequest } from '../series/judge.js';
 import type { FoundSeries } from '../series/series.js';
 import { grantPlace } from '../series/series-claim.js';
@@ -81,19 +82,17 @@ export class MemorySeries {
   }
 
   /** Moves the record on to the place, as the statement of the SQL stores does. */
-  #move(
-    record: SeriesRecord,
-    { scope, series, fingerprint, leaseMs, ttlMs }: SeriesRequest,
-    goesOn: SeriesRecord | undefined,
-    now: number,
-  ): Claim {
+  #move(record: SeriesRecord, request: SeriesRequest, goesOn: SeriesRecord | undefined, now: number): Claim {
+    const { scope, series, fingerprint, leaseMs } = request;
     const { epoch, sequence } = series;
     const takenOver = goesOn?.running !== undefined;
     // A copy: the caller may reuse its buffer.
     const copy = Buffer.from(fingerprint);
     const running: Running = { sequence, fingerprint: copy, createdAtMs: now, leaseUntilMs: now + leaseMs };
     if (!goesOn) Object.assign(record, { completed: -1n, replies: Buffer.alloc(0) });
-    Object.assign(record, { scope, epoch, running, expiresAtMs: now + ttlMs });
+    // No call shortens what an earlier one was promised.
+    const expiresAtMs = Math.max(record.expiresAtMs, retainedUntil(request, now));
+    Object.assign(record, { scope, epoch, running, expiresAtMs });
     this.#byId.set(nameOf(series.id), record);
     return new MemoryClaim({
       takenOver,

@@ -7,6 +7,13 @@ export const orphaned = (now: string, record: string) =>
 /** SQL for whether the operation was first sent neither too long ago nor in the future. */
 export const inTime = (now: string) => `$6 + $5 > ${now} AND $7 <= ${now} + ${MOST_SENT_AHEAD_MS}`;
 
+/**
+ * SQL for until when the key is retained: what was first sent ahead of the clock is too old that much later, and
+ * would be executed again in between.
+ */
+export const retainedUntil = (now: string) =>
+  `CASE WHEN $6 BETWEEN ${now} AND ${now} + ${MOST_SENT_AHEAD_MS} THEN $6 ELSE ${now} END + $5`;
+
 /** SQL for a fence that is greater than the one that the claim found. */
 export const raisedFence = (now: string) =>
   `CASE WHEN record.fence >= ${now} THEN record.fence + 1 ELSE ${now} END`;
@@ -19,7 +26,7 @@ export const raisedFence = (now: string) =>
  */
 export const claimText = (now: string, condition = 'TRUE') => `
   INSERT INTO replay_guard_records AS record (id, fingerprint, scope, state, fence, lease_until, expires_at)
-  SELECT $1, $2, $3, 0, ${now}, ${now} + $4, ${now} + $5
+  SELECT $1, $2, $3, 0, ${now}, ${now} + $4, ${retainedUntil(now)}
   WHERE ${inTime(now)} AND (${condition})
   ON CONFLICT (id) DO UPDATE SET
     fingerprint = excluded.fingerprint, scope = excluded.scope,

@@ -1,4 +1,4 @@
-import { inTime, orphaned, raisedFence } from './claim-text.js';
+import { inTime, orphaned, raisedFence, retainedUntil } from './claim-text.js';
 
 /** Said outright: beside a literal Postgres would take them for smaller integers. */
 const epoch = 'CAST($8 AS BIGINT)';
@@ -24,7 +24,7 @@ const claimable = (now: string, record: string) => `
 export const seriesText = (now: string, skipLocked = '') => `
   INSERT INTO replay_guard_producers AS record (id, fingerprint, scope, state, fence, lease_until, expires_at,
     expires_minute, epoch, sequence, completed, replies)
-  SELECT $1, $2, $3, 0, ${now}, ${now} + $4, ${now} + $5, (${now} + $5) / 60000, ${epoch}, ${sequence}, -1, $10
+  SELECT $1, $2, $3, 0, ${now}, ${now} + $4, ${retainedUntil(now)}, (${retainedUntil(now)}) / 60000, ${epoch}, ${sequence}, -1, $10
   WHERE ${inTime(now)} AND (
     (${isFirst} AND NOT EXISTS (SELECT 1 FROM replay_guard_producers WHERE id = $1))
     OR EXISTS (
@@ -33,7 +33,7 @@ export const seriesText = (now: string, skipLocked = '') => `
     fingerprint = excluded.fingerprint, scope = excluded.scope,
     state = CASE WHEN ${goesOn(now)} AND record.state <= 0 THEN -1 ELSE 0 END,
     fence = ${raisedFence(now)}, lease_until = excluded.lease_until,
-    expires_at = excluded.expires_at, expires_minute = excluded.expires_minute,
+    expires_at = ${later('expires_at')}, expires_minute = ${later('expires_minute')},
     epoch = excluded.epoch, sequence = excluded.sequence,
     completed = CASE WHEN ${goesOn(now)} THEN record.completed ELSE -1 END,
     replies = CASE WHEN ${goesOn(now)} THEN record.replies ELSE excluded.replies END
@@ -43,4 +43,9 @@ export const seriesText = (now: string, skipLocked = '') => `
 /** SQL for whether the record goes on, so that what it holds is kept. */
 function goesOn(now: string): string {
   return `record.expires_at > ${now} AND record.epoch = excluded.epoch`;
+}
+
+/** No call shortens what an earlier one was promised. */
+function later(column: string): string {
+  return `CASE WHEN record.${column} > excluded.${column} THEN record.${column} ELSE excluded.${column} END`;
 }

@@ -31,7 +31,11 @@ const ofTheCall = {
   cookie: ['c=d'],
   'grpc-other': ['x'],
 };
-const ofTheGuard = { 'idempotent-replayed': ['true'], 'idempotency-expires-at': ['never'] };
+const ofTheGuard = {
+  'idempotent-replayed': ['true'],
+  'idempotency-expires-at': ['never'],
+  'idempotency-key': ['k'],
+};
 const kept = { 'x-kept': ['kept'] };
 const withCredentials = toMetadata({ ...kept, ...ofTheCall, ...ofTheGuard });
 
