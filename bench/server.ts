@@ -1,7 +1,7 @@
 import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import { createReplayGuard, singleTenant, stableId } from 'grpc-replay-guard';
 import { idempotencyKeys } from 'grpc-replay-guard/client';
-import { outboxSchema } from 'grpc-replay-guard/outbox';
+import { migrateOutbox } from 'grpc-replay-guard/outbox';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
@@ -18,7 +18,7 @@ const variant: Variant = JSON.parse(process.argv[2] ?? '{}');
 const { store, database } = await open(variant);
 await database.migrate('order', orderSchema);
 await database.migrate('inventory', inventorySchema);
-await database.migrate('outbox', outboxSchema);
+await migrateOutbox(database);
 
 const guard = createReplayGuard({ store, scope: singleTenant(), mode: variant.guarded ? 'ENFORCE' : 'OFF' });
 const server = new Server({ interceptors: [guard.interceptor] });

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { DatabaseUnavailableError } from 'grpc-replay-guard';
+import { type Database, DatabaseUnavailableError } from 'grpc-replay-guard';
 import { type OpenStore, openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import { ConfigError } from './config.js';
@@ -8,14 +8,12 @@ import type { DatabaseLocation } from './settings.js';
 /** The handle that the services use. */
 export type { Database } from 'grpc-replay-guard';
 
-/** The schema of each component: its migration steps, by its name. */
-export type Schemas = Readonly<Record<string, readonly string[]>>;
-
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
 
 export interface OpeningOptions {
-  readonly schemas: Schemas;
+  /** Brings the tables up to date. */
+  readonly migrate: (database: Database) => Promise<void>;
   /** Gives the wait for a database that is out of reach up. */
   readonly signal: AbortSignal;
   /** Told of every attempt that failed; the next is after so many milliseconds. */
@@ -23,14 +21,14 @@ export interface OpeningOptions {
 }
 
 /**
- * Opens the database and brings its schemas up to date. One that is out of reach is tried again until it
+ * Opens the database and brings its tables up to date. One that is out of reach is tried again until it
  * answers, because a server that starts before its database should not need a second start.
  * @throws ConfigError the database answers, but not to what DATABASE_URL says
  */
 export async function openDatabase(location: DatabaseLocation, options: OpeningOptions): Promise<OpenStore> {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
     try {
-      return await openMigrated(location, options.schemas);
+      return await openMigrated(location, options);
     } catch (error) {
       if (!(error instanceof DatabaseUnavailableError)) throw error;
       options.onUnavailable(error, pauseMs);
@@ -39,10 +37,10 @@ export async function openDatabase(location: DatabaseLocation, options: OpeningO
   }
 }
 
-async function openMigrated(location: DatabaseLocation, schemas: Schemas): Promise<OpenStore> {
+async function openMigrated(location: DatabaseLocation, { migrate }: OpeningOptions): Promise<OpenStore> {
   const open = await openAt(location);
   try {
-    for (const [component, steps] of Object.entries(schemas)) await open.database.migrate(component, steps);
+    await migrate(open.database);
     return open;
   } catch (error) {
     await open.close();

@@ -1,8 +1,8 @@
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Database } from 'grpc-replay-guard';
-import { outboxSchema } from 'grpc-replay-guard/outbox';
+import { migrateOutbox } from 'grpc-replay-guard/outbox';
 import type { Clock } from './clock.js';
-import type { Schemas } from './database.js';
+import { formerOutboxSchema } from './former-outbox.js';
 import type { Ids } from './ids.js';
 import { createInventoryHandlers } from './inventory/handlers.js';
 import { createHoldExpiry } from './inventory/hold-expiry.js';
@@ -35,12 +35,13 @@ export interface Surroundings {
   readonly protect: <T extends ServiceDefinition>(definition: T) => T;
 }
 
-/** The tables that the services need. */
-export function schemasOf(services: ReadonlySet<HostedService>): Schemas {
-  return {
-    ...(services.has('inventory') && { inventory: inventorySchema }),
-    ...(services.has('order') && { order: orderSchema, outbox: outboxSchema }),
-  };
+/** Makes the tables that the services need, or brings them up to date. */
+export async function migrate(database: Database, services: ReadonlySet<HostedService>): Promise<void> {
+  if (services.has('inventory')) await database.migrate('inventory', inventorySchema);
+  if (!services.has('order')) return;
+  await database.migrate('order', orderSchema);
+  await migrateOutbox(database);
+  await database.migrate('outbox', formerOutboxSchema(database.dialect));
 }
 
 /** The inventory service, and the expiry of its holds. */

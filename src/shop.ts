@@ -8,7 +8,7 @@ import type { Config } from './config.js';
 import { clientCredentials, readTlsFiles, selfCredentials } from './credentials.js';
 import { openDatabase } from './database.js';
 import { type GoodsReceipts, receiveElsewhere, receiveHere } from './goods-receipts.js';
-import { type Hosted, hostInventory, hostOrder, type Surroundings, schemasOf } from './hosted.js';
+import { type Hosted, hostInventory, hostOrder, migrate, type Surroundings } from './hosted.js';
 import { identityEntry, scopeFor } from './identity.js';
 import { createInventoryClient, type InventoryClient } from './inventory-client.js';
 import { type ListenerOptions, listenInternally, listenPublicly } from './listeners.js';
@@ -105,7 +105,7 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
 
 function openStore(config: Config, log: Log, signal: AbortSignal, readiness: Readiness): Promise<OpenStore> {
   return openDatabase(config.database, {
-    schemas: schemasOf(config.services),
+    migrate: (database) => migrate(database, config.services),
     signal,
     onUnavailable: (error, retryInMs) => {
       log.warn({ reason: error.message, retryInMs }, 'the database is unavailable');

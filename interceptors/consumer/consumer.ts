@@ -16,7 +16,7 @@ export interface ConsumerOptions {
    * sender delivers one again. Counted from the processing, by `clock`. Default: 7 days.
    */
   readonly retentionMs?: number;
-  /** Milliseconds since the epoch. Default: `Date.now`. */
+  /** Milliseconds since the epoch. Default: the database's clock. */
   readonly clock?: () => number;
 }
 
@@ -37,7 +37,7 @@ const LEAST_RETENTION_MS = 60_000;
  * @throws RangeError the retention is too short
  */
 export async function createConsumer(options: ConsumerOptions): Promise<Consumer> {
-  const { database, observer = silentObserver, clock = Date.now } = options;
+  const { database, observer = silentObserver, clock } = options;
   const { retentionMs = DEFAULT_RETENTION_MS } = options;
   if (!(retentionMs >= LEAST_RETENTION_MS && Number.isSafeInteger(retentionMs))) {
     throw new RangeError(`retentionMs must be a whole number of at least ${LEAST_RETENTION_MS}`);
@@ -47,7 +47,10 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   return {
     async processOnce(message, work) {
       try {
-        const result = await processOnce(database, message, work, { retentionMs, clock });
+        const result = await processOnce(database, message, work, {
+          retentionMs,
+          ...(clock && { clock }),
+        });
         observer.deliveryEnded(message.consumer, result.outcome);
         return result;
       } catch (error) {

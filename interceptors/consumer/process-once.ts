@@ -1,5 +1,6 @@
 import { LockTimeoutError } from '../replay-guard/stores/errors.js';
-import type { Database } from '../replay-guard/stores/sql/database.js';
+import type { Database, Dialect, SqlValue } from '../replay-guard/stores/sql/database.js';
+import { nowBy } from './clock.js';
 import { MessageInProgressError } from './errors.js';
 import { type MessageName, recordIdOf } from './message.js';
 
@@ -12,15 +13,15 @@ export type ProcessResult<T> =
 export interface ProcessOptions {
   /** How long the message is remembered, in milliseconds. Default: 7 days. */
   readonly retentionMs?: number;
-  /** Milliseconds since the epoch. Default: `Date.now`. */
+  /** Milliseconds since the epoch. Default: the database's clock. */
   readonly clock?: () => number;
 }
 
 export const DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000;
 
 // Waits for a transaction that is inserting the same row: no row comes back only once that has committed.
-const insert = `
-  INSERT INTO replay_guard_messages (id, expires_at) VALUES ($1, $2)
+const insert = ({ now }: Dialect) => `
+  INSERT INTO replay_guard_messages (id, expires_at) VALUES ($1, COALESCE($2, ${now}) + $3)
   ON CONFLICT (id) DO NOTHING RETURNING expires_at`;
 
 /**
@@ -42,18 +43,18 @@ export async function processOnce<T>(
   work: () => Promise<T>,
   options: ProcessOptions = {},
 ): Promise<ProcessResult<T>> {
-  const { retentionMs = DEFAULT_RETENTION_MS, clock = Date.now } = options;
+  const { retentionMs = DEFAULT_RETENTION_MS, clock } = options;
   const id = recordIdOf(message);
   // Told only when the transaction has ended: on SQLite a row can be seen before the commit that it is part of.
   return database.transaction(async () => {
-    const isNew = await record(database, id, Math.trunc(clock() + retentionMs));
+    const isNew = await record(database, [id, nowBy(clock), Math.trunc(retentionMs)]);
     return isNew ? { outcome: 'processed', value: await work() } : { outcome: 'duplicate' };
   });
 }
 
-async function record(database: Database, id: Buffer, expiresAtMs: number): Promise<boolean> {
+async function record(database: Database, params: readonly SqlValue[]): Promise<boolean> {
   try {
-    return (await database.query(insert, [id, expiresAtMs])).length > 0;
+    return (await database.query(insert(database.dialect), params)).length > 0;
   } catch (error) {
     if (!(error instanceof LockTimeoutError)) throw error;
     throw new MessageInProgressError('another delivery of the message is being processed', { cause: error });

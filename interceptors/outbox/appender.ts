@@ -1,6 +1,6 @@
+import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../replay-guard/stores/sql/database.js';
 import type { NewEvent } from './event.js';
-import { nextEventId } from './event-id.js';
 import { encodePayload } from './payload.js';
 import type { Statements } from './statements.js';
 
@@ -25,7 +25,7 @@ export class Appender {
     this.#database = database;
     this.#statements = statements;
     this.#maxPayloadBytes = maxPayloadBytes;
-    // In one order, so that nobody waits for the other at two destinations of an aggregate.
+    // In one order, so that no two wait for each other at two destinations of an aggregate.
     this.#routes = new Map(Object.entries(routes).map(([type, names]) => [type, [...new Set(names)].sort()]));
     for (const [type, names] of this.#routes) for (const name of [type, ...names]) assertName(name);
   }
@@ -37,19 +37,19 @@ export class Appender {
     assertName(aggregate);
     const { format, bytes } = encodePayload(payload, this.#maxPayloadBytes);
     this.#database.afterCommit(committed);
-    const id = nextEventId(type, aggregate);
-    if (destinations.length === 0) return id;
-    const params = [id, aggregate, type, format, bytes, JSON.stringify(destinations)];
-    while (!(await this.#insert(params, destinations.length)));
+    const id = uuidv7();
+    await this.#insert([id, aggregate, type, format, bytes], destinations);
     return id;
   }
 
-  /** Whether the event is there for every destination. If not, another transaction has taken its place in the order. */
-  async #insert(params: readonly (string | Buffer)[], wanted: number): Promise<boolean> {
-    const inserted = await this.#database.query(this.#statements.append, params);
-    if (inserted.length === wanted) return true;
-    const [row] = await this.#database.query(this.#statements.appended, params.slice(0, 1));
-    return Number(row?.found) >= wanted;
+  /** Again for the destinations at which another transaction has taken the place meanwhile. */
+  async #insert(event: readonly (string | Buffer)[], destinations: readonly string[]): Promise<void> {
+    let missing = destinations;
+    while (missing.length > 0) {
+      const rows = await this.#database.query(this.#statements.append, [...event, JSON.stringify(missing)]);
+      const inserted = new Set(rows.map(({ destination }) => destination));
+      missing = missing.filter((destination) => !inserted.has(destination));
+    }
   }
 }
 

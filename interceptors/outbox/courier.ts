@@ -1,7 +1,8 @@
-import { backoffMs } from './backoff.js';
+import { pauseAfter } from './backoff.js';
 import type { Settled } from './destination.js';
 import { SubscriptionEndedError, UndeliverableError } from './errors.js';
 import type { ObservedAttempt, OutboxObserver } from './observer.js';
+import { decodePayload, type StoredPayload } from './payload.js';
 import type { Claimed, Queue } from './queue.js';
 
 export interface CourierOptions {
@@ -62,12 +63,18 @@ export class Courier {
     }
   }
 
-  async #attempt({ event, attempt: number, firstAttemptAt: firstAt }: Claimed): Promise<void> {
+  async #attempt({
+    event: head,
+    payload: stored,
+    attempt: number,
+    firstAttemptAt: firstAt,
+  }: Claimed): Promise<void> {
     const { deliveries, timeoutMs, retry } = this.#options.destination;
     // It ended the process, or outlasted its lease, each time that it was tried.
     if (number > retry.maxAttempts) throw new UndeliverableError('none of its attempts came to an end');
-    const delivery = deliveries.get(event.type);
-    if (!delivery) throw new Error(`no delivery for events of type ${event.type}`);
+    const delivery = deliveries.get(head.type);
+    if (!delivery) throw new Error(`no delivery for events of type ${head.type}`);
+    const event = { ...head, payload: readPayload(stored) };
     const limit = new AbortController();
     const late = new DOMException(`not delivered within ${timeoutMs} ms`, 'TimeoutError');
     const timer = setTimeout(() => limit.abort(late), timeoutMs);
@@ -89,13 +96,22 @@ export class Courier {
       return queue.giveBack(claimed);
     }
     const isLast = error instanceof UndeliverableError || claimed.attempt >= maxAttempts;
-    const pauseMs = isLast ? undefined : backoffMs(destination.retry, claimed.attempt, random());
+    const pauseMs = isLast ? undefined : pauseAfter(error, destination.retry, claimed.attempt, random());
     const kept = await (pauseMs === undefined
       ? queue.bury(claimed, error)
       : queue.retry(claimed, pauseMs, error));
     if (kept) observer.failed(observed(claimed), seconds, error, pauseMs);
     if (kept && pauseMs !== undefined) onRetry(pauseMs);
     return kept;
+  }
+}
+
+/** @throws UndeliverableError without the cause, which quotes what it could not read */
+function readPayload(stored: StoredPayload): unknown {
+  try {
+    return decodePayload(stored);
+  } catch {
+    throw new UndeliverableError('its payload cannot be read');
   }
 }
 

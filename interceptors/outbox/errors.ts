@@ -7,3 +7,15 @@ export class UndeliverableError extends Error {
 export class SubscriptionEndedError extends Error {
   override name = 'SubscriptionEndedError';
 }
+
+/** The receiver asks for a pause before the next attempt: it is made no sooner, but for the destination's longest pause. */
+export class RetryLaterError extends Error {
+  override name = 'RetryLaterError';
+  /** In milliseconds, at least 0. */
+  readonly retryAfterMs: number;
+
+  constructor(message: string, retryAfterMs: number, options?: ErrorOptions) {
+    super(message, options);
+    this.retryAfterMs = retryAfterMs;
+  }
+}

@@ -2,7 +2,7 @@
 export interface NewEvent {
   /** What happened, such as `order.placed`: one of the types that the outbox has a route for. */
   readonly type: string;
-  /** What it happened to, 1 to 255 characters. The events of one aggregate are delivered in their order. */
+  /** What it happened to, 1 to 255 characters. At each destination its events come in their order. */
   readonly aggregate: string;
   /** A Uint8Array is kept as it is, everything else as JSON. */
   readonly payload: unknown;
@@ -33,6 +33,7 @@ export interface Attempt {
  * Delivers one event; the attempt counts as failed if it rejects. The same event may come again, so what it
  * does must be safe to repeat.
  * @throws UndeliverableError no further attempt could do better
+ * @throws RetryLaterError the next attempt is to be made no sooner than it says
  * @throws SubscriptionEndedError the receiver wants no more events at all
  */
 export type Delivery = (event: OutboxEvent, attempt: Attempt) => Promise<void>;

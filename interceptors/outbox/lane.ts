@@ -1,6 +1,8 @@
 import { Courier, type CourierOptions } from './courier.js';
+import { MovedAggregates } from './moved-aggregates.js';
 import { Pulse } from './pulse.js';
-import type { Claimed } from './queue.js';
+import type { Claimable, Claimed } from './queue.js';
+import { MOST_LOOKED_AT } from './turns.js';
 
 /** How much longer a lease is than the longest attempt, in milliseconds: time to be told of the claim, and to mark. */
 const LEASE_MARGIN_MS = 30_000;
@@ -15,9 +17,12 @@ export class Lane {
   readonly #courier: Courier;
   readonly #pulse: Pulse;
   readonly #running = new Set<Promise<boolean>>();
+  readonly #moved: MovedAggregates;
+  #stopped = false;
 
   constructor(options: LaneOptions) {
     this.#options = options;
+    this.#moved = new MovedAggregates(options.queue, options.destination.name);
     this.#pulse = new Pulse(() => this.#beat(), options.pollMs);
     this.#courier = new Courier({ ...options, onRetry: (inMs) => this.#pulse.wakeIn(inMs) });
   }
@@ -30,16 +35,19 @@ export class Lane {
     this.#pulse.wake();
   }
 
-  /** Delivers what is due now, as far as there is room, and returns how many were delivered. */
+  /** Delivers what is due now, of each aggregate one event and as far as there is room; how many it delivered. */
   async runOnce(): Promise<number> {
     const ended = await Promise.all(await this.#take());
+    await this.#moved.advance();
     return ended.filter(Boolean).length;
   }
 
   /** Claims no more; resolves when the deliveries that are running have ended. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     await this.#pulse.stop();
     await Promise.all(this.#running);
+    await this.#moved.advance().catch((error) => this.#options.observer.troubled(error));
   }
 
   abort(): void {
@@ -54,16 +62,37 @@ export class Lane {
     }
   }
 
+  /** Claims until there is no more room, or nothing that is due has to be parked. */
   async #take(): Promise<Promise<boolean>[]> {
+    await this.#moved.advance();
+    const deliveries: Promise<boolean>[] = [];
+    // Where all that is due may be claimed, none is looked at in vain; where not, many are parked at once.
+    for (let look = Math.min(this.#room(), MOST_LOOKED_AT); this.#room() > 0; look = MOST_LOOKED_AT) {
+      const { claimed, parked } = await this.#claim(look);
+      deliveries.push(...claimed.map((one) => this.#deliver(one)));
+      for (const aggregate of parked) this.#moved.add(aggregate);
+      if (parked.length === 0) break;
+    }
+    // They may have come to their turn while they were parked.
+    if ((await this.#moved.advance()) > 0) this.#pulse.wake();
+    return deliveries;
+  }
+
+  /** Whichever delivery ends makes more, and wakes the lane. */
+  #room(): number {
+    return this.#stopped ? 0 : this.#options.destination.concurrency - this.#running.size;
+  }
+
+  async #claim(look: number): Promise<Claimable> {
     const { queue, destination } = this.#options;
-    const room = destination.concurrency - this.#running.size;
-    // Whichever delivery ends makes the room, and wakes the lane.
-    if (room === 0) return [];
     const asked = performance.now();
-    const claimed = await queue.claim(destination, room, destination.timeoutMs + LEASE_MARGIN_MS);
-    // So long on the way that the attempts might outlast the leases.
-    if (performance.now() - asked > LEASE_MARGIN_MS / 2) return [];
-    return claimed.map((one) => this.#deliver(one));
+    const leaseMs = destination.timeoutMs + LEASE_MARGIN_MS;
+    const { claimed, parked } = await queue.claim(destination, { room: this.#room(), look, leaseMs });
+    // Told of so late that the attempts might outlast the leases, or that the relay has stopped.
+    const isLate = performance.now() - asked > LEASE_MARGIN_MS / 2;
+    if (!isLate && !this.#stopped) return { claimed, parked };
+    await Promise.all(claimed.map((one) => queue.giveBack(one)));
+    return { claimed: [], parked };
   }
 
   async #deliver(claimed: Claimed): Promise<boolean> {
@@ -71,7 +100,8 @@ export class Lane {
     this.#running.add(delivery);
     const delivered = await delivery;
     this.#running.delete(delivery);
-    // The next of the aggregate may be due now, and there is room for it.
+    if (delivered) this.#moved.add(claimed.event.aggregate);
+    // There is room, and the next of the aggregate may have its turn.
     this.#pulse.wake();
     return delivered;
   }

@@ -17,7 +17,7 @@ export interface OutboxObserver {
   leaseLost(attempt: ObservedAttempt): void;
   /** A receiver ended its subscription: nothing is sent to it any more. */
   subscriptionEnded(destination: string, error: unknown): void;
-  /** Now and then, for each destination of the relay. */
+  /** Now and then, for each destination of the relay; `closed` tells of its own endpoint alone. */
   reported(report: DestinationReport): void;
   purged(count: number): void;
   /** The database or the connection for wake-ups failed; what could not be done is tried again. */

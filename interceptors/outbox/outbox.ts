@@ -1,11 +1,11 @@
-import type { Database } from '../replay-guard/stores/sql/database.js';
+import type { Database, Row, SqlValue } from '../replay-guard/stores/sql/database.js';
 import { Appender } from './appender.js';
 import { Bell } from './bell.js';
 import type { NewEvent } from './event.js';
 import { type Statements, statementsOf } from './statements.js';
 
 export interface OutboxOptions {
-  /** Migrated with `outboxSchema`. */
+  /** With the tables that `migrateOutbox` makes. */
   readonly database: Database;
   /** The names of the destinations that each type of event goes to; none is a choice as well. */
   readonly routes: Readonly<Record<string, readonly string[]>>;
@@ -22,8 +22,16 @@ export interface DestinationReport {
   readonly dead: number;
   /** The age of the oldest event that is pending, in milliseconds; 0 where none is. */
   readonly oldestMs: number;
-  /** Present where the receiver has ended its subscription, so that nothing is sent to it. */
-  readonly closed?: { readonly at: Date; readonly reason: string };
+  /** The receivers that have ended their subscription, so that nothing is sent to them; the latest is the last. */
+  readonly closed: readonly EndedSubscription[];
+}
+
+/** A receiver that wants no more events. */
+export interface EndedSubscription {
+  /** The `endpoint` of the destination, as it was then. */
+  readonly endpoint: string;
+  readonly at: Date;
+  readonly reason: string;
 }
 
 /** An event that was given up at a destination. The later ones of its aggregate wait behind it. */
@@ -42,6 +50,8 @@ export interface DeadLetter {
 /** Most dead letters that are listed at once. */
 const MOST_LISTED = 1_000;
 
+const REQUEUE_BATCH = 500;
+
 /** Events that commit together with what they tell of, for relays to deliver, and what operators may do with them. */
 export class Outbox {
   readonly database: Database;
@@ -59,8 +69,8 @@ export class Outbox {
 
   /**
    * Appends an event in the surrounding transaction or guarded call: it is there if and only if that commits.
-   * Appends to one aggregate in several transactions at once wait for each other. Resolves to the event's id,
-   * which in a guarded call is the same in every execution of the operation.
+   * Transactions that append to one aggregate at once wait for each other where they share a destination. Resolves
+   * to the event's id, a UUIDv7 that is another at every append: only one execution of an operation commits.
    * @throws UnitOfWorkError there is no unit of work, so that nothing would bind the event to what it tells of
    * @throws TypeError no route for the type, or a payload that JSON cannot hold
    * @throws RangeError a payload too large, or an aggregate of none or more than 255 characters
@@ -78,13 +88,12 @@ export class Outbox {
     const names = new Set([...counts, ...closed].map(({ destination }) => String(destination)));
     return [...names].sort().map((destination) => {
       const count = counts.find((row) => row.destination === destination);
-      const end = closed.find((row) => row.destination === destination);
       return {
         destination,
         pending: Number(count?.pending ?? 0),
         dead: Number(count?.dead ?? 0),
         oldestMs: Math.max(0, Number(count?.oldest ?? 0)),
-        ...(end && { closed: { at: new Date(Number(end.closed_at)), reason: String(end.reason) } }),
+        closed: closed.filter((row) => row.destination === destination).map(endedFrom),
       };
     });
   }
@@ -104,23 +113,39 @@ export class Outbox {
     }));
   }
 
-  /** Lets an event that is a dead letter be tried again as if it were new; at how many destinations it was one. */
+  /**
+   * Lets an event that is a dead letter be tried again, with all its attempts; the time of its first attempt stays.
+   * At how many destinations it was one.
+   */
   requeue(eventId: string): Promise<number> {
     return this.#operate(this.#statements.requeue, eventId);
   }
 
-  /** As `requeue`, for every dead letter of a destination. */
-  requeueAll(destination: string): Promise<number> {
-    return this.#operate(this.#statements.requeueAll, destination);
+  /** As `requeue`, for every dead letter that a destination has now, a bounded batch at a time. */
+  async requeueAll(destination: string): Promise<number> {
+    const [last] = await this.database.query(this.#statements.lastDied, [destination]);
+    const died = last?.died ?? null;
+    let requeued = 0;
+    for (let some = REQUEUE_BATCH; some === REQUEUE_BATCH && died !== null; requeued += some) {
+      some = await this.#operate(this.#statements.requeueSome, destination, died, REQUEUE_BATCH);
+    }
+    return requeued;
   }
 
   /** Gives an event that is a dead letter up for good; at how many destinations it was one. */
-  discard(eventId: string): Promise<number> {
-    return this.#operate(this.#statements.discard, eventId);
+  async discard(eventId: string): Promise<number> {
+    const rows = await this.database.query(this.#statements.discard, [eventId]);
+    for (const { destination, aggregate } of rows) {
+      const moved = JSON.stringify([aggregate]);
+      await this.database.query(this.#statements.advance, [String(destination), moved]);
+    }
+    if (rows.length > 0) this.#bell.ring();
+    return rows.length;
   }
 
-  /** Begins the subscription of a closed destination anew; whether it was closed. */
+  /** Begins a destination's subscription anew, whichever receiver had ended it; whether one had. */
   async reopen(destination: string): Promise<boolean> {
+    await this.database.query(this.#statements.mend, [destination]);
     return (await this.#operate(this.#statements.open, destination)) > 0;
   }
 
@@ -132,9 +157,13 @@ export class Outbox {
     return this.#bell.listen(listener);
   }
 
-  async #operate(statement: string, subject: string): Promise<number> {
-    const rows = await this.database.query(statement, [subject]);
+  async #operate(statement: string, ...params: SqlValue[]): Promise<number> {
+    const rows = await this.database.query(statement, params);
     if (rows.length > 0) this.#bell.ring();
     return rows.length;
   }
+}
+
+function endedFrom(row: Row): EndedSubscription {
+  return { endpoint: String(row.endpoint), at: new Date(Number(row.closed_at)), reason: String(row.reason) };
 }

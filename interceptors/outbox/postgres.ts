@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import pg, { type ClientConfig } from 'pg';
 import { CHANNEL } from './bell.js';
 import type { WakeUps } from './relay.js';
@@ -14,6 +15,8 @@ export interface ListeningOptions {
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
+
+const GOODBYE_MS = 1_000;
 
 /**
  * Wakes a relay when another process appends, by LISTEN on a connection of its own, which is made anew whenever
@@ -69,16 +72,25 @@ class Listener {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    await this.#client?.end().catch(() => {});
+    if (this.#client) await hangUp(this.#client);
   }
 
   /** Once for each connection, however many signs of its end there are. */
   #lost(client: pg.Client, error: unknown): void {
     if (this.#stopped || this.#client !== client) return;
     this.#client = undefined;
-    client.end().catch(() => {});
+    void hangUp(client);
     this.#options.onTrouble?.(error);
     const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(this.#failures++, 10), LONGEST_PAUSE_MS);
     this.#timer = setTimeout(() => void this.connect(), pauseMs);
   }
+}
+
+/** Says goodbye, and does not wait for the answer of a database that is out of reach. */
+async function hangUp(client: pg.Client): Promise<void> {
+  const enough = new AbortController();
+  const late = delay(GOODBYE_MS, undefined, { signal: enough.signal }).catch(() => {});
+  await Promise.race([client.end().catch(() => {}), late]);
+  enough.abort();
+  client.connection.stream.destroy();
 }

@@ -46,7 +46,7 @@ export function createOutboxMetrics(register: Registry): OutboxObserver {
       pending.set({ destination }, report.pending);
       dead.set({ destination }, report.dead);
       oldest.set({ destination }, report.oldestMs / 1000);
-      closed.set({ destination }, report.closed ? 1 : 0);
+      closed.set({ destination }, report.closed.length > 0 ? 1 : 0);
     },
     purged: (count) => purged.inc(count),
     troubled() {},

@@ -1,18 +1,31 @@
 import type { Database, Row, SqlValue } from '../replay-guard/stores/sql/database.js';
 import type { Settled } from './destination.js';
 import type { OutboxEvent } from './event.js';
-import { decodePayload, type StoredPayload } from './payload.js';
+import type { StoredPayload } from './payload.js';
 import type { Statements } from './statements.js';
 
 /** An event that is this relay's to deliver to one destination, until its lease runs out. */
 export interface Claimed {
-  readonly event: OutboxEvent;
+  readonly event: Omit<OutboxEvent, 'payload'>;
+  readonly payload: StoredPayload;
   readonly destination: string;
   /** How often it was claimed since it was appended or requeued. */
   readonly attempt: number;
   readonly firstAttemptAt: Date;
   /** Grows with every claim. Who names an older one has lost the event to somebody else, and marks nothing. */
   readonly fence: bigint;
+}
+
+export interface Claim {
+  readonly room: number;
+  readonly look: number;
+  readonly leaseMs: number;
+}
+
+export interface Claimable {
+  readonly claimed: readonly Claimed[];
+  /** The aggregates of the events that were parked. */
+  readonly parked: readonly string[];
 }
 
 const LONGEST_ERROR = 500;
@@ -27,10 +40,27 @@ export class Queue {
     this.#statements = statements;
   }
 
-  /** At most `limit` due events of the destination, of each aggregate the first that waits. */
-  async claim({ name, endpoint }: Settled, limit: number, leaseMs: number): Promise<Claimed[]> {
-    const rows = await this.#database.query(this.#statements.claim, [name, endpoint, limit, leaseMs]);
-    return rows.map((row) => claimedFrom(name, row));
+  /**
+   * At most `room` events of the destination whose turn it is, among the `look` that have been due longest. Those
+   * among them that must wait for an earlier one are parked: `advance` their aggregates afterwards.
+   */
+  async claim({ name, endpoint }: Settled, { room, look, leaseMs }: Claim): Promise<Claimable> {
+    const params = [name, endpoint, room, leaseMs, look];
+    const rows = await this.#database.query(this.#statements.claim, params);
+    const claimed = rows.filter(({ due_at }) => due_at !== null).map((row) => claimedFrom(name, row));
+    const parked = rows.filter(({ due_at }) => due_at === null).map(({ aggregate }) => String(aggregate));
+    return { claimed, parked };
+  }
+
+  /** Makes the first events of these aggregates due, where they are parked; how many were. */
+  async advance(destination: string, aggregates: readonly string[]): Promise<number> {
+    const params = [destination, JSON.stringify(aggregates)];
+    return (await this.#database.query(this.#statements.advance, params)).length;
+  }
+
+  /** The same for all aggregates: for what a crash has left behind. */
+  async mend(destination: string): Promise<void> {
+    await this.#database.query(this.#statements.mend, [destination]);
   }
 
   /** Whether the event was still the caller's; so with all that mark it. */
@@ -61,9 +91,9 @@ export class Queue {
     return (await this.#database.query(this.#statements.purge, [retentionMs, limit])).length;
   }
 
-  /** Deletes at most `limit` events so old that wait for a subscription that has ended. */
+  /** Deletes at most `limit` events so old that wait for a subscription that ended so long ago. */
   async purgeClosed({ name, endpoint }: Settled, retentionMs: number, limit: number): Promise<number> {
-    await this.#database.query(this.#statements.forget, [name, endpoint]);
+    await this.#database.query(this.#statements.forget, [name, endpoint, retentionMs]);
     const params = [name, endpoint, retentionMs, limit];
     return (await this.#database.query(this.#statements.purgeClosed, params)).length;
   }
@@ -83,11 +113,18 @@ function claimedFrom(destination: string, row: Row): Claimed {
     id: String(row.event_id),
     type: String(row.type),
     aggregate: String(row.aggregate),
-    payload: decodePayload({ format, bytes }),
     appendedAt: new Date(Number(row.created_at)),
   };
   const firstAttemptAt = new Date(Number(row.first_attempt_at));
-  return { event, destination, attempt: Number(row.attempts), firstAttemptAt, fence: row.fence as bigint };
+  const attempt = Number(row.attempts);
+  return {
+    event,
+    payload: { format, bytes },
+    destination,
+    attempt,
+    firstAttemptAt,
+    fence: row.fence as bigint,
+  };
 }
 
 /** For operators to read: never more than a few lines of it. */

@@ -7,6 +7,9 @@ import { Queue } from './queue.js';
 import { statementsOf } from './statements.js';
 import { Upkeep } from './upkeep.js';
 
+/** How long what was cut off may take to say so to the database, in milliseconds. */
+const LAST_WORDS_MS = 2_000;
+
 /** Tells of work that other processes have made. */
 export interface WakeUps {
   /** Calls `wake` whenever there may be work, from now on. */
@@ -39,7 +42,8 @@ export interface Relay {
   wake(): void;
   /**
    * Claims no more, and waits for the deliveries that are running, at most for the grace time; then cuts them
-   * off, and leaves their events to whoever comes after their leases.
+   * off, and leaves their events to whoever comes after their leases. Resolves at most two seconds later, also
+   * where the database is out of reach.
    */
   stop(): Promise<void>;
   /**
@@ -81,7 +85,7 @@ export function createRelay(options: RelayOptions): Relay {
       const ended = Promise.all([wakeUps?.stop(), upkeep.stop(), ...lanes.map((lane) => lane.stop())]);
       await within(graceMs, ended);
       for (const lane of lanes) lane.abort();
-      await ended;
+      await within(LAST_WORDS_MS, ended);
     },
     async runOnce() {
       const delivered = await Promise.all(lanes.map((lane) => lane.runOnce()));

@@ -1,9 +1,11 @@
 import type { Dialect } from '../replay-guard/stores/sql/database.js';
+import { turnsOf } from './turns.js';
 
 /** The statements of the outbox, worded for a database. All times are the database's. */
 export type Statements = ReturnType<typeof statementsOf>;
 
-export function statementsOf({ name, now }: Dialect) {
+export function statementsOf(dialect: Dialect) {
+  const { name, now } = dialect;
   const onPostgres = name === 'postgres';
   const elements = onPostgres
     ? 'jsonb_array_elements_text($6::jsonb) AS route (destination)'
@@ -12,44 +14,26 @@ export function statementsOf({ name, now }: Dialect) {
   const mine =
     'WHERE event_id = $1 AND destination = $2 AND fence = $3 AND ended_at IS NULL AND dead_at IS NULL';
   const update = 'UPDATE replay_guard_outbox SET';
-  const isClosed =
-    'EXISTS (SELECT 1 FROM replay_guard_outbox_closed WHERE destination = $1 AND endpoint = $2)';
+  const closing = 'FROM replay_guard_outbox_closed WHERE destination = $1 AND endpoint = $2';
+  const isClosed = `EXISTS (SELECT 1 ${closing})`;
 
   return {
     /**
-     * A place is one behind the last of the aggregate, or the time where there is none, so that places grow also
-     * when everything before was purged. No row where the place was taken meanwhile, or the event is there.
+     * A place is one behind the last of the aggregate at the destination, so that two who append at once want the
+     * same one, and the second waits for the first. No row where the place was taken meanwhile. Where everything
+     * before was purged places start anew: there is nothing left to stand behind.
      */
     append: `
       INSERT INTO replay_guard_outbox
-        (event_id, aggregate, type, format, payload, sequence, destination, created_at, due_at)
-      SELECT $1, $2, $3, $4, $5, place.sequence, route.destination, ${now}, ${now}
-      FROM (SELECT COALESCE(MAX(sequence) + 1, ${now}) AS sequence
-            FROM replay_guard_outbox WHERE aggregate = $2) AS place
-      CROSS JOIN ${elements}
+        (event_id, aggregate, type, format, payload, destination, sequence, created_at, due_at)
+      SELECT $1, $2, $3, $4, $5, route.destination,
+        (SELECT COALESCE(MAX(last.sequence), 0) + 1 FROM replay_guard_outbox AS last
+          WHERE last.destination = route.destination AND last.aggregate = $2), ${now}, ${now}
+      FROM ${elements}
       WHERE true
-      ON CONFLICT DO NOTHING
+      ON CONFLICT (destination, aggregate, sequence) DO NOTHING
       RETURNING destination`,
-    appended: 'SELECT COUNT(*) AS found FROM replay_guard_outbox WHERE event_id = $1',
-    /**
-     * Of each aggregate the first event that is not delivered, if it is due. Rows are marked when they are done,
-     * never passed over by their order: the order of places is not the order of commits.
-     */
-    claim: `
-      WITH due (found) AS MATERIALIZED (
-        SELECT event_id FROM replay_guard_outbox AS event
-        WHERE destination = $1 AND ended_at IS NULL AND dead_at IS NULL AND due_at <= ${now}
-          AND NOT ${isClosed}
-          AND NOT EXISTS (
-            SELECT 1 FROM replay_guard_outbox AS earlier
-            WHERE earlier.destination = $1 AND earlier.aggregate = event.aggregate
-              AND earlier.sequence < event.sequence AND earlier.ended_at IS NULL)
-        ORDER BY due_at LIMIT $3${skipLocked})
-      UPDATE replay_guard_outbox SET
-        attempts = attempts + 1, fence = fence + 1, due_at = ${now} + $4,
-        first_attempt_at = COALESCE(first_attempt_at, ${now})
-      FROM due WHERE event_id = found AND destination = $1
-      RETURNING event_id, type, aggregate, format, payload, created_at, attempts, fence, first_attempt_at`,
+    ...turnsOf(dialect, isClosed),
     delivered: `${update} ended_at = ${now}, last_error = NULL ${mine} RETURNING fence`,
     retry: `${update} due_at = ${now} + $4, last_error = $5 ${mine} RETURNING fence`,
     bury: `${update} dead_at = ${now}, last_error = $4 ${mine} RETURNING fence`,
@@ -58,14 +42,15 @@ export function statementsOf({ name, now }: Dialect) {
     close: `
       INSERT INTO replay_guard_outbox_closed (destination, endpoint, reason, closed_at)
       VALUES ($1, $2, $3, ${now})
-      ON CONFLICT (destination) DO UPDATE SET
-        endpoint = excluded.endpoint, reason = excluded.reason, closed_at = excluded.closed_at
-      WHERE replay_guard_outbox_closed.endpoint <> excluded.endpoint
+      ON CONFLICT (destination, endpoint) DO NOTHING
       RETURNING destination`,
-    /** What was closed when something else stood behind the destination. */
-    forget: 'DELETE FROM replay_guard_outbox_closed WHERE destination = $1 AND endpoint <> $2',
+    /** What was closed long ago when something else stood behind the destination: a relay that knows it may still run. */
+    forget: `
+      DELETE FROM replay_guard_outbox_closed
+      WHERE destination = $1 AND endpoint <> $2 AND closed_at <= ${now} - $3`,
     open: `DELETE FROM replay_guard_outbox_closed WHERE destination = $1 RETURNING destination`,
-    closed: 'SELECT destination, reason, closed_at FROM replay_guard_outbox_closed',
+    closed:
+      'SELECT destination, endpoint, reason, closed_at FROM replay_guard_outbox_closed ORDER BY closed_at, endpoint',
 
     report: `
       SELECT destination, SUM(CASE WHEN dead_at IS NULL THEN 1 ELSE 0 END) AS pending,
@@ -79,17 +64,26 @@ export function statementsOf({ name, now }: Dialect) {
     requeue: `
       ${update} dead_at = NULL, attempts = 0, due_at = ${now}
       WHERE event_id = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination`,
-    requeueAll: `
+    lastDied: `
+      SELECT MAX(dead_at) AS died FROM replay_guard_outbox
+      WHERE destination = $1 AND dead_at IS NOT NULL AND ended_at IS NULL`,
+    /** Not those that died since: a relay may be as quick as this. */
+    requeueSome: `
+      WITH dead AS MATERIALIZED (
+        SELECT event_id AS found, destination AS goes_to FROM replay_guard_outbox
+        WHERE destination = $1 AND dead_at <= $2 AND ended_at IS NULL
+        ORDER BY dead_at LIMIT $3${skipLocked})
       ${update} dead_at = NULL, attempts = 0, due_at = ${now}
-      WHERE destination = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination`,
+      FROM dead WHERE event_id = found AND destination = goes_to RETURNING event_id`,
     discard: `
       ${update} ended_at = ${now}
-      WHERE event_id = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination`,
+      WHERE event_id = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination, aggregate`,
 
     purge: purging(`ended_at <= ${now} - $1`, 'ended_at', '$2', skipLocked),
-    /** What waits for a destination that is closed, for as long as delivered events are kept. */
+    /** What waits for a destination that has been closed for as long as delivered events are kept, and is as old. */
     purgeClosed: purging(
-      `destination = $1 AND ended_at IS NULL AND created_at <= ${now} - $3 AND ${isClosed}`,
+      `destination = $1 AND ended_at IS NULL AND created_at <= ${now} - $3
+        AND EXISTS (SELECT 1 ${closing} AND closed_at <= ${now} - $3)`,
       'created_at',
       '$4',
       skipLocked,

@@ -15,7 +15,7 @@ export interface UpkeepOptions {
   readonly purgeBatch: number;
 }
 
-/** Deletes what is kept no longer, a bounded batch at a time, and counts what is left. */
+/** Deletes what is kept no longer, a bounded batch at a time, mends what crashes have left, and counts the rest. */
 export class Upkeep {
   readonly #options: UpkeepOptions;
   readonly #pulse: Pulse;
@@ -41,6 +41,7 @@ export class Upkeep {
     await this.#purge((limit) => queue.purge(retentionMs, limit));
     for (const destination of destinations) {
       await this.#purge((limit) => queue.purgeClosed(destination, retentionMs, limit));
+      if (!this.#stopped) await queue.mend(destination.name);
     }
     if (!this.#stopped) await this.#count();
   }
@@ -61,8 +62,16 @@ export class Upkeep {
   async #count(): Promise<void> {
     const { outbox, destinations, observer } = this.#options;
     const reports = new Map((await outbox.report()).map((report) => [report.destination, report]));
-    for (const { name } of destinations) {
-      observer.reported(reports.get(name) ?? { destination: name, pending: 0, dead: 0, oldestMs: 0 });
+    for (const { name: destination, endpoint } of destinations) {
+      const report = reports.get(destination) ?? {
+        destination,
+        pending: 0,
+        dead: 0,
+        oldestMs: 0,
+        closed: [],
+      };
+      const closed = report.closed.filter((each) => each.endpoint === endpoint);
+      observer.reported({ ...report, closed });
     }
   }
 }

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import type { Destination, RetryOptions } from './destination.js';
-import { SubscriptionEndedError, UndeliverableError } from './errors.js';
+import { RetryLaterError, SubscriptionEndedError, UndeliverableError } from './errors.js';
 import type { Delivery } from './event.js';
+import { retryAfterMs } from './retry-after.js';
 
 export interface WebhookOptions {
   /** Where the receiver is: `https`, or `http` on a loopback address. */
@@ -22,7 +23,7 @@ export interface WebhookOptions {
 /**
  * A destination that events are sent to by the Standard Webhooks specification: the event's id is `webhook-id`, and
  * the body `{"type", "timestamp", "data"}` is the same at every attempt. Any 2xx is success; 5xx, 408, 425, 429 and
- * what comes to no answer is tried again; 410 ends the subscription; every other answer, redirects among them,
+ * what comes to no answer is tried again, after the `Retry-After` of a 429 or 503 at the earliest; 410 ends the subscription; every other answer, redirects among them,
  * makes the event a dead letter at once.
  * @throws TypeError the URL or the secret is not as it must be
  */
@@ -79,14 +80,15 @@ function sender(url: string, webhook: Webhook): Delivery {
     const response = await fetch(url, { method: 'POST', redirect: 'manual', headers, body, signal });
     // Nobody reads it, and it may have no end.
     await response.body?.cancel();
-    judge(response.status);
+    judge(response.status, retryAfterMs(response.headers.get('retry-after'), Date.now()));
   };
 }
 
-function judge(status: number): void {
+function judge(status: number, pauseMs: number | undefined): void {
   if (status >= 200 && status < 300) return;
   const answer = `the receiver answered ${status}`;
   if (status === 410) throw new SubscriptionEndedError(answer);
+  if (pauseMs !== undefined && (status === 429 || status === 503)) throw new RetryLaterError(answer, pauseMs);
   if (status >= 500 || passing.has(status)) throw new Error(answer);
   throw new UndeliverableError(answer);
 }

@@ -4,11 +4,11 @@ import {
   createRelay,
   type Delivery,
   type Destination,
+  migrateOutbox,
   type ObservedAttempt,
   Outbox,
   type OutboxEvent,
   type OutboxObserver,
-  outboxSchema,
   type Relay,
   type RelayOptions,
   silentOutboxObserver,
@@ -26,7 +26,7 @@ export async function openOutbox(
   routes: Record<string, string[]> = { note: ['desk'] },
 ): Promise<Outbox> {
   const { database } = await data.open({ lockTimeoutMs: 20_000, maxConnections: 5 });
-  await database.migrate('outbox', outboxSchema);
+  await migrateOutbox(database);
   return new Outbox({ database, routes, maxPayloadBytes: 1_000 });
 }
 
@@ -92,6 +92,7 @@ export async function elapse(database: Database, ms: number): Promise<void> {
        dead_at = dead_at - $1, ended_at = ended_at - $1`,
     [ms],
   );
+  await database.query('UPDATE replay_guard_outbox_closed SET closed_at = closed_at - $1', [ms]);
 }
 
 /** How far each event is: `[attempts, 'pending' | 'delivered' | 'dead' | 'discarded']`, in the order of aggregates. */

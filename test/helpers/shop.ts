@@ -10,7 +10,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Database } from 'grpc-replay-guard';
-import { type Outbox, outboxSchema } from 'grpc-replay-guard/outbox';
+import { migrateOutbox, type Outbox } from 'grpc-replay-guard/outbox';
 import { pino } from 'pino';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
 import { inventorySchema } from '#src/inventory/schema.js';
@@ -49,7 +49,7 @@ export async function openTables(data: DataSource): Promise<Database> {
   const { database } = await data.open({ lockTimeoutMs: 10_000, maxConnections: 5 });
   await database.migrate('inventory', inventorySchema);
   await database.migrate('order', orderSchema);
-  await database.migrate('outbox', outboxSchema);
+  await migrateOutbox(database);
   return database;
 }
 

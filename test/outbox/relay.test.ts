@@ -14,6 +14,7 @@ import {
   elapse,
   NEVER_MS,
   nameOf,
+  note,
   notebook,
   openOutbox,
   relayTo,
@@ -155,11 +156,12 @@ for (const engine of engines) {
     ];
     const outbox = await open(t);
     for (const [name, zombieDelivery] of ends) {
-      await append(outbox, [name, 1], [name, 2]);
+      await append(outbox, [name, 1]);
       const barrier = new Barrier();
       const watch = new Watch();
       const zombie = relayTo(t, outbox, zombieDelivery(barrier), { observer: watch }).runOnce();
       await barrier.reached();
+      await append(outbox, [name, 2]);
       const [resumed, { notes, write }] = [new Barrier(), notebook()];
       const relay = relayTo(t, outbox, (event, attempt) => resumed.pass().then(() => write(event, attempt)));
       t.is(await relay.runOnce(), 0, 'not while the lease lasts');
@@ -386,6 +388,69 @@ for (const engine of engines) {
     t.is(await other.runOnce(), 2);
     t.deepEqual(notes.sort(), ['a1', 'b1']);
     barrier.open();
+  });
+
+  it('a payload that cannot be read makes a dead letter, which does not quote it, and the others go on', async (t) => {
+    const outbox = await open(t);
+    const [id] = await append(outbox, ['a', 1], ['b', 1]);
+    await outbox.database.query('UPDATE replay_guard_outbox SET payload = $1 WHERE event_id = $2', [
+      Buffer.from('{secret'),
+      id as string,
+    ]);
+    const { notes, write } = notebook();
+    t.is(await relayTo(t, outbox, write).runOnce(), 1);
+    t.deepEqual(notes, ['b1']);
+    const [letter] = await outbox.deadLetters();
+    t.is(letter?.eventId, id);
+    t.is(letter?.error, 'UndeliverableError: its payload cannot be read');
+  });
+
+  it('what a relay claims that has been stopped meanwhile it gives back, and begins nothing', async (t) => {
+    const source = await data(t, engine);
+    const outbox = await openOutbox(source);
+    await append(outbox, ['a', 1]);
+    const [asked, answered] = [new Barrier(), new Barrier()];
+    const query = outbox.database.query.bind(outbox.database);
+    const slow = async (...given: Parameters<typeof query>) => {
+      const rows = await query(...given);
+      if (!given[0].includes('attempts = CASE WHEN')) return rows;
+      void asked.pass();
+      await answered.pass();
+      return rows;
+    };
+    outbox.database.query = slow as typeof query;
+    const { notes, write } = notebook();
+    const relay = relayTo(t, outbox, write);
+    relay.start();
+    await asked.reached();
+    // Not in time for the stop to wait for it.
+    await relay.stop();
+    answered.open();
+    outbox.database.query = query;
+    await poll('it is given back', async () => (await states(outbox.database))[0]?.[0] === 0);
+    t.deepEqual(notes, []);
+    t.is(await relay.runOnce(), 0, 'it claims nothing any more');
+    t.is(await relayTo(t, outbox, write).runOnce(), 1, 'no lease has to run out');
+  });
+
+  it('very many dead letters are requeued in batches, once each, while a relay goes on burying them', async (t) => {
+    const outbox = await open(t);
+    await outbox.database.transaction(async () => {
+      for (let number = 0; number < 1_100; number++) await outbox.append(note(`a${number}`, 1));
+    });
+    await outbox.database.query('UPDATE replay_guard_outbox SET dead_at = created_at, attempts = 5');
+    const query = outbox.database.query.bind(outbox.database);
+    let most = 0;
+    const measured = async (...given: Parameters<typeof query>) => {
+      const rows = await query(...given);
+      most = Math.max(most, rows.length);
+      return rows;
+    };
+    outbox.database.query = measured as typeof query;
+    relayTo(t, outbox, async () => Promise.reject(new UndeliverableError('never'))).start();
+    t.is(await outbox.requeueAll('desk'), 1_100);
+    t.is(await outbox.requeueAll('shelf'), 0);
+    t.is(most, 500);
   });
 
   it('what a relay left undone the next one delivers, after a restart', async (t) => {

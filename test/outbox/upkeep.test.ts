@@ -112,8 +112,8 @@ for (const engine of engines) {
 
     const report = await outbox.report();
     t.like(report[0], { destination: 'desk', pending: 4, dead: 0 });
-    t.is(report[0]?.closed?.reason, 'the receiver answered 410');
-    t.true(Math.abs((report[0]?.closed?.at.getTime() ?? 0) - Date.now()) < 3_600_000);
+    t.is(report[0]?.closed[0]?.reason, 'the receiver answered 410');
+    t.true(Math.abs((report[0]?.closed[0]?.at.getTime() ?? 0) - Date.now()) < 3_600_000);
     t.is(report.length, 1, 'nothing is left for the shelf');
     t.deepEqual(await states(outbox.database), Array(4).fill([0, 'pending']), 'no attempt was counted');
 
@@ -128,16 +128,66 @@ for (const engine of engines) {
   it('what stands behind a destination now is not bound by what stood there before', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
-    const gone = async () => Promise.reject(new SubscriptionEndedError('gone'));
+    const watch = new Watch();
+    let sent = 0;
+    const gone = async () => {
+      sent++;
+      throw new SubscriptionEndedError('gone');
+    };
     await append(outbox, ['a', 1]);
-    t.is(await relayTo(t, outbox, { deliveries: { note: gone }, endpoint: 'one' }).runOnce(), 0);
+    const one = relayTo(t, outbox, { deliveries: { note: gone }, endpoint: 'one' });
+    t.is(await one.runOnce(), 0);
     t.is(await relayTo(t, outbox, { deliveries: { note: write }, endpoint: 'one' }).runOnce(), 0);
-    const other = relayTo(t, outbox, { deliveries: { note: write }, endpoint: 'two' });
+    const other = relayTo(
+      t,
+      outbox,
+      { deliveries: { note: write }, endpoint: 'two' },
+      { observer: watch, retentionMs: 1_000 },
+    );
     t.is(await other.runOnce(), 1);
     t.deepEqual(notes, ['a1']);
-    t.is((await outbox.report()).length, 1);
     await other.tidy();
-    t.deepEqual(await outbox.report(), [], 'the end of the other is history');
+    t.deepEqual(watch.reports.at(-1)?.closed, [], 'it is the other that is closed');
+    t.is((await outbox.report())[0]?.closed[0]?.endpoint, 'one');
+    await append(outbox, ['b', 1]);
+    t.is(await one.runOnce(), 0, 'a relay that is still running with it sends it nothing');
+    t.is(await other.runOnce(), 1);
+    t.is(sent, 1);
+    await elapse(outbox.database, 1_000);
+    await other.tidy();
+    t.deepEqual(await outbox.report(), [], 'at last it is history');
+  });
+
+  it('each endpoint that has ended is told of, and opened with the others', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    const gone = async () => Promise.reject(new SubscriptionEndedError('gone'));
+    await append(outbox, ['a', 1]);
+    for (const endpoint of ['one', 'two']) {
+      t.is(await relayTo(t, outbox, { deliveries: { note: gone }, endpoint }).runOnce(), 0);
+    }
+    const [report] = await outbox.report();
+    t.deepEqual(report?.closed.map(({ endpoint }) => endpoint).sort(), ['one', 'two']);
+    t.true(await outbox.reopen('desk'));
+    t.deepEqual((await outbox.report())[0]?.closed, []);
+    const { notes, write } = notebook();
+    t.is(await relayTo(t, outbox, { deliveries: { note: write }, endpoint: 'one' }).runOnce(), 1);
+    t.deepEqual(notes, ['a1']);
+  });
+
+  it('what waited long for a receiver that then wants no more is kept from then on', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    let answer: Error = new Error('down');
+    const relay = relayTo(t, outbox, async () => Promise.reject(answer), { retentionMs: 1_000 });
+    await append(outbox, ['a', 1], ['b', 1]);
+    await relay.runOnce();
+    await elapse(outbox.database, NEVER_MS);
+    answer = new SubscriptionEndedError('gone');
+    await relay.runOnce();
+    await relay.tidy();
+    t.is((await states(outbox.database)).length, 2);
+    await elapse(outbox.database, 1_000);
+    await relay.tidy();
+    t.deepEqual(await states(outbox.database), []);
   });
 
   it('what waits for a receiver that wants no more is kept as long as what was delivered', async (t) => {

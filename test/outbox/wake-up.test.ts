@@ -1,10 +1,12 @@
+import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { UndeliverableError, type WakeUps } from 'grpc-replay-guard/outbox';
+import { Outbox, UndeliverableError, type WakeUps } from 'grpc-replay-guard/outbox';
 import { listenOnPostgres } from 'grpc-replay-guard/outbox/postgres';
 import { Barrier } from '../helpers/barrier.js';
 import { emptiedData } from '../helpers/emptied-data.js';
 import { engines } from '../helpers/engines.js';
+import { openUrl } from '../helpers/open-url.js';
 import { append, note, notebook, openOutbox, relayTo, Watch } from '../helpers/outbox.js';
 import { poll } from '../helpers/poll.js';
 import { startProxy } from '../helpers/proxy.js';
@@ -202,4 +204,65 @@ test.serial('postgres: a listener that never reached its database can be stopped
   proxy.up();
   for (let turn = 0; turn < 100; turn++) await nextTurn();
   t.is(proxy.connections, connections);
+});
+
+/** A way to Postgres that can be cut off as a pulled plug does it: nothing passes, and nobody hears of an end. */
+async function startWay(t: ExecutionContext, url: string) {
+  const target = new URL(url);
+  const sockets: Socket[] = [];
+  let isCut = false;
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    const upstream = dial({ port: Number(target.port), host: target.hostname, allowHalfOpen: true });
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.push(from.on('error', () => {}));
+      from.on('data', (bytes) => isCut || to.write(bytes)).on('end', () => isCut || to.end());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const cut = () => {
+    isCut = true;
+  };
+  return { url: Object.assign(new URL(url), { host }).href, cut };
+}
+
+test.serial('postgres: a relay stops also where its database answers no more', async (t) => {
+  const source = await data(t, 'postgres');
+  await openOutbox(source);
+  const way = await startWay(t, source.url);
+  const { database } = await openUrl(way.url);
+  const outbox = new Outbox({ database, routes: { note: ['desk'] } });
+  const { wakeUps, woken } = listening(t, way.url);
+  const relay = relayTo(t, outbox, async () => {}, { wakeUps });
+  relay.start();
+  await woken.reached();
+  way.cut();
+  relay.wake();
+  let stopped = false;
+  const stops = wakeUps.stop().then(() => relay.stop());
+  void stops.then(() => {
+    stopped = true;
+  });
+  await poll('it stops', () => stopped);
+  t.pass();
+});
+
+test.serial('a relay stops also where its wake-ups do not', async (t) => {
+  const outbox = await openOutbox(await data(t, 'sqlite'));
+  const wakeUps: WakeUps = { start() {}, stop: () => new Promise(() => {}) };
+  const relay = relayTo(t, outbox, async () => {}, { wakeUps });
+  relay.start();
+  let stopped = false;
+  void relay.stop().then(() => {
+    stopped = true;
+  });
+  await poll('it stops', () => stopped);
+  t.pass();
 });

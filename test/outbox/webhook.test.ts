@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import test, { type ExecutionContext } from 'ava';
-import { Outbox, type Relay } from 'grpc-replay-guard/outbox';
+import { Outbox, type OutboxObserver, type Relay, silentOutboxObserver } from 'grpc-replay-guard/outbox';
 import { type WebhookOptions, webhookDestination } from 'grpc-replay-guard/outbox/webhook';
 import { emptiedData } from '../helpers/emptied-data.js';
 import { engines } from '../helpers/engines.js';
@@ -76,7 +76,7 @@ for (const engine of engines) {
     t.deepEqual(await rounds(relay), []);
     t.is(receiver.received.length, 1);
     t.deepEqual(watch.told, ['ended desk']);
-    t.is((await outbox.report())[0]?.closed?.reason, 'the receiver answered 410');
+    t.is((await outbox.report())[0]?.closed[0]?.reason, 'the receiver answered 410');
     await outbox.reopen('desk');
     t.deepEqual(await rounds(relay), [1, 1]);
     t.is(receiver.received[1]?.body, receiver.received[0]?.body);
@@ -133,6 +133,47 @@ test.serial('a receiver that answers without end is not listened to', async (t) 
   });
   t.deepEqual(await rounds(relay), [1]);
   await poll('the connection is given up', () => closed);
+});
+
+test.serial('a pause that a receiver asks for is kept, up to the longest', async (t) => {
+  const HOUR_MS = 3_600_000;
+  const at = (ms: number) => new Date(Date.now() + ms).toUTCString();
+  const cases: [status: number, retryAfter: string | undefined, pauseMs: number][] = [
+    [429, '30', 30_000],
+    [503, '30', 30_000],
+    [503, '120', 60_000],
+    [429, '999999999', 60_000],
+    [429, at(HOUR_MS), 60_000],
+    [503, at(-HOUR_MS), 500],
+    [503, '0', 500],
+    [429, 'soon', 500],
+    [429, '-5', 500],
+    [429, '1e9', 500],
+    [429, '2099', 60_000],
+    [429, undefined, 500],
+    [500, '30', 500],
+  ];
+  const outbox = await openOutbox(await data(t, 'sqlite'));
+  const { url, answers } = await startReceiver(t);
+  const pauses: (number | undefined)[] = [];
+  const retry = { firstMs: 1_000, longestMs: 60_000 };
+  const desk = webhookDestination({ url, secret: WEBHOOK_SECRET, types: ['note'], retry });
+  const observer = {
+    ...silentOutboxObserver,
+    failed: (...[, , , retryInMs]: Parameters<OutboxObserver['failed']>) => void pauses.push(retryInMs),
+  };
+  const relay = relayTo(t, outbox, desk, { observer, random: () => 0 });
+  for (const [index, [status, retryAfter]] of cases.entries()) {
+    await append(outbox, [`a${index}`, 1]);
+    answers.push((response) => {
+      response.writeHead(status, retryAfter === undefined ? {} : { 'retry-after': retryAfter }).end();
+    });
+    t.is(await relay.runOnce(), 0);
+  }
+  t.deepEqual(
+    pauses,
+    cases.map(([, , pauseMs]) => pauseMs),
+  );
 });
 
 test.serial('a failing receiver holds up no other destination', async (t) => {
