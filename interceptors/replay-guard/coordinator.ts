@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { answerable } from './answerable.js';
+import { Arrivals } from './arrivals.js';
 import { type Claimant, ClaimError, isReused } from './claimant.js';
 import type { Executor } from './executor.js';
 import type { Flight, FlightOutcome, Flights, StoredReply } from './flights.js';
@@ -14,6 +15,7 @@ import { isTooFarAhead } from './stores/sent-time.js';
 import { asReplayed } from './trailers.js';
 import { Turns } from './turns.js';
 import { Wait } from './wait.js';
+import { PRODUCER_HEADER } from './wire-contract.js';
 
 /** What a coordinator works with. */
 export interface CoordinatorParts {
@@ -30,6 +32,7 @@ export interface CoordinatorParts {
 export class Coordinator {
   readonly #parts: CoordinatorParts;
   readonly #turns: Turns;
+  readonly #arrivals = new Arrivals();
   readonly #closing = new AbortController();
   #closed = false;
 
@@ -65,7 +68,7 @@ export class Coordinator {
 
   async #handle(call: GuardedCall): Promise<CallOutcome> {
     if (this.#closed) throw refusals.storeUnavailable();
-    const operation = await this.#parts.operations.read(call);
+    const operation = await this.#read(call);
     if (!operation) {
       call.bypass();
       return 'bypassed';
@@ -78,6 +81,15 @@ export class Coordinator {
         : await this.#lead(call, operation, wait);
       if (outcome) return outcome;
     }
+  }
+
+  /** Not `async`: what awaits this must be next when it resolves. */
+  #read(call: GuardedCall): Promise<Operation | undefined> {
+    const operation = this.#parts.operations.read(call);
+    const producer = call.metadata.get(PRODUCER_HEADER).join();
+    if (!producer) return operation;
+    // Order means something on one connection only.
+    return this.#arrivals.inOrder(`${call.getPeer()} ${call.method.path} ${producer}`, operation);
   }
 
   /** Undefined where the flight ended without a reply, so that the key may be claimed again. */

@@ -127,8 +127,8 @@ export const refusals = {
       status.FAILED_PRECONDITION,
       'IDEMPOTENCY_SEQUENCE_GAP',
       expected === undefined
-        ? 'the producer is not known and this is not its first sequence; begin a new epoch'
-        : 'this is not the next sequence of the producer; nothing was done',
+        ? 'the producer is not known, or no longer, and this is not its first sequence; begin a new epoch'
+        : 'this is not the next sequence of the producer; this attempt did nothing',
       expected === undefined ? {} : { metadata: { expected: String(expected) } },
     ),
   /** @param epoch the one that the producer is in by now */
@@ -136,7 +136,7 @@ export const refusals = {
     new Refusal(
       status.FAILED_PRECONDITION,
       'IDEMPOTENCY_PRODUCER_FENCED',
-      'the producer has begun a later epoch, which ended this one; nothing was done',
+      'the producer has begun a later epoch, which ended this one; this attempt did nothing',
       { metadata: { epoch: String(epoch) } },
     ),
   replyErased: () =>

@@ -18,14 +18,17 @@ export class Turns {
   /**
    * Waits for the call with the sequence before, where this process works on it.
    * @returns whether there was one, or that the caller has left meanwhile
-   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS
+   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS; IDEMPOTENCY_SEQUENCE_GAP: it was executed, and is to be repeated
    */
-  async come(call: GuardedCall, { precededBy }: Operation, wait: Wait): Promise<boolean | 'left'> {
+  async come(call: GuardedCall, { precededBy, series }: Operation, wait: Wait): Promise<boolean | 'left'> {
     const before = precededBy && this.#flights.find(precededBy);
     if (!before) return false;
     const end = await this.#flights.wait(before, () => before.wait(wait.remainingMs, call.gone));
     if (end === 'waited-enough') throw refusals.inProgress(Date.now() - before.startedAtMs);
-    return end === 'left' ? end : true;
+    if (end === 'left') return end;
+    // To the store 1 would be a first sequence, and 0 one that was never there.
+    if (!end && series?.sequence === 1n && (await before.claimed)) throw refusals.sequenceGap(0n);
+    return true;
   }
 
   /**

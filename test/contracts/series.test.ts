@@ -208,6 +208,33 @@ for (const name of storeNames) {
     t.deepEqual([await store.purge(4), await store.purge(4), await store.purge(4)], [4, 2, 0]);
   });
 
+  it('what was left behind is erased, can be taken over, and completes nothing any more', async (t, subject) => {
+    const { store, other, advance } = subject;
+    const place = aSeries();
+    await complete(t, subject, place, 0, 2);
+    const zombie = claimed(t, await store.claim(at(3, place)));
+    await advance(11 * minute);
+    t.is(await other.erase('tenant', 10), 1);
+    t.is((await other.findSeries(place.id))?.replies.length, 0);
+    await t.throwsAsync(zombie.complete(reply('zombie')), lost);
+    const next = claimed(t, await other.claim(at(3, place)));
+    t.true(next.takenOver);
+    await next.complete(reply('three'));
+    t.deepEqual(completed(t, await store.claim(at(3, place))).reply, reply('three'));
+    t.deepEqual(await store.claim(at(2, place)), { outcome: 'outdated' });
+    t.is(await store.erase('tenant', 10), 1);
+  });
+
+  it('a first sequence that comes too late is not taken for one of an epoch before', async (t, subject) => {
+    const { store, other, now, advance } = subject;
+    const place = aSeries();
+    claimed(t, await store.claim(at(0, place)));
+    await advance(11 * minute);
+    const sent = now() - 2 * hour;
+    const late = at(0, { ...place, epoch: 1n }, { sent: { earliestMs: sent, latestMs: sent } });
+    t.is((await other.claim(late)).outcome, 'expired');
+  });
+
   it('what is executed is not erased', async (t, subject) => {
     const { store } = subject;
     const place = aSeries();

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import { type ClaimRequest, type ReplayGuardOptions, scopeFromMetadata, stableId } from 'grpc-replay-guard';
@@ -160,6 +161,33 @@ test('a call that has overtaken the one before it asks again', async (t) => {
   held.open();
   t.deepEqual([(await first).code, (await second).code], [status.OK, status.OK]);
   t.is(ledger.outcomes.count('executed'), 3);
+});
+
+test('calls of a producer go on in the order in which they came, whoever’s identity is known first', async (t) => {
+  const all = new Barrier();
+  let asked = 0;
+  /** The last is known first, and the others when it would have gone to the store long since. */
+  const scope: ReplayGuardOptions['scope'] = async ({ metadata }) => {
+    const turns = (5 - Number(metadata.get('idempotency-sequence').join())) * 20;
+    if (++asked === 6) all.open();
+    if (asked > 1) await all.pass();
+    for (let turn = 0; turn < turns; turn++) await nextTurn();
+    return 'tenant';
+  };
+  const ledger = await openLedger(t, 'memory', { guard: { scope } });
+  await append(ledger, 0);
+  const replies = await Promise.all([1, 2, 3, 4, 5].map((sequence) => append(ledger, sequence)));
+  for (const reply of replies) t.like(reply, { code: status.OK, replayed: false });
+});
+
+test('a producer whose caller is not known holds up nobody', async (t) => {
+  const scope: ReplayGuardOptions['scope'] = async ({ metadata }) => {
+    if (metadata.get('idempotency-sequence').join() === '1') throw new Error('a token of somebody else');
+    return 'tenant';
+  };
+  const ledger = await openLedger(t, 'memory', { guard: { scope } });
+  const replies = await Promise.all([0, 1, 2].map((sequence) => append(ledger, sequence)));
+  t.deepEqual(replies.map(reasonOf), [undefined, 'IDEMPOTENCY_SCOPE_MISSING', 'IDEMPOTENCY_SEQUENCE_GAP']);
 });
 
 test('who leaves before its turn executes nothing', async (t) => {

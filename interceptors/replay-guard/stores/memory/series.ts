@@ -66,8 +66,14 @@ export class MemorySeries {
   }
 
   erase(scope: string, limit: number): number {
-    const erased = this.#ofScope(scope, ({ running }) => !running, limit);
-    for (const record of erased) Object.assign(record, { scope: undefined, replies: Buffer.alloc(0) });
+    const now = this.#clock();
+    const isErasable = ({ running }: SeriesRecord) => !running || running.leaseUntilMs <= now;
+    const erased = this.#ofScope(scope, isErasable, limit);
+    for (const record of erased) {
+      // An execution that was left behind can be taken over, but must not wake up and complete.
+      const running = record.running && { ...record.running };
+      Object.assign(record, { scope: undefined, replies: Buffer.alloc(0), running });
+    }
     return erased.length;
   }
 

@@ -1,5 +1,5 @@
 import type { MaintenanceStatements } from '../sql/maintenance.js';
-import { seriesText } from '../sql/series-text.js';
+import { erasable, erased, seriesText } from '../sql/series-text.js';
 
 /**
  * Claims a place in a series or finds its record, in one statement, as `claimOrFind` does for keys. Where only the
@@ -31,7 +31,8 @@ const unchanged = `
 
 /**
  * The window is rewritten with every call: half of each page is left free for it, and no index is on a column that
- * changes more than once a minute, so that old versions are cleared away in passing and the table does not grow.
+ * changes more than once a minute, so that old versions are cleared away in passing and the table does not grow. A
+ * window of more than about 2 KB is kept beside the table, where only vacuum makes room.
  */
 export const seriesSchema = [
   `CREATE TABLE replay_guard_producers (
@@ -66,8 +67,8 @@ export const seriesMaintenance = (now: string): MaintenanceStatements => ({
     SELECT count(*) AS records FROM
       (SELECT 1 FROM replay_guard_producers WHERE scope = $1 AND expires_at > ${now} LIMIT $2) AS live`,
   erase: `
-    UPDATE replay_guard_producers SET scope = 0, fingerprint = $3, replies = ''
+    UPDATE replay_guard_producers SET ${erased}, replies = ''
     WHERE id = ANY (ARRAY
-      (SELECT id FROM replay_guard_producers WHERE scope = $1 AND state = 1 LIMIT $2 FOR UPDATE SKIP LOCKED))
+      (SELECT id FROM replay_guard_producers WHERE scope = $1 AND ${erasable(now)} LIMIT $2 FOR UPDATE SKIP LOCKED))
     RETURNING state`,
 });

@@ -29,7 +29,8 @@ export function judgePlace(asked: SeriesRequest, found: FoundSeries | undefined,
   const verdict = judgeRecord(asked, found);
   if (verdict.outcome !== 'claimable' || !isTooOld(asked, now)) return verdict;
   // As with keys: an execution that was left behind is in progress to who comes too late to take it over.
-  const isBehind = found?.running?.sequence === asked.series.sequence;
+  const { epoch, sequence } = asked.series;
+  const isBehind = found?.epoch === epoch && found.running?.sequence === sequence;
   return isBehind && found.running ? inProgress(found.running) : { outcome: 'expired' };
 }
 

@@ -49,3 +49,13 @@ function goesOn(now: string): string {
 function later(column: string): string {
   return `CASE WHEN record.${column} > excluded.${column} THEN record.${column} ELSE excluded.${column} END`;
 }
+
+/** SQL for whether no execution is trusted that would write the replies again that it has read. */
+export const erasable = (now: string) => `(state = 1 OR lease_until <= ${now})`;
+
+/**
+ * SQL that leaves of a series how far it came; `$3` stands for no fingerprint. An execution that was left behind keeps
+ * its own, so that it can be taken over, but must not wake up and complete.
+ */
+export const erased =
+  'scope = 0, fence = fence + 1, fingerprint = CASE WHEN state = 1 THEN $3 ELSE fingerprint END';

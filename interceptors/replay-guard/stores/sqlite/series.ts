@@ -1,4 +1,5 @@
 import type { MaintenanceStatements } from '../sql/maintenance.js';
+import { erasable, erased } from '../sql/series-text.js';
 
 /** As on Postgres, so that the same statements run on both. */
 export const seriesSchema = [
@@ -33,7 +34,7 @@ export const seriesMaintenance = (now: string): MaintenanceStatements => ({
     SELECT count(*) AS records FROM
       (SELECT 1 FROM replay_guard_producers WHERE scope = $1 AND expires_at > ${now} LIMIT $2) AS live`,
   erase: `
-    UPDATE replay_guard_producers SET scope = 0, fingerprint = $3, replies = x''
-    WHERE rowid IN (SELECT rowid FROM replay_guard_producers WHERE scope = $1 AND state = 1 LIMIT $2)
+    UPDATE replay_guard_producers SET ${erased}, replies = x''
+    WHERE rowid IN (SELECT rowid FROM replay_guard_producers WHERE scope = $1 AND ${erasable(now)} LIMIT $2)
     RETURNING state`,
 });

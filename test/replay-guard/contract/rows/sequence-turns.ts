@@ -69,6 +69,21 @@ const turns: Row[] = [
     counts: { executed: 2, released: 1, refused: 2 },
   },
   {
+    line: 'where the very first fails the one behind it is a gap, though it could be a first one itself',
+    methods: eachSort,
+    handler: async ({ execution, gate, say, write }) => {
+      await gate.pass();
+      await write();
+      say(execution === 1 ? { ids: [], error: { code: 10, details: 'aborted' } } : {});
+    },
+    steps: [
+      ...[begins(at(0)), isHeld(), begins(at(1)), letsGo(1), ends({ code: 10 }), ends(gap(0))],
+      ...[letsGo(2), call(at(0)), letsGo(3), call(at(1))],
+    ],
+    leaves: series(3, 2),
+    counts: { executed: 2, released: 1, refused: 1 },
+  },
+  {
     line: 'a repeat of what is executed joins, with another payload it is reused',
     methods: eachSort,
     handler: writesAndWaits,
