@@ -9,7 +9,7 @@ import { numbered } from '../helpers/numbered.js';
 const emptied = emptiedData(test);
 
 /** 100,000 by `npm run sequences`. */
-const calls = Number(process.env.SEQUENCE_CALLS ?? 600);
+const calls = Number(process.env.SEQUENCE_CALLS ?? 300);
 /** As many as a producer may have under way. */
 const pipelined = 5;
 
