@@ -1,22 +1,15 @@
 import type { HandlerEnd } from './capture.js';
 import { type Execution, executions } from './execution.js';
-import type { StoredReply } from './flights.js';
 import type { GuardedCall } from './guarded-call.js';
 import { Lease } from './lease.js';
 import type { ObservedStore } from './observed-store.js';
-import type { CallOutcome, ReplayGuardObserver } from './observer.js';
+import type { ReplayGuardObserver } from './observer.js';
 import type { Operation } from './operation.js';
 import { Refusal } from './refusal.js';
 import { settlementOf } from './settlement.js';
-import type { Settler } from './settler.js';
+import type { Ended, Settler } from './settler.js';
 import { LeaseLostError } from './stores/errors.js';
 import type { Claim } from './stores/store.js';
-
-/** How an execution ended: what it counts as, and the reply that is now stored, if one is. */
-export interface Ended {
-  readonly outcome: CallOutcome;
-  readonly stored?: StoredReply;
-}
 
 /** Runs the handler of a claimed call, as long as it may go on. */
 export class Executor {

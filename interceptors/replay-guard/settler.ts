@@ -1,9 +1,9 @@
-import type { Ended } from './executor.js';
+import type { StoredReply } from './flights.js';
 import type { Answer, GuardedCall } from './guarded-call.js';
 import type { Lease } from './lease.js';
 import { look } from './look.js';
 import type { ObservedStore } from './observed-store.js';
-import type { ReplayGuardObserver } from './observer.js';
+import type { CallOutcome, ReplayGuardObserver } from './observer.js';
 import type { Operation } from './operation.js';
 import { refusals } from './refusal.js';
 import type { ReplyCodec } from './reply-codec.js';
@@ -19,6 +19,12 @@ export interface Settling {
   readonly operation: Operation;
   readonly claim: Claim;
   readonly lease: Lease;
+}
+
+/** How an execution ended: what it counts as, and the reply that is now stored, if one is. */
+export interface Ended {
+  readonly outcome: CallOutcome;
+  readonly stored?: StoredReply;
 }
 
 const never = new AbortController().signal;
