@@ -69,6 +69,8 @@ export class Coordinator {
   async #handle(call: GuardedCall): Promise<CallOutcome> {
     if (this.#closed) throw refusals.storeUnavailable();
     const operation = await this.#read(call);
+    // It may have taken as long as the guard needed to close.
+    if (this.#closed) throw refusals.storeUnavailable();
     if (!operation) {
       call.bypass();
       return 'bypassed';
@@ -89,7 +91,8 @@ export class Coordinator {
     const producer = call.metadata.get(PRODUCER_HEADER).join();
     if (!producer) return operation;
     // Order means something on one connection only.
-    return this.#arrivals.inOrder(`${call.getPeer()} ${call.method.path} ${producer}`, operation);
+    const name = `${call.getPeer()} ${call.method.path} ${producer}`;
+    return this.#arrivals.inOrder(name, operation, call.gone);
   }
 
   /** Undefined where the flight ended without a reply, so that the key may be claimed again. */

@@ -190,6 +190,32 @@ test('a producer whose caller is not known holds up nobody', async (t) => {
   t.deepEqual(replies.map(reasonOf), [undefined, 'IDEMPOTENCY_SCOPE_MISSING', 'IDEMPOTENCY_SEQUENCE_GAP']);
 });
 
+test('a call whose caller takes long to be known holds up those behind it for a while only', async (t) => {
+  const known = new Barrier();
+  const scope: ReplayGuardOptions['scope'] = async ({ metadata }) => {
+    if (metadata.get('idempotency-sequence').join() === '1') await known.pass();
+    return 'tenant';
+  };
+  const ledger = await openLedger(t, 'memory', { guard: { scope } });
+  await append(ledger, 0);
+  const first = append(ledger, 1);
+  t.is(reasonOf(await append(ledger, 2)), 'IDEMPOTENCY_SEQUENCE_GAP');
+  known.open();
+  t.is((await first).code, status.OK);
+});
+
+test('a call whose caller is known when the guard has closed is refused', async (t) => {
+  const known = new Barrier();
+  const scope: ReplayGuardOptions['scope'] = async () => known.pass().then(() => 'tenant');
+  const ledger = await openLedger(t, 'memory', { guard: { scope } });
+  const late = append(ledger, 0);
+  await known.reached();
+  await ledger.guard.close();
+  known.open();
+  t.is(reasonOf(await late), 'IDEMPOTENCY_STORE_UNAVAILABLE');
+  t.is(ledger.entered, 0);
+});
+
 test('who leaves before its turn executes nothing', async (t) => {
   const barrier = new Barrier();
   let arrivals = 0;
