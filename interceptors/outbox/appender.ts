@@ -54,6 +54,8 @@ export class Appender {
 }
 
 function assertName(name: string): void {
-  if (typeof name === 'string' && name.length >= 1 && name.length <= LONGEST_NAME) return;
-  throw new RangeError(`types, destinations and aggregates have 1 to ${LONGEST_NAME} characters`);
+  const fits = typeof name === 'string' && name.length >= 1 && name.length <= LONGEST_NAME;
+  // Half a character and NUL do not come back from every database as they went in.
+  if (fits && !/[\p{Surrogate}\0]/u.test(name)) return;
+  throw new RangeError(`types, destinations and aggregates are texts of 1 to ${LONGEST_NAME} characters`);
 }

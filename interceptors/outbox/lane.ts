@@ -70,11 +70,10 @@ export class Lane {
     for (let look = Math.min(this.#room(), MOST_LOOKED_AT); this.#room() > 0; look = MOST_LOOKED_AT) {
       const { claimed, parked } = await this.#claim(look);
       deliveries.push(...claimed.map((one) => this.#deliver(one)));
-      for (const aggregate of parked) this.#moved.add(aggregate);
       if (parked.length === 0) break;
+      // They may have come to their turn while they were parked.
+      if ((await this.#moved.advance()) > 0) this.#pulse.wake();
     }
-    // They may have come to their turn while they were parked.
-    if ((await this.#moved.advance()) > 0) this.#pulse.wake();
     return deliveries;
   }
 
@@ -88,6 +87,7 @@ export class Lane {
     const asked = performance.now();
     const leaseMs = destination.timeoutMs + LEASE_MARGIN_MS;
     const { claimed, parked } = await queue.claim(destination, { room: this.#room(), look, leaseMs });
+    for (const aggregate of parked) this.#moved.add(aggregate);
     // Told of so late that the attempts might outlast the leases, or that the relay has stopped.
     const isLate = performance.now() - asked > LEASE_MARGIN_MS / 2;
     if (!isLate && !this.#stopped) return { claimed, parked };

@@ -79,12 +79,11 @@ export function statementsOf(dialect: Dialect) {
       ${update} ended_at = ${now}
       WHERE event_id = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination, aggregate`,
 
-    purge: purging(`ended_at <= ${now} - $1`, 'ended_at', '$2', skipLocked),
+    purge: purging(`ended_at <= ${now} - $1 ORDER BY ended_at`, '$2', skipLocked),
     /** What waits for a destination that has been closed for as long as delivered events are kept, and is as old. */
     purgeClosed: purging(
       `destination = $1 AND ended_at IS NULL AND created_at <= ${now} - $3
         AND EXISTS (SELECT 1 ${closing} AND closed_at <= ${now} - $3)`,
-      'created_at',
       '$4',
       skipLocked,
     ),
@@ -92,11 +91,11 @@ export function statementsOf(dialect: Dialect) {
 }
 
 /** A CTE runs once, so no more rows are locked than are deleted. */
-function purging(condition: string, order: string, limit: string, skipLocked: string): string {
+function purging(condition: string, limit: string, skipLocked: string): string {
   return `
     WITH old AS MATERIALIZED (
       SELECT event_id, destination FROM replay_guard_outbox
-      WHERE ${condition} ORDER BY ${order} LIMIT ${limit}${skipLocked})
+      WHERE ${condition} LIMIT ${limit}${skipLocked})
     DELETE FROM replay_guard_outbox
     WHERE (event_id, destination) IN (SELECT event_id, destination FROM old)
     RETURNING event_id`;

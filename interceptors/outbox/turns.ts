@@ -21,7 +21,7 @@ export function turnsOf({ name, now }: Dialect, isClosed: string) {
       ORDER BY first.sequence LIMIT 1)`;
   const ifParked = 'CASE WHEN COALESCE(first.due_at, first.dead_at) IS NULL THEN first.event_id END';
 
-  /** As if it had never been parked: those that came later do not pass it. A locked one is being seen to. */
+  /** As if it had never been parked: those that came later do not pass it. A locked one is left to the mend. */
   const advancing = (aggregates: string) => `
     WITH head AS MATERIALIZED (SELECT ${first(ifParked, 'moved.aggregate')} AS head_id FROM (${aggregates}) AS moved),
     next AS MATERIALIZED (

@@ -35,15 +35,29 @@ export class Upkeep {
     await this.#pulse.stop();
   }
 
-  /** Purges until nothing old is left, and tells the observer how many events are pending and dead. */
+  /**
+   * Gives those their turn that a crash has left parked, purges until nothing old is left, and tells the observer how
+   * many events are pending and dead. What fails keeps the rest from nothing.
+   * @throws what the first step that failed has thrown
+   */
   async run(): Promise<void> {
-    const { queue, destinations, retentionMs } = this.#options;
-    await this.#purge((limit) => queue.purge(retentionMs, limit));
-    for (const destination of destinations) {
-      await this.#purge((limit) => queue.purgeClosed(destination, retentionMs, limit));
-      if (!this.#stopped) await queue.mend(destination.name);
+    const failures: unknown[] = [];
+    for (const step of this.#steps()) {
+      if (!this.#stopped) await step().catch((error) => failures.push(error));
     }
-    if (!this.#stopped) await this.#count();
+    if (failures.length > 0) throw failures[0];
+  }
+
+  *#steps(): Generator<() => Promise<unknown>> {
+    const { queue, destinations, retentionMs } = this.#options;
+    // First: a turn is waited for, a purge is not.
+    for (const { name } of destinations) yield () => queue.mend(name);
+    yield () => this.#purge((limit) => queue.purge(retentionMs, limit));
+    for (const destination of destinations) {
+      yield () => this.#purge((limit) => queue.purgeClosed(destination, retentionMs, limit));
+      yield () => queue.mend(destination.name);
+    }
+    yield () => this.#count();
   }
 
   async #beat(): Promise<void> {

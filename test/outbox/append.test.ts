@@ -70,6 +70,8 @@ for (const engine of engines) {
       [{ payload: Buffer.alloc(1_001) }, RangeError],
       [{ aggregate: '' }, RangeError],
       [{ aggregate: 'x'.repeat(256) }, RangeError],
+      [{ aggregate: 'half a character: \ud83d' }, RangeError],
+      [{ aggregate: 'a\0b' }, RangeError],
     ];
     const [id] = await outbox.database.transaction(async () => {
       for (const [part, error] of refused) {

@@ -22,9 +22,35 @@ const data = emptiedData(test);
 
 const letters = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
 
+const failingDeletes = {
+  sqlite: [
+    "CREATE TRIGGER no_delete BEFORE DELETE ON replay_guard_outbox BEGIN SELECT RAISE(ABORT, 'not today'); END",
+  ],
+  postgres: [
+    "CREATE FUNCTION no_delete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$",
+    'CREATE TRIGGER no_delete BEFORE DELETE ON replay_guard_outbox EXECUTE FUNCTION no_delete()',
+  ],
+};
+
 for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>
     test.serial(`${engine}: ${title}`, check);
+
+  it('a purge that fails keeps no event from its turn', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    const { notes, write } = notebook();
+    const relay = relayTo(t, outbox, write, { retentionMs: 1_000 });
+    await append(outbox, ['a', 1]);
+    await relay.runOnce();
+    await elapse(outbox.database, 1_000);
+    await append(outbox, ['b', 1]);
+    // As a crash leaves it between two statements.
+    await outbox.database.query("UPDATE replay_guard_outbox SET due_at = NULL WHERE aggregate = 'b'");
+    for (const statement of failingDeletes[engine]) await outbox.database.query(statement);
+    await t.throwsAsync(relay.tidy(), { any: true, message: /not today/ });
+    t.is(await relay.runOnce(), 1);
+    t.deepEqual(notes, ['a1', 'b1']);
+  });
 
   it('what ended long ago is purged, so much at a time, and nothing else is', async (t) => {
     const outbox = await openOutbox(await data(t, engine));

@@ -1,6 +1,9 @@
 import test from 'ava';
 import type { Database } from 'grpc-replay-guard';
+import { migrateOutbox } from 'grpc-replay-guard/outbox';
+import pg from 'pg';
 import { readConfig } from '#src/config.js';
+import { formerOutboxSchema } from '#src/former-outbox.js';
 import { inventorySchema } from '#src/inventory/schema.js';
 import { createLog } from '#src/log.js';
 import { orderSchema } from '#src/order/schema.js';
@@ -88,3 +91,25 @@ for (const engine of engines) {
     await (await start()).stop();
   });
 }
+
+test('postgres: what a former server is still writing is handed over too', async (t) => {
+  const data = await freshData(t, 'postgres');
+  const { database } = await data.open({ lockTimeoutMs: 20_000 });
+  await migrateOutbox(database);
+  await database.migrate('outbox', former);
+  const server = new pg.Client({ connectionString: data.url });
+  await server.connect();
+  t.teardown(() => server.end());
+  await server.query('BEGIN');
+  await server.query(
+    `INSERT INTO outbox_events VALUES ('e1', 'o1', 1, 'order.placed', '{}', 1, 1, 0, NULL, NULL)`,
+  );
+  const migrating = database.migrate('outbox', formerOutboxSchema(database.dialect));
+  await poll('the migration waits for it', async () => {
+    const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    return (await server.query(waiting)).rows.length === 1;
+  });
+  await server.query('COMMIT');
+  await migrating;
+  t.deepEqual(await database.query('SELECT event_id FROM replay_guard_outbox'), [{ event_id: 'e1' }]);
+});
