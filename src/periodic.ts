@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Log } from './log.js';
 
 /** Rounds that fail one after another come less and less often, at the least in this interval. */
@@ -17,11 +16,8 @@ export interface PeriodicOptions {
 /** Work that is done again and again, one round at a time, until it is stopped. */
 export class Periodic {
   readonly #options: PeriodicOptions;
-  /** Rounds run in the context of the start, not of who wakes them: that may be a call with a transaction. */
-  readonly #outside = AsyncLocalStorage.snapshot();
   #failures = 0;
   #stopped = true;
-  #woken = false;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
 
@@ -31,16 +27,7 @@ export class Periodic {
 
   start(): void {
     this.#stopped = false;
-    this.wake();
-  }
-
-  /** Starts a round now, or right after the one that is running. */
-  wake(): void {
-    if (this.#stopped) return;
-    this.#woken = true;
-    if (this.#running) return;
-    clearTimeout(this.#timer);
-    this.#running = this.#outside(() => this.#run()).finally(() => this.#pause());
+    this.#running = this.#run();
   }
 
   /** Resolves when the round that is running has ended; no other starts. */
@@ -50,12 +37,11 @@ export class Periodic {
     await this.#running;
   }
 
+  /** Rounds until there is nothing to do right away, then again after a pause. */
   async #run(): Promise<void> {
-    let more = true;
-    while ((more || this.#woken) && !this.#stopped) {
-      this.#woken = false;
-      more = await this.#round();
-    }
+    while (!this.#stopped && (await this.#round()));
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => this.start(), this.#pauseMs());
   }
 
   async #round(): Promise<boolean> {
@@ -68,13 +54,6 @@ export class Periodic {
       this.#options.log.error({ err: error }, `${this.#options.name}: a round failed`);
       return false;
     }
-  }
-
-  #pause(): void {
-    this.#running = undefined;
-    if (this.#stopped) return;
-    if (this.#woken) this.wake();
-    else this.#timer = setTimeout(() => this.wake(), this.#pauseMs());
   }
 
   #pauseMs(): number {

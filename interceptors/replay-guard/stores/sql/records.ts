@@ -6,7 +6,6 @@ import type { Statement } from './engine.js';
 
 /** The states of a record as they are stored; zero and less are in progress. */
 export const TAKEN_OVER = -1n;
-export const IN_PROGRESS = 0n;
 export const COMPLETED = 1n;
 /** Completed once, and its reply erased since. */
 export const ERASED = 2n;
