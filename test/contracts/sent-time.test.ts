@@ -115,6 +115,18 @@ for (const name of storeNames) {
     for (const server of [store, other]) t.is((await server.claim(asked)).outcome, 'expired');
   });
 
+  it('who takes over retains the key no shorter than who claimed it', async (t, subject) => {
+    const { store, other, now, advance } = subject;
+    const ahead = now() + 5 * minute;
+    const asked: ClaimRequest = request({ leaseMs: minute, sent: { earliestMs: ahead, latestMs: ahead } });
+    const { expiresAtMs } = claimed(t, await store.claim(asked));
+    await advance(minute);
+    const { sent, ...undated } = asked;
+    const taken = claimed(t, await other.claim(undated));
+    t.deepEqual([taken.takenOver, taken.expiresAtMs], [true, expiresAtMs]);
+    await taken.release();
+  });
+
   it('of 20 claims at once, from two servers, one is granted where the time allows', async (t, subject) => {
     const { store, other, now } = subject;
     const ask = async (sent: SentTime): Promise<Claim[]> => {

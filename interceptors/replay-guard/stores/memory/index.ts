@@ -34,7 +34,7 @@ export class MemoryStore implements IdempotencyStore {
     if (isTooFarAhead(request, now)) return { outcome: 'expired' };
     if (live && !isOrphaned(live, request, now)) return toFound(live, now);
     if (isTooOld(request, now)) return live ? toFound(live, now) : { outcome: 'expired' };
-    return { outcome: 'claimed', claim: this.#claim(id, request, now, live !== undefined) };
+    return { outcome: 'claimed', claim: this.#claim(id, request, now, live) };
   }
 
   async find(id: Buffer): Promise<FoundRecord | undefined> {
@@ -93,7 +93,7 @@ export class MemoryStore implements IdempotencyStore {
     return record && record.expiresAtMs > now ? record : undefined;
   }
 
-  #claim(id: string, request: ClaimRequest, now: number, takenOver: boolean): Claim {
+  #claim(id: string, request: ClaimRequest, now: number, live: MemoryRecord | undefined): Claim {
     const { scope, leaseMs } = request;
     const record: MemoryRecord = {
       scope,
@@ -101,11 +101,12 @@ export class MemoryStore implements IdempotencyStore {
       fingerprint: Buffer.from(request.fingerprint),
       createdAtMs: now,
       leaseUntilMs: now + leaseMs,
-      expiresAtMs: retainedUntil(request, now),
+      // No call shortens what an earlier one was promised.
+      expiresAtMs: Math.max(live?.expiresAtMs ?? 0, retainedUntil(request, now)),
     };
     this.#records.set(id, record);
     return new MemoryClaim({
-      takenOver,
+      takenOver: live !== undefined,
       expiresAtMs: record.expiresAtMs,
       isOwned: () => this.#records.get(id) === record && record.reply === undefined,
       complete: (reply) => {

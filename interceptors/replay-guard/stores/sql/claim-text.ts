@@ -14,6 +14,10 @@ export const inTime = (now: string) => `$6 + $5 > ${now} AND $7 <= ${now} + ${MO
 export const retainedUntil = (now: string) =>
   `CASE WHEN $6 BETWEEN ${now} AND ${now} + ${MOST_SENT_AHEAD_MS} THEN $6 ELSE ${now} END + $5`;
 
+/** SQL for the later of two times: no call shortens what an earlier one was promised. */
+export const later = (column: string) =>
+  `CASE WHEN record.${column} > excluded.${column} THEN record.${column} ELSE excluded.${column} END`;
+
 /** SQL for a fence that is greater than the one that the claim found. */
 export const raisedFence = (now: string) =>
   `CASE WHEN record.fence >= ${now} THEN record.fence + 1 ELSE ${now} END`;
@@ -32,6 +36,6 @@ export const claimText = (now: string, condition = 'TRUE') => `
     fingerprint = excluded.fingerprint, scope = excluded.scope,
     state = CASE WHEN record.expires_at <= ${now} THEN 0 ELSE -1 END,
     fence = ${raisedFence(now)},
-    lease_until = excluded.lease_until, expires_at = excluded.expires_at, reply = NULL
+    lease_until = excluded.lease_until, expires_at = ${later('expires_at')}, reply = NULL
   WHERE record.expires_at <= ${now} OR (${orphaned(now, 'record')})
   RETURNING state AS claimed, fence, expires_at`;

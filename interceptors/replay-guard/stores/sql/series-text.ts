@@ -1,4 +1,4 @@
-import { inTime, orphaned, raisedFence, retainedUntil } from './claim-text.js';
+import { inTime, later, orphaned, raisedFence, retainedUntil } from './claim-text.js';
 
 /** Said outright: beside a literal Postgres would take them for smaller integers. */
 const epoch = 'CAST($8 AS BIGINT)';
@@ -43,11 +43,6 @@ export const seriesText = (now: string, skipLocked = '') => `
 /** SQL for whether the record goes on, so that what it holds is kept. */
 function goesOn(now: string): string {
   return `record.expires_at > ${now} AND record.epoch = excluded.epoch`;
-}
-
-/** No call shortens what an earlier one was promised. */
-function later(column: string): string {
-  return `CASE WHEN record.${column} > excluded.${column} THEN record.${column} ELSE excluded.${column} END`;
 }
 
 /** SQL for whether no execution is trusted that would write the replies again that it has read. */
