@@ -71,9 +71,9 @@ export class Lane {
       const { claimed, parked } = await this.#claim(look);
       deliveries.push(...claimed.map((one) => this.#deliver(one)));
       if (parked.length === 0) break;
-      // They may have come to their turn while they were parked.
-      if ((await this.#moved.advance()) > 0) this.#pulse.wake();
     }
+    // They may have come to their turn while they were parked. Not before the last look: a round delivers one of each.
+    if ((await this.#moved.advance()) > 0) this.#pulse.wake();
     return deliveries;
   }
 
