@@ -11,6 +11,7 @@ import { Barrier } from '../helpers/barrier.js';
 import { emptiedData } from '../helpers/emptied-data.js';
 import { engines } from '../helpers/engines.js';
 import { methods, onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
+import { transactionsEnded } from '../helpers/open-transactions.js';
 import { openUrl } from '../helpers/open-url.js';
 import { poll } from '../helpers/poll.js';
 import { startProxy } from '../helpers/proxy.js';
@@ -270,6 +271,7 @@ for (const when of ['before', 'after'] as const) {
       await deliver('warm');
       proxy.cutAt(/^COMMIT/, when);
       await t.throwsAsync(deliver('m'), { instanceOf: CommitInDoubtError });
+      await transactionsEnded((await data.open()).database);
       t.is(await deliver('m'), when === 'after' ? 'duplicate' : 'processed');
       t.deepEqual(await effects(), ['m', 'warm']);
     },

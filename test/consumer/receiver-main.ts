@@ -12,16 +12,20 @@ process.once('disconnect', () => process.exit());
 const { database, close } = await openUrl(url, { maxConnections: 10, lockTimeoutMs: 10_000 });
 const consumer = await createConsumer({ database });
 const chance = chances(seed);
-let works = 0;
+let [works, processed] = [0, 0];
 const work = flakyWork(database, chance, async () => {
-  if (++works !== stuckAt) return;
+  if (stuckAt === undefined || ++works < stuckAt || processed === 0) return;
   tell({ stuck: true });
   await new Promise(() => {});
 });
 
 async function deliver(message: string): Promise<void> {
   const attempts: [string, Attempt][] = [];
-  const once = () => insist(consumer, message, work, (attempt) => attempts.push([message, attempt]));
+  const note = (attempt: Attempt) => {
+    attempts.push([message, attempt]);
+    if (attempt === 'processed') processed++;
+  };
+  const once = () => insist(consumer, message, work, note);
   await Promise.all(Array.from({ length: deliveries }, once));
   tell({ attempts });
 }

@@ -10,7 +10,7 @@ export interface ReceiverSettings {
   readonly deliveries: number;
   /** What chance follows from. */
   readonly seed: number;
-  /** The work that it gets stuck in, half done; never where left out. */
+  /** The work that it gets stuck in, half done, or one after it when something has been processed; never where left out. */
   readonly stuckAt?: number | undefined;
 }
 

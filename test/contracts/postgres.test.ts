@@ -12,6 +12,7 @@ import { openPostgres } from 'grpc-replay-guard/postgres';
 import pg, { type PoolConfig } from 'pg';
 import { Barrier } from '../helpers/barrier.js';
 import { freshData } from '../helpers/engines.js';
+import { transactionsEnded } from '../helpers/open-transactions.js';
 import { openUrl } from '../helpers/open-url.js';
 import { poll } from '../helpers/poll.js';
 import { startProxy } from '../helpers/proxy.js';
@@ -41,7 +42,8 @@ async function throughProxy(t: ExecutionContext, latencyMs = 0, maxConnections =
   const direct = (await data.open()).database;
   const ids = async () =>
     (await direct.query<{ id: bigint }>('SELECT id FROM notes ORDER BY id')).map(({ id }) => id);
-  return { proxy, opened, database: opened.database, ids };
+  const noneOpen = () => transactionsEnded(direct);
+  return { proxy, opened, database: opened.database, ids, noneOpen };
 }
 
 async function ownPool(t: ExecutionContext, config: PoolConfig = {}) {
@@ -135,13 +137,14 @@ for (const [when, there] of [
 
   for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
     test(`${atomicity}: a claim whose COMMIT is cut ${when} is in doubt, and the record tells`, async (t) => {
-      const { proxy, opened, database, ids } = await throughProxy(t);
+      const { proxy, opened, database, ids, noneOpen } = await throughProxy(t);
       const asked = request(atomicity);
       const claimed = await claim(opened, asked);
       await claimed.run(() => database.query(insert, [1]));
       proxy.cutAt(/^COMMIT/, when);
       await t.throwsAsync(claimed.complete(Buffer.from('done')), { instanceOf: CommitInDoubtError });
       t.deepEqual(await ids(), [...there]);
+      await noneOpen();
       const found = await opened.store.claim(asked);
       if (when === 'after') t.is(found.outcome, 'completed');
       else t.is(found.outcome, atomicity === 'LEASE' ? 'in-progress' : 'claimed');
@@ -166,9 +169,10 @@ for (const [when, there] of [
 
   for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
     test(`${atomicity}: a claim that is cut ${when} it ran is unavailable, as the port says`, async (t) => {
-      const { proxy, opened } = await throughProxy(t);
+      const { proxy, opened, noneOpen } = await throughProxy(t);
       proxy.cutAt(/INSERT INTO replay_guard_records/, when);
       await t.throwsAsync(opened.store.claim(request(atomicity)), { instanceOf: DatabaseUnavailableError });
+      await noneOpen();
       await (await claim(opened, request(atomicity))).release();
     });
   }

@@ -5,6 +5,7 @@ import { Barrier } from '../helpers/barrier.js';
 import { emptiedData } from '../helpers/emptied-data.js';
 import { engines } from '../helpers/engines.js';
 import { methods, onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
+import { openTransactions } from '../helpers/open-transactions.js';
 
 const emptied = emptiedData(test);
 const engine = { unitLimitMs: 60_000 };
@@ -25,9 +26,7 @@ async function isTransactionOpen(other: Database, name: string): Promise<boolean
       () => true,
     );
   }
-  const open = `SELECT pid FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL`;
-  return (await other.query(open)).length > 0;
+  return (await openTransactions(other)) > 0;
 }
 
 for (const name of engines) {
