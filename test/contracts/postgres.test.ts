@@ -46,12 +46,12 @@ async function throughProxy(t: ExecutionContext, latencyMs = 0, maxConnections =
   return { proxy, opened, database: opened.database, ids, noneOpen };
 }
 
-async function ownPool(t: ExecutionContext, config: PoolConfig = {}) {
+async function ownPool(t: ExecutionContext, config: PoolConfig = {}, unitLimitMs = 60_000) {
   const data = await freshData(t, 'postgres');
   const pool = new pg.Pool({ connectionString: data.url, pipeline: true, ...config } as PoolConfig);
   pool.on('error', () => {});
   t.teardown(() => pool.end());
-  const opened = await openPostgres({ pool, unitLimitMs: 200 });
+  const opened = await openPostgres({ pool, unitLimitMs });
   t.teardown(() => opened.close());
   await opened.database.migrate('notes', table);
   return { pool, opened, database: opened.database };
@@ -65,7 +65,7 @@ test('a pool that was handed over stays usable after close', async (t) => {
 });
 
 test('however a unit ends, its connection goes back clean', async (t) => {
-  const { pool, database } = await ownPool(t, { max: 1 });
+  const { pool, database } = await ownPool(t, { max: 1 }, 1_000);
   let barrier = new Barrier();
   const endings: (() => Promise<unknown>)[] = [
     async () => database.query(insert, [1]),
@@ -307,12 +307,22 @@ test('three servers start on an empty database at once', async (t) => {
 test('a server that starts during a long migration waits for it', async (t) => {
   const data = await freshData(t, 'postgres');
   const { database } = await data.open();
-  const slow = database.migrate('slow', ['SELECT pg_sleep(0.6)']);
-  await poll('the migration runs', async () => {
-    const running =
-      "SELECT 1 AS one FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
-    return (await database.query(running)).length > 0;
+  const operator = (await data.open({ unitLimitMs: 60_000 })).database;
+  await operator.migrate('gate', ['CREATE TABLE gate (id INT)']);
+  const waits = (event: string, longerThanMs: number) =>
+    poll(`somebody waits for the ${event}`, async () => {
+      const waiting = `SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database()
+        AND wait_event_type = 'Lock' AND wait_event = $1 AND clock_timestamp() - query_start > $2::interval`;
+      return (await database.query(waiting, [event, `${longerThanMs} ms`])).length > 0;
+    });
+  const starting = await operator.transaction(async () => {
+    await operator.query('LOCK TABLE gate');
+    const slow = database.migrate('slow', ['SELECT id FROM gate']);
+    await waits('relation', 0);
+    const started = data.open({ lockTimeoutMs: 100 });
+    await Promise.race([started, waits('advisory', 200)]);
+    return { slow, started };
   });
-  await t.notThrowsAsync(data.open({ lockTimeoutMs: 100 }));
-  await slow;
+  await t.notThrowsAsync(starting.started);
+  await starting.slow;
 });

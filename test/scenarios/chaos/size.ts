@@ -22,7 +22,7 @@ export const KILLS = setting('CHAOS_KILLS', 3);
 export const WAITS_FOR_LEASES = process.env.CHAOS_LEASES === 'real';
 
 /** The longest wait for one condition, in milliseconds. */
-export const BOUND_MS = 60_000 + ORDERS * 600;
+export const BOUND_MS = 180_000 + ORDERS * 600;
 
 /** Chance that SEED repeats; the seed is printed. */
 export function chance(t: ExecutionContext): Random {
