@@ -1,3 +1,4 @@
+import { assertBounds } from './bounds.js';
 import type { Delivery } from './event.js';
 
 export interface RetryOptions {
@@ -32,13 +33,12 @@ export interface Settled {
   readonly endpoint: string;
 }
 
-/** @throws RangeError a number is not one of at least 1 */
+/** @throws RangeError a number is not a whole one of at least 1 */
 export function settle(name: string, destination: Destination): Settled {
   const { timeoutMs = 15_000, concurrency = 16, endpoint = '' } = destination;
   const { firstMs = 250, longestMs = 60_000, maxAttempts = 100 } = destination.retry ?? {};
   for (const [option, value] of Object.entries({ timeoutMs, concurrency, firstMs, longestMs, maxAttempts })) {
-    if (value >= 1 && value < 2 ** 31) continue;
-    throw new RangeError(`${option} of destination ${name} must be a number of at least 1`);
+    assertBounds(`${option} of destination ${name}`, value, 1);
   }
   const deliveries = new Map(Object.entries(destination.deliveries));
   return { name, deliveries, timeoutMs, concurrency, endpoint, retry: { firstMs, longestMs, maxAttempts } };

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { assertBounds } from './bounds.js';
 import { type Destination, settle } from './destination.js';
 import { Lane } from './lane.js';
 import { type OutboxObserver, silentOutboxObserver } from './observer.js';
@@ -58,11 +59,15 @@ export interface Relay {
 /**
  * Delivers the events of an outbox, each at least once to each of its destinations, and each aggregate's in their
  * order. What fails is tried again; what fails for good becomes a dead letter, and those behind it wait.
- * @throws RangeError an option of a destination is out of its range
+ * @throws RangeError an option, or one of a destination, is no whole number in its range
  */
 export function createRelay(options: RelayOptions): Relay {
   const { outbox, observer = silentOutboxObserver, random = Math.random, wakeUps } = options;
   const { pollMs = 1_000, graceMs = 5_000, retentionMs = 86_400_000, purgeBatch = 500 } = options;
+  assertBounds('pollMs', pollMs, 1);
+  assertBounds('graceMs', graceMs, 0);
+  assertBounds('retentionMs', retentionMs, 0, Number.MAX_SAFE_INTEGER);
+  assertBounds('purgeBatch', purgeBatch, 1);
   const queue = new Queue(outbox.database, statementsOf(outbox.database.dialect));
   const destinations = Object.entries(options.destinations).map(([name, given]) => settle(name, given));
   const lanes = destinations.map((destination) => new Lane({ queue, destination, observer, random, pollMs }));

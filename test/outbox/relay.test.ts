@@ -4,6 +4,7 @@ import {
   type Delivery,
   type Destination,
   Outbox,
+  type RelayOptions,
   UndeliverableError,
 } from 'grpc-replay-guard/outbox';
 import { Barrier } from '../helpers/barrier.js';
@@ -472,7 +473,10 @@ test.serial('options out of their range are refused by name', async (t) => {
   const outbox = await openOutbox(await data(t, 'sqlite'));
   const wrong: [string, Partial<Destination>][] = [
     ['timeoutMs', { timeoutMs: 0 }],
+    ['timeoutMs', { timeoutMs: 1_000.5 }],
     ['concurrency', { concurrency: Number.NaN }],
+    // What a share of the processors may come to: no statement takes it.
+    ['concurrency', { concurrency: 2.5 }],
     ['firstMs', { retry: { firstMs: -1 } }],
     ['longestMs', { retry: { longestMs: Number.POSITIVE_INFINITY } }],
     ['maxAttempts', { retry: { maxAttempts: 0 } }],
@@ -481,6 +485,20 @@ test.serial('options out of their range are refused by name', async (t) => {
     const make = () => createRelay({ outbox, destinations: { desk: { deliveries: {}, ...options } } });
     t.throws(make, { instanceOf: RangeError, message: new RegExp(`^${name} of destination desk`) });
   }
+  const never = Number.POSITIVE_INFINITY;
+  // A timer takes what is too long for none at all, and a batch of none would be deleted without end.
+  const wrongOfAll: Partial<RelayOptions>[] = [
+    ...[0, never, 2 ** 31].map((pollMs) => ({ pollMs })),
+    ...[-1, never, 2 ** 31].map((graceMs) => ({ graceMs })),
+    ...[-1, Number.NaN, 0.5].map((retentionMs) => ({ retentionMs })),
+    ...[0, 2.5].map((purgeBatch) => ({ purgeBatch })),
+  ];
+  for (const options of wrongOfAll) {
+    const [name] = Object.keys(options);
+    const make = () => createRelay({ outbox, destinations: {}, ...options });
+    t.throws(make, { instanceOf: RangeError, message: new RegExp(`^${name} must be a whole number`) });
+  }
+  t.notThrows(() => createRelay({ outbox, destinations: {}, graceMs: 0, retentionMs: 0 }));
   for (const routes of [{ '': ['desk'] }, { note: [''] }, { note: ['x'.repeat(256)] }]) {
     t.throws(() => new Outbox({ database: outbox.database, routes }), { instanceOf: RangeError });
   }
