@@ -55,7 +55,12 @@ async function pay({ account, amount }) {
   await database.query('INSERT INTO payments (account, amount) VALUES ($1, $2)', [account, amount]);
 }
 
-/** Tries again while the database is to blame, not the message: whether an unknown commit happened is found out so. */
+const stopping = new AbortController();
+
+/**
+ * Tries again while the database is to blame, not the message: whether an unknown commit happened is found out so.
+ * Not past the stop: then the message goes back to the broker.
+ */
 async function insist(attempt) {
   for (;;) {
     try {
@@ -63,7 +68,7 @@ async function insist(attempt) {
     } catch (error) {
       if (!(error instanceof DatabaseUnavailableError || error instanceof CommitInDoubtError)) throw error;
     }
-    await delay(1_000);
+    await delay(1_000, undefined, { signal: stopping.signal });
   }
 }
 
@@ -82,6 +87,7 @@ connection.on('error', (error) => console.error(error.message)).on('close', exit
 
 process.once('SIGTERM', async () => {
   await channel.cancel(consumerTag);
+  stopping.abort();
   await Promise.all(running);
   await channel.close();
   connection.off('close', exit);

@@ -6,6 +6,7 @@ import type { ExecutionContext } from 'ava';
 import { openUrl } from '../helpers/open-url.js';
 import { poll } from '../helpers/poll.js';
 import { type Cleanup, freshDatabase } from '../helpers/postgres.js';
+import { startProxy } from '../helpers/proxy.js';
 import { startExample } from './example-process.js';
 
 const url = new URL(process.env.AMQP_URL ?? 'amqp://127.0.0.1:5672');
@@ -70,6 +71,25 @@ export async function consumesOnce(t: ExecutionContext, folder: string): Promise
   t.deepEqual(await second.stop(), { code: 0, stderr: '' });
   t.deepEqual(await left(), { waiting: 0, dead: 3 }, 'everything was acknowledged');
   t.deepEqual(await paid(), ['ada', 'bob', 'eve']);
+  await stopsWithoutItsDatabase(t, folder, broker);
+}
+
+/** While its database is away it ends when it is asked to, and the broker has the message again. */
+async function stopsWithoutItsDatabase(t: ExecutionContext, folder: string, broker: ChannelModel) {
+  const { queue, send, left } = await openQueues(t, broker);
+  const proxy = await startProxy(t, await freshDatabase(t));
+  const settings = { QUEUE: queue, DATABASE_URL: proxy.url, AMQP_URL: url.href };
+  const first = await startExample(t, folder, settings);
+  proxy.down();
+  await send('m-1', { account: 'ada', amount: 5 });
+  await poll('it has the message', async () => (await left()).waiting === 0);
+  await poll('it has met the database', () => proxy.refused > 0);
+  t.deepEqual(await first.stop(), { code: 0, stderr: '' });
+  t.deepEqual(await left(), { waiting: 1, dead: 0 });
+  proxy.up();
+  const second = await startExample(t, folder, settings);
+  await poll('it is processed', () => second.said.length === 1);
+  t.deepEqual(second.said, ['processed']);
 }
 
 /** Queues of this test's own, gone after it. */
