@@ -12,8 +12,10 @@ import { ServiceError } from './rpc/service-error.js';
 
 const MOST_BYTES = 64 * 1024;
 const BODY_MS = 10_000;
-/** More at once are told to come later: each may hold a body and a connection to the database. */
+/** More at once are told to come later: each holds a connection to the database. */
 const MOST_AT_ONCE = 50;
+/** Each may hold a body, and anybody may send one: more of them than of those that have shown to be signed. */
+const MOST_READ_AT_ONCE = 500;
 
 const goodsReceived = z.object({
   type: z.literal('goods.received'),
@@ -34,6 +36,7 @@ export class WarehouseWebhook {
   readonly #verifier: Webhook;
   readonly #log: Log;
   #receive: GoodsReceipts | undefined;
+  #reading = 0;
   #running = 0;
 
   /** Senders are told to come later until `serve` is called. */
@@ -53,20 +56,21 @@ export class WarehouseWebhook {
 
   async answer(request: IncomingMessage): Promise<Answer> {
     const receive = this.#receive;
-    if (!receive || this.#running >= MOST_AT_ONCE) return COME_LATER;
-    this.#running++;
+    if (!receive || this.#reading >= MOST_READ_AT_ONCE) return COME_LATER;
     try {
-      await receive(await this.#read(request));
+      const receipt = await this.#read(request);
+      if (this.#running >= MOST_AT_ONCE) return COME_LATER;
+      this.#running++;
+      await receive(receipt).finally(() => this.#running--);
       return { status: 200, line: 'received' };
     } catch (error) {
       return this.#refuse(error);
-    } finally {
-      this.#running--;
     }
   }
 
   async #read(request: IncomingMessage): Promise<GoodsReceipt> {
-    const body = await readBody(request, MOST_BYTES, BODY_MS);
+    this.#reading++;
+    const body = await readBody(request, MOST_BYTES, BODY_MS).finally(() => this.#reading--);
     // Nobody but who holds the secret has anything parsed.
     const message = this.#verifier.verify(body, request.headers as Record<string, string>);
     return {

@@ -149,6 +149,17 @@ test('senders are told to come later before it serves, when it stops, and when t
   for (const answer of held) t.is((await answer).status, 200, 'it had begun');
 });
 
+test('bodies that do not come keep nobody out who has signed', async (t) => {
+  const { port, send, received } = await open(t);
+  const head = 'POST /webhooks/warehouse HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n';
+  const sockets = Array.from({ length: 60 }, () => connect(port, '127.0.0.1').on('error', () => {}));
+  await Promise.all(sockets.map((socket) => new Promise((sent) => socket.write(head, sent))));
+  // Each of these comes after all of those.
+  for (const id of ['msg_1', 'msg_2']) t.is((await send({ body, id })).status, 200);
+  t.is(received.length, 2);
+  for (const socket of sockets) socket.destroy();
+});
+
 test('a sender that goes away half-way costs nothing', async (t) => {
   const { port, send, lines, received } = await open(t);
   const socket = connect(port, '127.0.0.1');
