@@ -105,6 +105,18 @@ test('an inventory elsewhere is told by the id of the message, and asked again w
   t.is(await stock(t, again).onHand(), 3);
 });
 
+test('an inventory elsewhere keeps its refusal under the id of the message', async (t) => {
+  const inventory = await start(t, { ...(await sqlite(t)), SERVICES: 'inventory' });
+  const address = `127.0.0.1:${inventory.grpc.port}`;
+  const shop = await start(t, { ...(await sqlite(t)), SERVICES: 'order', INVENTORY_ADDRESS: address });
+  const { put, onHand } = stock(t, inventory);
+  t.is((await post(shop.ops.port, receipt('msg_1'))).status, 422);
+  await put();
+  t.is((await post(shop.ops.port, receipt('msg_1'))).status, 422);
+  t.is((await post(shop.ops.port, receipt('msg_2'))).status, 200);
+  t.is(await onHand(), 3);
+});
+
 for (const when of ['before', 'after'] as const) {
   test(`a database that goes away ${when} the COMMIT: 503, and the next delivery finds out`, async (t) => {
     const proxy = await startProxy(t, await freshDatabase(t));
