@@ -5,6 +5,7 @@ import type { InventoryServiceHandlers } from '#src/gen/shop/inventory/v1/Invent
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
 import { createOrderDeliveries } from '#src/order-deliveries.js';
 import { inventoryService, orderService } from '#src/rpc/services.js';
+import { Barrier } from '../helpers/barrier.js';
 import { engines } from '../helpers/engines.js';
 import { elapse, rounds } from '../helpers/outbox.js';
 import type { Cleanup } from '../helpers/postgres.js';
@@ -116,6 +117,33 @@ for (const engine of engines) {
     );
     t.deepEqual(keys, [`${event?.event_id}:0`, `${event?.event_id}:1`, `${event?.event_id}:1`]);
     t.deepEqual([...new Set(sent)], [new Date(Number(event?.first_attempt_at)).toISOString()]);
+  });
+
+  test(`${engine}: the lines of a restock do not wait for each other, and each fails for itself`, async (t) => {
+    const shop = await openShop(t, engine);
+    const skus = Array.from({ length: 25 }, (_, index) => `s${String(index).padStart(2, '0')}`);
+    for (const sku of skus) await stock(shop, sku, 5);
+    const [barrier, received] = [new Barrier(), new Set<string>()];
+    const inventory = await inventoryWith(t, shop, (real) => ({
+      ReceiveStock: async (call, callback) => {
+        await barrier.pass();
+        if (call.request.sku === 's00') return callback({ code: status.OUT_OF_RANGE, details: 'too much' });
+        received.add(call.request.sku);
+        real.ReceiveStock(call, callback);
+      },
+    }));
+    const relay = relayOf(shop, inventory);
+    const lines = skus.map((sku) => ({ sku, quantity: 1 }));
+    const { order } = await shop.callOrder(PlaceOrder, { customerId: 'c', lines });
+    t.is(await relay.runOnce(), 1);
+    await shop.callOrder(CancelOrder, { orderId: String(order?.orderId), reason: '' });
+    const round = relay.runOnce();
+    await barrier.reached(8);
+    t.is(barrier.arrived, 8, 'no more at once');
+    barrier.open();
+    t.is(await round, 0);
+    t.deepEqual([...received].sort(), skus.slice(1, 8), 'none of those that had begun is left undone');
+    t.regex((await shop.outbox.deadLetters())[0]?.error ?? '', /the inventory refuses it: too much/);
   });
 
   test(`${engine}: an order that was cancelled before its stock was taken ends with all of it`, async (t) => {
