@@ -31,5 +31,7 @@ export function receiveHere(consumer: Consumer, stock: { database: Database; clo
 
 /** The inventory is elsewhere: its guard knows the message by its id, so no transaction waits for it here. */
 export function receiveElsewhere(inventory: InventoryClient): GoodsReceipts {
-  return ({ messageId, sku, quantity }) => inventory.receiveStock(sku, quantity, { key: messageId });
+  // Not the bare id: the keys of restocks are made from ids of events, which a receiver of webhooks knows.
+  return ({ messageId, sku, quantity }) =>
+    inventory.receiveStock(sku, quantity, { key: `warehouse:${messageId}` });
 }

@@ -23,7 +23,7 @@ const goodsReceived = z.object({
 });
 
 /** What may be an idempotency key as well. */
-const messageId = z.string().regex(/^[A-Za-z0-9._~:/+=@-]{1,255}$/);
+const messageId = z.string().regex(/^[A-Za-z0-9._~:/+=@-]{1,200}$/);
 
 const COME_LATER: Answer = { status: 503, line: 'try again later' };
 
