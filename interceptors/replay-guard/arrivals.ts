@@ -5,40 +5,50 @@
 const LONGEST_MS = 1_000;
 
 /**
- * Lets calls go on in the order in which they came, however long it takes to learn about each: of two that a producer
- * sends one after the other, the second must not be judged before the first is known.
+ * The place of a call among those that came under its name. Settles as `work` does, but not before what came earlier.
+ * Whoever awaits the returned promise at once goes on before whoever came later does.
+ */
+export type Place = <T>(work: Promise<T>) => Promise<T>;
+
+/**
+ * Lets calls go on in the order in which they came, however long it takes until each is whole and known: of two that a
+ * producer sends one after the other, the second must not be judged before the first.
  */
 export class Arrivals {
-  readonly #last = new Map<string, Promise<unknown>>();
+  readonly #last = new Map<string, Promise<void>>();
 
   /**
-   * Settles as `work` does, but not before what came earlier under the same name. Whoever awaits the returned promise
-   * at once goes on before whoever comes later does.
-   * @param gone aborted when nobody has to wait for it any more
+   * Takes the place behind what came earlier under the same name.
+   * @param gone aborted when the call has ended, so that nobody has to wait for it any more
    */
-  inOrder<T>(name: string, work: Promise<T>, gone: AbortSignal): Promise<T> {
-    const ordered = after(this.#last.get(name), work, gone);
-    const forget = () => {
-      if (this.#last.get(name) === ordered) this.#last.delete(name);
+  enter(name: string, gone: AbortSignal): Place {
+    const earlier = this.#last.get(name);
+    let pass = () => {};
+    const passed = new Promise<void>((resolve) => {
+      pass = resolve;
+    });
+    this.#last.set(name, passed);
+    passed.then(() => {
+      if (this.#last.get(name) === passed) this.#last.delete(name);
+    });
+    if (gone.aborted) pass();
+    else gone.addEventListener('abort', pass, { once: true });
+    return (work) => {
+      const ordered = after(earlier, work, gone);
+      ordered.then(pass, pass);
+      return ordered;
     };
-    this.#last.set(name, ordered);
-    ordered.then(forget, forget);
-    return ordered;
   }
 }
 
-async function after<T>(
-  earlier: Promise<unknown> | undefined,
-  work: Promise<T>,
-  gone: AbortSignal,
-): Promise<T> {
+async function after<T>(earlier: Promise<void> | undefined, work: Promise<T>, gone: AbortSignal): Promise<T> {
   // Told of by the promise that is returned.
   work.catch(() => {});
   if (earlier && !gone.aborted) await patience(earlier, gone);
   return work;
 }
 
-function patience(earlier: Promise<unknown>, gone: AbortSignal): Promise<void> {
+function patience(earlier: Promise<void>, gone: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
@@ -47,6 +57,6 @@ function patience(earlier: Promise<unknown>, gone: AbortSignal): Promise<void> {
     };
     const timer = setTimeout(done, LONGEST_MS);
     gone.addEventListener('abort', done, { once: true });
-    earlier.then(done, done);
+    earlier.then(done);
   });
 }

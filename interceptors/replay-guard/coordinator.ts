@@ -1,10 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import { answerable } from './answerable.js';
-import { Arrivals } from './arrivals.js';
+import { Arrivals, type Place } from './arrivals.js';
 import { type Claimant, ClaimError, isReused } from './claimant.js';
 import type { Executor } from './executor.js';
 import type { Flight, FlightOutcome, Flights, StoredReply } from './flights.js';
-import type { GuardedCall } from './guarded-call.js';
+import type { Attendant, GuardedCall } from './guarded-call.js';
 import type { CallOutcome, ReplayGuardObserver } from './observer.js';
 import type { Operation, OperationReader } from './operation.js';
 import type { Quotas } from './quotas.js';
@@ -29,16 +29,26 @@ export interface CoordinatorParts {
 }
 
 /** Brings the calls of one operation together: one leads it to the store, its duplicates wait for it. */
-export class Coordinator {
+export class Coordinator implements Attendant {
   readonly #parts: CoordinatorParts;
   readonly #turns: Turns;
   readonly #arrivals = new Arrivals();
+  readonly #places = new WeakMap<GuardedCall, Place>();
   readonly #closing = new AbortController();
   #closed = false;
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
     this.#turns = new Turns(parts.flights, parts.claimant);
+  }
+
+  /** A producer's call has its place from here on: a long request arrives after a short one that was sent later. */
+  announce(call: GuardedCall): void {
+    const producer = call.metadata.get(PRODUCER_HEADER).join();
+    if (!producer) return;
+    // Order means something on one connection only.
+    const name = `${call.getPeer()} ${call.method.path} ${producer}`;
+    this.#places.set(call, this.#arrivals.enter(name, call.gone));
   }
 
   /** Sees a call through to its answer; never rejects. */
@@ -88,11 +98,7 @@ export class Coordinator {
   /** Not `async`: what awaits this must be next when it resolves. */
   #read(call: GuardedCall): Promise<Operation | undefined> {
     const operation = this.#parts.operations.read(call);
-    const producer = call.metadata.get(PRODUCER_HEADER).join();
-    if (!producer) return operation;
-    // Order means something on one connection only.
-    const name = `${call.getPeer()} ${call.method.path} ${producer}`;
-    return this.#arrivals.inOrder(name, operation, call.gone);
+    return this.#places.get(call)?.(operation) ?? operation;
   }
 
   /** Undefined where the flight ended without a reply, so that the key may be claimed again. */

@@ -120,8 +120,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
       const method = methods.find(path);
       const mode = method && methods.modeOf(method);
       if (!method || mode === 'OFF') return new ServerInterceptingCall(call);
-      const by = mode === 'OBSERVE' ? observation : coordinator;
-      return new GuardedCall(call, method, (arrived) => void by.serve(arrived));
+      return new GuardedCall(call, method, mode === 'OBSERVE' ? observation : coordinator);
     },
     protect: (definition) => mapService(definition, (service) => methods.protect(service)),
     methods: () => methods.report(),

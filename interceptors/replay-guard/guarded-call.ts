@@ -14,6 +14,14 @@ type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['st
 /** What the guard answers a call with: a reply, live or stored, or a refusal, which is one without a message. */
 export type Answer = Pick<Reply, 'code' | 'details'> & Partial<Reply>;
 
+/** Who sees a call through. */
+export interface Attendant {
+  /** Told once, when the metadata has arrived and before the handler sees it; must not throw. */
+  announce?(call: GuardedCall): void;
+  /** Given the call once, when the whole request has arrived; must not reject. */
+  serve(call: GuardedCall): Promise<void>;
+}
+
 /**
  * A call with one request between the wire and the handler. The request is held back at its end until the
  * guard decides; what the handler answers is captured instead of sent.
@@ -23,7 +31,7 @@ export class GuardedCall extends ServerInterceptingCall {
   metadata = new Metadata();
   request: object | undefined;
   readonly #wire: ServerInterceptingCallInterface;
-  readonly #admit: (call: GuardedCall) => void;
+  readonly #attendant: Attendant;
   readonly #gone = new AbortController();
   #listener: InterceptingServerListener | undefined;
   /** Present once a handler runs whose answer is to be captured. */
@@ -32,16 +40,11 @@ export class GuardedCall extends ServerInterceptingCall {
   #live = false;
   #answered = false;
 
-  /** @param admit called once, when the whole request has arrived; must not throw */
-  constructor(
-    wire: ServerInterceptingCallInterface,
-    method: GuardedMethod,
-    admit: (call: GuardedCall) => void,
-  ) {
+  constructor(wire: ServerInterceptingCallInterface, method: GuardedMethod, attendant: Attendant) {
     super(wire);
     this.#wire = wire;
     this.method = method;
-    this.#admit = admit;
+    this.#attendant = attendant;
   }
 
   /** Aborted when the call has ended, also when the client went away or its deadline passed. */
@@ -59,13 +62,14 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#wire.start({
       onReceiveMetadata: (metadata) => {
         this.metadata = metadata;
+        this.#attendant.announce?.(this);
         listener.onReceiveMetadata(metadata);
       },
       onReceiveMessage: (message) => {
         this.request = message;
         listener.onReceiveMessage(message);
       },
-      onReceiveHalfClose: () => this.#admit(this),
+      onReceiveHalfClose: () => void this.#attendant.serve(this),
       onCancel: () => {
         this.#gone.abort();
         // grpc-js destroys a streaming handler's call at this: an execution has to outlive its client.

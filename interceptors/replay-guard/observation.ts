@@ -1,6 +1,6 @@
 import { answerable } from './answerable.js';
 import { type Asked, type Claimant, isReused } from './claimant.js';
-import type { GuardedCall } from './guarded-call.js';
+import type { Attendant, GuardedCall } from './guarded-call.js';
 import { inTime } from './in-time.js';
 import { Lease } from './lease.js';
 import type { ObservedStore } from './observed-store.js';
@@ -41,7 +41,7 @@ interface Judged {
  * Mode OBSERVE: every call executes as if there were no guard, and its key is recorded beside it, so that what
  * would have become of it can be counted, and ENFORCE has the replies when it is switched on.
  */
-export class Observation {
+export class Observation implements Attendant {
   readonly #parts: ObservationParts;
   readonly #serving = new Set<Promise<void>>();
   #closed = false;

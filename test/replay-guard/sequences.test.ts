@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:http2';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
@@ -178,6 +180,37 @@ test('calls of a producer go on in the order in which they came, whoever’s ide
   await append(ledger, 0);
   const replies = await Promise.all([1, 2, 3, 4, 5].map((sequence) => append(ledger, sequence)));
   for (const reply of replies) t.like(reply, { code: status.OK, replayed: false });
+});
+
+test('a long request keeps its place before short ones that were sent after it', async (t) => {
+  const ledger = await openLedger(t, 'memory');
+  await append(ledger, 0);
+  // Longer than what may be under way on a connection, so that its end comes after theirs.
+  const long = ledger.append(undefined, { account: 'a'.repeat(1_000_000) }, numbered('producer', 1));
+  const replies = await Promise.all([long, ...[2, 3, 4].map((sequence) => append(ledger, sequence))]);
+  for (const reply of replies) t.like(reply, { code: status.OK, replayed: false });
+});
+
+test('a request that never ends holds up those behind it for a while only', async (t) => {
+  const ledger = await openLedger(t, 'memory');
+  const http = connect(`http://${ledger.server.address}`);
+  t.teardown(() => http.destroy());
+  const request = (sequence: number) =>
+    http.request({
+      ...{ ':method': 'POST', ':path': ledger.definition.Append.path },
+      ...{ 'content-type': 'application/grpc', te: 'trailers', ...numbered('producer', sequence).metadata },
+    });
+  const codeOf = async (sequence: number) => {
+    const stream = request(sequence).end(Buffer.alloc(5));
+    const [headers] = await once(stream, 'response');
+    stream.resume();
+    return Number(headers['grpc-status'] ?? status.OK);
+  };
+  t.is(await codeOf(0), status.OK);
+  request(1);
+  t.is(await codeOf(2), status.FAILED_PRECONDITION);
+  t.is(await codeOf(1), status.OK);
+  t.is(ledger.entered, 2);
 });
 
 test('a producer whose caller is not known holds up nobody', async (t) => {
