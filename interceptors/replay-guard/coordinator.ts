@@ -137,8 +137,9 @@ export class Coordinator implements Attendant {
       stored = ended.stored;
       return ended.outcome;
     } catch (error) {
-      if (!(error instanceof ClaimError)) throw error;
-      return this.#withoutStore(call);
+      if (error instanceof ClaimError) return this.#withoutStore(call);
+      flight.isHeldUp = error instanceof Refusal && error.outcome === 'in_progress';
+      throw error;
     } finally {
       if (hasPlace) quotas.leave(operation.scope);
       flights.end(operation.id, stored);

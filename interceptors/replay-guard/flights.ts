@@ -22,6 +22,8 @@ export class Flight {
   readonly #waiters = new Set<(outcome: FlightOutcome | WaitEnd) => void>();
   /** How many duplicates wait at the moment, kept by `Flights`. */
   waiting = 0;
+  /** Whether its call is told that an execution is in progress: it will come again, and what is behind it has to. */
+  isHeldUp = false;
 
   constructor(fingerprint: Buffer) {
     this.fingerprint = fingerprint;

@@ -26,6 +26,7 @@ export class Turns {
     const end = await this.#flights.wait(before, () => before.wait(wait.remainingMs, call.gone));
     if (end === 'waited-enough') throw refusals.inProgress(Date.now() - before.startedAtMs);
     if (end === 'left') return end;
+    if (!end && before.isHeldUp) throw refusals.inProgress(Date.now() - before.startedAtMs);
     // To the store 1 would be a first sequence, and 0 one that was never there.
     if (!end && series?.sequence === 1n && (await before.claimed)) throw refusals.sequenceGap(0n);
     return true;

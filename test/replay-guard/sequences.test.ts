@@ -275,6 +275,26 @@ test('who leaves before its turn executes nothing', async (t) => {
   t.is((await append(ledger, 1)).code, status.OK);
 });
 
+test('what is behind a call that has waited long enough is in progress too', async (t) => {
+  const barrier = new Barrier();
+  const ledger = await openLedger(t, 'memory', {
+    handlers: () => onBoth(async (_account, callback) => barrier.pass().then(() => callback(null, {}))),
+  });
+  const first = append(ledger, 0);
+  await barrier.reached();
+  const { metadata } = numbered('producer', 1);
+  // It waits a little less than that, and the others for longer.
+  const second = ledger.append(undefined, {}, { metadata: { ...metadata, 'grpc-timeout': '1S' } });
+  const behind = await Promise.all([second, append(ledger, 2), append(ledger, 3)]);
+  barrier.open();
+  t.deepEqual(
+    behind.map(reasonOf),
+    behind.map(() => 'IDEMPOTENCY_KEY_IN_PROGRESS'),
+  );
+  t.is((await first).code, status.OK);
+  t.is(ledger.entered, 1);
+});
+
 test('a guard that closes sends waiting calls of a producer away', async (t) => {
   const barrier = new Barrier();
   const ledger = await openLedger(t, 'memory', {
