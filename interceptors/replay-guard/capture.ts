@@ -1,7 +1,7 @@
 import { Metadata, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js';
 import type { GuardedMethod } from './guarded-method.js';
 import type { Reply } from './reply.js';
-import { ownTrailers } from './trailers.js';
+import { ownMetadata } from './trailers.js';
 
 /** A status as handlers give it to grpc-js. */
 export type PartialStatusObject = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
@@ -42,7 +42,7 @@ export class Capture {
   }
 
   metadata(metadata: Metadata): void {
-    this.#initial = metadata;
+    this.#initial = ownMetadata(metadata);
     this.#assertSendable(metadata);
   }
 
@@ -65,7 +65,7 @@ export class Capture {
       this.fail(new Error(details));
       return;
     }
-    const trailing = ownTrailers(end.metadata ?? undefined);
+    const trailing = ownMetadata(end.metadata ?? undefined);
     this.#assertSendable(trailing);
     // Of a failure the status alone is kept: what was streamed before it was rolled back with the rest.
     const messages = code === status.OK ? this.#messages : [];

@@ -7,7 +7,7 @@ import {
 import { Capture, type HandlerEnd, type PartialStatusObject } from './capture.js';
 import { type GuardedMethod, Verbatim } from './guarded-method.js';
 import type { Reply } from './reply.js';
-import { ownTrailers } from './trailers.js';
+import { ownMetadata } from './trailers.js';
 
 type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
 
@@ -145,7 +145,7 @@ export class GuardedCall extends ServerInterceptingCall {
 
   override sendMetadata(metadata: Metadata): void {
     this.#capture?.metadata(metadata);
-    if (this.#sendsThrough) this.#wire.sendMetadata(metadata);
+    if (this.#sendsThrough) this.#wire.sendMetadata(ownMetadata(metadata));
   }
 
   override sendMessage(message: unknown, callback: () => void): void {
@@ -173,7 +173,7 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#capture?.status(end);
     if (!this.#sendsThrough) return;
     const { metadata } = end;
-    this.#wire.sendStatus(metadata ? { ...end, metadata: ownTrailers(metadata) } : end);
+    this.#wire.sendStatus(metadata ? { ...end, metadata: ownMetadata(metadata) } : end);
   }
 
   get #sendsThrough(): boolean {

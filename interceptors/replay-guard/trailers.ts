@@ -2,11 +2,11 @@ import { Metadata } from '@grpc/grpc-js';
 import type { Reply } from './reply.js';
 import { EXPIRES_TRAILER, isGuards, REPLAYED_TRAILER } from './wire-contract.js';
 
-/** A handler's own trailers. What it passes on from another guarded server says nothing of this call. */
-export function ownTrailers(sent: Metadata = new Metadata()): Metadata {
-  const trailing = sent.clone();
-  for (const name of Object.keys(trailing.getMap()).filter(isGuards)) trailing.remove(name);
-  return trailing;
+/** A handler's own metadata. What it passes on from another guarded server says nothing of this call. */
+export function ownMetadata(sent: Metadata = new Metadata()): Metadata {
+  const own = sent.clone();
+  for (const name of Object.keys(own.getMap()).filter(isGuards)) own.remove(name);
+  return own;
 }
 
 /** The first reply, with the time until which its key is retained. */

@@ -1,9 +1,9 @@
 import { Metadata, type MetadataValue, status } from '@grpc/grpc-js';
 import { statusDetails } from 'grpc-replay-guard';
-import { type Entries, keeps, ok, releases } from '../table/expected.js';
+import { type Entries, keeps, ok, releases, unguarded } from '../table/expected.js';
 import { endsWith } from '../table/handling.js';
 import { everyKind, keptFailure, leaves, once, type Row } from '../table/row.js';
-import { call, replays } from '../table/steps.js';
+import { call, replays, settles } from '../table/steps.js';
 
 const details = statusDetails(status.FAILED_PRECONDITION, 'ended with FAILED_PRECONDITION', [
   { errorInfo: { reason: 'INSUFFICIENT_STOCK', domain: 'shop', metadata: { sku: 'tea' } } },
@@ -37,6 +37,7 @@ const ofTheGuard = {
   'idempotency-key': ['k'],
 };
 const kept = { 'x-kept': ['kept'] };
+const theirs = { initial: { ...kept, ...ofTheCall }, trailing: { ...kept, ...ofTheCall } };
 const withCredentials = toMetadata({ ...kept, ...ofTheCall, ...ofTheGuard });
 
 function toMetadata(entries: Record<string, MetadataValue[]>): Metadata {
@@ -84,18 +85,23 @@ export const metadataRows: readonly Row[] = [
     methods: everyKind,
     handler: endsWith(status.OK, { ids: ['id'], initial: withCredentials, trailing: withCredentials }),
     steps: [
-      call(
-        {},
-        {
-          ...ok,
-          messages: ['id'],
-          initial: { ...kept, ...ofTheCall, ...ofTheGuard },
-          trailing: { ...kept, ...ofTheCall },
-        },
-      ),
+      call({}, { ...ok, messages: ['id'], ...theirs }),
       call({}, { ...ok, messages: ['id'], initial: kept, trailing: kept, replayed: true }),
     ],
     leaves: once,
     counts: { executed: 1, replayed: 1 },
+  },
+  {
+    line: 'nor are they anybody else’s where the guard only records, or leaves the call alone',
+    methods: everyKind,
+    handler: endsWith(status.OK, { ids: ['id'], initial: withCredentials, trailing: withCredentials }),
+    setup: { policy: { mode: 'OBSERVE', key: 'OPTIONAL' }, methods: everyKind },
+    steps: [
+      call({}, { ...unguarded, ...theirs }),
+      settles('completed'),
+      call({ key: null }, { ...unguarded, ...theirs }),
+    ],
+    leaves: { records: ['completed'], executions: 2, effects: 2 },
+    counts: { bypassed: 2 },
   },
 ];
