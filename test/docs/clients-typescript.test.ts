@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { credentials, status } from '@grpc/grpc-js';
@@ -45,6 +45,15 @@ for (const answer of pressed.length > 0 ? pressed : [finish()]) console.log(awai
 process.exit();
 `;
 
+const importer = `
+import { importOrders } from './import-orders.js';
+
+const labels = { gift: 'no' };
+const lines = [{ sku: 'tea', quantity: 1, unitPriceMinor: 0 }];
+await importOrders('lines', Array.from({ length: Number(process.argv[2]) }, () => ({ customerId: 'bob', lines, labels })));
+process.exit();
+`;
+
 /** A project with the snippets in it, compiled; gone after the test. */
 async function project(t: ExecutionContext): Promise<string> {
   // Inside the repository, where the packages are found.
@@ -58,7 +67,7 @@ async function project(t: ExecutionContext): Promise<string> {
     named.map(([name]) => name),
     ['orders.ts', 'place-order.ts', 'import-orders.ts'],
   );
-  const files = [...named, ['main.ts', main]] as const;
+  const files = [...named, ['main.ts', main], ['importer.ts', importer]] as const;
   for (const [name, code] of files) await writeFile(join(folder, String(name)), code);
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
   const compilerOptions = { module: 'nodenext', target: 'es2023', strict: true, types: ['node'] };
@@ -79,7 +88,7 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
   t.teardown(() => connection.close());
   const item = { sku: 'tea', name: 'Green tea', unitPriceMinor: '450', currency: 'EUR' };
   await connection.call(inventoryService.PutItem, item, { key: 'item' });
-  await connection.call(inventoryService.ReceiveStock, { sku: 'tea', quantity: 10 }, { key: 'delivery' });
+  await connection.call(inventoryService.ReceiveStock, { sku: 'tea', quantity: 20 }, { key: 'delivery' });
 
   const folder = await project(t);
   const placed = new Barrier();
@@ -103,8 +112,8 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
   const pendingKey = async () =>
     JSON.parse(await readFile(join(folder, 'pending.json'), 'utf8')).intent.key as string;
   const keys = () => proxy.calls.map(({ headers }) => headers['idempotency-key']);
-  const orderIds = async () => {
-    const listed = await connection.call(orderService.ListOrders, { customerId: 'ada' });
+  const orderIds = async (customerId = 'ada') => {
+    const listed = await connection.call(orderService.ListOrders, { customerId });
     t.is(listed.code, status.OK);
     return listed.message?.orders.map((order) => order.orderId).sort();
   };
@@ -137,6 +146,24 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
   held = false;
   t.regex(await run(), /^order \S+\n$/);
   t.is((await orderIds())?.length, 3);
+
+  // An import that is stopped goes on where it was, and not at all where that cannot be told.
+  const imported = async (count: number) =>
+    output(process.execPath, ['importer.js', String(count)], { cwd: folder, env });
+  const reached = join(folder, 'lines.reached');
+  await imported(1);
+  const early = await readFile(reached);
+  await imported(2);
+  await writeFile(reached, early);
+  await imported(2);
+  t.is(await readFile(reached, 'utf8'), '2');
+  await rm(reached);
+  await mkdir(reached);
+  const sent = proxy.calls.length;
+  await t.throwsAsync(imported(3), { message: /EISDIR/ });
+  t.is(proxy.calls.length, sent);
+  t.is((await orderIds('bob'))?.length, 2);
+
   const left = await readdir(folder);
   t.deepEqual(left.filter((name) => name.endsWith('.json')).sort(), ['package.json', 'tsconfig.json']);
 });
