@@ -44,11 +44,12 @@ const unreadable = (line: string, done: faults.Damage): Row => ({
       faults.damagesWindow(done),
       call(at(1), replyUnreadable),
       call(at(3), replyUnreadable),
+      call(at(4), gap(3)),
     ],
     ...[call(at(3), replyUnreadable), call(at(0), replyUnreadable), call(at(0, 1)), call(at(1, 1))],
   ],
   leaves: series(5),
-  counts: { executed: 5, refused: 4 },
+  counts: { executed: 5, refused: 5 },
 });
 
 const faulty: Row[] = [
