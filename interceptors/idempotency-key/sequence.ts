@@ -36,8 +36,7 @@ export function withSequence(
   { firstSent }: { readonly firstSent?: Date | string } = {},
   metadata = new Metadata(),
 ): Metadata {
-  if (typeof producer !== 'string' || !isKey(producer))
-    throw new TypeError(`a producer has ${KEY_CHARACTERS}`);
+  if (!isKey(producer)) throw new TypeError(`a producer has ${KEY_CHARACTERS}`);
   const sent = withoutCallersName(metadata).clone();
   if (sent.get(KEY_HEADER).length > 0) throw new TypeError('the metadata has an idempotency key already');
   sent.set(PRODUCER_HEADER, producer);

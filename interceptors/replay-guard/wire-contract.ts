@@ -32,9 +32,9 @@ const wellFormed = /^[A-Za-z0-9._~:/+=@-]{1,255}$/;
 /** What `isKey` asks for, in words. */
 export const KEY_CHARACTERS = '1 to 255 characters out of A-Z a-z 0-9 . _ ~ : / + = @ -';
 
-/** Whether a text can be an idempotency key. */
-export function isKey(text: string): boolean {
-  return wellFormed.test(text);
+/** Whether a value can be an idempotency key; what is no text cannot, though it could be written as one. */
+export function isKey(value: unknown): value is string {
+  return typeof value === 'string' && wellFormed.test(value);
 }
 
 const decimal = /^(0|[1-9]\d{0,18})$/;

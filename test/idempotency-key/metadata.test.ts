@@ -1,6 +1,11 @@
 import { Metadata } from '@grpc/grpc-js';
 import test from 'ava';
-import { type RetryOptions, retryServiceConfig, withIdempotencyKey } from 'grpc-replay-guard/client';
+import {
+  type RetryOptions,
+  retryServiceConfig,
+  sendUntilKnown,
+  withIdempotencyKey,
+} from 'grpc-replay-guard/client';
 
 const key = '01890a5d-ac96-774b-bcce-b302099a8057';
 
@@ -27,6 +32,14 @@ test('a key that the contract does not allow is refused', (t) => {
     t.throws(() => withIdempotencyKey(bad), { instanceOf: TypeError }, bad);
   }
   for (const good of ['a', 'k'.repeat(255), 'AZaz09._~:/+=@-']) t.notThrows(() => withIdempotencyKey(good));
+});
+
+test('what is no text is no key, as it comes out of a file that lacks it', async (t) => {
+  const never = () => t.fail('sent') as never;
+  for (const intent of [{}, { key: null }, { key: 123 }].map((kept) => JSON.parse(JSON.stringify(kept)))) {
+    t.throws(() => withIdempotencyKey(intent.key), { instanceOf: TypeError });
+    await t.throwsAsync(sendUntilKnown(never, { intent }), { instanceOf: TypeError });
+  }
 });
 
 test('a time that is none is refused', (t) => {
