@@ -61,13 +61,20 @@ const defaults = {
 /** Every option that has a default. */
 export type CompleteOptions = SendOptions & typeof defaults & Required<Pick<SendOptions, 'random' | 'clock'>>;
 
-/** @throws TypeError a number is out of its bounds */
+/** @throws TypeError a number is none, or out of its bounds */
 export function complete(options: SendOptions): CompleteOptions {
-  const all = { ...defaults, random: Math.random, clock: systemClock, ...options };
+  // An option that is undefined is left out, whatever the caller's compiler thinks of it.
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const all: CompleteOptions = {
+    ...defaults,
+    random: Math.random,
+    clock: systemClock,
+    ...Object.fromEntries(given),
+  };
   for (const name of Object.keys(defaults) as (keyof typeof defaults)[]) {
     // No pause and no attempt is longer than the budget, and that no longer than Node's timers can be.
     const most = name === 'budgetMs' ? 2 ** 31 - 1 : Number.MAX_SAFE_INTEGER;
-    if (all[name] > 0 && all[name] <= most) continue;
+    if (typeof all[name] === 'number' && all[name] > 0 && all[name] <= most) continue;
     throw new TypeError(`${name} must be a number of milliseconds above 0, and at most ${most}`);
   }
   return all;

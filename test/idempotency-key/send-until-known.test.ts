@@ -1,6 +1,12 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import test from 'ava';
-import { type Intent, newIntent, retryServiceConfig, sendUntilKnown } from 'grpc-replay-guard/client';
+import {
+  type Intent,
+  newIntent,
+  retryServiceConfig,
+  type SendOptions,
+  sendUntilKnown,
+} from 'grpc-replay-guard/client';
 import { Barrier } from '../helpers/barrier.js';
 import { onBoth, openLedger } from '../helpers/guarded-ledger.js';
 import { poll } from '../helpers/poll.js';
@@ -217,12 +223,30 @@ test('malformed options are refused before anything is sent', async (t) => {
     { ttlMs: -1 },
     { initialBackoffMs: Number.POSITIVE_INFINITY },
     { maxBackoffMs: 0 },
+    { budgetMs: '60000' as never },
     { intent: { key: '' } },
     { intent: { key: 'k', firstSent: 'today' } },
   ]) {
     await t.throwsAsync(send(options), { instanceOf: TypeError }, JSON.stringify(options));
   }
   t.is(attempts.length, 0);
+});
+
+test('an option that is undefined is as one that is left out', async (t) => {
+  const { unary } = await scene(t, [unavailable, OK]);
+  // As a caller writes it whose compiler does not tell the two apart.
+  const names = [
+    'intent',
+    'sentBefore',
+    'metadata',
+    'budgetMs',
+    'ttlMs',
+    'initialBackoffMs',
+    'random',
+    'clock',
+  ];
+  const options: SendOptions = Object.fromEntries(names.map((name) => [name, undefined]));
+  t.like(await sendUntilKnown(unary, options), { outcome: 'done' });
 });
 
 test('in a guarded call the intent follows from the operation, and may have been sent before', async (t) => {
