@@ -28,14 +28,14 @@ export function idempotencyKeys({ skip = [] }: IdempotencyKeyOptions = {}): Inte
     const context = new AsyncResource('idempotencyKeys');
     return new InterceptingCall(nextCall(options), {
       start: (metadata, _listener, next) => {
-        next(isSkipped(path) ? metadata : withKey(metadata, path), inContext(context));
+        const own = withoutCallersName(metadata);
+        next(isSkipped(path) ? own : withKey(own, path), inContext(context));
       },
     });
   };
 }
 
-function withKey(given: Metadata, path: string): Metadata {
-  const metadata = withoutCallersName(given);
+function withKey(metadata: Metadata, path: string): Metadata {
   const isNamed = [KEY_HEADER, PRODUCER_HEADER].some((name) => metadata.get(name).length > 0);
   if (isNamed) return metadata;
   const { key, firstSent } = intentFor(path);

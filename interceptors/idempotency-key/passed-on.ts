@@ -1,4 +1,4 @@
-import type { Metadata } from '@grpc/grpc-js';
+import { Metadata } from '@grpc/grpc-js';
 import { executions } from '../replay-guard/execution.js';
 import {
   EPOCH_HEADER,
@@ -20,6 +20,12 @@ export function withoutCallersName(metadata: Metadata): Metadata {
   const own = metadata.clone();
   for (const name of [...NAMES, FIRST_SENT_HEADER]) own.remove(name);
   return own;
+}
+
+/** Runs what sends a call by the name that was chosen for it, and not passed on, though it be the guarded call's. */
+export function byChosenName<T>(work: () => T): T {
+  const execution = executions.getStore();
+  return execution ? executions.run({ ...execution, caller: new Metadata() }, work) : work();
 }
 
 function isSame(metadata: Metadata, caller: Metadata, name: string): boolean {

@@ -4,6 +4,7 @@ import { type Answer, attempt, type Failed, type SendUnary } from './attempt.js'
 import { Budget } from './budget.js';
 import { type Intent, newIntent, withIdempotencyKey } from './intent.js';
 import { done, expiresAt, type Outcome, type Refused, refused, type Unknown } from './outcome.js';
+import { byChosenName } from './passed-on.js';
 import { type CompleteOptions, complete, type SendOptions } from './send-options.js';
 import { type Failure, judge } from './verdict.js';
 
@@ -72,7 +73,8 @@ class Sending<Response> {
     const timeoutMs = Math.min(attemptTimeoutMs, this.#budget.leftMs);
     try {
       // A copy: what interceptors add to one attempt is not for the next.
-      const answer = await attempt(this.#send, this.#metadata.clone(), timeoutMs, signal);
+      const metadata = this.#metadata.clone();
+      const answer = await byChosenName(() => attempt(this.#send, metadata, timeoutMs, signal));
       if ('error' in answer) this.#lastError = answer.error;
       this.#budget.retainedUntil(expiresAt(answer.trailers));
       return answer;

@@ -2,7 +2,14 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { credentials, Metadata, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { ReplayGuardOptions } from 'grpc-replay-guard';
-import { idempotencyKeys, newIntent, withIdempotencyKey, withSequence } from 'grpc-replay-guard/client';
+import {
+  type IdempotencyKeyOptions,
+  idempotencyKeys,
+  newIntent,
+  sendUntilKnown,
+  withIdempotencyKey,
+  withSequence,
+} from 'grpc-replay-guard/client';
 import { Connection } from '../helpers/call.js';
 import { type LedgerMethod, onBoth, openLedger } from '../helpers/guarded-ledger.js';
 
@@ -13,7 +20,12 @@ interface Methods {
 }
 
 /** An unguarded service that tells which keys it gets, and a client of it that derives them. */
-async function farService(t: ExecutionContext, told: (key: string, firstSent: string) => void = () => {}) {
+async function farService(
+  t: ExecutionContext,
+  told: (key: string, firstSent: string) => void = () => {},
+  options: IdempotencyKeyOptions = {},
+  code: () => status | undefined = () => undefined,
+) {
   const { definition, server } = await openLedger(t, 'memory', {
     guard: { mode: 'OFF' },
     handlers: () =>
@@ -23,10 +35,11 @@ async function farService(t: ExecutionContext, told: (key: string, firstSent: st
           call.metadata.get(name).join('|'),
         );
         told(`${method} ${key}`, String(firstSent));
-        callback(null, {});
+        const failure = code();
+        callback(failure ? { code: failure } : null, {});
       }),
   });
-  const interceptors = [idempotencyKeys()];
+  const interceptors = [idempotencyKeys(options)];
   const client = new Connection(server.address, credentials.createInsecure(), { interceptors });
   t.teardown(() => client.close());
   return { definition, client };
@@ -194,6 +207,46 @@ for (const [name, metadata] of Object.entries(names)) {
     t.deepEqual(keys, []);
   });
 }
+
+test('a method that is skipped gets no key, not even its caller’s', async (t) => {
+  const keys: string[] = [];
+  const { client, definition } = await farService(t, (key) => keys.push(key), { skip: () => true });
+  const near = await openLedger(t, 'memory', {
+    handlers: () =>
+      onBoth(async (_account, callback, { metadata }) => {
+        await client.call(definition.Append, {}, { metadata });
+        callback(null, {});
+      }),
+  });
+  await near.append('caller', {});
+  t.deepEqual(keys, ['Append ']);
+});
+
+test('every attempt at an operation has the key that a handler kept for it, though it be its caller’s', async (t) => {
+  const keys: string[] = [];
+  const codes = [status.UNAVAILABLE, status.UNAVAILABLE];
+  const { client, definition } = await farService(
+    t,
+    (key) => keys.push(key),
+    {},
+    () => codes.shift(),
+  );
+  const { path, requestSerialize, responseDeserialize } = definition.Append;
+  const near = await openLedger(t, 'memory', {
+    handlers: () =>
+      onBoth(async (_account, callback, call) => {
+        const key = String(call.metadata.get('idempotency-key')[0]);
+        await sendUntilKnown<object>(
+          (...sent) =>
+            client.client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, ...sent),
+          { intent: { key }, metadata: call.metadata, initialBackoffMs: 1 },
+        );
+        callback(null, {});
+      }),
+  });
+  await near.append('caller', {});
+  t.deepEqual(keys, ['Append caller', 'Append caller', 'Append caller']);
+});
 
 test('calls that wait for a connection are each answered in the context they were made in', async (t) => {
   const caller = new AsyncLocalStorage<string>();
