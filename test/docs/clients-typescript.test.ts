@@ -45,12 +45,13 @@ for (const answer of pressed.length > 0 ? pressed : [finish()]) console.log(awai
 process.exit();
 `;
 
-const importer = `
+const importing = `
 import { importOrders } from './import-orders.js';
 
-const labels = { gift: 'no' };
-const lines = [{ sku: 'tea', quantity: 1, unitPriceMinor: 0 }];
-await importOrders('lines', Array.from({ length: Number(process.argv[2]) }, () => ({ customerId: 'bob', lines, labels })));
+const [, , ...skus] = process.argv;
+const order = (sku: string) => ({ customerId: 'file', lines: [{ sku, quantity: 1, unitPriceMinor: 0 }], labels: {} });
+await importOrders('orders', skus.map(order));
+console.log('imported');
 process.exit();
 `;
 
@@ -67,7 +68,7 @@ async function project(t: ExecutionContext): Promise<string> {
     named.map(([name]) => name),
     ['orders.ts', 'place-order.ts', 'import-orders.ts'],
   );
-  const files = [...named, ['main.ts', main], ['importer.ts', importer]] as const;
+  const files = [...named, ['main.ts', main], ['importing.ts', importing]] as const;
   for (const [name, code] of files) await writeFile(join(folder, String(name)), code);
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
   const compilerOptions = { module: 'nodenext', target: 'es2023', strict: true, types: ['node'] };
@@ -76,7 +77,8 @@ async function project(t: ExecutionContext): Promise<string> {
   return folder;
 }
 
-test('the TypeScript snippets compile, survive a kill, and place one order', async (t) => {
+/** A shop that has ten teas, and the snippets beside it. */
+async function shopAndProject(t: ExecutionContext) {
   t.timeout(180_000);
   const { url } = await freshData(t, 'sqlite');
   const listeners = { GRPC_ADDRESS: '127.0.0.1:0', OPS_ADDRESS: '127.0.0.1:0', LOG_LEVEL: 'silent' };
@@ -88,9 +90,41 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
   t.teardown(() => connection.close());
   const item = { sku: 'tea', name: 'Green tea', unitPriceMinor: '450', currency: 'EUR' };
   await connection.call(inventoryService.PutItem, item, { key: 'item' });
-  await connection.call(inventoryService.ReceiveStock, { sku: 'tea', quantity: 20 }, { key: 'delivery' });
-
+  await connection.call(inventoryService.ReceiveStock, { sku: 'tea', quantity: 10 }, { key: 'delivery' });
   const folder = await project(t);
+  const orderIds = async (customerId: string) => {
+    const listed = await connection.call(orderService.ListOrders, { customerId });
+    t.is(listed.code, status.OK);
+    return listed.message?.orders.map((order) => order.orderId).sort();
+  };
+  return { address, folder, orderIds };
+}
+
+test('the importer goes on where it was stopped, also while it writes how far it came', async (t) => {
+  const { address, folder, orderIds } = await shopAndProject(t);
+  const env = { ...process.env, SHOP_ADDRESS: address };
+  const lines = ['tea', 'no-such-tea', 'tea', 'tea', 'tea', 'tea'];
+  const run = (skus: string[]) => output(process.execPath, ['importing.js', ...skus], { cwd: folder, env });
+  t.is(await run(lines), 'imported\n');
+  t.is((await orderIds('file'))?.length, 5);
+
+  // A file may be opened, and emptied with it, but nothing is written to it.
+  const stopped = ['-c', 'ulimit -f 0 && exec "$0" "$@"', process.execPath, 'importing.js', ...lines, 'tea'];
+  await t.throwsAsync(output('bash', stopped, { cwd: folder, env }));
+  t.is((await orderIds('file'))?.length, 6, 'the seventh was placed');
+  t.is(await run([...lines, 'tea', 'tea']), 'imported\n');
+  t.is((await orderIds('file'))?.length, 7);
+
+  // Not from the first line where how far it came cannot be told.
+  const reached = join(folder, 'orders.reached');
+  await rm(reached);
+  await mkdir(reached);
+  await t.throwsAsync(run(lines), { message: /EISDIR/ });
+});
+
+test('the TypeScript snippets compile, survive a kill, and place one order', async (t) => {
+  const { address, folder, orderIds: ordersOf } = await shopAndProject(t);
+  const orderIds = () => ordersOf('ada');
   const placed = new Barrier();
   let held = true;
   const proxy = await startGrpcProxy(t, address, {
@@ -112,11 +146,6 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
   const pendingKey = async () =>
     JSON.parse(await readFile(join(folder, 'pending.json'), 'utf8')).intent.key as string;
   const keys = () => proxy.calls.map(({ headers }) => headers['idempotency-key']);
-  const orderIds = async (customerId = 'ada') => {
-    const listed = await connection.call(orderService.ListOrders, { customerId });
-    t.is(listed.code, status.OK);
-    return listed.message?.orders.map((order) => order.orderId).sort();
-  };
 
   // Killed while it waits for the answer; a second press comes upon it, and is killed too.
   await killed(1, '2');
@@ -146,24 +175,6 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
   held = false;
   t.regex(await run(), /^order \S+\n$/);
   t.is((await orderIds())?.length, 3);
-
-  // An import that is stopped goes on where it was, and not at all where that cannot be told.
-  const imported = async (count: number) =>
-    output(process.execPath, ['importer.js', String(count)], { cwd: folder, env });
-  const reached = join(folder, 'lines.reached');
-  await imported(1);
-  const early = await readFile(reached);
-  await imported(2);
-  await writeFile(reached, early);
-  await imported(2);
-  t.is(await readFile(reached, 'utf8'), '2');
-  await rm(reached);
-  await mkdir(reached);
-  const sent = proxy.calls.length;
-  await t.throwsAsync(imported(3), { message: /EISDIR/ });
-  t.is(proxy.calls.length, sent);
-  t.is((await orderIds('bob'))?.length, 2);
-
   const left = await readdir(folder);
   t.deepEqual(left.filter((name) => name.endsWith('.json')).sort(), ['package.json', 'tsconfig.json']);
 });
