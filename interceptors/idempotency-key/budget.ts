@@ -7,20 +7,24 @@ const LONGEST_MARGIN_MS = 5 * 60 * 1_000;
 /** How much longer an operation may be sent: as long as its caller gives, while the server knows its key. */
 export class Budget {
   readonly #options: CompleteOptions;
-  readonly #end: number;
   #windowEnd: number;
+  #spentMs = 0;
+  #seenAt: number;
 
   /** Begins now. */
   constructor(options: CompleteOptions, { firstSent }: Intent) {
     const now = options.clock.now();
     this.#options = options;
-    this.#end = now + options.budgetMs;
+    this.#seenAt = now;
     this.#windowEnd = (parseTime(firstSent ?? '') ?? now) + options.ttlMs;
   }
 
-  /** Milliseconds that are left; 0 or less when it is spent. */
+  /** Milliseconds that are left; 0 or less when it is spent. A clock that is set back gives nothing back. */
   get leftMs(): number {
-    return Math.min(this.#end, this.#lastSafe) - this.#options.clock.now();
+    const now = this.#options.clock.now();
+    this.#spentMs += Math.max(0, now - this.#seenAt);
+    this.#seenAt = now;
+    return Math.min(this.#options.budgetMs - this.#spentMs, this.#lastSafe - now);
   }
 
   /** Whether the server can be trusted to know the key still in so many milliseconds. */

@@ -75,6 +75,18 @@ test('when the budget is spent the outcome is unknown, and the key is handed bac
   t.is(new Set(attempts).size, 1);
 });
 
+test('a clock that is set back does not lengthen the budget', async (t) => {
+  const { unary, clock, attempts } = await scene(t, [unavailable]);
+  const wait = async (ms: number) => {
+    await clock.wait(ms);
+    if (clock.pauses.length === 3) clock.skip(-HOUR);
+  };
+  const options = { budgetMs: 10_000, initialBackoffMs: 1_000, maxBackoffMs: 1_000, random: () => 1 };
+  const outcome = await sendUntilKnown(unary, { ...options, clock: { now: () => clock.now(), wait } });
+  t.like(outcome, { outcome: 'unknown', retryLater: true });
+  t.is(attempts.length, 11, 'ten, and one for the pause in which it was set back');
+});
+
 test('it does not wait for what comes after the budget', async (t) => {
   const asking = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': '60000' } };
   const { send, clock, attempts } = await scene(t, [asking, OK]);
