@@ -20,7 +20,8 @@ export interface Intent {
 
 /**
  * A new operation, about to be sent: a UUIDv7, later ones greater than earlier ones, and the time. In a guarded
- * call it follows from that call's operation, so that a second execution makes the same.
+ * call it follows from that call's operation and how many intents came before in the same step, so that a second
+ * execution makes the same: one that may be left out then needs a `step` of its own.
  */
 export function newIntent(): Intent {
   // No method has such a path.
@@ -47,7 +48,8 @@ function derived(execution: Execution, path: string): Intent {
 }
 
 /**
- * Metadata for one attempt at an operation whose key the caller keeps.
+ * Metadata for one attempt at an operation whose key the caller keeps. In a guarded call that is not the call's own
+ * key: `idempotencyKeys` takes it for passed on, and puts another in its place.
  * @param key 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`
  * @param options.firstSent when the first attempt was sent, the same on every attempt; a text is RFC 3339
  * @param metadata what else is sent; it is not changed
