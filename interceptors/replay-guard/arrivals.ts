@@ -31,11 +31,18 @@ export class Arrivals {
     passed.then(() => {
       if (this.#last.get(name) === passed) this.#last.delete(name);
     });
-    if (gone.aborted) pass();
-    else gone.addEventListener('abort', pass, { once: true });
+    // Those behind a call that has ended stand behind the one before it all the same.
+    const stepOut = () => void patience(earlier).then(pass);
+    if (gone.aborted) stepOut();
+    else gone.addEventListener('abort', stepOut, { once: true });
+    const goOn = () => {
+      if (gone.aborted) return;
+      gone.removeEventListener('abort', stepOut);
+      pass();
+    };
     return (work) => {
       const ordered = after(earlier, work, gone);
-      ordered.then(pass, pass);
+      ordered.then(goOn, goOn);
       return ordered;
     };
   }
@@ -44,19 +51,20 @@ export class Arrivals {
 async function after<T>(earlier: Promise<void> | undefined, work: Promise<T>, gone: AbortSignal): Promise<T> {
   // Told of by the promise that is returned.
   work.catch(() => {});
-  if (earlier && !gone.aborted) await patience(earlier, gone);
+  if (!gone.aborted) await patience(earlier, gone);
   return work;
 }
 
-function patience(earlier: Promise<void>, gone: AbortSignal): Promise<void> {
+function patience(earlier: Promise<void> | undefined, gone?: AbortSignal): Promise<void> {
+  if (!earlier) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
-      gone.removeEventListener('abort', done);
+      gone?.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, LONGEST_MS);
-    gone.addEventListener('abort', done, { once: true });
+    const timer = setTimeout(done, LONGEST_MS).unref();
+    gone?.addEventListener('abort', done, { once: true });
     earlier.then(done);
   });
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { connect } from 'node:http2';
+import { type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from 'node:http2';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { type ClaimRequest, type ReplayGuardOptions, scopeFromMetadata, stableId } from 'grpc-replay-guard';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { Barrier } from '../helpers/barrier.js';
@@ -191,26 +191,58 @@ test('a long request keeps its place before short ones that were sent after it',
   for (const reply of replies) t.like(reply, { code: status.OK, replayed: false });
 });
 
-test('a request that never ends holds up those behind it for a while only', async (t) => {
-  const ledger = await openLedger(t, 'memory');
+/** Calls over one connection whose requests end when the test says so. */
+const openRequests = (t: ExecutionContext, ledger: Ledger) => {
   const http = connect(`http://${ledger.server.address}`);
   t.teardown(() => http.destroy());
-  const request = (sequence: number) =>
-    http.request({
-      ...{ ':method': 'POST', ':path': ledger.definition.Append.path },
-      ...{ 'content-type': 'application/grpc', te: 'trailers', ...numbered('producer', sequence).metadata },
-    });
-  const codeOf = async (sequence: number) => {
-    const stream = request(sequence).end(Buffer.alloc(5));
+  const begin = (sequence: number, headers: OutgoingHttpHeaders = {}) =>
+    http
+      .request({
+        ...{ ':method': 'POST', ':path': ledger.definition.Append.path },
+        ...{ 'content-type': 'application/grpc', te: 'trailers' },
+        ...{ ...numbered('producer', sequence).metadata, ...headers },
+      })
+      .on('error', () => {});
+  const codeOf = async (stream: ClientHttp2Stream) => {
     const [headers] = await once(stream, 'response');
     stream.resume();
     return Number(headers['grpc-status'] ?? status.OK);
   };
-  t.is(await codeOf(0), status.OK);
-  request(1);
-  t.is(await codeOf(2), status.FAILED_PRECONDITION);
-  t.is(await codeOf(1), status.OK);
+  const end = (stream: ClientHttp2Stream) => codeOf(stream.end(Buffer.alloc(5)));
+  return { begin, codeOf, end };
+};
+
+test('a request that never ends holds up those behind it for a while only', async (t) => {
+  const ledger = await openLedger(t, 'memory');
+  const { begin, end } = openRequests(t, ledger);
+  t.is(await end(begin(0)), status.OK);
+  begin(1);
+  t.is(await end(begin(2)), status.FAILED_PRECONDITION);
+  t.is(await end(begin(1)), status.OK);
   t.is(ledger.entered, 2);
+});
+
+test('nor does it hold up for ever those that are given up sooner', async (t) => {
+  const ledger = await openLedger(t, 'memory');
+  const { begin, end } = openRequests(t, ledger);
+  t.is(await end(begin(0)), status.OK);
+  begin(1);
+  const isOver = async () => (await end(begin(2, { 'grpc-timeout': '400m' }))) === status.FAILED_PRECONDITION;
+  await poll('the call that never ends is passed', isOver);
+  t.is(ledger.entered, 1);
+});
+
+test('a call that is given up has nobody pass the one before it', async (t) => {
+  const ledger = await openLedger(t, 'memory');
+  const { begin, codeOf, end } = openRequests(t, ledger);
+  t.is(await end(begin(0)), status.OK);
+  const long = begin(1);
+  t.is(await codeOf(begin(2, { 'grpc-timeout': '1m' })), status.DEADLINE_EXCEEDED);
+  const [again, behind] = [end(begin(2)), end(begin(3))];
+  // In the order in which they were sent: their ends are there when this is answered.
+  await end(begin(0, { 'idempotency-producer': 'another' }));
+  t.is(await end(long), status.OK);
+  t.deepEqual(await Promise.all([again, behind]), [status.OK, status.OK]);
 });
 
 test('a producer whose caller is not known holds up nobody', async (t) => {
