@@ -16,6 +16,8 @@ export interface OrderDeliveriesOptions {
 
 /** Line after line, a long order's restock would never fit into one attempt where the inventory is far away. */
 const LINES_AT_ONCE = 8;
+/** An inventory may let fewer of a caller's calls in at once: later attempts ask for half as many, and in the end for one. */
+const HALVINGS = 3;
 
 /** What the events of orders make of their reservations. Safe to repeat: every call has the event's key. */
 export function createOrderDeliveries(options: OrderDeliveriesOptions): Record<string, Delivery> {
@@ -54,8 +56,10 @@ async function giveBack(inventory: InventoryClient, event: OutboxEvent, attempt:
   const restock = ({ sku, quantity }: (typeof lines)[number], index: number) =>
     // By its place in the event: a sku may have characters that a key may not.
     inventory.receiveStock(sku, quantity, change(`${event.id}:${index}`, attempt)).catch(throwFinal);
-  for (let from = 0; from < lines.length; from += LINES_AT_ONCE) {
-    const some = lines.slice(from, from + LINES_AT_ONCE);
+  // And then for all again, as a long order needs it.
+  const atOnce = LINES_AT_ONCE >> ((attempt.number - 1) % (HALVINGS + 1));
+  for (let from = 0; from < lines.length; from += atOnce) {
+    const some = lines.slice(from, from + atOnce);
     await allOf(some.map((line, place) => restock(line, from + place)));
   }
 }

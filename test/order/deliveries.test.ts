@@ -146,6 +146,41 @@ for (const engine of engines) {
     t.regex((await shop.outbox.deadLetters())[0]?.error ?? '', /the inventory refuses it: too much/);
   });
 
+  test(`${engine}: a restock ends where the inventory lets few calls in at once`, async (t) => {
+    const shop = await openShop(t, engine);
+    const skus = Array.from({ length: 8 }, (_, index) => `s${index}`);
+    for (const sku of skus) await stock(shop, sku, 5);
+    const [barrier, received] = [new Barrier(), new Set<string>()];
+    let [running, refused] = [0, 0];
+    const inventory = await inventoryWith(t, shop, (real) => ({
+      ReceiveStock: async (call, callback) => {
+        if (running === 2) {
+          if (++refused === 6) barrier.open();
+          return callback({ code: status.RESOURCE_EXHAUSTED });
+        }
+        running++;
+        await barrier.pass();
+        received.add(call.request.sku);
+        real.ReceiveStock(call, (...answer) => {
+          running--;
+          callback(...answer);
+        });
+      },
+    }));
+    const relay = relayOf(shop, inventory);
+    const lines = skus.map((sku) => ({ sku, quantity: 1 }));
+    const { order } = await shop.callOrder(PlaceOrder, { customerId: 'c', lines });
+    await relay.runOnce();
+    await shop.callOrder(CancelOrder, { orderId: String(order?.orderId), reason: '' });
+    t.is(await relay.runOnce(), 0);
+    for (let attempt = 2; attempt <= 4; attempt++) {
+      await elapse(shop.database, 60_000);
+      await relay.runOnce();
+    }
+    t.deepEqual(await waiting(shop), []);
+    t.deepEqual([...received].sort(), skus);
+  });
+
   test(`${engine}: an order that was cancelled before its stock was taken ends with all of it`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
