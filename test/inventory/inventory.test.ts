@@ -186,7 +186,13 @@ for (const engine of engines) {
   test(`${engine}: fifty at once never reserve more than there is`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 20);
-    const results = await Promise.allSettled(Array.from({ length: 50 }, () => reserve(shop, ['a', 1])));
+    // On a busy machine a call may find no free connection: nothing was done.
+    const insist = (): ReturnType<typeof reserve> =>
+      reserve(shop, ['a', 1]).catch((error) => {
+        if (error.code !== status.UNAVAILABLE) throw error;
+        return insist();
+      });
+    const results = await Promise.allSettled(Array.from({ length: 50 }, insist));
     t.is(results.filter(({ status }) => status === 'fulfilled').length, 20);
     t.deepEqual(await stockOf(shop.database, 'a'), [20, 20]);
     for (const result of results) {
