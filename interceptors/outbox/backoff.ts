@@ -11,7 +11,7 @@ function backoffMs(retry: Required<RetryOptions>, attempt: number, random: numbe
   return Math.round((longest / 2) * (1 + random));
 }
 
-/** The pause after a failed attempt, in milliseconds: at least as long as the receiver asks for, and at most the longest. */
+/** The pause after a failed attempt, in milliseconds: as long as the receiver asks for at least, and the longest at most. */
 export function pauseAfter(
   error: unknown,
   retry: Required<RetryOptions>,

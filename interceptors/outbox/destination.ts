@@ -1,4 +1,4 @@
-import { assertBounds } from './bounds.js';
+import { assertWhole, LONGEST_MS } from '../replay-guard/whole-number.js';
 import type { Delivery } from './event.js';
 
 export interface RetryOptions {
@@ -33,12 +33,12 @@ export interface Settled {
   readonly endpoint: string;
 }
 
-/** @throws RangeError a number is not a whole one of at least 1 */
+/** @throws TypeError a number is not a whole one of at least 1 */
 export function settle(name: string, destination: Destination): Settled {
   const { timeoutMs = 15_000, concurrency = 16, endpoint = '' } = destination;
   const { firstMs = 250, longestMs = 60_000, maxAttempts = 100 } = destination.retry ?? {};
   for (const [option, value] of Object.entries({ timeoutMs, concurrency, firstMs, longestMs, maxAttempts })) {
-    assertBounds(`${option} of destination ${name}`, value, 1);
+    assertWhole(`${option} of destination ${name}`, value, { most: LONGEST_MS });
   }
   const deliveries = new Map(Object.entries(destination.deliveries));
   return { name, deliveries, timeoutMs, concurrency, endpoint, retry: { firstMs, longestMs, maxAttempts } };

@@ -8,7 +8,7 @@ export class SubscriptionEndedError extends Error {
   override name = 'SubscriptionEndedError';
 }
 
-/** The receiver asks for a pause before the next attempt: it is made no sooner, but for the destination's longest pause. */
+/** The receiver asks for a pause before the next attempt, which is made no sooner, up to the destination's longest pause. */
 export class RetryLaterError extends Error {
   override name = 'RetryLaterError';
   /** In milliseconds, at least 0. */

@@ -1,4 +1,5 @@
 import type { Database, Row, SqlValue } from '../replay-guard/stores/sql/database.js';
+import { assertWhole } from '../replay-guard/whole-number.js';
 import { Appender } from './appender.js';
 import { Bell } from './bell.js';
 import type { NewEvent } from './event.js';
@@ -9,7 +10,7 @@ export interface OutboxOptions {
   readonly database: Database;
   /** The names of the destinations that each type of event goes to; none is a choice as well. */
   readonly routes: Readonly<Record<string, readonly string[]>>;
-  /** The largest payload, in bytes as it is stored. Default: 262,144. */
+  /** The largest payload, in bytes as it is stored, at least 1. Default: 262,144. */
   readonly maxPayloadBytes?: number;
 }
 
@@ -59,12 +60,17 @@ export class Outbox {
   readonly #statements: Statements;
   readonly #bell: Bell;
 
-  /** @throws RangeError a route has an empty name, or one of more than 255 characters */
+  /**
+   * @throws TypeError `maxPayloadBytes` is no whole number of at least 1
+   * @throws RangeError a route has an empty name, or one of more than 255 characters
+   */
   constructor(options: OutboxOptions) {
-    this.database = options.database;
-    this.#bell = new Bell(options.database);
-    this.#statements = statementsOf(options.database.dialect);
-    this.#appender = new Appender({ maxPayloadBytes: 262_144, ...options }, this.#statements);
+    const { database, routes, maxPayloadBytes = 262_144 } = options;
+    assertWhole('maxPayloadBytes', maxPayloadBytes);
+    this.database = database;
+    this.#bell = new Bell(database);
+    this.#statements = statementsOf(database.dialect);
+    this.#appender = new Appender({ database, routes, maxPayloadBytes }, this.#statements);
   }
 
   /**
@@ -98,8 +104,12 @@ export class Outbox {
     });
   }
 
-  /** The dead letters, the oldest first, at most 1,000 of them. */
+  /**
+   * The dead letters, the oldest first, at most 1,000 of them.
+   * @throws TypeError the limit is no whole number of at least 1
+   */
   async deadLetters(limit = 100): Promise<DeadLetter[]> {
+    assertWhole('limit', limit);
     const rows = await this.database.query(this.#statements.deadLetters, [Math.min(limit, MOST_LISTED)]);
     return rows.map((row) => ({
       eventId: String(row.event_id),

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { assertBounds } from './bounds.js';
+import { assertWhole, LONGEST_MS } from '../replay-guard/whole-number.js';
 import { type Destination, settle } from './destination.js';
 import { Lane } from './lane.js';
 import { type OutboxObserver, silentOutboxObserver } from './observer.js';
@@ -59,15 +59,15 @@ export interface Relay {
 /**
  * Delivers the events of an outbox, each at least once to each of its destinations, and each aggregate's in their
  * order. What fails is tried again; what fails for good becomes a dead letter, and those behind it wait.
- * @throws RangeError an option, or one of a destination, is no whole number in its range
+ * @throws TypeError an option, or one of a destination, is no whole number in its range
  */
 export function createRelay(options: RelayOptions): Relay {
   const { outbox, observer = silentOutboxObserver, random = Math.random, wakeUps } = options;
   const { pollMs = 1_000, graceMs = 5_000, retentionMs = 86_400_000, purgeBatch = 500 } = options;
-  assertBounds('pollMs', pollMs, 1);
-  assertBounds('graceMs', graceMs, 0);
-  assertBounds('retentionMs', retentionMs, 0, Number.MAX_SAFE_INTEGER);
-  assertBounds('purgeBatch', purgeBatch, 1);
+  assertWhole('pollMs', pollMs, { most: LONGEST_MS });
+  assertWhole('graceMs', graceMs, { least: 0, most: LONGEST_MS });
+  assertWhole('retentionMs', retentionMs, { least: 0 });
+  assertWhole('purgeBatch', purgeBatch, { most: LONGEST_MS });
   const queue = new Queue(outbox.database, statementsOf(outbox.database.dialect));
   const destinations = Object.entries(options.destinations).map(([name, given]) => settle(name, given));
   const lanes = destinations.map((destination) => new Lane({ queue, destination, observer, random, pollMs }));

@@ -15,8 +15,8 @@ export function migrateOutbox(database: Database): Promise<void> {
  * The tables of the outbox, step by step; a step that was released is never changed.
  *
  * A row is an event on its way to one destination. `due_at` is when it may be claimed: after a pause, or when the
- * lease of who claimed it has run out; NULL while it is parked behind an earlier event of its aggregate. `dead_at` alone is a dead letter; `ended_at` alone is delivered; both are
- * a dead letter that was discarded.
+ * lease of who claimed it has run out; NULL while it is parked behind an earlier event of its aggregate. `dead_at`
+ * alone is a dead letter; `ended_at` alone is delivered; both are a dead letter that was discarded.
  */
 const schema: readonly string[] = [
   `CREATE TABLE replay_guard_outbox (

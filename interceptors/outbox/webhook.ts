@@ -23,8 +23,8 @@ export interface WebhookOptions {
 /**
  * A destination that events are sent to by the Standard Webhooks specification: the event's id is `webhook-id`, and
  * the body `{"type", "timestamp", "data"}` is the same at every attempt. Any 2xx is success; 5xx, 408, 425, 429 and
- * what comes to no answer is tried again, after the `Retry-After` of a 429 or 503 at the earliest; 410 ends the subscription; every other answer, redirects among them,
- * makes the event a dead letter at once.
+ * what comes to no answer is tried again, after the `Retry-After` of a 429 or 503 at the earliest; 410 ends the
+ * subscription; every other answer, redirects among them, makes the event a dead letter at once.
  * @throws TypeError the URL or the secret is not as it must be
  */
 export function webhookDestination(options: WebhookOptions): Destination {

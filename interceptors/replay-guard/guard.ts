@@ -99,7 +99,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
     throw new TypeError('createReplayGuard needs a scope: who is calling');
   for (const name of ['waitersPerKey', 'waiters'] as const) assertWhole(name, options[name]);
   for (const name of ['storeTimeoutMs', 'purgeEveryMs'] as const)
-    assertWhole(name, options[name], LONGEST_MS);
+    assertWhole(name, options[name], { most: LONGEST_MS });
   const observer = options.observer ?? silentObserver;
   const store = new ObservedStore(options.store, observer, options.storeTimeoutMs ?? 30_000);
   const quotas = new Quotas(options.quotas ?? {}, store);

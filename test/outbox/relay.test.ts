@@ -483,7 +483,7 @@ test.serial('options out of their range are refused by name', async (t) => {
   ];
   for (const [name, options] of wrong) {
     const make = () => createRelay({ outbox, destinations: { desk: { deliveries: {}, ...options } } });
-    t.throws(make, { instanceOf: RangeError, message: new RegExp(`^${name} of destination desk`) });
+    t.throws(make, { instanceOf: TypeError, message: new RegExp(`^${name} of destination desk`) });
   }
   const never = Number.POSITIVE_INFINITY;
   // A timer takes what is too long for none at all, and a batch of none would be deleted without end.
@@ -496,9 +496,15 @@ test.serial('options out of their range are refused by name', async (t) => {
   for (const options of wrongOfAll) {
     const [name] = Object.keys(options);
     const make = () => createRelay({ outbox, destinations: {}, ...options });
-    t.throws(make, { instanceOf: RangeError, message: new RegExp(`^${name} must be a whole number`) });
+    t.throws(make, { instanceOf: TypeError, message: new RegExp(`^${name} must be a whole number`) });
   }
   t.notThrows(() => createRelay({ outbox, destinations: {}, graceMs: 0, retentionMs: 0 }));
+  // To a comparison no payload is too large for what is no number, and SQLite takes -1 for no limit.
+  for (const number of [0, -1, 1.5, Number.NaN]) {
+    const make = () => new Outbox({ database: outbox.database, routes: {}, maxPayloadBytes: number });
+    t.throws(make, { instanceOf: TypeError, message: /^maxPayloadBytes must be/ });
+    await t.throwsAsync(outbox.deadLetters(number), { instanceOf: TypeError, message: /^limit must be/ });
+  }
   for (const routes of [{ '': ['desk'] }, { note: [''] }, { note: ['x'.repeat(256)] }]) {
     t.throws(() => new Outbox({ database: outbox.database, routes }), { instanceOf: RangeError });
   }
