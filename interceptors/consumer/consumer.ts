@@ -2,7 +2,7 @@ import type { Database } from '../replay-guard/stores/sql/database.js';
 import { MessageInProgressError } from './errors.js';
 import type { MessageName } from './message.js';
 import { type ConsumerObserver, silentObserver } from './observer.js';
-import { DEFAULT_RETENTION_MS, type ProcessResult, processOnce } from './process-once.js';
+import { type ProcessResult, processOnce, retentionOf } from './process-once.js';
 import { Retention } from './retention.js';
 import { COMPONENT, schema } from './schema.js';
 
@@ -28,20 +28,15 @@ export interface Consumer {
   close(): Promise<void>;
 }
 
-const LEAST_RETENTION_MS = 60_000;
-
 /**
  * Makes the table of processed messages, where it is missing, and a consumer on it. One serves for all messages
  * of a process.
  * @throws DatabaseUnavailableError
- * @throws RangeError the retention is too short
+ * @throws TypeError the retention is too short
  */
 export async function createConsumer(options: ConsumerOptions): Promise<Consumer> {
   const { database, observer = silentObserver, clock } = options;
-  const { retentionMs = DEFAULT_RETENTION_MS } = options;
-  if (!(retentionMs >= LEAST_RETENTION_MS && Number.isSafeInteger(retentionMs))) {
-    throw new RangeError(`retentionMs must be a whole number of at least ${LEAST_RETENTION_MS}`);
-  }
+  const retentionMs = retentionOf(options);
   await database.migrate(COMPONENT, schema);
   const retention = new Retention(database, observer, clock);
   return {

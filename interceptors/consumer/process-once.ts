@@ -1,5 +1,6 @@
 import { LockTimeoutError } from '../replay-guard/stores/errors.js';
 import type { Database, Dialect, SqlValue } from '../replay-guard/stores/sql/database.js';
+import { assertWhole } from '../replay-guard/whole-number.js';
 import { nowBy } from './clock.js';
 import { MessageInProgressError } from './errors.js';
 import { type MessageName, recordIdOf } from './message.js';
@@ -11,13 +12,14 @@ export type ProcessResult<T> =
   | { readonly outcome: 'duplicate' };
 
 export interface ProcessOptions {
-  /** How long the message is remembered, in milliseconds. Default: 7 days. */
+  /** How long the message is remembered, in milliseconds, at least 1 minute. Default: 7 days. */
   readonly retentionMs?: number;
   /** Milliseconds since the epoch. Default: the database's clock. */
   readonly clock?: () => number;
 }
 
-export const DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000;
+const DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000;
+const LEAST_RETENTION_MS = 60_000;
 
 // Waits for a transaction that is inserting the same row: no row comes back only once that has committed.
 const insert = ({ now }: Dialect) => `
@@ -31,6 +33,7 @@ const insert = ({ now }: Dialect) => `
  *
  * Acknowledge the delivery when this resolves, and only then. When it rejects nothing was done, unless it is a
  * CommitInDoubtError: the next delivery finds out.
+ * @throws TypeError the retention is too short
  * @throws MessageInvalidError the message cannot be told from others
  * @throws MessageInProgressError another delivery is being processed: try again later
  * @throws DatabaseUnavailableError nothing was done: try again later
@@ -43,13 +46,20 @@ export async function processOnce<T>(
   work: () => Promise<T>,
   options: ProcessOptions = {},
 ): Promise<ProcessResult<T>> {
-  const { retentionMs = DEFAULT_RETENTION_MS, clock } = options;
+  const { clock } = options;
+  const retentionMs = retentionOf(options);
   const id = recordIdOf(message);
   // Told only when the transaction has ended: on SQLite a row can be seen before the commit that it is part of.
   return database.transaction(async () => {
-    const isNew = await record(database, [id, nowBy(clock), Math.trunc(retentionMs)]);
+    const isNew = await record(database, [id, nowBy(clock), retentionMs]);
     return isNew ? { outcome: 'processed', value: await work() } : { outcome: 'duplicate' };
   });
+}
+
+/** @throws TypeError it is too short: a message that is forgotten at once is processed at every delivery */
+export function retentionOf({ retentionMs = DEFAULT_RETENTION_MS }: ProcessOptions): number {
+  assertWhole('retentionMs', retentionMs, { least: LEAST_RETENTION_MS });
+  return retentionMs;
 }
 
 async function record(database: Database, params: readonly SqlValue[]): Promise<boolean> {

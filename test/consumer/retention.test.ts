@@ -1,6 +1,6 @@
 import { mock } from 'node:test';
 import test, { type ExecutionContext } from 'ava';
-import { createConsumer } from 'grpc-replay-guard/consumer';
+import { createConsumer, processOnce } from 'grpc-replay-guard/consumer';
 import { createPrometheusConsumerObserver } from 'grpc-replay-guard/consumer/prometheus';
 import { Registry } from 'prom-client';
 import { Barrier } from '../helpers/barrier.js';
@@ -196,7 +196,10 @@ for (const engine of engines) {
 test('a retention that makes no sense is refused', async (t) => {
   const database = {} as Parameters<typeof createConsumer>[0]['database'];
   for (const retentionMs of [0, -1, 59_999, Number.NaN, Number.POSITIVE_INFINITY, 60_000.5]) {
-    const created = createConsumer({ database, retentionMs });
-    await t.throwsAsync(created, { instanceOf: RangeError, message: /retentionMs/ }, String(retentionMs));
+    const refused = { instanceOf: TypeError, message: /^retentionMs must be/ };
+    await t.throwsAsync(createConsumer({ database, retentionMs }), refused, String(retentionMs));
+    // Forgotten at once, a message would be processed at every delivery.
+    const processed = processOnce(database, called('m'), async () => t.fail(), { retentionMs });
+    await t.throwsAsync(processed, refused, String(retentionMs));
   }
 });
