@@ -16,7 +16,7 @@ export interface OrderDeliveriesOptions {
 
 /** Line after line, a long order's restock would never fit into one attempt where the inventory is far away. */
 const LINES_AT_ONCE = 8;
-/** An inventory may let fewer of a caller's calls in at once: later attempts ask for half as many, and in the end for one. */
+/** An inventory may let fewer of a caller's calls in at once: each later attempt asks for half as many, down to one. */
 const HALVINGS = 3;
 
 /** What the events of orders make of their reservations. Safe to repeat: every call has the event's key. */

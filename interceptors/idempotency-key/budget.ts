@@ -20,7 +20,7 @@ export class Budget {
   }
 
   /** Milliseconds that are left; 0 or less when it is spent. A clock that is set back gives nothing back. */
-  get leftMs(): number {
+  leftMs(): number {
     const now = this.#options.clock.now();
     this.#spentMs += Math.max(0, now - this.#seenAt);
     this.#seenAt = now;

@@ -52,7 +52,7 @@ class Sending<Response> {
 
   async untilKnown(): Promise<Outcome<Response>> {
     const { signal, clock } = this.#options;
-    for (let failures = 0; !signal?.aborted && this.#budget.leftMs > 0; failures++) {
+    for (let failures = 0; !signal?.aborted && this.#budget.leftMs() > 0; failures++) {
       const answer = await this.#attempt();
       if (!answer) break;
       if ('response' in answer) return done(answer);
@@ -60,7 +60,7 @@ class Sending<Response> {
       const end = this.#endOf(answer, failure);
       if (end) return end;
       const pauseMs = this.#pauseMs(failures, failure);
-      if (pauseMs >= this.#budget.leftMs) return this.#unknown(this.#budget.isOpenIn(pauseMs));
+      if (pauseMs >= this.#budget.leftMs()) return this.#unknown(this.#budget.isOpenIn(pauseMs));
       // Rejects when the signal is aborted, which the loop sees by itself.
       await clock.wait(pauseMs, signal).catch(() => {});
     }
@@ -70,7 +70,7 @@ class Sending<Response> {
   /** Undefined where nothing was sent, though earlier attempts were. */
   async #attempt(): Promise<Answer<Response> | undefined> {
     const { attemptTimeoutMs, signal } = this.#options;
-    const timeoutMs = Math.min(attemptTimeoutMs, this.#budget.leftMs);
+    const timeoutMs = Math.min(attemptTimeoutMs, this.#budget.leftMs());
     try {
       // A copy: what interceptors add to one attempt is not for the next.
       const metadata = this.#metadata.clone();

@@ -6,7 +6,10 @@ import { assertWhole } from './whole-number.js';
 export interface QuotaOptions {
   /** Calls that are executed or looked up in this process; waiting duplicates do not count. At least 1. */
   readonly inFlightPerScope?: number;
-  /** Keys that are retained; all calls of a producer that numbers them are one. The count is a few seconds old, so a burst may overshoot it. At least 1. */
+  /**
+   * Keys that are retained; all calls of a producer that numbers them are one. The count is a few seconds old, so a
+   * burst may overshoot it. At least 1.
+   */
   readonly liveKeysPerScope?: number;
 }
 
