@@ -41,10 +41,20 @@ type Constructor<Request, Response> = new (
   ): ClientUnaryCall;
 };
 
-const then =
-  <T>(callback: requestCallback<string>, read: (response: T) => string) =>
-  (error: ServiceError | null, response?: T) =>
-    callback(error, response && read(response));
+/** A client of one kind: how it takes the text of a note, and gives its id. */
+function noteClient<Request, Response>(
+  client: InstanceType<Constructor<Request, Response>>,
+  requestOf: (text: string) => Request,
+  idOf: (response: Response) => string,
+): NoteClient {
+  return {
+    write: (text, metadata, options, callback) =>
+      client.write(requestOf(text), metadata, options, (error: ServiceError | null, response?: Response) =>
+        callback(error, response && idOf(response)),
+      ),
+    close: () => client.close(),
+  };
+}
 
 const loaded = loadSync('test/codegen/v1/note.proto', { includeDirs: protoFolders });
 
@@ -54,33 +64,20 @@ export const noteService = loaded['test.codegen.v1.NoteService'] as ServiceDefin
 const protoLoader: Open = (...args) => {
   const { NoteService } = loadPackageDefinition({ NoteService: noteService });
   const Loaded = NoteService as unknown as Constructor<{ text: string }, { noteId: string }>;
-  const client = new Loaded(...args);
-  return {
-    write: (text, metadata, options, callback) =>
-      client.write(
-        { text },
-        metadata,
-        options,
-        then(callback, ({ noteId }) => noteId),
-      ),
-    close: () => client.close(),
-  };
+  return noteClient(
+    new Loaded(...args),
+    (text) => ({ text }),
+    ({ noteId }) => noteId,
+  );
 };
 
 /** As ts-proto generates them with `outputServices=grpc-js`. */
-const tsProto: Open = (...args) => {
-  const client = new NoteServiceClient(...args);
-  return {
-    write: (text, metadata, options, callback) =>
-      client.write(
-        { text },
-        metadata,
-        options,
-        then(callback, ({ noteId }) => noteId),
-      ),
-    close: () => client.close(),
-  };
-};
+const tsProto: Open = (...args) =>
+  noteClient<{ text: string }, { noteId: string }>(
+    new NoteServiceClient(...args),
+    (text) => ({ text }),
+    ({ noteId }) => noteId,
+  );
 
 /** A message that protoc generated for google-protobuf; its one field is where those of note.proto have theirs. */
 interface StringValue {
@@ -110,17 +107,11 @@ const googleProtobuf: Open = (...args) => {
     StringValue,
     StringValue
   >;
-  const client = new Made(...args);
-  return {
-    write: (text, metadata, options, callback) =>
-      client.write(
-        new StringValue().setValue(text),
-        metadata,
-        options,
-        then(callback, (response) => response.getValue()),
-      ),
-    close: () => client.close(),
-  };
+  return noteClient(
+    new Made(...args),
+    (text) => new StringValue().setValue(text),
+    (response) => response.getValue(),
+  );
 };
 
 /** Clients of every kind that this is used with, by what makes them. */

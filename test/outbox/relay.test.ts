@@ -23,7 +23,6 @@ import {
   states,
   Watch,
 } from '../helpers/outbox.js';
-
 import { poll } from '../helpers/poll.js';
 
 const data = emptiedData(test);

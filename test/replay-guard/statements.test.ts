@@ -1,4 +1,4 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { Barrier } from '../helpers/barrier.js';
 import { emptiedData } from '../helpers/emptied-data.js';
 import { type Ledger, methods, onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
@@ -146,7 +146,8 @@ test.serial('postgres: a call with a sequence sends what one with a key does', a
   }
 });
 
-test.serial('postgres: duplicates that wait in this process send nothing', async (t) => {
+/** A ledger with one connection, whose handlers wait at a barrier. */
+async function waitingLedger(t: ExecutionContext) {
   const barrier = new Barrier();
   const data = await emptied(t, 'postgres');
   const proxy = await startProxy(t, data.url);
@@ -157,6 +158,11 @@ test.serial('postgres: duplicates that wait in this process send nothing', async
     handlers: () => onBoth(async (_account, callback) => barrier.pass().then(() => callback(null, {}))),
   });
   proxy.reset();
+  return { barrier, proxy, ledger };
+}
+
+test.serial('postgres: duplicates that wait in this process send nothing', async (t) => {
+  const { barrier, proxy, ledger } = await waitingLedger(t);
   const calls = [ledger.append('key')];
   await barrier.reached();
   calls.push(...Array.from({ length: 20 }, () => ledger.append('key')));
@@ -168,16 +174,7 @@ test.serial('postgres: duplicates that wait in this process send nothing', async
 });
 
 test.serial('postgres: a call that waits in this process for its turn sends nothing', async (t) => {
-  const barrier = new Barrier();
-  const data = await emptied(t, 'postgres');
-  const proxy = await startProxy(t, data.url);
-  const opened = await openUrl(proxy.url, { maxConnections: 1 });
-  t.teardown(opened.close);
-  const ledger = await openLedger(t, data, {
-    opened,
-    handlers: () => onBoth(async (_account, callback) => barrier.pass().then(() => callback(null, {}))),
-  });
-  proxy.reset();
+  const { barrier, proxy, ledger } = await waitingLedger(t);
   const call = (sequence: number) => ledger.append(undefined, {}, numbered('producer', sequence));
   const calls = [call(0)];
   await barrier.reached();
