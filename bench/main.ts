@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { startCluster } from '../test/helpers/postgres-cluster.js';
+import { startCluster } from '../test/helpers/databases/postgres-cluster.js';
 import { format, median, ratio } from './comparison.js';
 import { type Measure, measure } from './round.js';
 import { Subject } from './subject.js';

@@ -1,16 +1,16 @@
 import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import { createReplayGuard, singleTenant, stableId } from 'grpc-replay-guard';
-import { idempotencyKeys } from 'grpc-replay-guard/client';
+import { createIdempotencyInterceptor } from 'grpc-replay-guard/client';
 import { migrateOutbox } from 'grpc-replay-guard/outbox';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
+import { createInventoryClient } from '#src/fulfilment/inventory-client.js';
+import { createOrderOutbox } from '#src/fulfilment/order-outbox.js';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
 import { inventorySchema } from '#src/inventory/schema.js';
-import { createInventoryClient } from '#src/inventory-client.js';
 import { createOrderHandlers } from '#src/order/handlers.js';
 import { orderSchema } from '#src/order/schema.js';
-import { createOrderOutbox } from '#src/order-outbox.js';
-import { inventoryService, orderService } from '#src/rpc/services.js';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import type { ServerMessage, Variant } from './variant.js';
 
 // The shop in a process of its own, so that its CPU time is not mixed with the load's.
@@ -28,7 +28,7 @@ const ids = { next: stableId };
 const inventory = createInventoryClient({
   address: `127.0.0.1:${port}`,
   credentials: credentials.createInsecure(),
-  interceptors: [idempotencyKeys()],
+  interceptors: [createIdempotencyInterceptor()],
 });
 const outbox = createOrderOutbox(database, { webhook: undefined });
 server.addService(guard.protect(inventoryService), { ...createInventoryHandlers({ database, clock, ids }) });

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@grpc/grpc-js';
-import { inventoryService, orderService } from '#src/rpc/services.js';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import { ask, type ClientMethod } from '#src/rpc/unary-client.js';
 import type { Subject } from './subject.js';
 

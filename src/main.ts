@@ -1,8 +1,8 @@
 import { setLogger } from '@grpc/grpc-js';
-import { ConfigError, readConfig } from './config.js';
-import { createLog, type Log } from './log.js';
+import { ConfigError, readConfig } from './config/config.js';
+import { welcome } from './ops/welcome.js';
+import { createLog, type Log } from './platform/log.js';
 import { startShop } from './shop.js';
-import { welcome } from './welcome.js';
 
 /** How long a stop may take beyond the grace time of the calls, in milliseconds. */
 const STOP_MARGIN_MS = 10_000;

@@ -1,30 +1,31 @@
-import { createReplayGuard, executionSignal, type OpenStore, stableId } from 'grpc-replay-guard';
-import { idempotencyKeys, readsOf } from 'grpc-replay-guard/client';
+import { createReplayGuard, executionSignal, stableId } from 'grpc-replay-guard';
+import { createIdempotencyInterceptor, readMethodsOf } from 'grpc-replay-guard/client';
 import { createConsumer } from 'grpc-replay-guard/consumer';
+import type { OpenStore } from 'grpc-replay-guard/store';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import { type CallContext, createCallContext } from './call-context.js';
-import { Closers } from './closers.js';
-import type { Config } from './config.js';
-import { clientCredentials, readTlsFiles, selfCredentials } from './credentials.js';
-import { openDatabase } from './database.js';
-import { type GoodsReceipts, receiveElsewhere, receiveHere } from './goods-receipts.js';
-import { type Hosted, hostInventory, hostOrder, migrate, type Surroundings } from './hosted.js';
-import { identityEntry, scopeFor } from './identity.js';
-import { createInventoryClient, type InventoryClient } from './inventory-client.js';
-import { type ListenerOptions, listenInternally, listenPublicly } from './listeners.js';
-import type { Log } from './log.js';
-import { followModeFile } from './mode-file.js';
-import { createConsumerObserver, createObserver } from './observer.js';
-import { listenOps, type Ops } from './ops.js';
-import { createOrderOutbox } from './order-outbox.js';
-import { createOrderRelay } from './order-relay.js';
-import { showOutbox } from './outbox-pages.js';
-import { createOwnCalls } from './own-calls.js';
-import { describePolicies, logPolicies } from './policies.js';
-import { Readiness } from './readiness.js';
-import { inventoryService } from './rpc/services.js';
-import { type Address, formatAddress } from './settings.js';
-import { WarehouseWebhook } from './warehouse-webhook.js';
+import type { Config } from './config/config.js';
+import { type Address, formatAddress } from './config/settings.js';
+import { createInventoryClient, type InventoryClient } from './fulfilment/inventory-client.js';
+import { createOrderOutbox } from './fulfilment/order-outbox.js';
+import { createOrderRelay } from './fulfilment/order-relay.js';
+import { followModeFile } from './ops/mode-file.js';
+import { createConsumerObserver, createObserver } from './ops/observers.js';
+import { listenOps, type Ops } from './ops/ops.js';
+import { showOutbox } from './ops/outbox-pages.js';
+import { describePolicies, logPolicies } from './ops/policy-page.js';
+import { Readiness } from './ops/readiness.js';
+import { Closers } from './platform/closers.js';
+import { openDatabase } from './platform/database.js';
+import type { Log } from './platform/log.js';
+import { inventoryService } from './rpc/definitions.js';
+import { type CallContext, createCallContext } from './server/call-context.js';
+import { clientCredentials, readTlsFiles, selfCredentials } from './server/credentials.js';
+import { identityEntry, scopeFor } from './server/identity.js';
+import { type ListenerOptions, listenInternally, listenPublicly } from './server/listeners.js';
+import { createOwnCalls } from './server/own-calls.js';
+import { type Hosted, hostInventory, hostOrder, migrate, type ServiceContext } from './services.js';
+import { type GoodsReceipts, receiveElsewhere, receiveHere } from './warehouse/goods-receipts.js';
+import { WarehouseWebhook } from './warehouse/warehouse-webhook.js';
 
 /** A running shop. */
 export interface Shop {
@@ -122,7 +123,7 @@ async function host(
   config: Config,
   context: CallContext,
   options: ListenerOptions,
-  surroundings: Surroundings & { readonly registry: Registry; readonly ops: Ops },
+  surroundings: ServiceContext & { readonly registry: Registry; readonly ops: Ops },
 ): Promise<{ services: Hosted[]; inventory: InventoryClient | undefined }> {
   const services: Hosted[] = [];
   let inventory: InventoryClient | undefined;
@@ -145,7 +146,7 @@ async function host(
 /** @param elsewhere the inventory, where it is not in this process */
 async function goodsReceipts(
   elsewhere: InventoryClient | undefined,
-  surroundings: Surroundings,
+  surroundings: ServiceContext,
   registry: Registry,
   closers: Closers,
 ): Promise<GoodsReceipts> {
@@ -170,7 +171,7 @@ async function inventoryFor(
     interceptors: [
       outbound,
       ...(inside ? [options.own.outbound] : []),
-      idempotencyKeys({ skip: readsOf(inventoryService) }),
+      createIdempotencyInterceptor({ skip: readMethodsOf(inventoryService) }),
     ],
     signal: executionSignal,
   });

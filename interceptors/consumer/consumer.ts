@@ -1,16 +1,17 @@
-import type { Database } from '../replay-guard/stores/sql/database.js';
+import type { Database } from '../database/database.js';
+import { completeObserver } from '../options/observer.js';
 import { MessageInProgressError } from './errors.js';
 import type { MessageName } from './message.js';
-import { type ConsumerObserver, silentObserver } from './observer.js';
+import { type ConsumerObserver, observerMethods } from './observer.js';
 import { type ProcessResult, processOnce, retentionOf } from './process-once.js';
-import { Retention } from './retention.js';
+import { Retention } from './pruner.js';
 import { COMPONENT, schema } from './schema.js';
 
 export interface ConsumerOptions {
   /** Where the messages are recorded, and where the work that they cause writes. */
   readonly database: Database;
   /** Is told what becomes of deliveries. Default: nobody. */
-  readonly observer?: ConsumerObserver;
+  readonly observer?: Partial<ConsumerObserver>;
   /**
    * How long a processed message is remembered, in milliseconds, at least 1 minute: longer than the broker or the
    * sender delivers one again. Counted from the processing, by `clock`. Default: 7 days.
@@ -35,7 +36,8 @@ export interface Consumer {
  * @throws TypeError the retention is too short
  */
 export async function createConsumer(options: ConsumerOptions): Promise<Consumer> {
-  const { database, observer = silentObserver, clock } = options;
+  const { database, clock } = options;
+  const observer = completeObserver(options.observer, observerMethods);
   const retentionMs = retentionOf(options);
   await database.migrate(COMPONENT, schema);
   const retention = new Retention(database, observer, clock);

@@ -1,4 +1,4 @@
-import { DatabaseUnavailableError } from '../replay-guard/stores/errors.js';
+import { DatabaseUnavailableError } from '../database/errors.js';
 
 /** Another delivery of the message is being processed and did not end in time. Nothing was done: try again later. */
 export class MessageInProgressError extends DatabaseUnavailableError {

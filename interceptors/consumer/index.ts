@@ -1,7 +1,7 @@
-export { CommitInDoubtError, DatabaseUnavailableError } from '../replay-guard/stores/errors.js';
-export type { Database } from '../replay-guard/stores/sql/database.js';
+export type { Database } from '../database/database.js';
+export { CommitInDoubtError, DatabaseUnavailableError } from '../database/errors.js';
 export { type Consumer, type ConsumerOptions, createConsumer } from './consumer.js';
 export { MessageInProgressError, MessageInvalidError } from './errors.js';
 export type { MessageName } from './message.js';
-export { type ConsumerObserver, type DeliveryOutcome, silentObserver } from './observer.js';
+export type { ConsumerObserver, DeliveryOutcome } from './observer.js';
 export { type ProcessOptions, type ProcessResult, processOnce } from './process-once.js';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lengthPrefixed } from '../replay-guard/record-id.js';
+import { lengthPrefixed, storedId } from '../store/record-id.js';
 import { MessageInvalidError } from './errors.js';
 
 /** What tells a message from every other: all three together. */
@@ -17,9 +17,6 @@ export interface MessageName {
 
 const MOST_CHARACTERS = { scope: 1_024, consumer: 100, messageId: 1_024 } as const;
 
-/** Half of a digest is more than enough to tell messages apart, and keeps rows small. */
-const ID_BYTES = 16;
-
 /**
  * The 16 bytes under which a message is recorded: SHA-256 over the length-prefixed parts, cut in half, so that
  * no id is kept as it came.
@@ -31,7 +28,7 @@ export function recordIdOf(message: MessageName): Buffer {
     assertUsable(part, message[part]);
     hash.update(lengthPrefixed(message[part]));
   }
-  return hash.digest().subarray(0, ID_BYTES);
+  return storedId(hash.digest());
 }
 
 /** The value comes from outside, by way of libraries that know no types: it may be anything. */

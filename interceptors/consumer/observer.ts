@@ -17,8 +17,9 @@ export interface ConsumerObserver {
   purgeFailed(error: unknown): void;
 }
 
-export const silentObserver: ConsumerObserver = {
-  deliveryEnded() {},
-  messagesPurged() {},
-  purgeFailed() {},
+/** Every method of the observer. */
+export const observerMethods: { readonly [Name in keyof ConsumerObserver]: true } = {
+  deliveryEnded: true,
+  messagesPurged: true,
+  purgeFailed: true,
 };

@@ -1,7 +1,7 @@
-import { LockTimeoutError } from '../replay-guard/stores/errors.js';
-import type { Database, Dialect, SqlValue } from '../replay-guard/stores/sql/database.js';
-import { assertWhole } from '../replay-guard/whole-number.js';
-import { nowBy } from './clock.js';
+import type { Database, Dialect, SqlValue } from '../database/database.js';
+import { LockTimeoutError } from '../database/errors.js';
+import { assertWholeNumber } from '../options/whole-number.js';
+import { clockValue } from '../timing/clock.js';
 import { MessageInProgressError } from './errors.js';
 import { type MessageName, recordIdOf } from './message.js';
 
@@ -51,14 +51,14 @@ export async function processOnce<T>(
   const id = recordIdOf(message);
   // Told only when the transaction has ended: on SQLite a row can be seen before the commit that it is part of.
   return database.transaction(async () => {
-    const isNew = await record(database, [id, nowBy(clock), retentionMs]);
+    const isNew = await record(database, [id, clockValue(clock), retentionMs]);
     return isNew ? { outcome: 'processed', value: await work() } : { outcome: 'duplicate' };
   });
 }
 
 /** @throws TypeError it is too short: a message that is forgotten at once is processed at every delivery */
 export function retentionOf({ retentionMs = DEFAULT_RETENTION_MS }: ProcessOptions): number {
-  assertWhole('retentionMs', retentionMs, { least: LEAST_RETENTION_MS });
+  assertWholeNumber('retentionMs', retentionMs, { min: LEAST_RETENTION_MS });
   return retentionMs;
 }
 

@@ -1,8 +1,8 @@
 import { v7 as uuidv7 } from 'uuid';
-import type { Database } from '../replay-guard/stores/sql/database.js';
+import type { Database } from '../database/database.js';
 import type { NewEvent } from './event.js';
 import { encodePayload } from './payload.js';
-import type { Statements } from './statements.js';
+import type { Statements } from './sql/statements.js';
 
 export interface AppenderOptions {
   readonly database: Database;

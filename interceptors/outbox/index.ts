@@ -1,7 +1,7 @@
-export type { Destination, RetryOptions } from './destination.js';
+export type { Destination, RetryOptions } from './destination/destination.js';
 export { RetryLaterError, SubscriptionEndedError, UndeliverableError } from './errors.js';
 export type { Attempt, Delivery, NewEvent, OutboxEvent } from './event.js';
-export { type ObservedAttempt, type OutboxObserver, silentOutboxObserver } from './observer.js';
+export type { ObservedAttempt, OutboxObserver } from './observer.js';
 export {
   type DeadLetter,
   type DestinationReport,
@@ -9,5 +9,5 @@ export {
   Outbox,
   type OutboxOptions,
 } from './outbox.js';
-export { createRelay, type Relay, type RelayOptions, type WakeUps } from './relay.js';
-export { migrateOutbox } from './schema.js';
+export { createRelay, type Relay, type RelayOptions, type WakeUps } from './relay/relay.js';
+export { migrateOutbox } from './sql/schema.js';

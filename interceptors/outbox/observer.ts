@@ -24,12 +24,13 @@ export interface OutboxObserver {
   troubled(error: unknown): void;
 }
 
-export const silentOutboxObserver: OutboxObserver = {
-  delivered() {},
-  failed() {},
-  leaseLost() {},
-  subscriptionEnded() {},
-  reported() {},
-  purged() {},
-  troubled() {},
+/** Every method of the observer. */
+export const outboxObserverMethods: { readonly [Name in keyof OutboxObserver]: true } = {
+  delivered: true,
+  failed: true,
+  leaseLost: true,
+  subscriptionEnded: true,
+  reported: true,
+  purged: true,
+  troubled: true,
 };

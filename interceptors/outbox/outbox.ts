@@ -1,9 +1,9 @@
-import type { Database, Row, SqlValue } from '../replay-guard/stores/sql/database.js';
-import { assertWhole } from '../replay-guard/whole-number.js';
+import type { Database, Row, SqlValue } from '../database/database.js';
+import { assertWholeNumber } from '../options/whole-number.js';
 import { Appender } from './appender.js';
-import { Bell } from './bell.js';
 import type { NewEvent } from './event.js';
-import { type Statements, statementsOf } from './statements.js';
+import { WorkSignal } from './notifications.js';
+import { type Statements, statementsOf } from './sql/statements.js';
 
 export interface OutboxOptions {
   /** With the tables that `migrateOutbox` makes. */
@@ -58,7 +58,7 @@ export class Outbox {
   readonly database: Database;
   readonly #appender: Appender;
   readonly #statements: Statements;
-  readonly #bell: Bell;
+  readonly #bell: WorkSignal;
 
   /**
    * @throws TypeError `maxPayloadBytes` is no whole number of at least 1
@@ -66,9 +66,9 @@ export class Outbox {
    */
   constructor(options: OutboxOptions) {
     const { database, routes, maxPayloadBytes = 262_144 } = options;
-    assertWhole('maxPayloadBytes', maxPayloadBytes);
+    assertWholeNumber('maxPayloadBytes', maxPayloadBytes);
     this.database = database;
-    this.#bell = new Bell(database);
+    this.#bell = new WorkSignal(database);
     this.#statements = statementsOf(database.dialect);
     this.#appender = new Appender({ database, routes, maxPayloadBytes }, this.#statements);
   }
@@ -109,7 +109,7 @@ export class Outbox {
    * @throws TypeError the limit is no whole number of at least 1
    */
   async deadLetters(limit = 100): Promise<DeadLetter[]> {
-    assertWhole('limit', limit);
+    assertWholeNumber('limit', limit);
     const rows = await this.database.query(this.#statements.deadLetters, [Math.min(limit, MOST_LISTED)]);
     return rows.map((row) => ({
       eventId: String(row.event_id),

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg, { type ClientConfig } from 'pg';
-import { CHANNEL } from './bell.js';
-import type { WakeUps } from './relay.js';
+import { CHANNEL } from './notifications.js';
+import type { WakeUps } from './relay/relay.js';
 
 export interface ListeningOptions {
   /**
@@ -22,7 +22,7 @@ const GOODBYE_MS = 1_000;
  * Wakes a relay when another process appends, by LISTEN on a connection of its own, which is made anew whenever
  * it breaks. What was appended meanwhile is looked for as soon as it is back.
  */
-export function listenOnPostgres(options: ListeningOptions): WakeUps {
+export function createPostgresWakeUps(options: ListeningOptions): WakeUps {
   let listener: Listener | undefined;
   return {
     start(wake) {

@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { OutboxObserver } from './observer.js';
 
 /** Keeps an outbox's metrics in a prom-client registry; `replay_guard_outbox_` stands before their names. */
-export function createOutboxMetrics(register: Registry): OutboxObserver {
+export function createPrometheusOutboxObserver(register: Registry): OutboxObserver {
   const registers = [register];
   const byType = ['destination', 'type'] as const;
   const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>

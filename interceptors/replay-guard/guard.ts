@@ -1,28 +1,29 @@
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
-import { Claimant } from './claimant.js';
-import { Coordinator } from './coordinator.js';
-import { eraseScope } from './erasure.js';
-import { Executor } from './executor.js';
-import { Flights } from './flights.js';
-import { type AnyServiceDefinition, mapService } from './generic-definition.js';
-import { GuardedCall } from './guarded-call.js';
-import { type GuardedMethodReport, GuardedMethods } from './guarded-methods.js';
-import { type ModeSettings, Modes } from './modes.js';
-import { Observation } from './observation.js';
-import { ObservedStore } from './observed-store.js';
-import { type ReplayGuardObserver, silentObserver } from './observer.js';
-import { OperationReader } from './operation.js';
-import type { GuardMode, MethodPolicy } from './policy.js';
-import { Purger } from './purger.js';
-import { type QuotaOptions, Quotas } from './quotas.js';
-import { type Peppers, recordIdentifier } from './record-id.js';
-import { catchHandlerRejections } from './rejections.js';
-import type { CipherKeys } from './reply-cipher.js';
-import { ReplyCodec } from './reply-codec.js';
-import type { ScopeSource } from './scope.js';
-import { Settler } from './settler.js';
-import type { IdempotencyStore } from './stores/store.js';
-import { assertWhole, LONGEST_MS } from './whole-number.js';
+import { completeObserver } from '../options/observer.js';
+import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
+import type { IdempotencyStore } from '../store/store.js';
+import { GuardedCall } from './call/guarded-call.js';
+import { Claimer } from './lifecycle/claim.js';
+import { Committer } from './lifecycle/commit.js';
+import { EnforceLifecycle } from './lifecycle/enforce.js';
+import { Executor } from './lifecycle/execute.js';
+import { catchHandlerRejections } from './lifecycle/handler-rejections.js';
+import { InFlightCalls } from './lifecycle/in-flight.js';
+import { ObserveLifecycle } from './lifecycle/observe.js';
+import { type GuardedMethodReport, GuardedMethods } from './method/guarded-methods.js';
+import { type AnyServiceDefinition, mapService } from './method/service-definition.js';
+import { observerMethods, type ReplayGuardObserver } from './observer.js';
+import { OperationReader } from './operation/operation.js';
+import { type Peppers, recordIdentifier } from './operation/record-id.js';
+import { type ModeSettings, Modes } from './policy/modes.js';
+import type { GuardMode, MethodPolicy } from './policy/policy.js';
+import type { CipherKeys } from './reply/reply-cipher.js';
+import { ReplyCodec } from './reply/reply-codec.js';
+import type { ScopeSource } from './scope/scope.js';
+import { eraseScope } from './store-access/erasure.js';
+import { ObservedStore } from './store-access/observed-store.js';
+import { Pruner } from './store-access/pruner.js';
+import { type QuotaOptions, Quotas } from './store-access/quotas.js';
 
 export interface ReplayGuardOptions {
   /** Where keys and replies are kept. */
@@ -32,7 +33,7 @@ export interface ReplayGuardOptions {
   /** For methods whose policy does not say. Default: ENFORCE. */
   readonly mode?: GuardMode;
   /** Retention in milliseconds, for methods whose policy does not say. Default: 24 hours. */
-  readonly ttlMs?: number;
+  readonly retentionMs?: number;
   /** Policies by full method path; each field wins over what the `.proto` declares. */
   readonly policies?: Readonly<Record<string, Partial<MethodPolicy>>>;
   /**
@@ -57,7 +58,7 @@ export interface ReplayGuardOptions {
   readonly storeTimeoutMs?: number;
   /** How often expired records are deleted, in milliseconds. Default: one minute. */
   readonly purgeEveryMs?: number;
-  readonly observer?: ReplayGuardObserver;
+  readonly observer?: Partial<ReplayGuardObserver>;
 }
 
 export interface ReplayGuard {
@@ -97,21 +98,32 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   if (!options.store) throw new TypeError('createReplayGuard needs a store');
   if (typeof options.scope !== 'function')
     throw new TypeError('createReplayGuard needs a scope: who is calling');
-  for (const name of ['waitersPerKey', 'waiters'] as const) assertWhole(name, options[name]);
+  for (const name of ['waitersPerKey', 'waiters'] as const) assertWholeNumber(name, options[name]);
   for (const name of ['storeTimeoutMs', 'purgeEveryMs'] as const)
-    assertWhole(name, options[name], { most: LONGEST_MS });
-  const observer = options.observer ?? silentObserver;
+    assertWholeNumber(name, options[name], { max: MAX_TIMER_MS });
+  const observer = completeObserver(options.observer, observerMethods);
   const store = new ObservedStore(options.store, observer, options.storeTimeoutMs ?? 30_000);
   const quotas = new Quotas(options.quotas ?? {}, store);
   const codec = new ReplyCodec(options.cipherKey);
   const operations = new OperationReader(options.scope, recordIdentifier(options.pepper));
-  const claimant = new Claimant(store, quotas);
-  const executor = new Executor(store, new Settler(store, codec, observer), observer);
-  const flights = new Flights({ perKey: options.waitersPerKey ?? 1_000, total: options.waiters ?? 10_000 });
-  const coordinator = new Coordinator({ operations, claimant, executor, quotas, codec, flights, observer });
-  const observation = new Observation({ operations, claimant, store, codec, observer });
+  const claimant = new Claimer(store, quotas);
+  const executor = new Executor(store, new Committer(store, codec, observer), observer);
+  const flights = new InFlightCalls({
+    perKey: options.waitersPerKey ?? 1_000,
+    total: options.waiters ?? 10_000,
+  });
+  const coordinator = new EnforceLifecycle({
+    operations,
+    claimant,
+    executor,
+    quotas,
+    codec,
+    flights,
+    observer,
+  });
+  const observation = new ObserveLifecycle({ operations, claimant, store, codec, observer });
   const methods = new GuardedMethods(new Modes(options.mode), options);
-  const purger = new Purger(store, observer, options.purgeEveryMs);
+  const purger = new Pruner(store, observer, options.purgeEveryMs);
   const stopCatching = catchHandlerRejections();
 
   return {

@@ -50,16 +50,17 @@ export interface ReplayGuardObserver {
   handlerFailed(method: ObservedMethod, error: unknown): void;
 }
 
-export const silentObserver: ReplayGuardObserver = {
-  callEnded() {},
-  executionStarted() {},
-  executionEnded() {},
-  storeUsed() {},
-  replyStored() {},
-  recordsPurged() {},
-  recordsCounted() {},
-  executedUnguarded() {},
-  callObserved() {},
-  circuitChanged() {},
-  handlerFailed() {},
+/** Every method of the observer. */
+export const observerMethods: { readonly [Name in keyof ReplayGuardObserver]: true } = {
+  callEnded: true,
+  executionStarted: true,
+  executionEnded: true,
+  storeUsed: true,
+  replyStored: true,
+  recordsPurged: true,
+  recordsCounted: true,
+  executedUnguarded: true,
+  callObserved: true,
+  circuitChanged: true,
+  handlerFailed: true,
 };

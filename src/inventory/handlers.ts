@@ -1,17 +1,17 @@
-import type { Clock } from '../clock.js';
-import type { Database } from '../database.js';
 import type { InventoryServiceHandlers } from '../gen/shop/inventory/v1/InventoryService.js';
-import type { Ids } from '../ids.js';
-import type { Log } from '../log.js';
+import type { Clock } from '../platform/clock.js';
+import type { Database } from '../platform/database.js';
+import type { Ids } from '../platform/ids.js';
+import type { Log } from '../platform/log.js';
 import { unary } from '../rpc/unary.js';
 import { valid } from '../rpc/valid.js';
+import { confirmReservation, releaseReservation } from './end-reservation.js';
 import { Items } from './items.js';
 import { itemMessage, reservationMessage } from './messages.js';
 import { receiveStock } from './receive-stock.js';
 import * as requests from './requests.js';
 import { Reservations } from './reservations.js';
 import { reserveStock } from './reserve-stock.js';
-import { confirmReservation, releaseReservation } from './settle-reservation.js';
 
 export interface InventoryOptions {
   readonly database: Database;

@@ -1,10 +1,10 @@
-import type { Clock } from '../clock.js';
-import type { Database } from '../database.js';
-import type { Log } from '../log.js';
-import { Periodic } from '../periodic.js';
+import type { Clock } from '../platform/clock.js';
+import type { Database } from '../platform/database.js';
+import type { Log } from '../platform/log.js';
+import { RepeatingRounds } from '../platform/periodic.js';
+import { expireReservation } from './end-reservation.js';
 import { Items } from './items.js';
 import { Reservations } from './reservations.js';
-import { expireReservation } from './settle-reservation.js';
 
 export interface HoldExpiryOptions {
   readonly database: Database;
@@ -48,6 +48,6 @@ export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
   };
 
   const round = async () => (await runOnce()) === batch;
-  const periodic = new Periodic({ name: 'hold expiry', round, intervalMs, log });
+  const periodic = new RepeatingRounds({ name: 'hold expiry', round, intervalMs, log });
   return { start: () => periodic.start(), stop: () => periodic.stop(), runOnce };
 }

@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import type { Database } from '../database.js';
+import type { Database } from '../platform/database.js';
 import { MAX_INT64 } from '../rpc/int64.js';
 import type { Line } from '../rpc/lines.js';
 import { failure, notFound, outOfRange, type ServiceError } from '../rpc/service-error.js';

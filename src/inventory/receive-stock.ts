@@ -1,4 +1,4 @@
-import type { Database } from '../database.js';
+import type { Database } from '../platform/database.js';
 import type { Line } from '../rpc/lines.js';
 import type { Item, Items } from './items.js';
 

@@ -1,4 +1,4 @@
-import type { Database } from '../database.js';
+import type { Database } from '../platform/database.js';
 import { bySku } from '../rpc/lines.js';
 import { alreadyExists, notFound } from '../rpc/service-error.js';
 

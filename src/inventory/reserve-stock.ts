@@ -1,4 +1,4 @@
-import type { Database } from '../database.js';
+import type { Database } from '../platform/database.js';
 import { bySku, type Line } from '../rpc/lines.js';
 import { InsufficientStock, type Items } from './items.js';
 import type { Reservation, Reservations, ReservedLine } from './reservations.js';

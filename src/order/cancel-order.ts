@@ -1,5 +1,5 @@
-import type { Database } from '../database.js';
-import type { Outbox } from '../outbox.js';
+import type { Database } from '../platform/database.js';
+import type { Outbox } from '../platform/outbox.js';
 import { ORDER_CANCELLED, orderCancelledPayload } from './events.js';
 import { type Order, Orders } from './orders.js';
 

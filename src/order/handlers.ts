@@ -1,5 +1,5 @@
 import type { OrderServiceHandlers } from '../gen/shop/order/v1/OrderService.js';
-import type { Log } from '../log.js';
+import type { Log } from '../platform/log.js';
 import { unary } from '../rpc/unary.js';
 import { valid } from '../rpc/valid.js';
 import { cancelOrder } from './cancel-order.js';

@@ -1,4 +1,4 @@
-import type { Database } from '../database.js';
+import type { Database } from '../platform/database.js';
 import { notFound } from '../rpc/service-error.js';
 import type { PricedLine } from './inventory.js';
 import type { Position } from './page-token.js';

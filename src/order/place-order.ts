@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
-import type { Clock } from '../clock.js';
-import type { Database } from '../database.js';
-import type { Ids } from '../ids.js';
-import type { Outbox } from '../outbox.js';
+import type { Clock } from '../platform/clock.js';
+import type { Database } from '../platform/database.js';
+import type { Ids } from '../platform/ids.js';
+import type { Outbox } from '../platform/outbox.js';
 import { MAX_INT64 } from '../rpc/int64.js';
 import type { Line } from '../rpc/lines.js';
 import { alreadyExists, failedPrecondition, outOfRange, ServiceError } from '../rpc/service-error.js';

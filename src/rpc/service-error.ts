@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { statusDetails } from 'grpc-replay-guard';
+import { statusDetails } from 'grpc-replay-guard/protocol';
 
 /** The domain of the reasons that the services give in ErrorInfo. */
 const DOMAIN = 'shop';

@@ -10,8 +10,8 @@ import {
   DatabaseUnavailableError,
   LeaseLostError,
   UnitOfWorkError,
-} from 'grpc-replay-guard';
-import type { Log } from '../log.js';
+} from 'grpc-replay-guard/database';
+import type { Log } from '../platform/log.js';
 import { ServiceError } from './service-error.js';
 
 type Handle<Request, Response> = (

@@ -1,5 +1,5 @@
-import { CommitInDoubtError, type Database, DatabaseUnavailableError } from 'grpc-replay-guard';
 import type { Consumer, ProcessResult } from 'grpc-replay-guard/consumer';
+import { CommitInDoubtError, type Database, DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { called } from './receiver.js';
 
 /** What a work fails with that fails by chance. */

@@ -1,20 +1,20 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
-import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard';
 import {
   createConsumer,
   MessageInvalidError,
   type MessageName,
   processOnce,
 } from 'grpc-replay-guard/consumer';
-import { Barrier } from '../helpers/barrier.js';
-import { emptiedData } from '../helpers/emptied-data.js';
-import { engines } from '../helpers/engines.js';
-import { methods, onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
-import { transactionsEnded } from '../helpers/open-transactions.js';
-import { openUrl } from '../helpers/open-url.js';
-import { poll } from '../helpers/poll.js';
-import { startProxy } from '../helpers/proxy.js';
+import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
+import { emptiedData } from '../helpers/databases/emptied-data.js';
+import { engines } from '../helpers/databases/engines.js';
+import { transactionsEnded } from '../helpers/databases/open-transactions.js';
+import { openUrl } from '../helpers/databases/open-url.js';
+import { startProxy } from '../helpers/proxies/postgres-proxy.js';
+import { methods, onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
+import { poll } from '../helpers/waiting/poll.js';
 import { called, openReceiver } from './receiver.js';
 
 const emptied = emptiedData(test);

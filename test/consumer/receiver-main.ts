@@ -1,6 +1,6 @@
 // Receives deliveries in a process of its own, for tests that kill it. Its argument is ReceiverSettings as JSON.
 import { createConsumer } from 'grpc-replay-guard/consumer';
-import { openUrl } from '../helpers/open-url.js';
+import { openUrl } from '../helpers/databases/open-url.js';
 import { type Attempt, chances, flakyWork, forEach, insist } from './flaky-work.js';
 import type { ReceiverSettings, Told } from './receiver-process.js';
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Cleanup } from '../helpers/postgres.js';
+import type { Cleanup } from '../helpers/databases/postgres.js';
 import type { Attempt } from './flaky-work.js';
 
 export interface ReceiverSettings {

@@ -1,4 +1,3 @@
-import type { Database } from 'grpc-replay-guard';
 import {
   type Consumer,
   type ConsumerObserver,
@@ -7,8 +6,9 @@ import {
   type DeliveryOutcome,
   type MessageName,
 } from 'grpc-replay-guard/consumer';
-import type { DataSource, EngineOptions } from '../helpers/engines.js';
-import type { Cleanup } from '../helpers/postgres.js';
+import type { Database } from 'grpc-replay-guard/database';
+import type { DataSource, EngineOptions } from '../helpers/databases/engines.js';
+import type { Cleanup } from '../helpers/databases/postgres.js';
 
 // No unique constraint: it would hide what happens twice.
 const effectsTable = 'CREATE TABLE effects (message TEXT NOT NULL)';

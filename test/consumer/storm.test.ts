@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import test from 'ava';
-import { engines, freshData } from '../helpers/engines.js';
+import { engines, freshData } from '../helpers/databases/engines.js';
 import { openReceiver } from './receiver.js';
 import { ReceiverProcess } from './receiver-process.js';
 

@@ -2,9 +2,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import { freshFolder } from '../helpers/engines.js';
-import { type Fate, startGrpcProxy } from '../helpers/grpc-proxy.js';
-import { onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
+import { freshFolder } from '../helpers/databases/engines.js';
+import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
 import { goMain, goPb, goUse, pythonMain } from './foreign-programs.js';
 import { output, snippets, succeeds } from './snippets.js';
 

@@ -5,15 +5,15 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { credentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import { retryServiceConfig } from 'grpc-replay-guard/client';
-import { readConfig } from '#src/config.js';
-import { createLog } from '#src/log.js';
-import { inventoryService, orderService } from '#src/rpc/services.js';
+import { createRetryServiceConfig } from 'grpc-replay-guard/client';
+import { readConfig } from '#src/config/config.js';
+import { createLog } from '#src/platform/log.js';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import { startShop } from '#src/shop.js';
-import { Barrier } from '../helpers/barrier.js';
-import { Connection } from '../helpers/call.js';
-import { freshData } from '../helpers/engines.js';
-import { type Fate, startGrpcProxy } from '../helpers/grpc-proxy.js';
+import { Connection } from '../helpers/calls/call.js';
+import { freshData } from '../helpers/databases/engines.js';
+import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
 import { output, snippets } from './snippets.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -181,6 +181,6 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
 
 test('the service configs are JSON, and the first is the one that the library makes', (t) => {
   const [retries, hedges] = snippets('clients.md', 'json').map((json) => JSON.parse(json));
-  t.deepEqual(retries, retryServiceConfig());
+  t.deepEqual(retries, createRetryServiceConfig());
   t.deepEqual(Object.keys(hedges.methodConfig[0]), ['name', 'hedgingPolicy']);
 });

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Cleanup } from '../helpers/postgres.js';
+import type { Cleanup } from '../helpers/databases/postgres.js';
 import { manifestOf } from './installed.js';
 
 /** An example that is serving. */

@@ -4,8 +4,8 @@ import { createRequire } from 'node:module';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { freshFolder } from '../helpers/engines.js';
-import type { Cleanup } from '../helpers/postgres.js';
+import { freshFolder } from '../helpers/databases/engines.js';
+import type { Cleanup } from '../helpers/databases/postgres.js';
 
 const root = new URL('../../../', import.meta.url);
 const run = promisify(execFile);

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
 import type { ExecutionContext } from 'ava';
-import { openUrl } from '../helpers/open-url.js';
-import { poll } from '../helpers/poll.js';
-import { type Cleanup, freshDatabase } from '../helpers/postgres.js';
-import { startProxy } from '../helpers/proxy.js';
+import { openUrl } from '../helpers/databases/open-url.js';
+import { type Cleanup, freshDatabase } from '../helpers/databases/postgres.js';
+import { startProxy } from '../helpers/proxies/postgres-proxy.js';
+import { poll } from '../helpers/waiting/poll.js';
 import { startExample } from './example-process.js';
 
 const url = new URL(process.env.AMQP_URL ?? 'amqp://127.0.0.1:5672');

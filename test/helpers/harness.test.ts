@@ -1,12 +1,12 @@
 import { type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import test from 'ava';
-import { inventoryService } from '#src/rpc/services.js';
-import { Barrier } from './barrier.js';
-import { engines, freshData } from './engines.js';
-import { loadLedger } from './ledger.js';
-import { ServerProcess } from './process.js';
-import { connectTo, startServer } from './server.js';
-import { decodeStatusDetails } from './status-details.js';
+import { inventoryService } from '#src/rpc/definitions.js';
+import { engines, freshData } from './databases/engines.js';
+import { decodeStatusDetails } from './messages/status-details.js';
+import { ServerProcess } from './processes/shop-process.js';
+import { loadLedger } from './servers/ledger.js';
+import { connectTo, startServer } from './servers/server.js';
+import { Barrier } from './waiting/barrier.js';
 
 type Append = ServerUnaryCall<{ account: string }, object>;
 type Answer = sendUnaryData<object>;

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
-import { inventoryService } from '#src/rpc/services.js';
-import { failureOf, openShop, type Shop, stock } from '../helpers/shop.js';
+import { inventoryService } from '#src/rpc/definitions.js';
+import { failureOf, openShop, type Shop, stock } from '../helpers/servers/shop.js';
 
 const longest = 'x'.repeat(64);
 

@@ -1,9 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import { createHoldExpiry } from '#src/inventory/hold-expiry.js';
-import { inventoryService } from '#src/rpc/services.js';
-import { engines } from '../helpers/engines.js';
-import { failureOf, openShop, type Shop, silent, stock, stockOf } from '../helpers/shop.js';
+import { inventoryService } from '#src/rpc/definitions.js';
+import { engines } from '../helpers/databases/engines.js';
+import { failureOf, openShop, type Shop, silent, stock, stockOf } from '../helpers/servers/shop.js';
 
 const { PutItem, ReceiveStock, ReserveStock, ConfirmReservation } = inventoryService;
 const { ReleaseReservation, GetItem, GetReservation } = inventoryService;

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
-import { orderService } from '#src/rpc/services.js';
-import { failureOf, openShop, type Shop, stock } from '../helpers/shop.js';
+import { orderService } from '#src/rpc/definitions.js';
+import { failureOf, openShop, type Shop, stock } from '../helpers/servers/shop.js';
 
 const { PlaceOrder, CancelOrder, GetOrder, ListOrders } = orderService;
 

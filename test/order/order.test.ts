@@ -1,9 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import type { Order__Output } from '#src/gen/shop/order/v1/Order.js';
-import { inventoryService, orderService } from '#src/rpc/services.js';
-import { engines } from '../helpers/engines.js';
-import { failureOf, openShop, type Shop, stock, stockOf } from '../helpers/shop.js';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
+import { engines } from '../helpers/databases/engines.js';
+import { failureOf, openShop, type Shop, stock, stockOf } from '../helpers/servers/shop.js';
 
 const { PlaceOrder, CancelOrder, GetOrder, ListOrders } = orderService;
 

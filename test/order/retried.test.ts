@@ -1,17 +1,18 @@
 import { Client, credentials, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import test from 'ava';
-import { createReplayGuard, DatabaseUnavailableError, singleTenant, stableId } from 'grpc-replay-guard';
-import { idempotencyKeys } from 'grpc-replay-guard/client';
+import { createReplayGuard, singleTenant, stableId } from 'grpc-replay-guard';
+import { createIdempotencyInterceptor } from 'grpc-replay-guard/client';
+import { DatabaseUnavailableError } from 'grpc-replay-guard/database';
+import { createInventoryClient } from '#src/fulfilment/inventory-client.js';
+import { createOrderOutbox } from '#src/fulfilment/order-outbox.js';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
-import { createInventoryClient } from '#src/inventory-client.js';
 import { createOrderHandlers } from '#src/order/handlers.js';
-import { createOrderOutbox } from '#src/order-outbox.js';
-import type { Outbox } from '#src/outbox.js';
-import { inventoryService, orderService } from '#src/rpc/services.js';
+import type { Outbox } from '#src/platform/outbox.js';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import { ask } from '#src/rpc/unary-client.js';
-import { type Engine, engines, freshData } from '../helpers/engines.js';
-import type { Cleanup } from '../helpers/postgres.js';
-import { failureOf, openTables, silent, TestClock } from '../helpers/shop.js';
+import { type Engine, engines, freshData } from '../helpers/databases/engines.js';
+import type { Cleanup } from '../helpers/databases/postgres.js';
+import { failureOf, openTables, silent, TestClock } from '../helpers/servers/shop.js';
 
 /** Both services on one server behind the guard, as they run for real; `failures` are met by the outbox first. */
 async function openGuarded(t: Cleanup, engine: Engine, failures: Error[]) {
@@ -35,7 +36,7 @@ async function openGuarded(t: Cleanup, engine: Engine, failures: Error[]) {
   const inventory = createInventoryClient({
     address,
     credentials: insecure,
-    interceptors: [idempotencyKeys()],
+    interceptors: [createIdempotencyInterceptor()],
   });
   t.teardown(() => inventory.close());
   const outbox = failingFirst(createOrderOutbox(opened.database, { webhook: undefined }), failures);

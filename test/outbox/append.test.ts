@@ -1,16 +1,16 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import { type Database, UnitOfWorkError } from 'grpc-replay-guard';
+import { type Database, UnitOfWorkError } from 'grpc-replay-guard/database';
 import { migrateOutbox, type NewEvent, Outbox } from 'grpc-replay-guard/outbox';
-import { Barrier } from '../helpers/barrier.js';
-import { emptiedData } from '../helpers/emptied-data.js';
-import { engines } from '../helpers/engines.js';
-import { methods, onBoth, openLedger } from '../helpers/guarded-ledger.js';
-import { openUrl } from '../helpers/open-url.js';
-import { append, elapse, note, notebook, openOutbox, relayTo, rounds } from '../helpers/outbox.js';
-import { poll } from '../helpers/poll.js';
-import { startProxy } from '../helpers/proxy.js';
+import { emptiedData } from '../helpers/databases/emptied-data.js';
+import { engines } from '../helpers/databases/engines.js';
+import { openUrl } from '../helpers/databases/open-url.js';
+import { append, elapse, note, notebook, openOutbox, relayTo, rounds } from '../helpers/databases/outbox.js';
+import { startProxy } from '../helpers/proxies/postgres-proxy.js';
+import { methods, onBoth, openLedger } from '../helpers/servers/guarded-ledger.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
 

@@ -1,11 +1,11 @@
 import test, { type ExecutionContext } from 'ava';
-import type { Database } from 'grpc-replay-guard';
+import type { Database } from 'grpc-replay-guard/database';
 import { createRelay, type Outbox } from 'grpc-replay-guard/outbox';
-import { emptiedData } from '../helpers/emptied-data.js';
-import { engines } from '../helpers/engines.js';
-import { NEVER_MS, nameOf, note, openOutbox, states, Watch } from '../helpers/outbox.js';
-import { poll } from '../helpers/poll.js';
-import { administer } from '../helpers/postgres.js';
+import { emptiedData } from '../helpers/databases/emptied-data.js';
+import { engines } from '../helpers/databases/engines.js';
+import { NEVER_MS, nameOf, note, openOutbox, states, Watch } from '../helpers/databases/outbox.js';
+import { administer } from '../helpers/databases/postgres.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
 
@@ -59,7 +59,7 @@ async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<v
         desk: {
           deliveries: { note: (event, { number }) => traffic.pass(index, event, number) },
           concurrency: 16,
-          retry: { firstMs: 2 },
+          retry: { initialBackoffMs: 2 },
         },
       },
       observer: watch,

@@ -7,9 +7,8 @@ import {
   type RelayOptions,
   UndeliverableError,
 } from 'grpc-replay-guard/outbox';
-import { Barrier } from '../helpers/barrier.js';
-import { emptiedData } from '../helpers/emptied-data.js';
-import { engines } from '../helpers/engines.js';
+import { emptiedData } from '../helpers/databases/emptied-data.js';
+import { engines } from '../helpers/databases/engines.js';
 import {
   append,
   elapse,
@@ -22,8 +21,9 @@ import {
   rounds,
   states,
   Watch,
-} from '../helpers/outbox.js';
-import { poll } from '../helpers/poll.js';
+} from '../helpers/databases/outbox.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
 
@@ -80,7 +80,7 @@ for (const engine of engines) {
             return write(event, attempt);
           },
         },
-        retry: { firstMs: 10_000 },
+        retry: { initialBackoffMs: 10_000 },
       },
       { observer: watch },
     );
@@ -322,7 +322,7 @@ for (const engine of engines) {
           });
         }),
     };
-    const retry = { firstMs: NEVER_MS, longestMs: NEVER_MS };
+    const retry = { initialBackoffMs: NEVER_MS, maxBackoffMs: NEVER_MS };
     const relay = relayTo(t, outbox, { deliveries, timeoutMs: 5, retry }, { observer: watch });
     t.is(await relay.runOnce(), 0);
     t.deepEqual(watch.told.sort(), ['failed a', 'failed b']);
@@ -476,8 +476,8 @@ test.serial('options out of their range are refused by name', async (t) => {
     ['concurrency', { concurrency: Number.NaN }],
     // What a share of the processors may come to: no statement takes it.
     ['concurrency', { concurrency: 2.5 }],
-    ['firstMs', { retry: { firstMs: -1 } }],
-    ['longestMs', { retry: { longestMs: Number.POSITIVE_INFINITY } }],
+    ['initialBackoffMs', { retry: { initialBackoffMs: -1 } }],
+    ['maxBackoffMs', { retry: { maxBackoffMs: Number.POSITIVE_INFINITY } }],
     ['maxAttempts', { retry: { maxAttempts: 0 } }],
   ];
   for (const [name, options] of wrong) {

@@ -2,14 +2,14 @@ import { type AddressInfo, createServer, connect as dial, type Socket } from 'no
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Outbox, UndeliverableError, type WakeUps } from 'grpc-replay-guard/outbox';
-import { listenOnPostgres } from 'grpc-replay-guard/outbox/postgres';
-import { Barrier } from '../helpers/barrier.js';
-import { emptiedData } from '../helpers/emptied-data.js';
-import { engines } from '../helpers/engines.js';
-import { openUrl } from '../helpers/open-url.js';
-import { append, note, notebook, openOutbox, relayTo, Watch } from '../helpers/outbox.js';
-import { poll } from '../helpers/poll.js';
-import { startProxy } from '../helpers/proxy.js';
+import { createPostgresWakeUps } from 'grpc-replay-guard/outbox/postgres';
+import { emptiedData } from '../helpers/databases/emptied-data.js';
+import { engines } from '../helpers/databases/engines.js';
+import { openUrl } from '../helpers/databases/open-url.js';
+import { append, note, notebook, openOutbox, relayTo, Watch } from '../helpers/databases/outbox.js';
+import { startProxy } from '../helpers/proxies/postgres-proxy.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
 
@@ -56,7 +56,7 @@ for (const engine of engines) {
           await write(...given);
         },
       },
-      retry: { firstMs: 5, longestMs: 10 },
+      retry: { initialBackoffMs: 5, maxBackoffMs: 10 },
     });
     relay.start();
     await append(outbox, ['a', 1]);
@@ -119,7 +119,7 @@ for (const engine of engines) {
 /** Listens as real relays do, and tells how often it was woken. */
 function listening(t: ExecutionContext, connectionString: string) {
   const troubles: unknown[] = [];
-  const source = listenOnPostgres({
+  const source = createPostgresWakeUps({
     client: { connectionString },
     onTrouble: (error) => troubles.push(error),
   });

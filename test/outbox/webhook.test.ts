@@ -1,16 +1,16 @@
 import type { ServerResponse } from 'node:http';
 import test, { type ExecutionContext } from 'ava';
-import { Outbox, type OutboxObserver, type Relay, silentOutboxObserver } from 'grpc-replay-guard/outbox';
-import { type WebhookOptions, webhookDestination } from 'grpc-replay-guard/outbox/webhook';
-import { emptiedData } from '../helpers/emptied-data.js';
-import { engines } from '../helpers/engines.js';
-import { append, NEVER_MS, openOutbox, relayTo, rounds, states, Watch } from '../helpers/outbox.js';
-import { poll } from '../helpers/poll.js';
-import { startReceiver, WEBHOOK_SECRET } from '../helpers/webhook-receiver.js';
+import { Outbox, type OutboxObserver, type Relay } from 'grpc-replay-guard/outbox';
+import { createWebhookDestination, type WebhookOptions } from 'grpc-replay-guard/outbox/webhook';
+import { emptiedData } from '../helpers/databases/emptied-data.js';
+import { engines } from '../helpers/databases/engines.js';
+import { append, NEVER_MS, openOutbox, relayTo, rounds, states, Watch } from '../helpers/databases/outbox.js';
+import { startReceiver, WEBHOOK_SECRET } from '../helpers/servers/webhook-receiver.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
 
-const retry = { firstMs: NEVER_MS, longestMs: NEVER_MS };
+const retry = { initialBackoffMs: NEVER_MS, maxBackoffMs: NEVER_MS };
 
 /** An outbox whose notes go to a receiver. */
 async function open(
@@ -22,7 +22,7 @@ async function open(
   const receiver = await startReceiver(t);
   const watch = new Watch();
   const { url } = receiver;
-  const desk = webhookDestination({ url, secret: WEBHOOK_SECRET, types: ['note'], retry, ...options });
+  const desk = createWebhookDestination({ url, secret: WEBHOOK_SECRET, types: ['note'], retry, ...options });
   const relay = relayTo(t, outbox, desk, { observer: watch });
   return { outbox, receiver, watch, relay };
 }
@@ -33,7 +33,7 @@ for (const engine of engines) {
     async (t) => {
       const { outbox, receiver, watch, relay } = await open(t, engine);
       const options = { url: receiver.url, secret: WEBHOOK_SECRET, types: ['note'], retry };
-      const hasty = relayTo(t, outbox, webhookDestination({ ...options, timeoutMs: 50 }), {
+      const hasty = relayTo(t, outbox, createWebhookDestination({ ...options, timeoutMs: 50 }), {
         observer: watch,
       });
       const [first, second, other] = await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
@@ -156,10 +156,9 @@ test.serial('a pause that a receiver asks for is kept, up to the longest', async
   const outbox = await openOutbox(await data(t, 'sqlite'));
   const { url, answers } = await startReceiver(t);
   const pauses: (number | undefined)[] = [];
-  const retry = { firstMs: 1_000, longestMs: 60_000 };
-  const desk = webhookDestination({ url, secret: WEBHOOK_SECRET, types: ['note'], retry });
+  const retry = { initialBackoffMs: 1_000, maxBackoffMs: 60_000 };
+  const desk = createWebhookDestination({ url, secret: WEBHOOK_SECRET, types: ['note'], retry });
   const observer = {
-    ...silentOutboxObserver,
     failed: (...[, , , retryInMs]: Parameters<OutboxObserver['failed']>) => void pauses.push(retryInMs),
   };
   const relay = relayTo(t, outbox, desk, { observer, random: () => 0 });
@@ -181,7 +180,12 @@ test.serial('a failing receiver holds up no other destination', async (t) => {
   const { database } = await openOutbox(source);
   const outbox = new Outbox({ database, routes: { note: ['desk', 'shelf'] } });
   const receiver = await startReceiver(t);
-  const desk = webhookDestination({ url: receiver.url, secret: WEBHOOK_SECRET, types: ['note'], retry });
+  const desk = createWebhookDestination({
+    url: receiver.url,
+    secret: WEBHOOK_SECRET,
+    types: ['note'],
+    retry,
+  });
   const shelf = { deliveries: { note: async () => {} } };
   const relay = relayTo(t, outbox, desk, { destinations: { desk, shelf } });
   await append(outbox, ['a', 1], ['a', 2]);
@@ -202,7 +206,7 @@ test('a URL must be https, or on this machine, and hold no password; a secret mu
   const make =
     (url: string, given = secret) =>
     () =>
-      webhookDestination({ url, secret: given, types: [] });
+      createWebhookDestination({ url, secret: given, types: [] });
   for (const url of [
     'https://example.com/x?y',
     'http://127.0.0.1:1',

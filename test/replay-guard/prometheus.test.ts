@@ -1,11 +1,11 @@
 import { mock } from 'node:test';
 import test from 'ava';
-import type { OpenStore } from 'grpc-replay-guard';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
+import type { OpenStore } from 'grpc-replay-guard/store';
 import { Registry } from 'prom-client';
-import { openLedger } from '../helpers/guarded-ledger.js';
-import { poll } from '../helpers/poll.js';
+import { openLedger } from '../helpers/servers/guarded-ledger.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 test.serial('expired records are purged every minute, and the rest is counted', async (t) => {
   mock.timers.enable({ apis: ['setInterval'] });
@@ -13,7 +13,7 @@ test.serial('expired records are purged every minute, and the rest is counted', 
   let now = Date.now();
   const store = new MemoryStore({ clock: () => now });
   const register = new Registry();
-  const guard = { observer: createPrometheusObserver(register), ttlMs: 60_000 };
+  const guard = { observer: createPrometheusObserver(register), retentionMs: 60_000 };
   const opened = { store } as unknown as OpenStore;
   const ledger = await openLedger(t, 'memory', { opened, guard });
   for (let i = 0; i < 501; i++) await ledger.append(`old-${i}`);

@@ -6,13 +6,13 @@ import {
   LeaseLostError,
   LockTimeoutError,
   UnitOfWorkError,
-} from 'grpc-replay-guard';
+} from 'grpc-replay-guard/database';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
+import { inventoryService } from '#src/rpc/definitions.js';
 import { failedPrecondition } from '#src/rpc/service-error.js';
-import { inventoryService } from '#src/rpc/services.js';
 import { unary } from '#src/rpc/unary.js';
-import type { Cleanup } from '../helpers/postgres.js';
-import { connect, failureOf, openShop, randomIds, serve, silent } from '../helpers/shop.js';
+import type { Cleanup } from '../helpers/databases/postgres.js';
+import { connect, failureOf, openShop, randomIds, serve, silent } from '../helpers/servers/shop.js';
 
 /** How a call ends whose handler throws this. */
 async function failureBy(t: Cleanup, thrower: (call: ServerUnaryCall<unknown, unknown>) => Promise<never>) {

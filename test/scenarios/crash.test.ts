@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
-import type { Connection, Reply } from '../helpers/call.js';
-import { type Engine, engines } from '../helpers/engines.js';
-import { poll } from '../helpers/poll.js';
-import type { ServerProcess } from '../helpers/process.js';
+import type { Connection, Reply } from '../helpers/calls/call.js';
+import { type Engine, engines } from '../helpers/databases/engines.js';
+import type { ServerProcess } from '../helpers/processes/shop-process.js';
+import { poll } from '../helpers/waiting/poll.js';
 import * as shop from './shop-servers.js';
 
 const KEYS = 60;

@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
-import { Barrier } from '../helpers/barrier.js';
-import { freshData } from '../helpers/engines.js';
-import { poll } from '../helpers/poll.js';
+import { freshData } from '../helpers/databases/engines.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
+import { poll } from '../helpers/waiting/poll.js';
 import { startBadLine } from './chaos/bad-line.js';
 import { Buyers } from './chaos/buyers.js';
 import { Fleet } from './chaos/fleet.js';

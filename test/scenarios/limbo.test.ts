@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
-import { methods, onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
-import { openUrl } from '../helpers/open-url.js';
-import { poll } from '../helpers/poll.js';
-import { startCluster } from '../helpers/postgres-cluster.js';
-import { startProxy } from '../helpers/proxy.js';
-import { assertRefused } from '../helpers/refused.js';
+import { assertRefused } from '../helpers/calls/assert-refused.js';
+import { openUrl } from '../helpers/databases/open-url.js';
+import { startCluster } from '../helpers/databases/postgres-cluster.js';
+import { startProxy } from '../helpers/proxies/postgres-proxy.js';
+import { methods, onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 const policies = Object.fromEntries(paths.map((path) => [path, { leaseMs: 60_000, waitMs: 0 }]));

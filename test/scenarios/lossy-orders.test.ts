@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
-import { type Engine, engines, freshData } from '../helpers/engines.js';
-import { poll } from '../helpers/poll.js';
-import { ServerProcess } from '../helpers/process.js';
+import { type Engine, engines, freshData } from '../helpers/databases/engines.js';
+import { ServerProcess } from '../helpers/processes/shop-process.js';
+import { poll } from '../helpers/waiting/poll.js';
 import { startBadLine } from './chaos/bad-line.js';
 import { Buyers } from './chaos/buyers.js';
 import { checkHistory } from './chaos/history.js';

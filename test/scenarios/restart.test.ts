@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import test from 'ava';
-import { orderService } from '#src/rpc/services.js';
-import type { Connection } from '../helpers/call.js';
-import { engines } from '../helpers/engines.js';
-import type { ServerProcess } from '../helpers/process.js';
+import { orderService } from '#src/rpc/definitions.js';
+import type { Connection } from '../helpers/calls/call.js';
+import { engines } from '../helpers/databases/engines.js';
+import type { ServerProcess } from '../helpers/processes/shop-process.js';
 import * as shop from './shop-servers.js';
 
 for (const engine of engines) {

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
-import type { Connection, Reply } from '../helpers/call.js';
-import { engines, freshData } from '../helpers/engines.js';
-import { loadLedger } from '../helpers/ledger.js';
-import { LedgerProcess } from '../helpers/ledger-process.js';
-import { numbered } from '../helpers/numbered.js';
-import { poll } from '../helpers/poll.js';
+import type { Connection, Reply } from '../helpers/calls/call.js';
+import { numbered } from '../helpers/calls/sequence-metadata.js';
+import { engines, freshData } from '../helpers/databases/engines.js';
+import { LedgerProcess } from '../helpers/processes/ledger-process.js';
+import { loadLedger } from '../helpers/servers/ledger.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const { Append, Transfer } = loadLedger();
 const ways = {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
-import { emptiedData } from '../helpers/emptied-data.js';
-import { engines } from '../helpers/engines.js';
-import { methods, onBoth, openLedger, writeEffect } from '../helpers/guarded-ledger.js';
-import { numbered } from '../helpers/numbered.js';
+import { numbered } from '../helpers/calls/sequence-metadata.js';
+import { emptiedData } from '../helpers/databases/emptied-data.js';
+import { engines } from '../helpers/databases/engines.js';
+import { methods, onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
 
 const emptied = emptiedData(test);
 const calls = 40;

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import test from 'ava';
-import type { Database } from 'grpc-replay-guard';
-import { emptiedData } from '../helpers/emptied-data.js';
-import { type Engine, engines } from '../helpers/engines.js';
-import { type LedgerMethod, methods, openLedger } from '../helpers/guarded-ledger.js';
-import { numbered } from '../helpers/numbered.js';
+import type { Database } from 'grpc-replay-guard/database';
+import { numbered } from '../helpers/calls/sequence-metadata.js';
+import { emptiedData } from '../helpers/databases/emptied-data.js';
+import { type Engine, engines } from '../helpers/databases/engines.js';
+import { type LedgerMethod, methods, openLedger } from '../helpers/servers/guarded-ledger.js';
 
 const emptied = emptiedData(test);
 

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { Database } from 'grpc-replay-guard';
-import { inventoryService, orderService } from '#src/rpc/services.js';
-import type { Connection, Reply } from '../helpers/call.js';
-import { type DataSource, type Engine, freshData } from '../helpers/engines.js';
-import type { Cleanup } from '../helpers/postgres.js';
-import { ServerProcess } from '../helpers/process.js';
-import { connectTo } from '../helpers/server.js';
+import type { Database } from 'grpc-replay-guard/database';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
+import type { Connection, Reply } from '../helpers/calls/call.js';
+import { type DataSource, type Engine, freshData } from '../helpers/databases/engines.js';
+import type { Cleanup } from '../helpers/databases/postgres.js';
+import { ServerProcess } from '../helpers/processes/shop-process.js';
+import { connectTo } from '../helpers/servers/server.js';
 
 /** Servers of the shop in processes of their own, on one database, with a look at that database. */
 export interface ShopServers {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
-import { type Engine, engines } from '../helpers/engines.js';
-import { poll } from '../helpers/poll.js';
+import { type Engine, engines } from '../helpers/databases/engines.js';
+import { poll } from '../helpers/waiting/poll.js';
 import * as shop from './shop-servers.js';
 
 const setups: readonly (readonly [Engine, number])[] = [

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import test from 'ava';
-import { Barrier } from '../helpers/barrier.js';
-import { freshData } from '../helpers/engines.js';
-import { type Fate, startGrpcProxy } from '../helpers/grpc-proxy.js';
-import { poll } from '../helpers/poll.js';
-import { ServerProcess } from '../helpers/process.js';
-import { connectTo } from '../helpers/server.js';
+import { freshData } from '../helpers/databases/engines.js';
+import { ServerProcess } from '../helpers/processes/shop-process.js';
+import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { connectTo } from '../helpers/servers/server.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
+import { poll } from '../helpers/waiting/poll.js';
 import * as shop from './shop-servers.js';
 
 const RESERVE = '/shop.inventory.v1.InventoryService/ReserveStock';

@@ -1,11 +1,16 @@
 import test, { type ExecutionContext } from 'ava';
-import { orderService } from '#src/rpc/services.js';
-import type { Connection } from '../helpers/call.js';
-import { type Engine, engines, freshData } from '../helpers/engines.js';
-import { poll } from '../helpers/poll.js';
-import { ServerProcess } from '../helpers/process.js';
-import { connectTo } from '../helpers/server.js';
-import { type Received, type Receiver, startReceiver, WEBHOOK_SECRET } from '../helpers/webhook-receiver.js';
+import { orderService } from '#src/rpc/definitions.js';
+import type { Connection } from '../helpers/calls/call.js';
+import { type Engine, engines, freshData } from '../helpers/databases/engines.js';
+import { ServerProcess } from '../helpers/processes/shop-process.js';
+import { connectTo } from '../helpers/servers/server.js';
+import {
+  type Received,
+  type Receiver,
+  startReceiver,
+  WEBHOOK_SECRET,
+} from '../helpers/servers/webhook-receiver.js';
+import { poll } from '../helpers/waiting/poll.js';
 import * as shop from './shop-servers.js';
 
 const ORDERS = 8;

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import type { Connection, Reply } from '../helpers/call.js';
-import { type Engine, engines, freshData } from '../helpers/engines.js';
-import { loadLedger } from '../helpers/ledger.js';
-import { LedgerProcess, type LedgerSettings } from '../helpers/ledger-process.js';
-import { poll } from '../helpers/poll.js';
-import { assertRefused } from '../helpers/refused.js';
+import { assertRefused } from '../helpers/calls/assert-refused.js';
+import type { Connection, Reply } from '../helpers/calls/call.js';
+import { type Engine, engines, freshData } from '../helpers/databases/engines.js';
+import { LedgerProcess, type LedgerSettings } from '../helpers/processes/ledger-process.js';
+import { loadLedger } from '../helpers/servers/ledger.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const { Append, Transfer } = loadLedger();
 const leaseMs = 1_000;

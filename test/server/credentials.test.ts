@@ -1,19 +1,19 @@
 import { type ChannelCredentials, credentials, Server, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { service } from 'grpc-health-check';
-import { ConfigError } from '#src/config.js';
+import { ConfigError } from '#src/config/config.js';
 import {
   clientCredentials,
   readTlsFiles,
   selfCredentials,
   serverCredentials,
   type TlsFiles,
-} from '#src/credentials.js';
-import { addHealth } from '#src/health.js';
-import { listen } from '#src/server.js';
-import { Connection } from '../helpers/call.js';
-import { freshFolder } from '../helpers/engines.js';
-import { createAuthority, type Pair, selfSigned } from './certificates.js';
+} from '#src/server/credentials.js';
+import { addHealth } from '#src/server/health.js';
+import { listen } from '#src/server/server.js';
+import { Connection } from '../helpers/calls/call.js';
+import { freshFolder } from '../helpers/databases/engines.js';
+import { createAuthority, type Pair, selfSigned } from '../helpers/identities/certificates.js';
 
 type Test = ExecutionContext;
 

@@ -2,15 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { credentials, type Metadata, ServerInterceptingCall, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import { readConfig } from '#src/config.js';
-import { createLog } from '#src/log.js';
-import { inventoryService, orderService } from '#src/rpc/services.js';
+import { readConfig } from '#src/config/config.js';
+import { createLog } from '#src/platform/log.js';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import { type Shop, startShop } from '#src/shop.js';
-import { Connection } from '../helpers/call.js';
-import { freshFolder } from '../helpers/engines.js';
-import { poll } from '../helpers/poll.js';
-import { assertRefused } from '../helpers/refused.js';
-import { startServer } from '../helpers/server.js';
+import { assertRefused } from '../helpers/calls/assert-refused.js';
+import { Connection } from '../helpers/calls/call.js';
+import { freshFolder } from '../helpers/databases/engines.js';
 import {
   AUDIENCE,
   bearer,
@@ -21,7 +19,9 @@ import {
   nowSeconds,
   serveKeys,
   sign,
-} from '../helpers/tokens.js';
+} from '../helpers/identities/tokens.js';
+import { startServer } from '../helpers/servers/server.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 type Test = ExecutionContext;
 type Env = Record<string, string>;

@@ -1,11 +1,11 @@
 import { credentials, type Interceptor, type Metadata, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { service } from 'grpc-health-check';
-import { Closers } from '#src/closers.js';
-import { listenInternally } from '#src/listeners.js';
-import { createOwnCalls, type OwnCalls } from '#src/own-calls.js';
-import { formatAddress } from '#src/settings.js';
-import { Connection } from '../helpers/call.js';
+import { formatAddress } from '#src/config/settings.js';
+import { Closers } from '#src/platform/closers.js';
+import { listenInternally } from '#src/server/listeners.js';
+import { createOwnCalls, type OwnCalls } from '#src/server/own-calls.js';
+import { Connection } from '../helpers/calls/call.js';
 
 type Test = ExecutionContext;
 

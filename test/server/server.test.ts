@@ -12,13 +12,13 @@ import {
 } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { service as healthService } from 'grpc-health-check';
-import { ConfigError } from '#src/config.js';
-import { addHealth } from '#src/health.js';
-import { addReflection } from '#src/reflection.js';
-import { inventoryService, orderService } from '#src/rpc/services.js';
-import { createServer, drain, listen } from '#src/server.js';
-import { Barrier } from '../helpers/barrier.js';
-import { Connection } from '../helpers/call.js';
+import { ConfigError } from '#src/config/config.js';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
+import { addHealth } from '#src/server/health.js';
+import { addReflection } from '#src/server/reflection.js';
+import { createServer, drain, listen } from '#src/server/server.js';
+import { Connection } from '../helpers/calls/call.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
 
 type Test = ExecutionContext;
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Controller, Inject } from '@nestjs/common';
 import { GrpcMethod } from '@nestjs/microservices';
-import type { Database } from 'grpc-replay-guard';
+import type { Database } from 'grpc-replay-guard/database';
 
 /** What the controllers are given the database under. */
 export const DATABASE = Symbol('database');

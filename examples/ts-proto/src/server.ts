@@ -6,7 +6,7 @@ import { type PaymentsServer, PaymentsService } from './gen/payments';
 
 // What ts-proto writes for grpc-js carries no options of the .proto, so the policies stand here.
 const policies: Record<string, Partial<MethodPolicy>> = {
-  [PaymentsService.charge.path]: { ttlMs: 48 * 60 * 60 * 1_000 },
+  [PaymentsService.charge.path]: { retentionMs: 48 * 60 * 60 * 1_000 },
   [PaymentsService.getAccount.path]: { mode: 'OFF' },
 };
 

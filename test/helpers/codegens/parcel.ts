@@ -1,5 +1,5 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
-import type { Method } from '../call.js';
+import type { Method } from '../calls/call.js';
 
 /** A SendRequest of test/codegen/v1/parcel.proto, from which each code generator's message is made. */
 export interface Parcel {

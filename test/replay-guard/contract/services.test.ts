@@ -17,9 +17,9 @@ import {
   singleTenant,
 } from 'grpc-replay-guard';
 import { MemoryStore } from 'grpc-replay-guard/memory';
-import { loadLedger } from '../../helpers/ledger.js';
-import { Outcomes } from '../../helpers/outcomes.js';
-import { startServer } from '../../helpers/server.js';
+import { loadLedger } from '../../helpers/servers/ledger.js';
+import { Outcomes } from '../../helpers/servers/outcomes.js';
+import { startServer } from '../../helpers/servers/server.js';
 
 const text = (value: string) => Buffer.from(value);
 const texts = {

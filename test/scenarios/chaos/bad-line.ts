@@ -1,7 +1,7 @@
-import { Deck, type Random } from '../../helpers/deck.js';
-import { type Fate, startGrpcProxy } from '../../helpers/grpc-proxy.js';
-import { statusOf } from '../../helpers/grpc-upstream.js';
-import type { Cleanup } from '../../helpers/postgres.js';
+import type { Cleanup } from '../../helpers/databases/postgres.js';
+import { Deck, type Random } from '../../helpers/faults/seeded-random.js';
+import { type Fate, startGrpcProxy } from '../../helpers/proxies/grpc-proxy.js';
+import { statusOf } from '../../helpers/proxies/grpc-upstream.js';
 import type { Tally } from './tally.js';
 
 /** One delivery of a request to a server, and what the server answered, whatever became of that on its way back. */

@@ -1,14 +1,14 @@
 import { Client, credentials } from '@grpc/grpc-js';
 import {
+  createIdempotencyInterceptor,
+  createRetryServiceConfig,
   type Intent,
-  idempotencyKeys,
   newIntent,
-  retryServiceConfig,
   sendUntilKnown,
 } from 'grpc-replay-guard/client';
-import { orderService } from '#src/rpc/services.js';
-import type { Random } from '../../helpers/deck.js';
-import type { Cleanup } from '../../helpers/postgres.js';
+import { orderService } from '#src/rpc/definitions.js';
+import type { Cleanup } from '../../helpers/databases/postgres.js';
+import type { Random } from '../../helpers/faults/seeded-random.js';
 import { ATTEMPT_MS, CALLS_PER_CLIENT, CLIENTS, ORDERS } from './size.js';
 import type { Tally } from './tally.js';
 
@@ -108,8 +108,8 @@ export class Buyers {
 
   #client(address: string): Client {
     const client = new Client(address, credentials.createInsecure(), {
-      interceptors: [idempotencyKeys()],
-      'grpc.service_config': JSON.stringify(retryServiceConfig({ initialBackoffMs: 20 })),
+      interceptors: [createIdempotencyInterceptor()],
+      'grpc.service_config': JSON.stringify(createRetryServiceConfig({ initialBackoffMs: 20 })),
       'grpc.use_local_subchannel_pool': 1,
       'grpc.initial_reconnect_backoff_ms': 50,
       'grpc.max_reconnect_backoff_ms': 500,

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
-import type { Random } from '../../helpers/deck.js';
-import type { Cleanup } from '../../helpers/postgres.js';
-import { ServerProcess } from '../../helpers/process.js';
+import type { Cleanup } from '../../helpers/databases/postgres.js';
+import type { Random } from '../../helpers/faults/seeded-random.js';
+import { ServerProcess } from '../../helpers/processes/shop-process.js';
 import { inside, startBadLine } from './bad-line.js';
 import { addMetrics } from './meters.js';
 import { Tally } from './tally.js';

@@ -1,8 +1,8 @@
-import type { Database } from 'grpc-replay-guard';
-import { Deck, type Random } from '../../helpers/deck.js';
-import { poll } from '../../helpers/poll.js';
-import type { ServerProcess } from '../../helpers/process.js';
-import type { Receiver } from '../../helpers/webhook-receiver.js';
+import type { Database } from 'grpc-replay-guard/database';
+import { Deck, type Random } from '../../helpers/faults/seeded-random.js';
+import type { ServerProcess } from '../../helpers/processes/shop-process.js';
+import type { Receiver } from '../../helpers/servers/webhook-receiver.js';
+import { poll } from '../../helpers/waiting/poll.js';
 import type { Fleet, Role } from './fleet.js';
 import { scrape } from './meters.js';
 import { BOUND_MS, WAITS_FOR_LEASES } from './size.js';

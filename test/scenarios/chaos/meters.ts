@@ -1,4 +1,4 @@
-import type { ServerProcess } from '../../helpers/process.js';
+import type { ServerProcess } from '../../helpers/processes/shop-process.js';
 import { Scrape } from '../../replay-guard/contract/table/scrape.js';
 import type { Tally } from './tally.js';
 

@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava';
-import type { Database } from 'grpc-replay-guard';
-import type { Receiver } from '../../helpers/webhook-receiver.js';
+import type { Database } from 'grpc-replay-guard/database';
+import type { Receiver } from '../../helpers/servers/webhook-receiver.js';
 import type { Wish } from './buyers.js';
 import { checkStock } from './stock.js';
 

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
-import { Deck, type Random } from '../../helpers/deck.js';
-import type { Cleanup } from '../../helpers/postgres.js';
-import { type Receiver, startReceiver } from '../../helpers/webhook-receiver.js';
+import type { Cleanup } from '../../helpers/databases/postgres.js';
+import { Deck, type Random } from '../../helpers/faults/seeded-random.js';
+import { type Receiver, startReceiver } from '../../helpers/servers/webhook-receiver.js';
 import { ORDERS } from './size.js';
 
 const lost = (response: ServerResponse) => void response.destroy();

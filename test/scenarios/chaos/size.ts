@@ -1,5 +1,5 @@
 import type { ExecutionContext } from 'ava';
-import { type Random, seededRandom } from '../../helpers/deck.js';
+import { type Random, seededRandom } from '../../helpers/faults/seeded-random.js';
 
 const setting = (name: string, otherwise: number) => Number(process.env[name] ?? otherwise);
 

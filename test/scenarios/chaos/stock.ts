@@ -1,7 +1,7 @@
 import type { ExecutionContext } from 'ava';
-import type { Database } from 'grpc-replay-guard';
-import { connectTo } from '../../helpers/server.js';
-import { type Receiver, WEBHOOK_SECRET } from '../../helpers/webhook-receiver.js';
+import type { Database } from 'grpc-replay-guard/database';
+import { connectTo } from '../../helpers/servers/server.js';
+import { type Receiver, WEBHOOK_SECRET } from '../../helpers/servers/webhook-receiver.js';
 import { stock, stockItem } from '../shop-servers.js';
 import { SKUS, type Wish } from './buyers.js';
 

@@ -1,4 +1,4 @@
-import { engines } from '../../../helpers/engines.js';
+import { engines } from '../../../helpers/databases/engines.js';
 import { refusals } from '../table/expected.js';
 import { type Script, writesAndWaits } from '../table/handling.js';
 import { declare, everyKind, leaves, once, type Row, type Setup } from '../table/row.js';

@@ -6,7 +6,7 @@ import { call, isSetTo, replays } from '../table/steps.js';
 /** As the contract's table has them. */
 const defaults: MethodPolicy = {
   ...{ key: 'REQUIRED', rejectOldKeys: false, fingerprintExcludes: [], atomicity: 'TRANSACTION' },
-  ...{ ttlMs: 86_400_000, leaseMs: 30_000, maxExecutionMs: 300_000, waitMs: 5_000 },
+  ...{ retentionMs: 86_400_000, leaseMs: 30_000, maxExecutionMs: 300_000, waitMs: 5_000 },
   ...{ replayedCodes: [5, 6, 9, 11], maxReplyBytes: 1_048_576, onStoreFailure: 'REFUSE' },
 };
 const another = { request: { amountMinor: 2 } };

@@ -1,5 +1,5 @@
 import { Metadata, type MetadataValue, status } from '@grpc/grpc-js';
-import { statusDetails } from 'grpc-replay-guard';
+import { statusDetails } from 'grpc-replay-guard/protocol';
 import { type Entries, keeps, ok, releases, unguarded } from '../table/expected.js';
 import { endsWith } from '../table/handling.js';
 import { everyKind, keptFailure, leaves, once, type Row } from '../table/row.js';

@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { engines } from '../../../helpers/engines.js';
+import { engines } from '../../../helpers/databases/engines.js';
 import { keeps, refusals } from '../table/expected.js';
 import { endsWith, type Script, writesAndWaits } from '../table/handling.js';
 import { clocked, everyKind, keptFailure, once, type Row, type Setup } from '../table/row.js';

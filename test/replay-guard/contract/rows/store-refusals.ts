@@ -1,4 +1,4 @@
-import { engines } from '../../../helpers/engines.js';
+import { engines } from '../../../helpers/databases/engines.js';
 import { ok, refusals } from '../table/expected.js';
 import * as faults from '../table/faults.js';
 import { type Script, writes } from '../table/handling.js';

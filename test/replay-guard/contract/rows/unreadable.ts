@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { engines } from '../../../helpers/engines.js';
+import { engines } from '../../../helpers/databases/engines.js';
 import { refusals } from '../table/expected.js';
 import * as faults from '../table/faults.js';
 import { everyKind, everywhere, leaves, once, type Row } from '../table/row.js';

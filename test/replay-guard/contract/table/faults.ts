@@ -59,7 +59,7 @@ export const erases =
 export const damagesWindow =
   (damage: Damage): Step =>
   async (stage) => {
-    const series = await stage.servers.first.store.findSeries(stage.recordIdOf(ofSeries));
+    const series = await stage.servers.first.store.findProducer(stage.recordIdOf(ofSeries));
     if (!series) throw new Error('no series is stored');
     const update = 'UPDATE replay_guard_producers SET replies = $1 WHERE id = $2';
     const params = [damage(Buffer.from(series.replies)), recordKey(stage.recordIdOf(ofSeries))] as const;

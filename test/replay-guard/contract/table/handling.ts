@@ -6,8 +6,8 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
-import type { Barrier } from '../../../helpers/barrier.js';
-import type { LedgerHandlers } from '../../../helpers/guarded-ledger.js';
+import type { LedgerHandlers } from '../../../helpers/servers/guarded-ledger.js';
+import type { Barrier } from '../../../helpers/waiting/barrier.js';
 
 /** What a handler says at its end; by default OK, with one message that no other execution sends. */
 export interface Said {

@@ -1,7 +1,7 @@
 import type { Metadata } from '@grpc/grpc-js';
 import type { ExecutionContext } from 'ava';
-import type { CallSettings, Connection, StreamReply } from '../../../helpers/call.js';
-import type { LedgerDefinition } from '../../../helpers/ledger.js';
+import type { CallSettings, Connection, StreamReply } from '../../../helpers/calls/call.js';
+import type { LedgerDefinition } from '../../../helpers/servers/ledger.js';
 import type { Entries, Expected } from './expected.js';
 import type { Method } from './row.js';
 

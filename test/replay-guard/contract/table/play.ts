@@ -1,6 +1,6 @@
 import type { ExecutionContext, TestFn } from 'ava';
-import { poll } from '../../../helpers/poll.js';
-import { listenAlone } from '../../../helpers/rejections.js';
+import { listenAlone } from '../../../helpers/servers/rejections.js';
+import { poll } from '../../../helpers/waiting/poll.js';
 import { writes } from './handling.js';
 import { everywhere, type Method, type Place, type Row, type Setup } from './row.js';
 import { Scrape } from './scrape.js';

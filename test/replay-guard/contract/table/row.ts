@@ -1,5 +1,5 @@
 import type { CallOutcome, MethodPolicy, ReplayGuardOptions } from 'grpc-replay-guard';
-import { engines } from '../../../helpers/engines.js';
+import { engines } from '../../../helpers/databases/engines.js';
 import type { Script } from './handling.js';
 import type { Stage } from './stage.js';
 

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
-import type { Database, FoundRecord, FoundSeries } from 'grpc-replay-guard';
-import { Barrier } from '../../../helpers/barrier.js';
-import { writeEffect } from '../../../helpers/guarded-ledger.js';
-import { poll } from '../../../helpers/poll.js';
-import { scopeDigest } from '../../../helpers/scope-digest.js';
+import type { Database } from 'grpc-replay-guard/database';
+import type { FoundProducer, FoundRecord } from 'grpc-replay-guard/store';
+import { writeEffect } from '../../../helpers/servers/guarded-ledger.js';
+import { scopeDigest } from '../../../helpers/stores/scope-digest.js';
+import { Barrier } from '../../../helpers/waiting/barrier.js';
+import { poll } from '../../../helpers/waiting/poll.js';
 import type { Handling } from './handling.js';
 import { type Heard, hear } from './heard.js';
 import type { Method, Row, State } from './row.js';
@@ -160,10 +161,10 @@ export class Stage {
     return caller === 'another' ? `another-${this.caller}` : caller === null ? null : this.caller;
   }
 
-  find(sent: Sent): Promise<FoundRecord | FoundSeries | undefined> {
+  find(sent: Sent): Promise<FoundRecord | FoundProducer | undefined> {
     const { store } = this.servers.first;
     const id = this.recordIdOf(sent);
-    return sent.sequence ? store.findSeries(id) : store.find(id);
+    return sent.sequence ? store.findProducer(id) : store.find(id);
   }
 
   /** Where an execution is held, if its script goes there. */

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import type { MethodPolicy, ModeSettings } from 'grpc-replay-guard';
-import { poll } from '../../../helpers/poll.js';
+import { poll } from '../../../helpers/waiting/poll.js';
 import { type Expected, ok } from './expected.js';
 import { assertHeard, entriesOf, type Heard } from './heard.js';
 import type { Counts, State, Step } from './row.js';

@@ -1,0 +1,2 @@
+export type { Database, Dialect, Row, SqlColumn, SqlValue } from './database.js';
+export * from './errors.js';

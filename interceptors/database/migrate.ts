@@ -1,0 +1,34 @@
+import type { SqlValue } from './database.js';
+import type { DatabaseEngine } from './engine.js';
+
+/**
+ * Applies the steps of a component that the database does not have yet, in one transaction. A database
+ * that is ahead (a newer server migrated it) is left as it is.
+ */
+export async function migrate(
+  engine: DatabaseEngine,
+  component: string,
+  steps: readonly string[],
+): Promise<void> {
+  const { session } = await engine.open(engine.migrationLock);
+  const query = (text: string, params: SqlValue[] = []) => session.query({ text, params });
+  try {
+    await query(
+      'CREATE TABLE IF NOT EXISTS replay_guard_schema (component TEXT PRIMARY KEY, version BIGINT NOT NULL)',
+    );
+    const [row] = await query('SELECT version FROM replay_guard_schema WHERE component = $1', [component]);
+    const version = Number(row?.version ?? 0);
+    for (const step of steps.slice(version)) await query(step);
+    if (version < steps.length) {
+      await query(
+        `INSERT INTO replay_guard_schema (component, version) VALUES ($1, $2)
+         ON CONFLICT (component) DO UPDATE SET version = excluded.version`,
+        [component, steps.length],
+      );
+    }
+    await session.commit();
+  } catch (error) {
+    await session.rollback();
+    throw error;
+  }
+}

@@ -1,0 +1,19 @@
+/** The longest delay of a Node timer, in milliseconds. Node runs a timer with a longer one at once. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export interface Bounds {
+  /** Default: 1. */
+  readonly min?: number;
+  /** Default: 2^53 - 1. */
+  readonly max?: number;
+}
+
+/**
+ * Checks an option that is a whole number. Undefined passes: the option then has its default.
+ * @throws TypeError the value is not a whole number within the bounds; the message names the option
+ */
+export function assertWholeNumber(name: string, value: number | undefined, bounds: Bounds = {}): void {
+  const { min = 1, max = Number.MAX_SAFE_INTEGER } = bounds;
+  if (value === undefined || (Number.isSafeInteger(value) && value >= min && value <= max)) return;
+  throw new TypeError(`${name} must be a whole number from ${min} to ${max}, not ${value}`);
+}

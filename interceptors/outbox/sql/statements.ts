@@ -1,0 +1,102 @@
+import type { Dialect } from '../../database/database.js';
+import { claimStatementsOf } from './claim-statements.js';
+
+/** The statements of the outbox, worded for a database. All times are the database's. */
+export type Statements = ReturnType<typeof statementsOf>;
+
+export function statementsOf(dialect: Dialect) {
+  const { name, now } = dialect;
+  const onPostgres = name === 'postgres';
+  const elements = onPostgres
+    ? 'jsonb_array_elements_text($6::jsonb) AS route (destination)'
+    : '(SELECT value AS destination FROM json_each($6)) AS route';
+  const skipLocked = onPostgres ? ' FOR UPDATE SKIP LOCKED' : '';
+  const mine =
+    'WHERE event_id = $1 AND destination = $2 AND fence = $3 AND ended_at IS NULL AND dead_at IS NULL';
+  const update = 'UPDATE replay_guard_outbox SET';
+  const closing = 'FROM replay_guard_outbox_closed WHERE destination = $1 AND endpoint = $2';
+  const isClosed = `EXISTS (SELECT 1 ${closing})`;
+
+  return {
+    /**
+     * A place is one behind the last of the aggregate at the destination, so that two who append at once want the
+     * same one, and the second waits for the first. No row where the place was taken meanwhile. Where everything
+     * before was purged places start anew: there is nothing left to stand behind.
+     */
+    append: `
+      INSERT INTO replay_guard_outbox
+        (event_id, aggregate, type, format, payload, destination, sequence, created_at, due_at)
+      SELECT $1, $2, $3, $4, $5, route.destination,
+        (SELECT COALESCE(MAX(last.sequence), 0) + 1 FROM replay_guard_outbox AS last
+          WHERE last.destination = route.destination AND last.aggregate = $2), ${now}, ${now}
+      FROM ${elements}
+      WHERE true
+      ON CONFLICT (destination, aggregate, sequence) DO NOTHING
+      RETURNING destination`,
+    ...claimStatementsOf(dialect, isClosed),
+    delivered: `${update} ended_at = ${now}, last_error = NULL ${mine} RETURNING fence`,
+    retry: `${update} due_at = ${now} + $4, last_error = $5 ${mine} RETURNING fence`,
+    bury: `${update} dead_at = ${now}, last_error = $4 ${mine} RETURNING fence`,
+    giveBack: `${update} due_at = ${now}, attempts = attempts - 1 ${mine} RETURNING fence`,
+
+    close: `
+      INSERT INTO replay_guard_outbox_closed (destination, endpoint, reason, closed_at)
+      VALUES ($1, $2, $3, ${now})
+      ON CONFLICT (destination, endpoint) DO NOTHING
+      RETURNING destination`,
+    /** What was closed long ago when something else stood behind the destination: a relay that knows it may still run. */
+    forget: `
+      DELETE FROM replay_guard_outbox_closed
+      WHERE destination = $1 AND endpoint <> $2 AND closed_at <= ${now} - $3`,
+    open: `DELETE FROM replay_guard_outbox_closed WHERE destination = $1 RETURNING destination`,
+    closed:
+      'SELECT destination, endpoint, reason, closed_at FROM replay_guard_outbox_closed ORDER BY closed_at, endpoint',
+
+    report: `
+      SELECT destination, SUM(CASE WHEN dead_at IS NULL THEN 1 ELSE 0 END) AS pending,
+        SUM(CASE WHEN dead_at IS NULL THEN 0 ELSE 1 END) AS dead,
+        ${now} - MIN(CASE WHEN dead_at IS NULL THEN created_at END) AS oldest
+      FROM replay_guard_outbox WHERE ended_at IS NULL GROUP BY destination`,
+    deadLetters: `
+      SELECT event_id, destination, type, aggregate, attempts, last_error, created_at, dead_at
+      FROM replay_guard_outbox WHERE dead_at IS NOT NULL AND ended_at IS NULL
+      ORDER BY dead_at, event_id, destination LIMIT $1`,
+    requeue: `
+      ${update} dead_at = NULL, attempts = 0, due_at = ${now}
+      WHERE event_id = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination`,
+    lastDied: `
+      SELECT MAX(dead_at) AS died FROM replay_guard_outbox
+      WHERE destination = $1 AND dead_at IS NOT NULL AND ended_at IS NULL`,
+    /** Not those that died since: a relay may be as quick as this. */
+    requeueSome: `
+      WITH dead AS MATERIALIZED (
+        SELECT event_id AS found, destination AS goes_to FROM replay_guard_outbox
+        WHERE destination = $1 AND dead_at <= $2 AND ended_at IS NULL
+        ORDER BY dead_at LIMIT $3${skipLocked})
+      ${update} dead_at = NULL, attempts = 0, due_at = ${now}
+      FROM dead WHERE event_id = found AND destination = goes_to RETURNING event_id`,
+    discard: `
+      ${update} ended_at = ${now}
+      WHERE event_id = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination, aggregate`,
+
+    purge: purging(`ended_at <= ${now} - $1 ORDER BY ended_at`, '$2', skipLocked),
+    /** What waits for a destination that has been closed for as long as delivered events are kept, and is as old. */
+    purgeClosed: purging(
+      `destination = $1 AND ended_at IS NULL AND created_at <= ${now} - $3
+        AND EXISTS (SELECT 1 ${closing} AND closed_at <= ${now} - $3)`,
+      '$4',
+      skipLocked,
+    ),
+  };
+}
+
+/** A CTE runs once, so no more rows are locked than are deleted. */
+function purging(condition: string, limit: string, skipLocked: string): string {
+  return `
+    WITH old AS MATERIALIZED (
+      SELECT event_id, destination FROM replay_guard_outbox
+      WHERE ${condition} LIMIT ${limit}${skipLocked})
+    DELETE FROM replay_guard_outbox
+    WHERE (event_id, destination) IN (SELECT event_id, destination FROM old)
+    RETURNING event_id`;
+}

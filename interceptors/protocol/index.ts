@@ -1,0 +1,8 @@
+export * from './headers.js';
+export { parseTime } from './rfc3339.js';
+export {
+  type FailureDetails,
+  readStatusDetails,
+  type StatusDetail,
+  statusDetails,
+} from './status-details.js';

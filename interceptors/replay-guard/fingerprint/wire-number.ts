@@ -1,0 +1,37 @@
+import { type Scalar, wireTypes } from '../descriptors/message-schema.js';
+import type { WireReader } from './wire-reader.js';
+
+/** Reads a number as it stands. @returns in how many bytes */
+export function readNumber(reader: WireReader, scalar: Scalar): number {
+  const wireType = wireTypes[scalar];
+  if (wireType === 0) return reader.varint();
+  if (wireType === 1) reader.fixed64();
+  else reader.fixed32();
+  return wireType === 1 ? 8 : 4;
+}
+
+/** Reads a number, and leaves in the reader the bits that every encoder writes for it. */
+export function readCanonicalNumber(reader: WireReader, scalar: Scalar): void {
+  readNumber(reader, scalar);
+  const { low, high } = reader;
+  if (scalar === 'bool') set(reader, low === 0 && high === 0 ? 0 : 1, 0);
+  else if (scalar === 'int32') set(reader, low, low >> 31);
+  else if (scalar === 'uint32' || scalar === 'sint32') set(reader, low, 0);
+  // A handler cannot tell one NaN from another.
+  else if (scalar === 'float' && (low & ~SIGN) > FLOAT_INFINITY) set(reader, FLOAT_NAN, 0);
+  else if (scalar === 'double' && isDoubleNaN(low, high & ~SIGN)) set(reader, 0, DOUBLE_NAN);
+}
+
+const SIGN = 0x80000000;
+const FLOAT_INFINITY = 0x7f800000;
+const FLOAT_NAN = 0x7fc00000;
+const DOUBLE_INFINITY = 0x7ff00000;
+const DOUBLE_NAN = 0x7ff80000;
+
+const isDoubleNaN = (low: number, high: number) =>
+  high > DOUBLE_INFINITY || (high === DOUBLE_INFINITY && low !== 0);
+
+function set(reader: WireReader, low: number, high: number): void {
+  reader.low = low;
+  reader.high = high;
+}

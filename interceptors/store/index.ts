@@ -1,0 +1,27 @@
+export type { OpenStore } from './open-store.js';
+export {
+  decideSequence,
+  isSequenceRequest,
+  type SequenceDecision,
+  type SequenceRequest,
+} from './producer/sequence-rules.js';
+export {
+  type KeptReply,
+  SEQUENCE_WINDOW_SIZE,
+  SequenceWindow,
+  UnreadableWindowError,
+} from './producer/sequence-window.js';
+export type {
+  Atomicity,
+  Claim,
+  ClaimRequest,
+  ClaimResult,
+  FirstSent,
+  FoundProducer,
+  FoundRecord,
+  IdempotencyStore,
+  NotClaimed,
+  SequenceGap,
+  SequenceRefusal,
+  SeriesPosition,
+} from './store.js';

@@ -1,0 +1,3 @@
+export { type Backoff, backoffMs, type Jitter } from './backoff.js';
+export { RepeatingTask, type RepeatingTaskOptions } from './repeating-task.js';
+export { type WaitEnd, type WaitLimit, within } from './timeout.js';

@@ -1,0 +1,89 @@
+import { type CipherKeys, defaultPolicy, type GuardMode, type Peppers } from 'grpc-replay-guard';
+import { z } from 'zod';
+import { duration, guardMode } from './settings.js';
+
+/** A key that is forgotten before its execution is given up could be executed twice at once. */
+const LEASE_MS = defaultPolicy.leaseMs;
+const CIPHER_KEY_BYTES = 32;
+const PEPPER_BYTES = 16;
+
+/** Base64 or hexadecimal. No message repeats what was given. */
+function keyBytes(text: string): Buffer | undefined {
+  const encoding = /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64';
+  const bytes = Buffer.from(text, encoding);
+  const isWhole = encoding === 'hex' || /^[A-Za-z0-9+/_-]{43}=?$/.test(text);
+  return isWhole && bytes.length === CIPHER_KEY_BYTES ? bytes : undefined;
+}
+
+const cipherKey = z.string().transform((text, context): Buffer => {
+  const key = keyBytes(text);
+  if (key) return key;
+  context.addIssue(
+    'must be 32 random bytes in base64 or hexadecimal, as `openssl rand -base64 32` prints them',
+  );
+  return z.NEVER;
+});
+
+const pepper = z.string().refine((text) => Buffer.byteLength(text) >= PEPPER_BYTES, {
+  error: `must be at least ${PEPPER_BYTES} bytes`,
+});
+
+const limit = z
+  .string()
+  .regex(/^[1-9]\d{0,9}$/, { error: 'must be a whole number of at least 1' })
+  .transform(Number);
+
+/** The settings of the replay guard. */
+export const guardSettings = {
+  REPLAY_GUARD_MODE: guardMode.prefault('enforce'),
+  REPLAY_GUARD_MODE_FILE: z.string().min(1, { error: 'must be the path of a JSON file' }).optional(),
+  REPLAY_GUARD_TTL: duration
+    .refine((ms) => ms >= LEASE_MS, { error: `must be at least the lease, ${LEASE_MS / 1000}s` })
+    .optional(),
+  REPLAY_GUARD_PEPPER: pepper.optional(),
+  REPLAY_GUARD_PEPPER_PREVIOUS: z
+    .union([z.literal('none').transform(() => null), pepper], {
+      error: `must be \`none\` or the previous pepper, at least ${PEPPER_BYTES} bytes`,
+    })
+    .optional(),
+  REPLAY_GUARD_CIPHER_KEY: cipherKey.optional(),
+  REPLAY_GUARD_CIPHER_KEY_PREVIOUS: z.union([z.literal('none'), cipherKey]).optional(),
+  REPLAY_GUARD_MAX_KEYS: limit.optional(),
+  REPLAY_GUARD_MAX_IN_FLIGHT: limit.optional(),
+};
+
+const schema = z.object(guardSettings);
+type GuardSettings = z.output<typeof schema>;
+
+/** What the guard is made with, as far as the settings say. */
+export interface GuardConfig {
+  readonly mode: GuardMode;
+  readonly retentionMs?: number;
+  readonly pepper?: Peppers;
+  readonly cipherKey?: CipherKeys;
+  readonly quotas?: { readonly liveKeysPerScope?: number; readonly inFlightPerScope?: number };
+}
+
+export function toGuardConfig(s: GuardSettings): GuardConfig {
+  const { REPLAY_GUARD_TTL: retentionMs, REPLAY_GUARD_PEPPER: current, REPLAY_GUARD_CIPHER_KEY: key } = s;
+  const { REPLAY_GUARD_PEPPER_PREVIOUS: earlier, REPLAY_GUARD_CIPHER_KEY_PREVIOUS: earlierKey } = s;
+  const { REPLAY_GUARD_MAX_KEYS: liveKeysPerScope, REPLAY_GUARD_MAX_IN_FLIGHT: inFlightPerScope } = s;
+  return {
+    mode: s.REPLAY_GUARD_MODE,
+    ...(retentionMs !== undefined && { retentionMs }),
+    ...(current !== undefined && { pepper: { current, previous: earlier === undefined ? [] : [earlier] } }),
+    ...(key && { cipherKey: cipherKeys(key, earlierKey) }),
+    ...((liveKeysPerScope ?? inFlightPerScope) !== undefined && {
+      quotas: {
+        ...(liveKeysPerScope !== undefined && { liveKeysPerScope }),
+        ...(inFlightPerScope !== undefined && { inFlightPerScope }),
+      },
+    }),
+  };
+}
+
+/** `none` says that replies were not encrypted before. */
+function cipherKeys(current: Buffer, previous: Buffer | 'none' | undefined): CipherKeys {
+  if (previous === 'none') return { current, readsPlaintext: true };
+  return previous ? { current, previous: [previous] } : { current };
+}

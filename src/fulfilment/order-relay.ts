@@ -1,0 +1,53 @@
+import type { Database } from 'grpc-replay-guard/database';
+import { createRelay, type Outbox, type Relay } from 'grpc-replay-guard/outbox';
+import { createPostgresWakeUps } from 'grpc-replay-guard/outbox/postgres';
+import { createWebhookDestination } from 'grpc-replay-guard/outbox/webhook';
+import type { Registry } from 'prom-client';
+import type { OutboxConfig } from '../config/outbox-settings.js';
+import type { DatabaseLocation } from '../config/settings.js';
+import { createOutboxObserver } from '../ops/outbox-observer.js';
+import type { Log } from '../platform/log.js';
+import type { InventoryClient } from './inventory-client.js';
+import { createOrderDeliveries } from './order-deliveries.js';
+import { INVENTORY, ORDER_EVENTS, WEBHOOK } from './order-outbox.js';
+
+export interface OrderRelayOptions {
+  readonly database: Database;
+  readonly inventory: InventoryClient;
+  readonly outbox: Outbox;
+  readonly config: OutboxConfig;
+  readonly location: DatabaseLocation;
+  readonly registry: Registry;
+  readonly log: Log;
+}
+
+/** A receiver that is down may stay so for hours; the stock of an order waits for minutes at most. */
+const LONGEST_WEBHOOK_PAUSE_MS = 15 * 60_000;
+
+/** The relay of the events of orders: to the inventory, and to a webhook where there is one. */
+export function createOrderRelay(options: OrderRelayOptions): Relay {
+  const { outbox, config, location, log } = options;
+  const { webhook, maxAttempts, retentionMs } = config;
+  const observer = createOutboxObserver(options.registry, log);
+  return createRelay({
+    outbox,
+    observer,
+    retentionMs,
+    destinations: {
+      [INVENTORY]: { deliveries: createOrderDeliveries(options), retry: { maxAttempts } },
+      ...(webhook && {
+        [WEBHOOK]: createWebhookDestination({
+          ...webhook,
+          types: ORDER_EVENTS,
+          retry: { maxAttempts, maxBackoffMs: LONGEST_WEBHOOK_PAUSE_MS },
+        }),
+      }),
+    },
+    ...(location.engine === 'postgres' && {
+      wakeUps: createPostgresWakeUps({
+        client: { connectionString: location.connectionString },
+        onTrouble: (error) => observer.troubled(error),
+      }),
+    }),
+  });
+}

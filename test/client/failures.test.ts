@@ -1,0 +1,157 @@
+import { status } from '@grpc/grpc-js';
+import test from 'ava';
+import { defaultPolicy } from 'grpc-replay-guard';
+import { type Scripted, scene, stored } from '../helpers/servers/scripted-server.js';
+
+const OK: Scripted = { code: status.OK };
+const unavailable: Scripted = { code: status.UNAVAILABLE };
+
+/** What a status alone says of an operation, to a client that sent it for the first time. */
+const byCode: Record<string, 'done' | 'not done' | 'retried' | 'later' | 'lost'> = {
+  OK: 'done',
+  CANCELLED: 'retried',
+  UNKNOWN: 'retried',
+  INVALID_ARGUMENT: 'not done',
+  DEADLINE_EXCEEDED: 'retried',
+  NOT_FOUND: 'not done',
+  ALREADY_EXISTS: 'not done',
+  PERMISSION_DENIED: 'not done',
+  RESOURCE_EXHAUSTED: 'later',
+  FAILED_PRECONDITION: 'not done',
+  ABORTED: 'not done',
+  OUT_OF_RANGE: 'not done',
+  UNIMPLEMENTED: 'not done',
+  INTERNAL: 'retried',
+  UNAVAILABLE: 'retried',
+  DATA_LOSS: 'lost',
+  UNAUTHENTICATED: 'not done',
+};
+
+test('every status is judged', (t) => {
+  const names = Object.values(status).filter((name) => typeof name === 'string');
+  t.deepEqual(Object.keys(byCode).sort(), names.sort());
+});
+
+for (const [name, verdict] of Object.entries(byCode)) {
+  const code = status[name as keyof typeof status];
+  const unknown = (retryLater: boolean) => ({ outcome: 'unknown', retryLater }) as const;
+
+  test(`${name}, answered to a new operation: ${verdict}`, async (t) => {
+    const { send, attempts } = await scene(t, [{ code }, OK]);
+    const outcome = await send();
+    t.is(attempts.length, verdict === 'retried' ? 2 : 1);
+    if (verdict === 'done' || verdict === 'retried') t.like(outcome, { outcome: 'done' });
+    else if (verdict === 'not done') {
+      t.like(outcome, { outcome: 'refused', code, details: 'as scripted', reason: undefined });
+    } else {
+      t.like(outcome, { ...unknown(verdict === 'later'), lastError: { code } });
+    }
+  });
+
+  test(`${name}, answered to one that an earlier attempt may have done`, async (t) => {
+    const inDoubt = await scene(t, [unavailable, { code }, OK]);
+    const resumed = await scene(t, [{ code }, OK]);
+    const intent = { key: 'k', firstSent: new Date().toISOString() };
+    const outcomes = [await inDoubt.send(), await resumed.send({ intent })];
+    for (const outcome of outcomes) {
+      if (verdict === 'done' || verdict === 'retried') t.like(outcome, { outcome: 'done' });
+      else t.like(outcome, { ...unknown(verdict !== 'lost'), lastError: { code } });
+    }
+    t.is(inDoubt.attempts.length, verdict === 'retried' ? 3 : 2);
+  });
+}
+
+/** The guard's own answers, as docs/contract.md lists them. */
+const byReason: readonly (readonly [string, status, Partial<Exclude<Scripted, () => unknown>>, string])[] = [
+  ['IDEMPOTENCY_KEY_MISSING', status.INVALID_ARGUMENT, {}, 'not done'],
+  ['IDEMPOTENCY_KEY_INVALID', status.INVALID_ARGUMENT, {}, 'not done'],
+  ['IDEMPOTENCY_SCOPE_MISSING', status.UNAUTHENTICATED, {}, 'not done'],
+  ['IDEMPOTENCY_SCOPE_UNAVAILABLE', status.UNAVAILABLE, { retryInfoMs: 200 }, 'retried'],
+  ['IDEMPOTENCY_KEY_REUSED', status.FAILED_PRECONDITION, {}, 'closed'],
+  ['IDEMPOTENCY_KEY_EXPIRED', status.FAILED_PRECONDITION, {}, 'closed'],
+  ['IDEMPOTENCY_KEY_IN_PROGRESS', status.UNAVAILABLE, { retryInfoMs: 200 }, 'retried'],
+  ['IDEMPOTENCY_STORE_UNAVAILABLE', status.UNAVAILABLE, { retryInfoMs: 200 }, 'retried'],
+  ['IDEMPOTENCY_LEASE_LOST', status.UNAVAILABLE, { retryInfoMs: 200 }, 'retried'],
+  ['IDEMPOTENCY_OUTCOME_UNKNOWN', status.UNAVAILABLE, { retryInfoMs: 200 }, 'retried'],
+  ['IDEMPOTENCY_REPLY_TOO_LARGE', status.RESOURCE_EXHAUSTED, { trailers: stored }, 'refused'],
+  ['IDEMPOTENCY_QUOTA_EXCEEDED', status.RESOURCE_EXHAUSTED, {}, 'not done'],
+  ['IDEMPOTENCY_REPLY_UNREADABLE', status.DATA_LOSS, {}, 'lost'],
+];
+
+for (const [reason, code, more, verdict] of byReason) {
+  test(`${reason}: ${verdict}`, async (t) => {
+    const answer = { code, reason, ...more };
+    const fresh = await (await scene(t, [answer, OK])).send();
+    const inDoubt = await (await scene(t, [unavailable, answer, OK])).send();
+    const refused = { outcome: 'refused', code, reason } as const;
+    if (verdict === 'retried') t.like([fresh, inDoubt], [{ outcome: 'done' }, { outcome: 'done' }]);
+    else if (verdict === 'refused') t.like([fresh, inDoubt], [refused, refused]);
+    else if (verdict === 'not done') {
+      t.like([fresh, inDoubt], [refused, { outcome: 'unknown', retryLater: true }]);
+    } else {
+      const lost = { outcome: 'unknown', retryLater: false } as const;
+      t.like([fresh, inDoubt], [verdict === 'closed' ? refused : lost, lost]);
+    }
+  });
+}
+
+test('a reason of another domain, or of no meaning, is told and not judged', async (t) => {
+  for (const [reason, domain] of [
+    ['IDEMPOTENCY_KEY_EXPIRED', 'shop'],
+    ['constructor', 'grpc-replay-guard'],
+  ] as const) {
+    const answer = { code: status.FAILED_PRECONDITION, reason, domain };
+    t.like(await (await scene(t, [answer])).send(), { outcome: 'refused', reason });
+    const inDoubt = await scene(t, [unavailable, answer]);
+    t.like(await inDoubt.send(), { outcome: 'unknown', retryLater: true });
+  }
+});
+
+const alsoStored = [status.INVALID_ARGUMENT, status.ABORTED, status.INTERNAL, status.UNKNOWN];
+for (const code of [...defaultPolicy.replayedCodes, ...alsoStored]) {
+  test(`${status[code]} that is stored is the operation’s own, whatever earlier attempts met`, async (t) => {
+    const answer = { code, reason: 'INSUFFICIENT_STOCK', domain: 'shop', trailers: stored };
+    const { send } = await scene(t, [unavailable, answer]);
+    t.like(await send(), { outcome: 'refused', code, reason: 'INSUFFICIENT_STOCK' });
+  });
+}
+
+/** What a server asks of a client that would not, or would, try again. */
+const asked: readonly (readonly [string, Scripted, 'retried' | 'later' | 'refused'])[] = [
+  ['ABORTED, pushback 0', { code: 10, trailers: { 'grpc-retry-pushback-ms': '0' } }, 'retried'],
+  ['RESOURCE_EXHAUSTED, pushback', { code: 8, trailers: { 'grpc-retry-pushback-ms': '9' } }, 'retried'],
+  ['RESOURCE_EXHAUSTED, RetryInfo', { code: 8, retryInfoMs: 9 }, 'retried'],
+  ['UNAVAILABLE, pushback -1', { code: 14, trailers: { 'grpc-retry-pushback-ms': '-1' } }, 'later'],
+  ['UNAVAILABLE, pushback no number', { code: 14, trailers: { 'grpc-retry-pushback-ms': 'x' } }, 'later'],
+  ['ABORTED, pushback -1', { code: 10, trailers: { 'grpc-retry-pushback-ms': '-1' } }, 'refused'],
+  ['INVALID_ARGUMENT, pushback -1', { code: 3, trailers: { 'grpc-retry-pushback-ms': '-1' } }, 'refused'],
+  [
+    'a stored failure, pushback',
+    { code: 9, trailers: { ...stored, 'grpc-retry-pushback-ms': '9' } },
+    'refused',
+  ],
+];
+
+for (const [name, answer, expected] of asked) {
+  test(`${name}: ${expected}`, async (t) => {
+    const { send, attempts } = await scene(t, [answer, OK]);
+    const outcome = await send();
+    t.is(attempts.length, expected === 'retried' ? 2 : 1);
+    if (expected === 'retried') t.like(outcome, { outcome: 'done' });
+    else if (expected === 'refused') t.like(outcome, { outcome: 'refused' });
+    else t.like(outcome, { outcome: 'unknown', retryLater: true });
+  });
+}
+
+test('a status that nobody has defined says nothing', async (t) => {
+  const { send, attempts } = await scene(t, [{ code: 99 as status }, OK]);
+  t.like(await send(), { outcome: 'done' });
+  t.is(attempts.length, 2);
+});
+
+test('details that are no google.rpc.Status are none', async (t) => {
+  const { send } = await scene(t, [
+    { code: status.FAILED_PRECONDITION, trailers: { 'grpc-status-details-bin': Buffer.from('no message') } },
+  ]);
+  t.like(await send(), { outcome: 'refused', reason: undefined });
+});

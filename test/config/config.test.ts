@@ -1,0 +1,278 @@
+import test from 'ava';
+import { ConfigError, readConfig } from '#src/config/config.js';
+
+test('without settings: both services on SQLite, on this machine only', (t) => {
+  t.deepEqual(readConfig({}), {
+    grpc: { host: '127.0.0.1', port: 50051 },
+    ops: { host: '127.0.0.1', port: 9464 },
+    database: { engine: 'sqlite', path: 'data/shop.db' },
+    services: new Set(['order', 'inventory'] as const),
+    inventory: undefined,
+    identity: { kind: 'single' },
+    tls: undefined,
+    guard: { mode: 'ENFORCE' },
+    outbox: { webhook: undefined, relay: true, maxAttempts: 100, retentionMs: 86_400_000 },
+    modeFile: undefined,
+    warehouseSecret: undefined,
+    logLevel: 'info',
+    shutdownGraceMs: 10_000,
+  });
+});
+
+const key = Buffer.alloc(32, 7);
+const WEBHOOK_SECRET = `whsec_${key.toString('base64')}`;
+const WEBHOOK_URL = 'https://hooks.example/orders';
+
+test('every setting is read', (t) => {
+  const config = readConfig({
+    GRPC_ADDRESS: '[::]:0',
+    OPS_ADDRESS: '0.0.0.0:80',
+    DATABASE_URL: 'postgresql://shop:secret@db:5432/shop?sslmode=require',
+    SERVICES: 'order',
+    INVENTORY_ADDRESS: 'inventory.svc:50051',
+    CALLER_IDENTITY: 'metadata:X-Tenant',
+    TLS_CERT: 'c.pem',
+    TLS_KEY: 'k.pem',
+    TLS_CLIENT_CA: 'clients.pem',
+    TLS_CA: 'roots.pem',
+    REPLAY_GUARD_MODE: 'off',
+    REPLAY_GUARD_TTL: '30m',
+    REPLAY_GUARD_PEPPER: 'sixteen bytes at least',
+    REPLAY_GUARD_PEPPER_PREVIOUS: 'sixteen bytes before',
+    REPLAY_GUARD_CIPHER_KEY: key.toString('base64'),
+    REPLAY_GUARD_CIPHER_KEY_PREVIOUS: key.toString('hex'),
+    REPLAY_GUARD_MAX_KEYS: '100000',
+    REPLAY_GUARD_MAX_IN_FLIGHT: '50',
+    REPLAY_GUARD_MODE_FILE: 'modes.json',
+    WAREHOUSE_WEBHOOK_SECRET: `whsec_${key.toString('base64')}`,
+    WEBHOOK_URL,
+    WEBHOOK_SECRET,
+    OUTBOX_RELAY: 'off',
+    OUTBOX_MAX_ATTEMPTS: '7',
+    OUTBOX_RETENTION: '7d',
+    LOG_LEVEL: 'warn',
+    SHUTDOWN_GRACE: '500ms',
+  });
+  t.deepEqual(config, {
+    grpc: { host: '::', port: 0 },
+    ops: { host: '0.0.0.0', port: 80 },
+    database: {
+      engine: 'postgres',
+      connectionString: 'postgresql://shop:secret@db:5432/shop?sslmode=require',
+    },
+    services: new Set(['order'] as const),
+    inventory: { host: 'inventory.svc', port: 50051 },
+    identity: { kind: 'metadata', name: 'x-tenant' },
+    tls: { cert: 'c.pem', key: 'k.pem', clientCa: 'clients.pem', ca: 'roots.pem' },
+    guard: {
+      mode: 'OFF',
+      retentionMs: 1_800_000,
+      pepper: { current: 'sixteen bytes at least', previous: ['sixteen bytes before'] },
+      cipherKey: { current: key, previous: [key] },
+      quotas: { liveKeysPerScope: 100_000, inFlightPerScope: 50 },
+    },
+    outbox: {
+      webhook: { url: WEBHOOK_URL, secret: WEBHOOK_SECRET },
+      relay: false,
+      maxAttempts: 7,
+      retentionMs: 604_800_000,
+    },
+    modeFile: 'modes.json',
+    warehouseSecret: `whsec_${key.toString('base64')}`,
+    logLevel: 'warn',
+    shutdownGraceMs: 500,
+  });
+});
+
+const JWT = {
+  CALLER_IDENTITY: 'jwt',
+  JWT_JWKS: 'https://issuer.example/jwks.json',
+  JWT_ISSUER: 'https://issuer.example',
+  JWT_AUDIENCE: 'shop',
+};
+
+test('callers by token', (t) => {
+  const { issuer, audience } = { issuer: 'https://issuer.example', audience: 'shop' };
+  t.deepEqual(readConfig(JWT).identity, { kind: 'jwt', keys: { url: JWT.JWT_JWKS }, issuer, audience });
+  const all = {
+    ...{ ...JWT, JWT_JWKS: 'keys/jwks.json', JWT_CLAIM: 'tenant', JWT_ALGORITHMS: 'PS256, ES512' },
+    ...{ JWT_SELF_TOKEN_FILE: 'token', INVENTORY_ADDRESS: 'inventory:1' },
+  };
+  t.deepEqual(readConfig(all).identity, {
+    ...{ kind: 'jwt', keys: { path: 'keys/jwks.json' }, issuer, audience },
+    ...{ claim: 'tenant', algorithms: ['PS256', 'ES512'], ownTokenPath: 'token' },
+  });
+});
+
+const durations: [string, number][] = [
+  ['90s', 90_000],
+  ['24h', 86_400_000],
+  ['7d', 604_800_000],
+  ['30000ms', 30_000],
+];
+for (const [text, ms] of durations) {
+  test(`a time of ${text}`, (t) => {
+    t.is(readConfig({ REPLAY_GUARD_TTL: text }).guard.retentionMs, ms);
+  });
+}
+
+const loopbacks = ['localhost:1', '127.0.0.1:1', '127.8.8.8:1', '[::1]:1'];
+for (const address of loopbacks) {
+  test(`a single tenant may listen on ${address}`, (t) => {
+    t.notThrows(() => readConfig({ GRPC_ADDRESS: address, OPS_ADDRESS: address }));
+  });
+}
+
+const TLS = { TLS_CERT: 'c', TLS_KEY: 'k' };
+
+/** What is set, which setting the line names, and what it says. */
+const wrong: [Record<string, string>, string, RegExp][] = [
+  [{ GRPC_ADDRESS: ':50051' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
+  [{ GRPC_ADDRESS: '127.0.0.1' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
+  [{ GRPC_ADDRESS: '127.0.0.1:65536' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
+  [{ GRPC_ADDRESS: '127.0.0.1:-1' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
+  [{ GRPC_ADDRESS: '::1:50051' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
+  [{ GRPC_ADDRESS: '[127.0.0.1]:1' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
+  [{ GRPC_ADDRESS: 'a b:1' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
+  [{ OPS_ADDRESS: '' }, 'OPS_ADDRESS', /must be HOST:PORT/],
+  [{ DATABASE_URL: 'mysql://root@localhost/shop' }, 'DATABASE_URL', /must be sqlite:PATH .* or postgres:/],
+  [{ DATABASE_URL: 'sqlite:' }, 'DATABASE_URL', /must be sqlite:PATH/],
+  [{ DATABASE_URL: 'sqlite::memory:' }, 'DATABASE_URL', /must be sqlite:PATH/],
+  [{ DATABASE_URL: 'postgres://[' }, 'DATABASE_URL', /must be sqlite:PATH .* or postgres:/],
+  [{ SERVICES: 'orders' }, 'SERVICES', /must be order, inventory or order,inventory/],
+  [{ SERVICES: '' }, 'SERVICES', /must be order/],
+  [{ SERVICES: 'order' }, 'INVENTORY_ADDRESS', /needed where SERVICES has no inventory/],
+  [{ INVENTORY_ADDRESS: 'inventory:0' }, 'INVENTORY_ADDRESS', /needs a port/],
+  [{ CALLER_IDENTITY: 'alice' }, 'CALLER_IDENTITY', /must be single, metadata:NAME, mtls or jwt/],
+  [{ CALLER_IDENTITY: 'metadata:' }, 'CALLER_IDENTITY', /must be single, metadata:NAME, mtls or jwt/],
+  [{ CALLER_IDENTITY: 'metadata:a b' }, 'CALLER_IDENTITY', /must be single, metadata:NAME, mtls or jwt/],
+  [{ CALLER_IDENTITY: 'metadata:idempotency-key' }, 'CALLER_IDENTITY', /reserved/],
+  [{ CALLER_IDENTITY: 'metadata:grpc-timeout' }, 'CALLER_IDENTITY', /reserved/],
+  [{ CALLER_IDENTITY: 'metadata:id-bin' }, 'CALLER_IDENTITY', /reserved/],
+  [{ CALLER_IDENTITY: 'jwt' }, 'JWT_JWKS', /needed where CALLER_IDENTITY is jwt/],
+  [
+    { CALLER_IDENTITY: 'jwt', JWT_JWKS: 'f', JWT_AUDIENCE: 'a' },
+    'JWT_ISSUER',
+    /needed where CALLER_IDENTITY/,
+  ],
+  [
+    { CALLER_IDENTITY: 'jwt', JWT_JWKS: 'f', JWT_ISSUER: 'i' },
+    'JWT_AUDIENCE',
+    /needed where CALLER_IDENTITY/,
+  ],
+  [{ ...JWT, JWT_JWKS: '' }, 'JWT_JWKS', /must be the path of a file or a URL/],
+  [{ ...JWT, JWT_ISSUER: '' }, 'JWT_ISSUER', /must not be empty/],
+  [{ ...JWT, JWT_AUDIENCE: '' }, 'JWT_AUDIENCE', /must not be empty/],
+  [{ ...JWT, JWT_CLAIM: '' }, 'JWT_CLAIM', /must not be empty/],
+  [{ ...JWT, JWT_ALGORITHMS: '' }, 'JWT_ALGORITHMS', /must be one or more of RS256/],
+  [{ ...JWT, JWT_ALGORITHMS: 'none' }, 'JWT_ALGORITHMS', /must be one or more of RS256/],
+  [{ ...JWT, JWT_ALGORITHMS: 'RS256,HS256' }, 'JWT_ALGORITHMS', /must be one or more of RS256/],
+  [{ ...JWT, JWT_ALGORITHM: 'RS256' }, 'JWT_ALGORITHM', /unknown setting/],
+  [{ ...JWT, JWT_SELF_TOKEN_FILE: 'f' }, 'JWT_SELF_TOKEN_FILE', /only where the inventory is elsewhere/],
+  [{ ...JWT, INVENTORY_ADDRESS: 'i:1' }, 'JWT_SELF_TOKEN_FILE', /needed where the inventory is elsewhere/],
+  [{ JWT_JWKS: 'f' }, 'JWT_JWKS', /only for CALLER_IDENTITY=jwt/],
+  [{ CALLER_IDENTITY: 'metadata:x', JWT_CLAIM: 'sub' }, 'JWT_CLAIM', /only for CALLER_IDENTITY=jwt/],
+  [{ JWT_SELF_TOKEN_FILE: 'f' }, 'JWT_SELF_TOKEN_FILE', /only for CALLER_IDENTITY=jwt/],
+  [{ CALLER_IDENTITY: 'mtls' }, 'CALLER_IDENTITY', /mtls needs TLS_CLIENT_CA/],
+  [{ CALLER_IDENTITY: 'mtls', ...TLS }, 'CALLER_IDENTITY', /mtls needs TLS_CLIENT_CA/],
+  [{ GRPC_ADDRESS: '0.0.0.0:1' }, 'CALLER_IDENTITY', /loopback address, and GRPC_ADDRESS is not/],
+  [{ GRPC_ADDRESS: 'shop.example:1' }, 'CALLER_IDENTITY', /loopback address, and GRPC_ADDRESS is not/],
+  [{ OPS_ADDRESS: '[::]:1' }, 'CALLER_IDENTITY', /loopback address, and OPS_ADDRESS is not/],
+  [{ TLS_CERT: 'c' }, 'TLS_CERT', /needs TLS_KEY/],
+  [{ TLS_KEY: 'k' }, 'TLS_KEY', /needs TLS_CERT/],
+  [{ TLS_CLIENT_CA: 'ca' }, 'TLS_CLIENT_CA', /needs TLS_CERT/],
+  [{ TLS_CA: 'ca' }, 'TLS_CA', /needs TLS_CERT/],
+  [{ ...TLS, TLS_CERT: '' }, 'TLS_CERT', /path of a PEM file/],
+  [{ REPLAY_GUARD_MODE: 'on' }, 'REPLAY_GUARD_MODE', /must be enforce, observe or off/],
+  [{ REPLAY_GUARD_MODE_FILE: '' }, 'REPLAY_GUARD_MODE_FILE', /path of a JSON file/],
+  [{ REPLAY_GUARD_MAX_KEYS: '0' }, 'REPLAY_GUARD_MAX_KEYS', /whole number of at least 1/],
+  [{ REPLAY_GUARD_MAX_IN_FLIGHT: '1e3' }, 'REPLAY_GUARD_MAX_IN_FLIGHT', /whole number of at least 1/],
+  [{ WAREHOUSE_WEBHOOK_SECRET: '' }, 'WAREHOUSE_WEBHOOK_SECRET', /must be whsec_/],
+  [{ WAREHOUSE_WEBHOOK_SECRET: key.toString('base64') }, 'WAREHOUSE_WEBHOOK_SECRET', /must be whsec_/],
+  [{ WAREHOUSE_WEBHOOK_SECRET: 'whsec_c2hvcnQ=' }, 'WAREHOUSE_WEBHOOK_SECRET', /24 to 64 random bytes/],
+  [{ WAREHOUSE_WEBHOOK_SECRET: `whsec_${'A'.repeat(33)}` }, 'WAREHOUSE_WEBHOOK_SECRET', /in base64/],
+  [{ WAREHOUSE_SECRET: 'x' }, 'WAREHOUSE_SECRET', /unknown setting/],
+  [{ REPLAY_GUARD_TTL: '24' }, 'REPLAY_GUARD_TTL', /must be a duration/],
+  [{ REPLAY_GUARD_TTL: '-1h' }, 'REPLAY_GUARD_TTL', /must be a duration/],
+  [{ REPLAY_GUARD_TTL: '1.5h' }, 'REPLAY_GUARD_TTL', /must be a duration/],
+  [{ REPLAY_GUARD_TTL: '999999999999d' }, 'REPLAY_GUARD_TTL', /must be a duration/],
+  [{ REPLAY_GUARD_TTL: '29s' }, 'REPLAY_GUARD_TTL', /at least the lease, 30s/],
+  [{ REPLAY_GUARD_PEPPER: 'hunter2' }, 'REPLAY_GUARD_PEPPER', /at least 16 bytes/],
+  [{ REPLAY_GUARD_CIPHER_KEY: 'hunter2' }, 'REPLAY_GUARD_CIPHER_KEY', /32 random bytes/],
+  [{ REPLAY_GUARD_CIPHER_KEY: `${key.toString('base64')}AA` }, 'REPLAY_GUARD_CIPHER_KEY', /32 random bytes/],
+  [
+    { REPLAY_GUARD_CIPHER_KEY_PREVIOUS: 'none' },
+    'REPLAY_GUARD_CIPHER_KEY_PREVIOUS',
+    /needs REPLAY_GUARD_CIPHER_KEY/,
+  ],
+  [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'none' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /needs REPLAY_GUARD_PEPPER/],
+  [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'hunter2' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /at least 16 bytes/],
+  [{ WEBHOOK_URL }, 'WEBHOOK_URL', /needs WEBHOOK_SECRET/],
+  [{ WEBHOOK_SECRET }, 'WEBHOOK_SECRET', /needs WEBHOOK_URL/],
+  [{ WEBHOOK_URL: 'http://hooks.example', WEBHOOK_SECRET }, 'WEBHOOK_URL', /must be an https URL/],
+  [{ WEBHOOK_URL: 'https://a:b@hooks.example', WEBHOOK_SECRET }, 'WEBHOOK_URL', /no user and no password/],
+  [{ WEBHOOK_URL, WEBHOOK_SECRET: 'hunter2' }, 'WEBHOOK_SECRET', /must be whsec_/],
+  [{ WEBHOOK_URI: WEBHOOK_URL }, 'WEBHOOK_URI', /unknown setting/],
+  [{ OUTBOX_RELAY: 'no' }, 'OUTBOX_RELAY', /must be on or off/],
+  [{ OUTBOX_MAX_ATTEMPTS: '0' }, 'OUTBOX_MAX_ATTEMPTS', /whole number from 1/],
+  [{ OUTBOX_MAX_ATTEMPTS: '1000000' }, 'OUTBOX_MAX_ATTEMPTS', /whole number from 1/],
+  [{ OUTBOX_RETENTION: '7' }, 'OUTBOX_RETENTION', /must be a duration/],
+  [{ OUTBOX_POLL: '1s' }, 'OUTBOX_POLL', /unknown setting/],
+  [{ REPLAY_GUARD_TLL: '24h' }, 'REPLAY_GUARD_TLL', /unknown setting/],
+  [{ TLS_CERTIFICATE: 'c' }, 'TLS_CERTIFICATE', /unknown setting/],
+  [{ CALLER_ID: 'mtls' }, 'CALLER_ID', /unknown setting/],
+  [{ OPS_PORT: '9464' }, 'OPS_PORT', /unknown setting/],
+  [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL', /must be one of fatal, error/],
+  [{ SHUTDOWN_GRACE: '30d' }, 'SHUTDOWN_GRACE', /at most 1h/],
+  [{ SHUTDOWN_GRACE: 'soon' }, 'SHUTDOWN_GRACE', /must be a duration/],
+];
+for (const [env, name, reason] of wrong) {
+  test(`refused: ${JSON.stringify(env)}`, (t) => {
+    const error = t.throws(() => readConfig(env), { instanceOf: ConfigError });
+    t.true(error.message.startsWith(`${name}: `), error.message);
+    t.regex(error.message, reason);
+    t.false(error.message.includes('\n'));
+  });
+}
+
+for (const env of [
+  { DATABASE_URL: 'mysql://root:hunter2@localhost/shop' },
+  { REPLAY_GUARD_PEPPER: 'hunter2' },
+  { REPLAY_GUARD_CIPHER_KEY: 'hunter2' },
+  { REPLAY_GUARD_PEPPER_PREVIOUS: 'hunter2' },
+  { WEBHOOK_SECRET: 'hunter2' },
+  { WEBHOOK_URL: 'https://user:hunter2@hooks.example' },
+]) {
+  test(`the line does not repeat the secret of ${Object.keys(env)[0]}`, (t) => {
+    t.false(t.throws(() => readConfig(env)).message.includes('hunter2'));
+  });
+}
+
+test('keys and peppers of a time without any are still known', (t) => {
+  const { guard } = readConfig({
+    REPLAY_GUARD_PEPPER: 'sixteen bytes at least',
+    REPLAY_GUARD_PEPPER_PREVIOUS: 'none',
+    REPLAY_GUARD_CIPHER_KEY: key.toString('hex'),
+    REPLAY_GUARD_CIPHER_KEY_PREVIOUS: 'none',
+  });
+  t.deepEqual(guard.pepper, { current: 'sixteen bytes at least', previous: [null] });
+  t.deepEqual(guard.cipherKey, { current: key, readsPlaintext: true });
+});
+
+test('what others put into the environment is not ours to judge', (t) => {
+  t.notThrows(() =>
+    readConfig({
+      INVENTORY_SERVICE_HOST: '10.0.0.1',
+      INVENTORY_PORT_50051_TCP_ADDR: '10.0.0.1',
+      OPS_SERVICE_HOST: '10.0.0.1',
+      OPS_SERVICE_PORT_HTTP: '80',
+      OPS_PORT: 'tcp://10.0.0.1:80',
+      OPS_PORT_80_TCP: 'tcp://10.0.0.1:80',
+      TLS_PORT_443_TCP_PROTO: 'tcp',
+      JWT_SERVICE_HOST: '10.0.0.1',
+      GRPC_TRACE: 'all',
+      GRPC_VERBOSITY: 'DEBUG',
+      PATH: '/bin',
+    }),
+  );
+});

@@ -1,0 +1,194 @@
+import test, { type ExecutionContext } from 'ava';
+import Sqlite from 'better-sqlite3';
+import { DatabaseUnavailableError, LeaseLostError } from 'grpc-replay-guard/database';
+import type { Claim, OpenStore } from 'grpc-replay-guard/store';
+import { emptiedData } from '../../helpers/databases/emptied-data.js';
+import { type DataSource, type EngineOptions, engines } from '../../helpers/databases/engines.js';
+import { openUrl } from '../../helpers/databases/open-url.js';
+import { type PostgresProxy, startProxy } from '../../helpers/proxies/postgres-proxy.js';
+import { Barrier } from '../../helpers/waiting/barrier.js';
+import { poll } from '../../helpers/waiting/poll.js';
+import { claimed, completed, inProgress, reply, request } from './requests.js';
+
+const emptied = emptiedData(test);
+const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
+const insert = 'INSERT INTO notes (id) VALUES ($1)';
+const unavailable = { instanceOf: DatabaseUnavailableError };
+// Nothing may end because somebody waited long enough.
+const patient = { unitLimitMs: 60_000, lockTimeoutMs: 60_000 };
+
+const take = async (t: ExecutionContext, { store }: OpenStore, asked = request()): Promise<Claim> =>
+  claimed(t, await store.claim(asked));
+
+async function openOn(data: DataSource, options: EngineOptions): Promise<OpenStore> {
+  const opened = await data.open(options);
+  await opened.database.migrate('notes', table);
+  return opened;
+}
+
+// Renewals and the unit of work that they are for.
+for (const engine of engines) {
+  const it = (
+    title: string,
+    check: (t: ExecutionContext, opened: OpenStore, other: OpenStore) => Promise<void>,
+  ) =>
+    test.serial(`${engine}: ${title}`, async (t) => {
+      const data = await emptied(t, engine);
+      await check(t, await openOn(data, patient), await data.open({ unitLimitMs: 60_000 }));
+    });
+
+  it('while its unit of work is open a claim neither renews nor waits', async (t, opened, other) => {
+    const asked = request({ leaseMs: 1 });
+    const claim = await take(t, opened, asked);
+    await claim.run(() => opened.database.query(insert, [1]));
+    await claim.renew();
+    const found = await other.store.find(asked.id);
+    t.true(inProgress(t, found).leaseLeftMs <= 0, 'the record is as it was');
+    inProgress(t, await other.store.claim(asked));
+    await claim.complete(reply('done'));
+    t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('done'));
+  });
+
+  it('a renewal on its way when the unit of work opens neither waits for it nor tells of a loss', async (t, opened) => {
+    const asked = request();
+    const claim = await take(t, opened, asked);
+    const beats = [claim.renew(), claim.renew()];
+    const written = claim.run(() => opened.database.query(insert, [1]));
+    beats.push(claim.renew());
+    await Promise.all(beats);
+    await written;
+    t.false(claim.lost.aborted);
+    await claim.complete(reply('done'));
+    t.deepEqual(await opened.database.query('SELECT id FROM notes'), [{ id: 1n }]);
+  });
+
+  it('a renewal behind the unit of work of somebody else is answered when its own opens', async (t, opened) => {
+    const { database } = opened;
+    const asked = request();
+    const claim = await take(t, opened, asked);
+    const begun = new Barrier();
+    const theirs = database.transaction(async () => {
+      // On SQLite the writer is taken, on Postgres the record.
+      await database.query('UPDATE replay_guard_records SET reply = NULL WHERE TRUE');
+      await begun.pass();
+    });
+    await begun.reached();
+    const beats = Promise.all([claim.renew(), claim.renew()]);
+    const written = claim.run(() => database.query(insert, [1]));
+    await beats;
+    begun.open();
+    await written;
+    await Promise.all([theirs, claim.complete(reply('done'))]);
+    t.false(claim.lost.aborted);
+    completed(t, await opened.store.claim(asked));
+  });
+
+  it('a claim that is lost takes its unit of work with it', async (t, opened, other) => {
+    const asked = request({ leaseMs: 1 });
+    const zombie = await take(t, opened, asked);
+    let owner: Claim | undefined;
+    await poll('it is taken over', async () => {
+      const result = await other.store.claim({ ...asked, leaseMs: 60_000 });
+      owner = result.outcome === 'claimed' ? result.claim : undefined;
+      return owner !== undefined;
+    });
+    await t.throwsAsync(zombie.renew(), { instanceOf: LeaseLostError });
+    t.true(zombie.lost.reason instanceof LeaseLostError);
+    const late = zombie.run(() => opened.database.query(insert, [1]));
+    await t.throwsAsync(late, { instanceOf: LeaseLostError });
+    await t.throwsAsync(zombie.fail(reply('zombie')), { instanceOf: LeaseLostError });
+    await owner?.complete(reply('owner'));
+    t.deepEqual(await other.database.query('SELECT id FROM notes'), []);
+  });
+}
+
+test.serial('sqlite: a renewal that meets a held file is worth another, and loses nothing', async (t) => {
+  const data = await emptied(t, 'sqlite');
+  const opened = await openOn(data, { unitLimitMs: 60_000, lockTimeoutMs: 50 });
+  const claim = await take(t, opened);
+  const holder = new Sqlite(data.url.slice('sqlite:'.length));
+  t.teardown(() => void holder.close());
+  holder.exec('BEGIN IMMEDIATE');
+  await t.throwsAsync(claim.renew(), unavailable);
+  t.false(claim.lost.aborted);
+  holder.exec('COMMIT');
+  await claim.renew();
+  await claim.complete(reply('done'));
+});
+
+async function behindProxy(t: ExecutionContext): Promise<{ opened: OpenStore; proxy: PostgresProxy }> {
+  const data = await emptied(t, 'postgres');
+  const proxy = await startProxy(t, data.url);
+  const opened = await openUrl(proxy.url, { maxConnections: 2, unitLimitMs: 60_000 });
+  t.teardown(() => opened.close());
+  await opened.database.migrate('notes', table);
+  return { opened, proxy };
+}
+
+test.serial('postgres: a renewal is one statement, and none while the unit of work is open', async (t) => {
+  const { opened, proxy } = await behindProxy(t);
+  const sent = async (claim: Claim) => {
+    proxy.reset();
+    await claim.renew();
+    // There are two connections, and one that waits for the unit of work would not be free.
+    await opened.ping();
+    return proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
+  };
+  const lease = await take(t, opened);
+  t.deepEqual(await sent(lease), ['UPDATE', 'SELECT']);
+  await lease.run(() => opened.database.query('SELECT id FROM notes'));
+  t.deepEqual(await sent(lease), ['UPDATE', 'SELECT'], 'a read opens nothing');
+  await lease.run(() => opened.database.query(insert, [1]));
+  t.deepEqual(await sent(lease), ['SELECT']);
+  await lease.complete(reply('done'));
+  const transaction = await take(t, opened, request({ atomicity: 'TRANSACTION' }));
+  t.deepEqual(await sent(transaction), ['SELECT']);
+  await transaction.complete(reply('done'));
+  t.deepEqual(await sent(transaction), ['SELECT']);
+});
+
+for (const when of ['before', 'after'] as const) {
+  test.serial(
+    `postgres: a renewal that is cut ${when} it ran is worth another, and loses nothing`,
+    async (t) => {
+      const { opened, proxy } = await behindProxy(t);
+      const claim = await take(t, opened);
+      proxy.cutAt(/^UPDATE replay_guard_records/, when);
+      await t.throwsAsync(claim.renew(), unavailable);
+      t.false(claim.lost.aborted);
+      await claim.renew();
+      await claim.complete(reply('done'));
+    },
+  );
+}
+
+test.serial(
+  'postgres: renewals while the database is away fail as unavailable, and then go on',
+  async (t) => {
+    const { opened, proxy } = await behindProxy(t);
+    const claim = await take(t, opened);
+    proxy.down();
+    for (let beat = 0; beat < 3; beat++) await t.throwsAsync(claim.renew(), unavailable);
+    t.false(claim.lost.aborted);
+    proxy.up();
+    await claim.renew();
+    await claim.run(() => opened.database.query(insert, [1]));
+    await claim.complete(reply('done'));
+  },
+);
+
+test.serial(
+  'postgres: a renewal that somebody keeps waiting fails as unavailable, and loses nothing',
+  async (t) => {
+    const data = await emptied(t, 'postgres');
+    const opened = await openOn(data, { unitLimitMs: 60_000, lockTimeoutMs: 50 });
+    const claim = await take(t, opened);
+    await opened.database.transaction(async () => {
+      await opened.database.query('SELECT id FROM replay_guard_records FOR UPDATE');
+      await t.throwsAsync(claim.renew(), unavailable);
+    });
+    t.false(claim.lost.aborted);
+    await claim.renew();
+    await claim.complete(reply('done'));
+  },
+);

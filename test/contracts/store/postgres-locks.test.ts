@@ -1,0 +1,229 @@
+import test, { type ExecutionContext } from 'ava';
+import { UnitOfWorkError } from 'grpc-replay-guard/database';
+import { openPostgres } from 'grpc-replay-guard/postgres';
+import type { Claim, ClaimRequest, OpenStore } from 'grpc-replay-guard/store';
+import pg, { type PoolConfig } from 'pg';
+import { emptiedData } from '../../helpers/databases/emptied-data.js';
+import { openUrl } from '../../helpers/databases/open-url.js';
+import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
+import { claimed, completed, inProgress, reply, request } from './requests.js';
+
+const emptied = emptiedData(test);
+const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
+const insert = 'INSERT INTO notes (id) VALUES ($1)';
+const atomicities = ['TRANSACTION', 'LEASE'] as const;
+// Whoever waits so long for a lock fails the test by its time-outs.
+const patient = { lockTimeoutMs: 60_000, unitLimitMs: 60_000 };
+
+const take = async (t: ExecutionContext, { store }: OpenStore, asked: ClaimRequest): Promise<Claim> =>
+  claimed(t, await store.claim(asked));
+
+async function twoServers(t: ExecutionContext, maxConnections = 2) {
+  const data = await emptied(t, 'postgres');
+  const one = await data.open({ ...patient, maxConnections: 25 });
+  await one.database.migrate('notes', table);
+  return { one, other: await data.open({ ...patient, maxConnections }) };
+}
+
+/** How a server comes to hold the record of a key, so that another one can neither see its end nor have it. */
+const holding: Record<
+  string,
+  (t: ExecutionContext, opened: OpenStore, asked: ClaimRequest) => Promise<Claim>
+> = {
+  'a transaction that has not committed': (t, opened, asked) =>
+    take(t, opened, { ...asked, atomicity: 'TRANSACTION' }),
+  'a lease that has begun to write': async (t, opened, asked) => {
+    const claim = await take(t, opened, { ...asked, atomicity: 'LEASE' });
+    await claim.run(() => opened.database.query('DELETE FROM notes'));
+    return claim;
+  },
+  'a lease that ran out while it writes': async (t, opened, asked) => {
+    const claim = await take(t, opened, { ...asked, atomicity: 'LEASE', leaseMs: 1 });
+    await claim.run(() => opened.database.query('DELETE FROM notes'));
+    return claim;
+  },
+};
+
+for (const [what, hold] of Object.entries(holding)) {
+  const atomicity = what.includes('lease') ? 'LEASE' : 'TRANSACTION';
+
+  test.serial(`duplicates of 20 keys held by ${what} leave a small pool usable`, async (t) => {
+    const { one, other } = await twoServers(t);
+    const keys = Array.from({ length: 20 }, () => request({ atomicity }));
+    const held: Claim[] = [];
+    for (const asked of keys) held.push(await hold(t, one, asked));
+    const events: string[] = [];
+    const duplicates = keys.map(async (asked) => {
+      inProgress(t, await other.store.claim(asked));
+      events.push('duplicate');
+    });
+    const fresh = await take(t, other, request({ atomicity }));
+    events.push('fresh');
+    await fresh.run(() => other.database.query(insert, [1]));
+    await fresh.complete(reply('fresh'));
+    events.push('completed');
+    await Promise.all(duplicates);
+    events.push('released');
+    for (const claim of held) await claim.complete(reply('held'));
+    t.deepEqual(
+      events.filter((event) => event !== 'duplicate'),
+      ['fresh', 'completed', 'released'],
+    );
+    for (const asked of keys) t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('held'));
+  });
+}
+
+test.serial('a late owner is not waited for, and then its reply is found', async (t) => {
+  const { one, other } = await twoServers(t);
+  const asked = request({ leaseMs: 1 });
+  const late = await take(t, one, asked);
+  await late.run(() => one.database.query(insert, [1]));
+  t.true(inProgress(t, await other.store.claim(asked)).leaseLeftMs <= 0);
+  await late.complete(reply('late'));
+  t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('late'));
+});
+
+test.serial('who waited in vain for a key takes no second connection to look at it', async (t) => {
+  const data = await emptied(t, 'postgres');
+  const asked = request({ atomicity: 'TRANSACTION' });
+  const held = await take(t, await data.open(patient), asked);
+  const proxy = await startProxy(t, data.url);
+  const other = await openUrl(proxy.url, patient);
+  t.teardown(() => other.close());
+  proxy.reset();
+  inProgress(t, await other.store.claim(asked));
+  const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
+  t.deepEqual(kinds, ['BEGIN', 'WITH', 'ROLLBACK']);
+  await held.release();
+});
+
+for (const atomicity of atomicities) {
+  test.serial(`${atomicity}: a replay takes no lock and leaves the record as it is`, async (t) => {
+    const { one, other } = await twoServers(t);
+    const asked = request({ atomicity });
+    await (await take(t, one, asked)).complete(reply('done'));
+    const version = () =>
+      one.database.query('SELECT xmin::text AS made, xmax::text AS locked FROM replay_guard_records');
+    const before = await version();
+    t.is(before[0]?.locked, '0');
+    const answers = await Promise.all(Array.from({ length: 20 }, () => other.store.claim(asked)));
+    for (const answer of answers) t.deepEqual(completed(t, answer).reply, reply('done'));
+    t.deepEqual(await version(), before);
+  });
+
+  test.serial(`${atomicity}: the handler's statements wait as long as the pool says`, async (t) => {
+    const data = await emptied(t, 'postgres');
+    const settings: Record<string, PoolConfig> = { '20s': { lock_timeout: 20_000 }, '0': {} };
+    for (const [expected, config] of Object.entries(settings)) {
+      const pool = new pg.Pool({
+        connectionString: data.url,
+        max: 1,
+        pipeline: true,
+        ...config,
+      } as PoolConfig);
+      pool.on('error', () => {});
+      const opened = await openPostgres({ pool });
+      const { database, store } = opened;
+      await database.migrate('notes', table);
+      const lockTimeout = async () =>
+        (await database.query("SELECT current_setting('lock_timeout') AS is"))[0]?.is;
+      const asked = request({ atomicity });
+      const first = await take(t, opened, asked);
+      t.is(await first.run(lockTimeout), expected, 'in the first statement');
+      await first.complete(reply('done'));
+      const nested = await take(t, opened, request({ atomicity }));
+      await nested.run(async () => {
+        const failed = database.transaction(async () => {
+          t.is(await lockTimeout(), expected, 'in a transaction that begins the work');
+          throw new Error('taken back');
+        });
+        await t.throwsAsync(failed, { message: 'taken back' });
+        t.is(await lockTimeout(), expected, 'after it was taken back');
+      });
+      await nested.release();
+      completed(t, await store.claim(asked));
+      t.is(await lockTimeout(), expected, 'on a connection that claimed before');
+      await opened.close();
+      await pool.end();
+    }
+  });
+}
+
+test.serial('the end of an empty transaction is not waited for', async (t) => {
+  const data = await emptied(t, 'postgres');
+  const pool = new pg.Pool({ connectionString: data.url, max: 1, pipeline: true } as PoolConfig);
+  t.teardown(() => pool.end());
+  const { store } = await openPostgres({ pool });
+  const asked = request({ atomicity: 'TRANSACTION' });
+  await claimed(t, await store.claim(asked)).complete(reply('done'));
+  t.is(pool.idleCount, 1);
+  completed(t, await store.claim(asked));
+  t.is(pool.idleCount, 0, 'its connection is still busy with the rollback');
+  completed(t, await store.claim(asked));
+});
+
+test.serial('a purge passes by an expired record that is being claimed anew', async (t) => {
+  const { one, other } = await twoServers(t);
+  const keys = Array.from({ length: 5 }, () => request({ retentionMs: 1 }));
+  for (const asked of keys) await (await take(t, one, asked)).complete(reply('old'));
+  const [first = request()] = keys;
+  const anew = await take(t, one, { ...first, retentionMs: 3_600_000, atomicity: 'TRANSACTION' });
+  t.is(await other.store.purge(100), 4);
+  await anew.complete(reply('new'));
+  t.is(await other.store.purge(100), 0);
+  t.deepEqual(completed(t, await other.store.find(first.id)).reply, reply('new'));
+});
+
+test.serial('erasing passes by a record that somebody has locked', async (t) => {
+  const { one, other } = await twoServers(t);
+  for (let index = 0; index < 3; index++) await (await take(t, one, request())).complete(reply('secret'));
+  await one.database.transaction(async () => {
+    await one.database.query('SELECT id FROM replay_guard_records LIMIT 1 FOR UPDATE');
+    t.is(await other.store.erase('tenant', 100), 2);
+  });
+  t.is(await other.store.erase('tenant', 100), 1);
+});
+
+// What looks like a read and is not, before the first write of a call.
+const sideEffects: Record<string, string> = {
+  'a function that writes': 'SELECT note($1)',
+  'a common table expression that writes':
+    'WITH made AS (INSERT INTO notes (id) VALUES ($1) RETURNING id) SELECT id FROM made',
+  'a comment before a function that writes': '/* hint */ SELECT note($1)',
+};
+for (const [what, sql] of Object.entries(sideEffects)) {
+  for (const ending of ['complete', 'fail', 'release'] as const) {
+    test.serial(`LEASE: ${what} belongs to the unit of work: ${ending}`, async (t) => {
+      const { one, other } = await twoServers(t);
+      await one.database.migrate('note', [
+        `CREATE FUNCTION note(id BIGINT) RETURNS BIGINT LANGUAGE SQL AS 'INSERT INTO notes VALUES (id) RETURNING id'`,
+      ]);
+      const claim = await take(t, one, request());
+      t.is((await claim.run(() => one.database.query(sql, [7]))).length, 1);
+      const ids = () => other.database.query('SELECT id FROM notes');
+      t.deepEqual(await ids(), []);
+      await claim[ending](reply('done'));
+      t.deepEqual(await ids(), ending === 'complete' ? [{ id: 7n }] : []);
+    });
+  }
+}
+
+test.serial('LEASE: a lock that is taken by a read is held until the end', async (t) => {
+  const { one, other } = await twoServers(t);
+  await one.database.query(insert, [1]);
+  const claim = await take(t, one, request());
+  await claim.run(() => one.database.query('SELECT id FROM notes WHERE id = 1 FOR UPDATE'));
+  const free = () => other.database.query('SELECT id FROM notes WHERE id = 1 FOR UPDATE SKIP LOCKED');
+  t.deepEqual(await free(), []);
+  await claim.complete(reply('done'));
+  t.deepEqual(await free(), [{ id: 1n }]);
+});
+
+test.serial('LEASE: a read that fails before the first write fails as itself', async (t) => {
+  const { one } = await twoServers(t);
+  const claim = await take(t, one, request());
+  const failing = claim.run(() => one.database.query('SELECT 1 / $1 AS none', [0]));
+  t.like(await t.throwsAsync(failing), { code: '22012' });
+  await t.throwsAsync(claim.complete(reply('done')), { instanceOf: UnitOfWorkError });
+  await claim.release();
+});

@@ -1,0 +1,279 @@
+import { credentials, status } from '@grpc/grpc-js';
+import type { ExecutionContext, TestFn } from 'ava';
+import { createReplayGuard, singleTenant, stableId } from 'grpc-replay-guard';
+import { createIdempotencyInterceptor } from 'grpc-replay-guard/client';
+import type { Database } from 'grpc-replay-guard/database';
+import { createRelay, type DeadLetter, type Outbox, type Relay } from 'grpc-replay-guard/outbox';
+import type { IdempotencyStore } from 'grpc-replay-guard/store';
+import { createInventoryClient } from '#src/fulfilment/inventory-client.js';
+import { createOrderDeliveries } from '#src/fulfilment/order-deliveries.js';
+import { createOrderOutbox } from '#src/fulfilment/order-outbox.js';
+import { createInventoryHandlers } from '#src/inventory/handlers.js';
+import { createHoldExpiry, type HoldExpiry } from '#src/inventory/hold-expiry.js';
+import { createOrderHandlers } from '#src/order/handlers.js';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
+import type { Connection } from '../helpers/calls/call.js';
+import { type Engine, freshData } from '../helpers/databases/engines.js';
+import { rounds } from '../helpers/databases/outbox.js';
+import { administer } from '../helpers/databases/postgres.js';
+import { Fate } from '../helpers/faults/fate.js';
+import { startServer } from '../helpers/servers/server.js';
+import { openTables, silent, stockOf, TestClock } from '../helpers/servers/shop.js';
+
+const { PlaceOrder, CancelOrder, GetOrder } = orderService;
+const { GetReservation } = inventoryService;
+
+const STOCK = 5;
+const QUANTITY = 2;
+const HOLD_MS = 15 * 60_000;
+
+/** What is done for one order, by its client, its server and the passing of time. */
+type Act = 'place' | 'relay' | 'cancel' | 'expire';
+
+const stories = {
+  'confirmed, then cancelled': ['place', 'relay', 'cancel', 'relay'],
+  'cancelled before it is confirmed': ['place', 'cancel', 'relay'],
+  'confirmed too late': ['place', 'expire', 'relay'],
+} as const satisfies Record<string, readonly Act[]>;
+
+/** What a client does that got no answer. */
+type Client = 'asks again' | 'gives up';
+
+/** Who is struck, in which story, and of which clients. */
+const sweeps: readonly ['order' | 'inventory', keyof typeof stories, readonly Client[]][] = [
+  ['order', 'confirmed, then cancelled', ['asks again', 'gives up']],
+  ['order', 'cancelled before it is confirmed', ['gives up']],
+  ['order', 'confirmed too late', ['asks again', 'gives up']],
+  ['inventory', 'confirmed, then cancelled', ['gives up']],
+  ['inventory', 'confirmed too late', ['asks again']],
+];
+
+class World {
+  /** Of the order server and its relay, and of the inventory server. */
+  readonly fates = { order: new Fate(), inventory: new Fate() };
+  readonly #clock = new TestClock();
+  readonly #t: ExecutionContext;
+  readonly #database: Database;
+  #orders!: Connection;
+  #inventory!: Connection;
+  #relay!: Relay;
+  #outbox!: Outbox;
+  #holdExpiry!: HoldExpiry;
+
+  private constructor(t: ExecutionContext, database: Database) {
+    this.#t = t;
+    this.#database = database;
+  }
+
+  static async open(t: ExecutionContext, engine: Engine): Promise<World> {
+    const data = await freshData(t, engine);
+    // What counts here is the order of commits, not that they survive a power cut.
+    const forgoFsync = `ALTER DATABASE ${new URL(data.url).pathname.slice(1)} SET synchronous_commit = off`;
+    if (engine === 'postgres') await administer(data.url, forgoFsync);
+    await openTables(data);
+    const { store, database } = await data.open({ lockTimeoutMs: 10_000, maxConnections: 8 });
+    const world = new World(t, database);
+    await world.#serve(store);
+    return world;
+  }
+
+  async #serve(store: IdempotencyStore): Promise<void> {
+    const clock = this.#clock;
+    const shared = { clock, ids: { next: stableId }, log: silent };
+    const { order: orderFate, inventory: inventoryFate } = this.fates;
+    const guardOf = (fate: Fate) => {
+      const guard = createReplayGuard({ store: fate.store(store), scope: singleTenant() });
+      this.#t.teardown(() => guard.close());
+      return guard;
+    };
+
+    const stock = { ...shared, database: inventoryFate.database(this.#database) };
+    const inventoryGuard = guardOf(inventoryFate);
+    const inventoryServer = await startServer(this.#t, {
+      interceptors: [inventoryGuard.interceptor],
+      services: [[inventoryGuard.protect(inventoryService), createInventoryHandlers(stock)]],
+    });
+    const client = createInventoryClient({
+      address: inventoryServer.address,
+      credentials: credentials.createInsecure(),
+      interceptors: [createIdempotencyInterceptor()],
+    });
+    this.#t.teardown(() => client.close());
+    this.#holdExpiry = createHoldExpiry({ ...stock, batch: 1_000 });
+
+    const database = orderFate.database(this.#database);
+    const inventory = orderFate.inventory(client);
+    const outbox = createOrderOutbox(database, { webhook: undefined });
+    this.#outbox = outbox;
+    const orderGuard = guardOf(orderFate);
+    const orders = createOrderHandlers({ ...shared, database, inventory, outbox });
+    const orderServer = await startServer(this.#t, {
+      interceptors: [orderGuard.interceptor],
+      services: [[orderGuard.protect(orderService), orders]],
+    });
+    this.#orders = orderServer.connect();
+    this.#inventory = inventoryServer.connect();
+    const deliveries = createOrderDeliveries({ database, inventory, outbox });
+    this.#relay = createRelay({ outbox, destinations: { inventory: { deliveries } } });
+  }
+
+  /** Lives one order's story; `name` is its customer, its item, and its keys. */
+  async live(name: string, acts: readonly Act[]): Promise<void> {
+    for (const act of acts) {
+      if (act === 'place') await this.place(name);
+      if (act === 'cancel') await this.cancel(name);
+      if (act === 'relay') await rounds(this.#relay).catch(() => {});
+      if (act === 'expire') this.#clock.advance(HOLD_MS);
+    }
+  }
+
+  place(name: string) {
+    const request = { customerId: name, lines: [{ sku: name, quantity: QUANTITY }] };
+    return this.#orders.call(PlaceOrder, request, { key: `place-${name}` });
+  }
+
+  /** Cancels the customer's order, as far as there is one. */
+  async cancel(name: string) {
+    const [order] = await this.ordersOf(name);
+    const request = { orderId: order?.orderId ?? 'none', reason: 'changed my mind' };
+    return this.#orders.call(CancelOrder, request, { key: `cancel-${name}-${request.orderId}` });
+  }
+
+  /** Read past the servers, which may be dead. */
+  async ordersOf(name: string) {
+    const rows = await this.#database.query(
+      'SELECT order_id, status, reservation_id FROM orders WHERE customer_id = $1',
+      [name],
+    );
+    return rows.map((row) => ({
+      orderId: String(row.order_id),
+      status: String(row.status),
+      reservationId: String(row.reservation_id),
+    }));
+  }
+
+  async putStock(name: string): Promise<void> {
+    await this.#database.query(
+      `INSERT INTO inventory_items (sku, name, unit_price_minor, currency, on_hand, reserved)
+       VALUES ($1, $1, 450, 'EUR', $2, 0)`,
+      [name, STOCK],
+    );
+  }
+
+  /** Time passes, with nothing to disturb it: leases and pauses end, holds run out, everything is delivered. */
+  async settle(): Promise<void> {
+    for (const _ of ['what waits', 'what has expired']) {
+      await this.#database.query('UPDATE replay_guard_outbox SET due_at = 0 WHERE ended_at IS NULL');
+      await rounds(this.#relay);
+      this.#clock.advance(HOLD_MS);
+      await this.#holdExpiry.runOnce();
+    }
+  }
+
+  /** What must be true of an order once everything has settled. Returns its state. */
+  async check(name: string): Promise<string> {
+    const pending = await this.#database.query('SELECT type FROM replay_guard_outbox WHERE ended_at IS NULL');
+    this.#t.deepEqual(pending, [], `${name}: everything is delivered, nothing is a dead letter`);
+    const held = await this.#database.query(
+      `SELECT 1 AS one FROM inventory_reservations AS r JOIN inventory_reservation_lines AS l
+         ON l.reservation_id = r.reservation_id WHERE l.sku = $1 AND r.state = 'HELD'`,
+      [name],
+    );
+    this.#t.deepEqual(held, [], `${name}: no hold for ever`);
+    const orders = await this.ordersOf(name);
+    this.#t.true(orders.length <= 1, `${name}: one order at most`);
+    const [order] = orders;
+    const sold = order?.status === 'PLACED' ? QUANTITY : 0;
+    this.#t.deepEqual(await stockOf(this.#database, name), [STOCK - sold, 0], `${name}: the stock adds up`);
+    if (!order) return 'none';
+    const shown = await this.#orders.call(GetOrder, { orderId: order.orderId });
+    this.#t.is(String(shown.message?.order?.status), `ORDER_STATUS_${order.status}`);
+    const { state } = await this.#reservation(order.reservationId);
+    if (order.status === 'PLACED') this.#t.is(state, 'RESERVATION_STATE_CONFIRMED', name);
+    return `${order.status} ${state}`;
+  }
+
+  /** An event of the order comes again so long after its first attempt that the guard has forgotten its keys. */
+  async comeAgain(name: string, type: string, laterMs: number): Promise<readonly DeadLetter[]> {
+    const [order] = await this.ordersOf(name);
+    await this.#database.query('DELETE FROM replay_guard_records WHERE TRUE');
+    await this.#database.query(
+      `UPDATE replay_guard_outbox SET ended_at = NULL, due_at = 0, first_attempt_at = first_attempt_at - $1
+       WHERE aggregate = $2 AND type = $3`,
+      [laterMs, String(order?.orderId), type],
+    );
+    await rounds(this.#relay);
+    return this.#outbox.deadLetters();
+  }
+
+  stockOf(name: string) {
+    return stockOf(this.#database, name);
+  }
+
+  async #reservation(reservationId: string) {
+    const { message } = await this.#inventory.call(GetReservation, { reservationId });
+    return { state: message?.reservation?.state };
+  }
+}
+
+/** That an order ends well on this engine, whatever goes wrong and when. */
+export function sagaSuite(test: TestFn, engine: Engine): void {
+  test(`${engine}: what comes again after its keys were forgotten is not done twice`, async (t) => {
+    const world = await World.open(t, engine);
+    await world.putStock('tea');
+    await world.live('tea', stories['confirmed, then cancelled']);
+    const day = 24 * 3_600_000;
+    t.deepEqual(
+      await world.comeAgain('tea', 'order.placed', 2 * day),
+      [],
+      'the reservation tells that it was done',
+    );
+    const [letter] = await world.comeAgain('tea', 'order.cancelled', 2 * day);
+    t.regex(
+      letter?.error ?? '',
+      /the inventory refuses it: .* first sent too long ago/,
+      'only a person can tell whether the stock was given back',
+    );
+    t.deepEqual(await world.stockOf('tea'), [STOCK, 0]);
+  });
+
+  for (const [who, story, clients] of sweeps) {
+    const fate = who === 'order' ? 'an order server that dies' : 'an inventory that fails';
+    test(`${engine}: ${story}, by ${fate} at any step, ends well`, async (t) => {
+      t.timeout(120_000);
+      const world = await World.open(t, engine);
+      for (const client of clients) await sweep(t, world, who, stories[story], client);
+    });
+  }
+}
+
+/** Lives the story again and again, each time struck one step later, until it comes to its end before that. */
+async function sweep(
+  t: ExecutionContext,
+  world: World,
+  who: 'order' | 'inventory',
+  acts: readonly Act[],
+  client: Client,
+): Promise<void> {
+  const fate = world.fates[who];
+  const ends = new Map<string, number>();
+  let step = 0;
+  do {
+    const name = `${client.replace(' ', '-')}-${++step}`;
+    await world.putStock(name);
+    fate.begin(step, who === 'order' ? 'dies' : 'lives on');
+    await world.live(name, acts);
+    const { struck } = fate;
+    fate.begin();
+    if (client === 'asks again') {
+      t.is((await world.place(name)).code, status.OK, name);
+      if (acts.includes('cancel')) t.is((await world.cancel(name)).code, status.OK, name);
+    }
+    await world.settle();
+    const end = await world.check(name);
+    ends.set(end, (ends.get(end) ?? 0) + 1);
+    if (!struck) break;
+  } while (step < 1_000);
+  t.log(`${client}: ${step} steps`, Object.fromEntries(ends));
+  t.true(step > 15 && step < 1_000, 'every step was met');
+}

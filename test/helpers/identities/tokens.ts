@@ -1,0 +1,86 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import {
+  exportJWK,
+  type GenerateKeyPairResult,
+  generateKeyPair,
+  type JSONWebKeySet,
+  type JWK,
+  type JWTPayload,
+  SignJWT,
+} from 'jose';
+import type { Cleanup } from '../databases/postgres.js';
+
+/** What the tokens of these tests say, unless a test wants them to say something else. */
+export const ISSUER = 'https://issuer.example';
+export const AUDIENCE = 'shop';
+
+/** Seconds since 1970, as the claims of tokens count. */
+export const nowSeconds = () => Math.floor(Date.now() / 1000);
+
+/** A key pair that tokens are signed with. */
+export interface SigningKey {
+  readonly kid: string;
+  readonly alg: string;
+  readonly keys: GenerateKeyPairResult;
+  readonly jwk: JWK;
+}
+
+export async function newSigningKey(kid: string, alg = 'ES256'): Promise<SigningKey> {
+  const keys = await generateKeyPair(alg, { extractable: true });
+  return { kid, alg, keys, jwk: { ...(await exportJWK(keys.publicKey)), kid } };
+}
+
+/** The claims of a good token, good for an hour. */
+export function goodClaims(changes: JWTPayload = {}): JWTPayload {
+  return { iss: ISSUER, aud: AUDIENCE, sub: 'ada', exp: nowSeconds() + 3600, ...changes };
+}
+
+/** Signs what it is given; a claim that is undefined is left out. */
+export function sign(
+  key: SigningKey,
+  claims: JWTPayload,
+  header: Record<string, unknown> = {},
+): Promise<string> {
+  const crit = Object.fromEntries([header.crit ?? []].flat().map((name) => [name, true]));
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: key.alg, kid: key.kid, ...header })
+    .sign(key.keys.privateKey, { crit });
+}
+
+export const keySet = (...keys: SigningKey[]): JSONWebKeySet => ({ keys: keys.map(({ jwk }) => jwk) });
+
+/** A good token as metadata. */
+export async function bearer(key: SigningKey, changes: JWTPayload = {}): Promise<{ authorization: string }> {
+  return { authorization: `Bearer ${await sign(key, goodClaims(changes))}` };
+}
+
+/** An HTTP server that serves a key set, and how often it was asked. */
+export interface KeyServer {
+  readonly url: string;
+  requests: number;
+  /** What it serves: a key set, another body or status, no answer at all, or cut connections. */
+  answer: JSONWebKeySet | { status: number; body: string; location?: string } | 'silence' | 'down';
+}
+
+export async function serveKeys(t: Cleanup, answer: KeyServer['answer']): Promise<KeyServer> {
+  const server = createServer((request, response) => {
+    served.requests++;
+    const { answer } = served;
+    if (answer === 'silence') return;
+    if (answer === 'down') return request.socket.destroy();
+    if ('keys' in answer) return response.end(JSON.stringify(answer));
+    response.writeHead(answer.status, answer.location ? { location: answer.location } : {}).end(answer.body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const served: KeyServer = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
+    requests: 0,
+    answer,
+  };
+  return served;
+}

@@ -1,0 +1,99 @@
+// A guarded ledger as a server process of its own, for tests that stop, starve or kill one. Its argument is
+// LedgerSettings as JSON. It tells its parent where it serves, and which account a held handler has come for;
+// `{ go: account }` lets that handler pass.
+import { randomUUID } from 'node:crypto';
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
+import { openPostgres } from 'grpc-replay-guard/postgres';
+import type { OpenStore } from 'grpc-replay-guard/store';
+import pg, { type PoolConfig } from 'pg';
+import { openUrl } from '../databases/open-url.js';
+import { loadLedger } from '../servers/ledger.js';
+import type { Gone, LedgerSettings } from './ledger-process.js';
+
+type Request = { account?: string; from?: string };
+
+const settings: LedgerSettings = JSON.parse(String(process.argv[2]));
+const { store, database } = await openStore();
+await database.migrate('ledger', ['CREATE TABLE effects (account TEXT NOT NULL, amount BIGINT NOT NULL)']);
+const { leaseMs, waitMs } = settings;
+const policy = { leaseMs, waitMs };
+const path = '/test.v1.LedgerService/';
+const guard = createReplayGuard({
+  store,
+  scope: singleTenant(),
+  policies: { [`${path}Append`]: policy, [`${path}Transfer`]: policy },
+});
+const waiting = new Map<string, () => void>();
+const server = new Server({ interceptors: [guard.interceptor] });
+server.addService(guard.protect(loadLedger()), {
+  // Holds its transaction while it is held.
+  Append: answering(async (request) => {
+    await write(request);
+    await hold(request);
+    block();
+    return { entryId: randomUUID() };
+  }),
+  // Has not begun to write while it is held.
+  Transfer: answering(async (request) => {
+    await hold(request);
+    await write(request);
+    block();
+    return { transferId: randomUUID() };
+  }),
+} as UntypedServiceImplementation);
+server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
+  if (error) throw error;
+  process.send?.({ serving: `127.0.0.1:${port}` });
+});
+process.on('message', ({ go }: Gone) => waiting.get(go)?.());
+process.once('disconnect', () => process.exit());
+
+function openStore(): Promise<OpenStore> {
+  if (settings.idleTransactionMs === undefined) return openUrl(settings.url, { unitLimitMs: 60_000 });
+  const config: PoolConfig & { pipeline: boolean } = {
+    connectionString: settings.url,
+    pipeline: true,
+    lock_timeout: 200,
+    idle_in_transaction_session_timeout: settings.idleTransactionMs,
+  };
+  return openPostgres({ pool: new pg.Pool(config).on('error', () => {}), unitLimitMs: 60_000 });
+}
+
+function answering(handle: (request: Request) => Promise<object>) {
+  return (call: ServerUnaryCall<Request, object>, callback: sendUnaryData<object>) => {
+    handle(call.request).then(
+      (reply) => callback(null, reply),
+      (error) => callback(error),
+    );
+  };
+}
+
+async function write(request: Request): Promise<void> {
+  await database.query('INSERT INTO effects (account, amount) VALUES ($1, 1)', [account(request)]);
+}
+
+async function hold(request: Request): Promise<void> {
+  if (!settings.holds) return;
+  const name = account(request);
+  const gone = new Promise<void>((resolve) => waiting.set(name, resolve));
+  process.send?.({ arrived: name });
+  await gone;
+}
+
+let blocksMs = settings.blocksMs ?? 0;
+
+function block(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, blocksMs);
+  blocksMs = 0;
+}
+
+function account({ account, from }: Request): string {
+  return account || from || '';
+}

@@ -1,0 +1,42 @@
+import type { ClaimRequest, ClaimResult, IdempotencyStore } from 'grpc-replay-guard/store';
+
+/** Passes everything on to a store, for what a test wants to see or to change on the way. */
+export class PassingStore implements IdempotencyStore {
+  protected readonly store: IdempotencyStore;
+
+  constructor(store: IdempotencyStore) {
+    this.store = store;
+  }
+
+  async claim(request: ClaimRequest): Promise<ClaimResult> {
+    return this.store.claim(request);
+  }
+
+  async find(id: Buffer) {
+    return this.store.find(id);
+  }
+
+  async findProducer(id: Buffer) {
+    return this.store.findProducer(id);
+  }
+
+  async countLive(scope: string, atMost: number) {
+    return this.store.countLive(scope, atMost);
+  }
+
+  async erase(scope: string, limit: number) {
+    return this.store.erase(scope, limit);
+  }
+
+  async ping() {
+    return this.store.ping();
+  }
+
+  async purge(limit: number) {
+    return this.store.purge(limit);
+  }
+
+  async estimateRecords() {
+    return this.store.estimateRecords();
+  }
+}

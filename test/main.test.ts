@@ -1,0 +1,199 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { credentials, status } from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import pg from 'pg';
+import { inventoryService, orderService } from '#src/rpc/definitions.js';
+import { Connection } from './helpers/calls/call.js';
+import { freshFolder } from './helpers/databases/engines.js';
+import { freshDatabase } from './helpers/databases/postgres.js';
+import { poll } from './helpers/waiting/poll.js';
+
+type Test = ExecutionContext;
+type Env = Record<string, string>;
+
+const main = fileURLToPath(new URL('../main.js', import.meta.url));
+const ANY_PORT = { GRPC_ADDRESS: '127.0.0.1:0', OPS_ADDRESS: '127.0.0.1:0' };
+
+interface Process {
+  readonly child: ChildProcess;
+  /** What came so far. */
+  readonly out: () => string;
+  readonly err: () => string;
+  /** The exit code, once all output has been read. */
+  readonly ended: Promise<number | null>;
+}
+
+function launch(t: Test, env: Env, cwd: string): Process {
+  const child = spawn(process.execPath, [main], { cwd, env: { ...ANY_PORT, ...env } });
+  t.teardown(() => child.kill('SIGKILL'));
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  return { child, out: collect(child.stdout), err: collect(child.stderr), ended };
+}
+
+function collect(stream: Readable): () => string {
+  let text = '';
+  stream.on('data', (chunk) => {
+    text += chunk;
+  });
+  return () => text;
+}
+
+interface Line {
+  readonly msg: string;
+  readonly grpc: { port: number };
+  readonly ops: { port: number };
+}
+
+const lines = ({ out }: Process): Line[] =>
+  out()
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+
+/** Waits for a line of the log. */
+async function logged(process: Process, msg: string): Promise<Line> {
+  for (;;) {
+    const line = lines(process).find((candidate) => candidate.msg === msg);
+    if (line) return line;
+    if (process.child.exitCode !== null) throw new Error(`ended without "${msg}": ${process.err()}`);
+    await Promise.race([once(process.child.stdout as Readable, 'data'), process.ended]);
+  }
+}
+
+function connect(t: Test, port: number): Connection {
+  const connection = new Connection(`127.0.0.1:${port}`, credentials.createInsecure());
+  t.teardown(() => connection.close());
+  return connection;
+}
+
+test('serves on SQLite in the working directory, says where and what to try, and stops at SIGTERM', async (t) => {
+  const folder = await freshFolder(t);
+  const shop = launch(t, {}, folder);
+  const { grpc, ops } = await logged(shop, 'serving');
+  t.true(existsSync(join(folder, 'data', 'shop.db')));
+  t.is((await fetch(`http://127.0.0.1:${ops.port}/readyz`)).status, 200);
+
+  // The command as printed, put together as a shell would.
+  while (!shop.err().includes('/PutItem\n')) await once(shop.child.stderr as Readable, 'data');
+  const command = shop.err().slice(shop.err().indexOf('npx buf curl'));
+  const tried = spawn('sh', ['-c', command], { cwd: fileURLToPath(new URL('../..', import.meta.url)) });
+  const answer = collect(tried.stdout);
+  t.deepEqual(await once(tried, 'close'), [0, null]);
+  t.is(JSON.parse(answer()).item.sku, 'tea');
+
+  const client = connect(t, grpc.port);
+  t.is((await client.call(inventoryService.GetItem, { sku: 'tea' })).code, status.OK);
+  shop.child.kill('SIGTERM');
+  t.is(await shop.ended, 0);
+  t.deepEqual(
+    lines(shop)
+      .map(({ msg }) => msg)
+      .slice(-2),
+    ['stopping', 'stopped'],
+  );
+});
+
+test('a wrong setting: one line on stderr, nothing else, exit code 1', async (t) => {
+  const shop = launch(t, { REPLAY_GUARD_TTL: 'forever' }, await freshFolder(t));
+  t.is(await shop.ended, 1);
+  t.regex(shop.err(), /^REPLAY_GUARD_TTL: must be a duration[^\n]*\n$/);
+  t.is(shop.out(), '');
+});
+
+test('an unknown setting: the same', async (t) => {
+  const shop = launch(t, { TLS_CERTIFICATE: 'x' }, await freshFolder(t));
+  t.is(await shop.ended, 1);
+  t.is(shop.err(), 'TLS_CERTIFICATE: unknown setting\n');
+});
+
+test('a setting that turns out wrong on the way: the same', async (t) => {
+  const folder = await freshFolder(t);
+  await writeFile(join(folder, 'file'), '');
+  const taken = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => taken.close());
+  await once(taken, 'listening');
+  const { port } = taken.address() as { port: number };
+  const cases: [Env, RegExp][] = [
+    [{ DATABASE_URL: 'sqlite:file/shop.db' }, /^DATABASE_URL: [^\n]+\n$/],
+    [{ DATABASE_URL: `sqlite:${main}` }, /^DATABASE_URL: [^\n]*not a database\n$/],
+    [{ TLS_CERT: 'none.pem', TLS_KEY: 'none.pem' }, /^TLS_CERT: [^\n]*ENOENT[^\n]*\n$/],
+    [{ GRPC_ADDRESS: `127.0.0.1:${port}` }, /^GRPC_ADDRESS: [^\n]*EADDRINUSE[^\n]*\n$/],
+    [{ OPS_ADDRESS: `127.0.0.1:${port}` }, /^OPS_ADDRESS: [^\n]*EADDRINUSE[^\n]*\n$/],
+  ];
+  for (const [env, line] of cases) {
+    const shop = launch(t, env, folder);
+    t.is(await shop.ended, 1);
+    t.regex(shop.err(), line);
+  }
+});
+
+test('SIGINT while it waits for its database ends it', async (t) => {
+  const shop = launch(t, { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nowhere' }, await freshFolder(t));
+  await logged(shop, 'the database is unavailable');
+  shop.child.kill('SIGINT');
+  t.is(await shop.ended, 0);
+});
+
+test('SIGTERM lets the call that is running end', async (t) => {
+  const { shop, ops, placed, lock } = await stuckOrder(t, { SHUTDOWN_GRACE: '60s' });
+  shop.child.kill('SIGTERM');
+  // The second that npm or a terminal sends along with the first.
+  shop.child.kill('SIGINT');
+  await logged(shop, 'stopping');
+  const readyz = await fetch(`http://127.0.0.1:${ops.port}/readyz`);
+  t.deepEqual([readyz.status, await readyz.text()], [503, 'stopping\n']);
+  await lock.query('ROLLBACK');
+  t.is((await placed).code, status.OK);
+  t.is(await shop.ended, 0);
+});
+
+test('a call that outlasts the grace time is cut off', async (t) => {
+  const { shop, placed } = await stuckOrder(t, { SHUTDOWN_GRACE: '0s' });
+  shop.child.kill('SIGTERM');
+  t.not((await placed).code, status.OK);
+  t.is(await shop.ended, 0);
+});
+
+test('a second signal ends it at once', async (t) => {
+  const { shop, placed } = await stuckOrder(t, { SHUTDOWN_GRACE: '1h' });
+  await poll('it has ended', () => {
+    shop.child.kill('SIGTERM');
+    return shop.child.exitCode !== null;
+  });
+  t.is(await shop.ended, 1);
+  t.is((await placed).code, status.UNAVAILABLE);
+});
+
+/** A shop that has an order running which waits for a lock on the items. */
+async function stuckOrder(t: Test, env: Env) {
+  const url = await freshDatabase(t);
+  const shop = launch(t, { DATABASE_URL: url, ...env }, await freshFolder(t));
+  const { grpc, ops } = await logged(shop, 'serving');
+  const client = connect(t, grpc.port);
+  const item = { sku: 'tea', name: 'Green tea', unitPriceMinor: '450', currency: 'EUR' };
+  await client.call(inventoryService.PutItem, item);
+  await client.call(inventoryService.ReceiveStock, { sku: 'tea', quantity: 10 }, { key: 'delivery' });
+
+  const lock = new pg.Client({ connectionString: url });
+  await lock.connect();
+  t.teardown(() => lock.end());
+  await lock.query('BEGIN');
+  await lock.query('LOCK TABLE inventory_items IN ACCESS EXCLUSIVE MODE');
+  const placed = client.call(
+    orderService.PlaceOrder,
+    { customerId: 'ada', lines: [{ sku: 'tea', quantity: 2 }] },
+    { key: 'o-1' },
+  );
+  await poll('the order waits for the item', async () => {
+    const waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'inventory_items'::regclass";
+    return (await lock.query(waiting)).rowCount === 1;
+  });
+  return { shop, ops, placed, lock };
+}

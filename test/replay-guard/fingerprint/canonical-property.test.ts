@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { type DescField, equals, fromBinary } from '@bufbuild/protobuf';
+import { loadSync } from '@grpc/proto-loader';
+import test from 'ava';
+import fc from 'fast-check';
+import protobuf from 'protobufjs';
+import { decodeFileSet } from '#library/replay-guard/descriptors/descriptor-messages.js';
+import type { MessageSchema } from '#library/replay-guard/descriptors/message-schema.js';
+import { Schema } from '#library/replay-guard/descriptors/method-schemas.js';
+import { requestTypeOf } from '#library/replay-guard/descriptors/proto-loader.js';
+import { canonicalForm } from '#library/replay-guard/fingerprint/canonical-form.js';
+import { requestReader } from '#library/replay-guard/fingerprint/fingerprint.js';
+import { image, protoFolders, registry, typeNamed } from '../../helpers/codegens/index.js';
+import { plainly } from '../../helpers/messages/append-wire.js';
+import { choosing, ways } from '../../helpers/messages/encoder-choices.js';
+import { messages, mutated } from '../../helpers/messages/random-message.js';
+import { encodeModel } from '../../helpers/messages/random-wire.js';
+import { holds } from '../../helpers/messages/seeded.js';
+
+// protobuf-es, a decoder that is not ours and follows the specification, judges what is equal.
+
+const fromImage = new Schema(decodeFileSet(image));
+const policy = { fingerprintExcludes: [] };
+
+interface Subject {
+  readonly type: ReturnType<typeof typeNamed>;
+  readonly extensions: readonly DescField[];
+  readonly shapes: Readonly<Record<string, MessageSchema>>;
+}
+
+const subjects = { Everything: 'everything', Legacy: 'legacy', Modern: 'modern' };
+
+function subject(name: string, file: string): Subject {
+  const path = `/test.shapes.v1.${name}Service/Do`;
+  const loaded = loadSync(`test/shapes/v1/${file}.proto`, { includeDirs: protoFolders });
+  const service = loaded[`test.shapes.v1.${name}Service`] as Record<string, unknown>;
+  const extensions = ['extension', 'extension_messages', 'Legacy.inner_extension'].map((extension) =>
+    registry.getExtension(`test.shapes.v1.${extension}`),
+  );
+  return {
+    type: typeNamed(`test.shapes.v1.${name}`),
+    extensions: name === 'Legacy' ? (extensions as unknown as DescField[]) : [],
+    shapes: {
+      image: fromImage.request(path) as MessageSchema,
+      'proto-loader': requestTypeOf(service.Do) as MessageSchema,
+    },
+  };
+}
+
+for (const [name, file] of Object.entries(subjects)) {
+  const { type, extensions, shapes } = subject(name, file);
+  const areEqual = (one: Uint8Array, other: Uint8Array) =>
+    equals(type, fromBinary(type, one), fromBinary(type, other), { registry, extensions: true });
+  /** What a handler behind proto-loader sees. */
+  const decoder = protobuf.loadSync(
+    protoFolders.map((folder) => `${folder}test/shapes/v1/${file}.proto`)[1] as string,
+  );
+  const handlerType = decoder.lookupType(`test.shapes.v1.${name}`);
+  const seen = (wire: Uint8Array) =>
+    handlerType.toObject(handlerType.decode(wire), { defaults: true, longs: String });
+
+  for (const [source, shape] of Object.entries(shapes)) {
+    // proto-loader does not tell which fields of an edition have presence.
+    const knowsPresence = name !== 'Modern' || source !== 'proto-loader';
+    const read = requestReader('/any.Service/Do', policy, shape);
+
+    test(`${name} by ${source}: every way to write a message has one form, and handlers see one message`, async (t) => {
+      const property = fc.property(messages(type, extensions), ways, (model, picks) => {
+        const plain = encodeModel(model, plainly);
+        const other = encodeModel(model, choosing(picks));
+        assert.ok(areEqual(plain, other), 'the test itself');
+        const forms = [plain, other].map((wire) => Buffer.from(canonicalForm(shape, wire).bytes));
+        assert.deepEqual(forms[0], forms[1]);
+        if (knowsPresence) assert.ok(areEqual(plain, forms[0] as Uint8Array), 'the form is an encoding');
+        assert.deepEqual(seen(read(other).wire), seen(plain));
+      });
+      await holds(t, property, 400);
+    });
+
+    if (!knowsPresence) continue;
+
+    test(`${name} by ${source}: two messages have one form exactly if they are equal`, async (t) => {
+      let equal = 0;
+      const property = fc.property(
+        messages(type, extensions),
+        messages(type, extensions),
+        ways,
+        (model, source, picks) => {
+          const choose = choosing(picks);
+          const one = encodeModel(model, choose);
+          const other = encodeModel(mutated(model, source, choose), choose);
+          const same = areEqual(one, other);
+          if (same) equal++;
+          const forms = [one, other].map((wire) => Buffer.from(canonicalForm(shape, wire).bytes));
+          assert.equal(forms[0]?.equals(forms[1] as Buffer), same);
+        },
+      );
+      await holds(t, property, 600);
+      t.true(equal < 300, 'most messages differ');
+    });
+  }
+}

@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type ClientOptions,
+  credentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  status,
+} from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import { Connection } from '../../helpers/calls/call.js';
+import { openUrl } from '../../helpers/databases/open-url.js';
+import { sharedData } from '../../helpers/databases/shared-data.js';
+import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
+import {
+  type Ledger,
+  type LedgerMethod,
+  type LedgerSetup,
+  methods,
+  onBoth,
+  openLedger,
+  writeEffect,
+} from '../../helpers/servers/guarded-ledger.js';
+import { Barrier } from '../../helpers/waiting/barrier.js';
+import { poll } from '../../helpers/waiting/poll.js';
+
+// What grpc-js does by itself with the guard's refusals: the callers here have a service config and no code.
+
+const shared = sharedData(test);
+const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
+const policies = (policy: object) => Object.fromEntries(paths.map((path) => [path, policy]));
+
+const retrying = {
+  retryPolicy: {
+    maxAttempts: 5,
+    initialBackoff: '0.1s',
+    maxBackoff: '1s',
+    backoffMultiplier: 2,
+    retryableStatusCodes: ['UNAVAILABLE'],
+  },
+};
+/** Waits longer than any test lasts, unless it is told otherwise. */
+const retryingAsTold = {
+  retryPolicy: { ...retrying.retryPolicy, initialBackoff: '300s', maxBackoff: '300s' },
+};
+const hedging = (hedgingDelay: string) => ({
+  hedgingPolicy: { maxAttempts: 5, hedgingDelay, nonFatalStatusCodes: ['UNAVAILABLE'] },
+});
+
+/** Calls a method as a stock client does. */
+function stockClient(t: ExecutionContext, { definition, server }: Ledger, policy: object) {
+  const config = { loadBalancingConfig: [], methodConfig: [{ name: [{}], ...policy }] };
+  const options: ClientOptions = {
+    'grpc.enable_retries': 1,
+    'grpc.service_config': JSON.stringify(config),
+  };
+  const connection = new Connection(server.address, credentials.createInsecure(), options);
+  t.teardown(() => connection.close());
+  return (method: LedgerMethod, key: string, account: string) =>
+    method === 'append'
+      ? connection.call(definition.Append, { account }, { key })
+      : connection.call(definition.Transfer, { from: account }, { key });
+}
+
+/** Notes of each call that comes to a server how many attempts its client says to have made before. */
+function attempts() {
+  const seen: number[] = [];
+  const interceptor: ServerInterceptor = (_method, call) =>
+    new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, pass) => {
+            seen.push(Number(metadata.get('grpc-previous-rpc-attempts')[0] ?? 0));
+            pass(metadata);
+          },
+        }),
+    });
+  return { seen, interceptor };
+}
+
+/** Handlers that come to the barrier, write and answer. */
+const held =
+  (barrier: Barrier): NonNullable<LedgerSetup['handlers']> =>
+  (database) =>
+    onBoth(async (account, callback) => {
+      await barrier.pass();
+      await writeEffect(database, account);
+      callback(null, { entryId: randomUUID(), transferId: randomUUID() });
+    });
+
+/** A server whose handlers are held, and the one that the stock client asks: the same, or another. */
+async function servers(t: ExecutionContext, where: 'this server' | 'another server', waitMs = 0) {
+  const data = await shared(t, where === 'this server' ? 'sqlite' : 'postgres');
+  const [barrier, name, { seen, interceptor }] = [new Barrier(), randomUUID(), attempts()];
+  const setup = {
+    engine: { unitLimitMs: 60_000 },
+    handlers: held(barrier),
+    guard: { scope: () => name, policies: policies({ waitMs, leaseMs: 60_000 }) },
+  };
+  const first = await openLedger(t, data, { ...setup, before: where === 'this server' ? [interceptor] : [] });
+  const asked =
+    where === 'this server' ? first : await openLedger(t, data, { ...setup, before: [interceptor] });
+  t.teardown(() => barrier.open());
+  const effects = async () => (await first.effects()).filter((account) => account === name).length;
+  return { barrier, first, asked, name, seen, effects };
+}
+
+for (const where of ['this server', 'another server'] as const) {
+  for (const method of methods) {
+    for (const [title, policy] of [
+      ['retries', retrying],
+      ['retries as it is told', retryingAsTold],
+      ['hedges', hedging('1s')],
+    ] as const) {
+      test(`${method}: a client that ${title} gets the reply of an execution of ${where}`, async (t) => {
+        const { barrier, first, asked, name, seen, effects } = await servers(t, where);
+        const running = first.ask(method, 'key', name);
+        await barrier.reached();
+        seen.length = 0;
+        const call = stockClient(t, asked, policy)(method, 'key', name);
+        await asked.outcomes.reached('in_progress', 2);
+        barrier.open();
+        const { code, bytes } = await running;
+        t.is(code, status.OK);
+        t.like(await call, { code: status.OK, replayed: true, bytes });
+        t.deepEqual(seen, [...seen.keys()]);
+        t.true(seen.length >= 3);
+        t.is(first.outcomes.count('executed') + asked.outcomes.count('executed'), first === asked ? 2 : 1);
+        t.is(await effects(), 1);
+      });
+    }
+  }
+}
+
+for (const method of methods) {
+  for (const waits of [false, true]) {
+    const hedges = waits ? 'wait' : 'are refused';
+    test(`${method}: a client whose own hedges ${hedges} gets its reply, of one execution`, async (t) => {
+      const { barrier, first, name, seen, effects } = await servers(t, 'this server', waits ? 60_000 : 0);
+      const call = stockClient(t, first, hedging('0.05s'))(method, 'key', name);
+      await barrier.reached();
+      await poll('three attempts came', () => seen.length >= 3);
+      if (!waits) await first.outcomes.reached('in_progress', 2);
+      barrier.open();
+      const { code, bytes } = await call;
+      t.is(code, status.OK);
+      t.like(await first.ask(method, 'key', name), { replayed: true, bytes });
+      t.is(first.entered, 1);
+      t.is(await effects(), 1);
+    });
+  }
+}
+
+test('a client that retries gets its OK after its execution was lost', async (t) => {
+  const [barrier, { seen, interceptor }] = [new Barrier(), attempts()];
+  const ledger = await openLedger(t, await shared(t, 'sqlite'), {
+    before: [interceptor],
+    engine: { unitLimitMs: 100 },
+    handlers: (database) =>
+      onBoth(async (account, callback) => {
+        await writeEffect(database, account);
+        if (ledger.entered === 1) await barrier.pass();
+        callback(null, {});
+      }),
+  });
+  t.teardown(() => barrier.open());
+  const reply = await stockClient(t, ledger, retryingAsTold)('append', 'key', 'alice');
+  t.like(reply, { code: status.OK, replayed: false });
+  t.deepEqual(seen, [0, 1]);
+  t.deepEqual(await ledger.effects(), ['alice']);
+});
+
+/** A server that is connected to Postgres through a proxy. */
+async function behindProxy(t: ExecutionContext) {
+  const data = await shared(t, 'postgres');
+  const proxy = await startProxy(t, data.url);
+  const opened = await openUrl(proxy.url);
+  t.teardown(opened.close);
+  const [name, { seen, interceptor }] = [randomUUID(), attempts()];
+  const ledger = await openLedger(t, data, {
+    opened,
+    before: [interceptor],
+    guard: { scope: () => name, policies: policies({ waitMs: 0, leaseMs: 60_000 }) },
+  });
+  const effects = async () => (await ledger.effects()).filter((account) => account === name).length;
+  return { proxy, ledger, name, seen, effects, ask: stockClient(t, ledger, retryingAsTold) };
+}
+
+for (const when of ['before', 'after'] as const) {
+  test(`postgres: a client that retries gets its OK after its claim was cut off ${when} it ran`, async (t) => {
+    const { proxy, ledger, name, seen, effects, ask } = await behindProxy(t);
+    proxy.cutAt(/INSERT INTO replay_guard_records/, when);
+    t.like(await ask('append', 'key', name), { code: status.OK, replayed: false });
+    t.deepEqual(seen, [0, 1]);
+    t.is(ledger.entered, 1);
+    t.is(await effects(), 1);
+  });
+
+  test(`postgres: a client that retries gets its OK after a commit in doubt, cut off ${when} it ran`, async (t) => {
+    const { proxy, ledger, name, seen, effects, ask } = await behindProxy(t);
+    proxy.cutAt(/^COMMIT/, when, 'down');
+    const call = ask('append', 'key', name);
+    await ledger.outcomes.reached('refused');
+    proxy.up();
+    t.like(await call, { code: status.OK, replayed: when === 'after' });
+    // The circuit may have opened meanwhile, and then takes a moment to close.
+    t.deepEqual(seen, [...seen.keys()]);
+    t.is(ledger.entered, when === 'after' ? 1 : 2);
+    t.is(await effects(), 1);
+  });
+}
+
+test('a client that retries leaves alone what is refused for good', async (t) => {
+  const { seen, interceptor } = attempts();
+  const ledger = await openLedger(t, await shared(t, 'sqlite'), { before: [interceptor] });
+  const ask = stockClient(t, ledger, retrying);
+  t.is((await ask('append', 'key', 'alice')).code, status.OK);
+  const refused = [await ask('append', 'not a key', 'alice'), await ask('append', 'key', 'bob')];
+  await ledger.database.query('UPDATE replay_guard_records SET reply = $1', [Buffer.from('corrupt')]);
+  refused.push(await ask('append', 'key', 'alice'));
+  t.deepEqual(
+    refused.map(({ code }) => code),
+    [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION, status.DATA_LOSS],
+  );
+  for (const { trailers } of refused) t.deepEqual(trailers.get('grpc-retry-pushback-ms'), []);
+  t.deepEqual(seen, [0, 0, 0, 0]);
+});

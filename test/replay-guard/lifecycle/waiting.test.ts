@@ -1,0 +1,293 @@
+import { randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import { assertRefused } from '../../helpers/calls/assert-refused.js';
+import type { Reply } from '../../helpers/calls/call.js';
+import { engines } from '../../helpers/databases/engines.js';
+import { sharedData } from '../../helpers/databases/shared-data.js';
+import {
+  type Ledger,
+  type LedgerMethod,
+  type LedgerSetup,
+  methods,
+  onBoth,
+  openLedger,
+  writeEffect,
+} from '../../helpers/servers/guarded-ledger.js';
+import { scopeDigest } from '../../helpers/stores/scope-digest.js';
+import { Barrier } from '../../helpers/waiting/barrier.js';
+import { poll } from '../../helpers/waiting/poll.js';
+
+const shared = sharedData(test);
+const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
+const waiting = (waitMs: number) =>
+  Object.fromEntries(paths.map((path) => [path, { waitMs, leaseMs: 60_000 }]));
+const pushbackOf = (reply: Reply<unknown>) => Number(reply.trailers.get('grpc-retry-pushback-ms')[0]);
+
+/** Has the handlers held no longer than the test lasts: the guard waits for them when it closes. */
+function openAtTheEnd(t: ExecutionContext, ...barriers: Barrier[]): void {
+  t.teardown(() => {
+    for (const barrier of barriers) barrier.open();
+  });
+}
+
+function inProgress(t: ExecutionContext, reply: Reply<unknown>): void {
+  assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
+}
+
+interface TwoServers {
+  readonly waitMs: number;
+  /** Whether a held handler has already written. */
+  readonly written?: boolean;
+  readonly second?: LedgerSetup;
+}
+
+/** Two servers on one Postgres; the handlers of the first are held at the barrier. */
+async function twoServers(t: ExecutionContext, { waitMs, written = true, second = {} }: TwoServers) {
+  const data = await shared(t, 'postgres');
+  const barrier = new Barrier();
+  const name = randomUUID();
+  const guard = { scope: () => name, policies: waiting(waitMs) };
+  const first = await openLedger(t, data, {
+    engine: { unitLimitMs: 60_000, maxConnections: 12 },
+    handlers: (database) =>
+      onBoth(async (account, callback) => {
+        if (written) await writeEffect(database, account);
+        await barrier.pass();
+        callback(null, { entryId: randomUUID(), transferId: randomUUID() });
+      }),
+    guard,
+  });
+  const other = await openLedger(t, data, { guard, ...second });
+  openAtTheEnd(t, barrier);
+  return { barrier, first, second: other, name };
+}
+
+for (const method of methods) {
+  test(`postgres, ${method}: who waits for another server leaves the connections to others`, async (t) => {
+    const { barrier, first, second, name } = await twoServers(t, {
+      waitMs: 60_000,
+      second: { engine: { maxConnections: 2, lockTimeoutMs: 60_000 } },
+    });
+    const keys = Array.from({ length: 10 }, (_, index) => `key-${index}`);
+    const running = keys.map((key) => first.ask(method, key, name));
+    await barrier.reached(10);
+    const parked = keys.map((key) => second.ask(method, key, name));
+    // One may wait for the other server's row itself.
+    await second.outcomes.used('claim', 9);
+    t.like(await second.ask(method, 'fresh', name), { code: status.OK, replayed: false });
+    t.deepEqual(second.outcomes.ended, ['executed']);
+    barrier.open();
+    const replies = await Promise.all(running);
+    for (const [index, reply] of (await Promise.all(parked)).entries())
+      t.like(reply, { code: status.OK, replayed: true, bytes: replies[index]?.bytes });
+    t.is((await second.effects()).filter((account) => account === name).length, 11);
+  });
+
+  test(`postgres, ${method}: the pushback grows with the wait for another server`, async (t) => {
+    const { barrier, first, second, name } = await twoServers(t, { waitMs: 600 });
+    const running = first.ask(method, 'key', name);
+    await barrier.reached();
+    const refused = await second.ask(method, 'key', name);
+    inProgress(t, refused);
+    t.true(pushbackOf(refused) >= 600);
+    barrier.open();
+    t.like(await running, { code: status.OK });
+  });
+
+  test(`postgres, ${method}: a closing guard sends away who waits for another server`, async (t) => {
+    const { barrier, first, second, name } = await twoServers(t, { waitMs: 60_000 });
+    const running = first.ask(method, 'key', name);
+    await barrier.reached();
+    const parked = second.ask(method, 'key', name);
+    await second.outcomes.used('claim');
+    await second.guard.close();
+    inProgress(t, await parked);
+    barrier.open();
+    t.like(await running, { code: status.OK });
+  });
+}
+
+test('postgres, transfer: another payload is refused at another server while the first still runs', async (t) => {
+  const { barrier, first, second, name } = await twoServers(t, { waitMs: 60_000 });
+  const running = first.transfer('key', { from: name });
+  await barrier.reached();
+  const reused = await second.transfer('key', { from: 'bob' });
+  assertRefused(t, reused, status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_REUSED');
+  barrier.open();
+  t.like(await running, { code: status.OK });
+});
+
+test('postgres, transfer: the pushback grows with the age of the execution, up to a limit', async (t) => {
+  const { barrier, first, second, name } = await twoServers(t, { waitMs: 0, written: false });
+  const running = first.transfer('key', { from: name });
+  await barrier.reached();
+  const refused = await second.transfer('key', { from: name });
+  inProgress(t, refused);
+  t.true(pushbackOf(refused) >= 200);
+  // A record in progress is as old as its fence; the execution is lost by that, but its record lives on.
+  const aging = 'UPDATE replay_guard_records SET fence = fence - 4000 WHERE scope = $1';
+  const pushbacks = [pushbackOf(refused)];
+  for (const _round of [1, 2]) {
+    await first.database.query(aging, [scopeDigest(name)]);
+    const later = await second.transfer('key', { from: name });
+    inProgress(t, later);
+    pushbacks.push(pushbackOf(later));
+  }
+  const [, middle = 0, last = 0] = pushbacks;
+  t.true(middle >= 4_000 && middle > pushbackOf(refused), `${pushbacks}`);
+  t.is(last, 5_000);
+  barrier.open();
+  assertRefused(t, await running, status.UNAVAILABLE, 'IDEMPOTENCY_LEASE_LOST', 'RetryInfo');
+});
+
+test('memory: the pushback grows with the age of an execution of this process', async (t) => {
+  const barrier = new Barrier();
+  const ledger = await openLedger(t, 'memory', {
+    handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
+    guard: { policies: waiting(0) },
+  });
+  openAtTheEnd(t, barrier);
+  const running = ledger.transfer('key');
+  await barrier.reached();
+  const pushback = async () => {
+    const refused = await ledger.transfer('key');
+    inProgress(t, refused);
+    return pushbackOf(refused);
+  };
+  const first = await pushback();
+  await poll('it has grown', async () => (await pushback()) > Math.max(first, 200));
+  barrier.open();
+  t.like(await running, { code: status.OK });
+});
+
+/** What the server sent, and how long before its call's deadline. */
+function sentStatuses() {
+  const sent: { readonly code: number; readonly leftMs: number }[] = [];
+  const interceptor: ServerInterceptor = (_method, call) =>
+    new ServerInterceptingCall(call, {
+      sendStatus: (end, next) => {
+        sent.push({ code: end.code ?? 0, leftMs: Number(call.getDeadline()) - Date.now() });
+        next(end);
+      },
+    });
+  return { sent, interceptor };
+}
+
+/** Asks with a deadline, a few times where the machine is too busy for the answer to arrive within it. */
+async function refusedInTime(t: ExecutionContext, ask: () => Promise<Reply<unknown>>) {
+  let refused = await ask();
+  for (let attempt = 1; attempt < 5 && refused.code === status.DEADLINE_EXCEEDED; attempt++)
+    refused = await ask();
+  inProgress(t, refused);
+}
+
+const deadlineMs = 1_000;
+
+// Serial, and so before the others: they would keep the process too busy to be in time.
+test.serial('sqlite: who waits in this process is refused before the deadline', async (t) => {
+  const [barrier, { sent, interceptor }] = [new Barrier(), sentStatuses()];
+  const ledger = await openLedger(t, await shared(t, 'sqlite'), {
+    before: [interceptor],
+    handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
+    guard: { policies: waiting(60_000) },
+  });
+  openAtTheEnd(t, barrier);
+  const running = ledger.transfer('key');
+  await barrier.reached();
+  await refusedInTime(t, () => ledger.transfer('key', {}, { deadlineMs }));
+  t.true(sent.some(({ code, leftMs }) => code === status.UNAVAILABLE && leftMs > 5));
+  barrier.open();
+  t.like(await running, { code: status.OK });
+});
+
+test.serial('postgres: who waits for another server is refused before the deadline', async (t) => {
+  const { sent, interceptor } = sentStatuses();
+  const { barrier, first, second, name } = await twoServers(t, {
+    waitMs: 60_000,
+    second: { before: [interceptor], engine: { lockTimeoutMs: 20 } },
+  });
+  const running = methods.map((method) => first.ask(method, 'key', name));
+  await barrier.reached(2);
+  const wait = (method: LedgerMethod) =>
+    refusedInTime(t, () => second.ask(method, 'key', name, { deadlineMs }));
+  await Promise.all(methods.map(wait));
+  t.true(sent.filter(({ code, leftMs }) => code === status.UNAVAILABLE && leftMs > 5).length >= 2);
+  barrier.open();
+  for (const reply of await Promise.all(running)) t.like(reply, { code: status.OK });
+});
+
+/** A server on an engine, whose calls can be seen to have come to the guard. */
+async function counting(
+  t: ExecutionContext,
+  engine: (typeof engines)[number] | 'memory',
+  setup: LedgerSetup,
+): Promise<{ ledger: Ledger; came: (count: number) => Promise<void> }> {
+  const arrivals = new Barrier();
+  arrivals.open();
+  const name = randomUUID();
+  const source = engine === 'memory' ? engine : await shared(t, engine);
+  const guard = { policies: waiting(60_000), scope: () => arrivals.pass().then(() => name), ...setup.guard };
+  const ledger = await openLedger(t, source, { ...setup, guard });
+  const came = async (count: number) => {
+    await arrivals.reached(count);
+    await nextTurn();
+  };
+  return { ledger, came };
+}
+
+for (const engine of [...engines, 'memory'] as const) {
+  test(`${engine}: a flood of one key is bounded, and those who wait get the reply`, async (t) => {
+    const barrier = new Barrier();
+    const { ledger, came } = await counting(t, engine, {
+      handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
+      guard: { waitersPerKey: 3 },
+    });
+    openAtTheEnd(t, barrier);
+    const calls = [ledger.transfer('key')];
+    await barrier.reached();
+    for (let waiter = 0; waiter < 3; waiter++) calls.push(ledger.transfer('key'));
+    await came(4);
+    inProgress(t, await ledger.transfer('key'));
+    t.deepEqual(ledger.outcomes.ended, ['in_progress']);
+    // Another key is another flood.
+    const another = ledger.transfer('another');
+    await barrier.reached(2);
+    barrier.open();
+    const [first, ...others] = await Promise.all(calls);
+    t.like(first, { code: status.OK, replayed: false });
+    for (const other of others) t.like(other, { replayed: true, bytes: first?.bytes });
+    t.like(await another, { code: status.OK, replayed: false });
+    t.is(ledger.outcomes.count('joined'), 3);
+  });
+
+  test(`${engine}: when the first gives its key up one of the waiting executes, and the others wait on`, async (t) => {
+    const [failing, succeeding] = [new Barrier(), new Barrier()];
+    let executions = 0;
+    const { ledger, came } = await counting(t, engine, {
+      handlers: () =>
+        onBoth(async (_account, callback) => {
+          if (++executions > 1) return succeeding.pass().then(() => callback(null, { transferId: 'second' }));
+          await failing.pass();
+          callback({ code: status.UNAVAILABLE, details: 'not now' });
+        }),
+      guard: { waitersPerKey: 4 },
+    });
+    openAtTheEnd(t, failing, succeeding);
+    const first = ledger.transfer('key');
+    await failing.reached();
+    const others = Array.from({ length: 4 }, () => ledger.transfer('key'));
+    await came(5);
+    failing.open();
+    t.like(await first, { code: status.UNAVAILABLE, details: 'not now', statusDetails: undefined });
+    await succeeding.reached();
+    await nextTurn();
+    t.deepEqual(ledger.outcomes.ended, ['released']);
+    succeeding.open();
+    const replies = await Promise.all(others);
+    for (const reply of replies) t.like(reply, { code: status.OK, bytes: replies[0]?.bytes });
+    t.is(replies.filter(({ replayed }) => !replayed).length, 1);
+    t.is(executions, 2);
+  });
+}

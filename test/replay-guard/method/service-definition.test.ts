@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto';
+import { type handleUnaryCall, type MethodDefinition, type ServiceDefinition, status } from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import {
+  createReplayGuard,
+  type GenericDefinition,
+  type GenericMessage,
+  type ReplayGuardOptions,
+  singleTenant,
+} from 'grpc-replay-guard';
+import { MemoryStore } from 'grpc-replay-guard/memory';
+import { assertRefused } from '../../helpers/calls/assert-refused.js';
+import { loadLedger } from '../../helpers/servers/ledger.js';
+import { startServer } from '../../helpers/servers/server.js';
+
+const ledger = loadLedger();
+
+/** As ts-proto writes it: a message of which only known fields survive `fromPartial`. */
+function message(encode: (message: never) => Buffer, decode: (bytes: Buffer) => unknown): GenericMessage {
+  return {
+    encode: (message) => ({ finish: () => new Uint8Array(encode(message as never)) }),
+    decode: (bytes) => decode(Buffer.from(bytes)),
+    fromPartial: (partial) => decode(encode(partial as never)),
+  };
+}
+
+/** The ledger in the generic form, with the options that this form has. */
+function generic(): GenericDefinition & { readonly name: string } {
+  const methods = Object.entries({ Append: undefined, Touch: 'IDEMPOTENT', Read: 'NO_SIDE_EFFECTS' });
+  const entries = methods.map(([name, idempotencyLevel]) => {
+    const method = ledger[name] as MethodDefinition<unknown, unknown>;
+    const requestType = message(method.requestSerialize, method.requestDeserialize);
+    const responseType = message(method.responseSerialize, method.responseDeserialize);
+    const streams = { requestStream: false, responseStream: false };
+    const options = idempotencyLevel ? { idempotencyLevel } : {};
+    return [name.toLowerCase(), { name, requestType, responseType, ...streams, options }];
+  });
+  return {
+    name: 'LedgerService',
+    fullName: 'test.v1.LedgerService',
+    methods: Object.fromEntries(entries),
+  };
+}
+
+/** As nice-grpc hands it to grpc-js. */
+function toGrpc({ fullName, methods }: GenericDefinition): ServiceDefinition {
+  const entries = Object.entries(methods).map(([name, { requestType, responseType, ...method }]) => {
+    const sent = (value: unknown) => responseType.fromPartial?.(value) ?? value;
+    const codecs = {
+      requestDeserialize: requestType.decode,
+      responseSerialize: (value: unknown) => Buffer.from(responseType.encode(sent(value)).finish()),
+    };
+    return [name, { ...method, path: `/${fullName}/${method.name}`, ...codecs }];
+  });
+  return Object.fromEntries(entries) as ServiceDefinition;
+}
+
+function guardOf(t: ExecutionContext, options: Partial<ReplayGuardOptions> = {}) {
+  const guard = createReplayGuard({ store: new MemoryStore(), scope: singleTenant(), ...options });
+  t.teardown(() => guard.close());
+  return guard;
+}
+
+async function serve(t: ExecutionContext, definition = generic()) {
+  const guard = guardOf(t);
+  const entered: string[] = [];
+  const answering = (name: string, reply: () => object): handleUnaryCall<object, object> => {
+    return (_call, callback) => {
+      entered.push(name);
+      callback(null, reply());
+    };
+  };
+  const handlers = {
+    append: answering('append', () => ({ entryId: randomUUID(), balanceMinor: 7, labels: { a: 'b' } })),
+    touch: answering('touch', () => ({})),
+    read: answering('read', () => ({ balanceMinor: 7 })),
+  };
+  const server = await startServer(t, {
+    interceptors: [guard.interceptor],
+    services: [[toGrpc(guard.protect(definition)), handlers]],
+  });
+  return { connection: server.connect(), entered };
+}
+
+test('a generic definition is guarded: a duplicate gets the first bytes, another payload a refusal', async (t) => {
+  const { connection, entered } = await serve(t);
+  const append = (account: string) => connection.call(ledger.Append, { account }, { key: 'key' });
+  const first = await append('alice');
+  t.like(first, { code: status.OK, replayed: false, message: { balanceMinor: '7', labels: { a: 'b' } } });
+  const replay = await append('alice');
+  t.like(replay, { code: status.OK, replayed: true });
+  t.deepEqual(replay.bytes, first.bytes);
+  assertRefused(t, await append('bob'), status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_REUSED');
+  t.deepEqual(entered, ['append']);
+});
+
+test('its idempotency levels count: a read is not touched, an idempotent method needs no key', async (t) => {
+  const { connection, entered } = await serve(t);
+  const keyless = await connection.call(ledger.Append, {});
+  assertRefused(t, keyless, status.INVALID_ARGUMENT, 'IDEMPOTENCY_KEY_MISSING', 'BadRequest');
+  t.like(await connection.call(ledger.Read, {}), { code: status.OK, message: { balanceMinor: '7' } });
+  t.like(await connection.call(ledger.Read, {}, { key: 'k' }), { code: status.OK, replayed: false });
+  t.is((await connection.call(ledger.Touch, {})).code, status.OK);
+  t.deepEqual(entered, ['read', 'read', 'touch']);
+});
+
+test('what is protected keeps its form, and what was given stays as it was', (t) => {
+  const given = generic();
+  const codecs = Object.values(given.methods).map(({ responseType }) => responseType.encode);
+  const made = guardOf(t).protect(given);
+  t.is(made.name, 'LedgerService');
+  t.is(made.fullName, 'test.v1.LedgerService');
+  t.deepEqual(Object.keys(made.methods), ['append', 'touch', 'read']);
+  t.deepEqual(made.methods.touch?.options, { idempotencyLevel: 'IDEMPOTENT' });
+  t.deepEqual(
+    Object.values(given.methods).map(({ responseType }) => responseType.encode),
+    codecs,
+  );
+});
+
+test('a policy in code counts by the path of the method', (t) => {
+  const guard = guardOf(t, { policies: { '/test.v1.LedgerService/Append': { waitMs: 7 } } });
+  guard.protect(generic());
+  const [append] = guard.methods().filter(({ path }) => path === '/test.v1.LedgerService/Append');
+  t.is(append?.policy.waitMs, 7);
+  const { protect } = guardOf(t, { policies: { '/test.v1.LedgerService/append': { waitMs: 7 } } });
+  t.throws(() => protect(generic()), { message: /\/test\.v1\.LedgerService\/append/ });
+});
+
+test('a message type without fromPartial is encoded as it is', async (t) => {
+  const { methods, ...service } = generic();
+  const plain = Object.entries(methods).map(([name, method]) => {
+    const { encode, decode } = method.responseType;
+    return [name, { ...method, responseType: { encode, decode } }];
+  });
+  const { connection } = await serve(t, { ...service, methods: Object.fromEntries(plain) });
+  for (const replayed of [false, true]) {
+    const reply = await connection.call(ledger.Append, {}, { key: 'key' });
+    t.like(reply, { code: status.OK, replayed, message: { balanceMinor: '7', labels: { a: 'b' } } });
+  }
+});

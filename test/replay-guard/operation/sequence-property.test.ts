@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto';
+import { status } from '@grpc/grpc-js';
+import test from 'ava';
+import fc from 'fast-check';
+import { numbered } from '../../helpers/calls/sequence-metadata.js';
+import { engines } from '../../helpers/databases/engines.js';
+import { holds } from '../../helpers/messages/seeded.js';
+import { type LedgerMethod, methods, onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
+
+/** One call: where it stands from the next one and the current epoch, its payload, and whether the handler fails. */
+interface Move {
+  readonly ahead: number;
+  readonly epochs: number;
+  readonly payload: number;
+  readonly fails: boolean;
+}
+
+const often = <T>(value: T, arbitrary: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 3, arbitrary: fc.constant(value) }, { weight: 1, arbitrary });
+const move: fc.Arbitrary<Move> = fc.record({
+  ahead: often(0, fc.integer({ min: -7, max: 2 })),
+  epochs: fc.oneof(
+    { weight: 9, arbitrary: fc.constant(0) },
+    { weight: 1, arbitrary: fc.integer({ min: -1, max: 2 }) },
+  ),
+  payload: often(1, fc.constant(2)),
+  fails: often(false, fc.constant(true)),
+});
+
+/** What the contract says of one producer's calls, one after the other. */
+class Producer {
+  epoch = -1;
+  completed = -1;
+  readonly #kept = new Map<number, { payload: number; id: string }>();
+  /** Whether the epoch of a first call that failed stays begun: its claim was committed. */
+  readonly #claimsAlone: boolean;
+
+  constructor(claimsAlone: boolean) {
+    this.#claimsAlone = claimsAlone;
+  }
+
+  /** What the call is answered; `new` is an execution, a text after `=` the id of the reply that is repeated. */
+  answer(epoch: number, sequence: number, { payload, fails }: Move, id: string): string {
+    if (epoch < this.epoch) return 'PRODUCER_FENCED';
+    const isNew = epoch > this.epoch;
+    const completed = isNew ? -1 : this.completed;
+    if (sequence <= completed) {
+      const kept = this.#kept.get(sequence);
+      if (!kept) return 'KEY_EXPIRED';
+      return kept.payload === payload ? `=${kept.id}` : 'KEY_REUSED';
+    }
+    const isNext = completed < 0 ? sequence <= 1 : sequence === completed + 1;
+    if (!isNext) return completed < 0 ? 'SEQUENCE_GAP' : `SEQUENCE_GAP ${completed + 1}`;
+    if (isNew && (!fails || this.#claimsAlone)) this.#begin(epoch);
+    if (fails) return 'failed';
+    this.completed = sequence;
+    this.#kept.set(sequence, { payload, id });
+    for (const old of this.#kept.keys()) if (old <= sequence - 5) this.#kept.delete(old);
+    return 'new';
+  }
+
+  #begin(epoch: number): void {
+    this.epoch = epoch;
+    this.completed = -1;
+    this.#kept.clear();
+  }
+}
+
+for (const place of ['memory', ...engines] as const) {
+  for (const method of methods) {
+    test.serial(
+      `${place}: random calls of a producer by ${method} are answered as the contract says`,
+      async (t) => {
+        let next = { id: '', fails: false };
+        const ledger = await openLedger(t, place, {
+          handlers: () =>
+            onBoth((_account, callback) => {
+              if (next.fails) callback({ code: status.ABORTED, details: 'aborted' });
+              else callback(null, method === 'append' ? { entryId: next.id } : { transferId: next.id });
+            }),
+        });
+        const ask = (by: LedgerMethod, payload: number, settings: ReturnType<typeof numbered>) =>
+          by === 'append'
+            ? ledger.append(undefined, { amountMinor: payload }, settings)
+            : ledger.transfer(undefined, { amountMinor: payload }, settings);
+        const property = fc.asyncProperty(fc.array(move, { minLength: 5, maxLength: 25 }), async (moves) => {
+          const producer = randomUUID();
+          const model = new Producer(place === 'memory' || method === 'transfer');
+          for (const [index, one] of moves.entries()) {
+            const epoch = Math.max(model.epoch, 0) + one.epochs;
+            const sequence = (epoch > model.epoch ? 0 : model.completed + 1) + one.ahead;
+            if (epoch < 0 || sequence < 0) continue;
+            next = { id: `${producer} ${index}`, fails: one.fails };
+            const before = ledger.entered;
+            const expected = model.answer(epoch, sequence, one, next.id);
+            const reply = await ask(method, one.payload, numbered(producer, sequence, epoch));
+            const info = reply.statusDetails?.errorInfo;
+            const reason =
+              info && [info.reason.replace('IDEMPOTENCY_', ''), info.metadata.expected].filter(Boolean);
+            const message = reply.message as { entryId?: string; transferId?: string } | undefined;
+            const id = method === 'append' ? message?.entryId : message?.transferId;
+            const told =
+              reason?.join(' ') ??
+              (reply.code === status.ABORTED ? 'failed' : reply.replayed ? `=${id}` : 'new');
+            const executed = ledger.entered > before;
+            if (told !== expected || executed !== ['new', 'failed'].includes(told))
+              throw new Error(`call ${index}: ${epoch}/${sequence}: ${told} instead of ${expected}`);
+          }
+        });
+        await holds(t, property, place === 'memory' ? 40 : 12);
+      },
+    );
+  }
+}

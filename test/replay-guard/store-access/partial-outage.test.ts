@@ -1,0 +1,129 @@
+import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import Sqlite from 'better-sqlite3';
+import { openSqlite } from 'grpc-replay-guard/sqlite';
+import { assertRefused } from '../../helpers/calls/assert-refused.js';
+import { emptiedData } from '../../helpers/databases/emptied-data.js';
+import { freshFolder } from '../../helpers/databases/engines.js';
+import {
+  type Ledger,
+  type LedgerSetup,
+  methods,
+  onBoth,
+  openLedger,
+  writeEffect,
+} from '../../helpers/servers/guarded-ledger.js';
+
+const emptied = emptiedData(test);
+const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
+const policies = (policy: object) => Object.fromEntries(paths.map((path) => [path, policy]));
+
+/** Takes a claim and the handler's write, and fails at the reply. */
+interface HalfWorking {
+  readonly ledger: Ledger;
+  mend(): Promise<void>;
+}
+
+const handlers: NonNullable<LedgerSetup['handlers']> = (database) =>
+  onBoth(async (account, callback) => {
+    await writeEffect(database, account);
+    const id = account === 'large' ? 'x'.repeat(500_000) : account;
+    callback(null, { entryId: id, transferId: id });
+  });
+
+/** @param broken what Postgres has no room for any more: completing a record, deleting it */
+async function fullPostgres(t: ExecutionContext, ...broken: ('UPDATE' | 'DELETE')[]): Promise<HalfWorking> {
+  const ledger = await openLedger(t, await emptied(t, 'postgres'), {
+    handlers,
+    guard: { policies: policies({ leaseMs: 1_000 }) },
+  });
+  const { database } = ledger;
+  await database.query('CREATE TABLE broken (operation TEXT)');
+  await database.query(`
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF TG_OP IN (SELECT operation FROM broken) AND (TG_OP = 'DELETE' OR NEW.state = 1) THEN
+        RAISE EXCEPTION 'no space left' USING ERRCODE = '53100';
+      END IF;
+      RETURN coalesce(NEW, OLD);
+    END $$`);
+  await database.query(`
+    CREATE TRIGGER fail BEFORE UPDATE OR DELETE ON replay_guard_records FOR EACH ROW EXECUTE FUNCTION fail()`);
+  for (const operation of broken) await database.query('INSERT INTO broken VALUES ($1)', [operation]);
+  return { ledger, mend: async () => void (await database.query('DELETE FROM broken')) };
+}
+
+async function fullSqlite(t: ExecutionContext): Promise<HalfWorking> {
+  const handle = new Sqlite(join(await freshFolder(t), 'test.db'));
+  t.teardown(() => void handle.close());
+  const opened = await openSqlite({ database: handle });
+  t.teardown(opened.close);
+  const ledger = await openLedger(t, 'sqlite', { opened, handlers });
+  const pages = Number(handle.pragma('page_count', { simple: true }));
+  const mend = async () => void handle.pragma('max_page_count = 1000000');
+  // Room for the claim and the write, and not for the reply.
+  handle.pragma(`max_page_count = ${pages + 20}`);
+  return { ledger, mend };
+}
+
+const full = {
+  sqlite: fullSqlite,
+  postgres: (t: ExecutionContext) => fullPostgres(t, 'UPDATE'),
+} as const;
+
+for (const [engine, open] of Object.entries(full)) {
+  for (const method of methods) {
+    test.serial(
+      `${engine}, ${method}: a reply that finds no room takes the writes and the key with it`,
+      async (t) => {
+        const { ledger, mend } = await open(t);
+        for (const _ of [1, 2]) {
+          const refused = await ledger.ask(method, 'key', 'large');
+          assertRefused(t, refused, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
+          t.deepEqual(await ledger.effects(), []);
+          t.deepEqual(await ledger.database.query('SELECT state FROM replay_guard_records'), []);
+        }
+        t.is(ledger.entered, 2, 'the key was free again');
+        t.is(ledger.outcomes.did('release'), 2);
+        await mend();
+        const first = await ledger.ask(method, 'key', 'large');
+        t.like(first, { code: status.OK, replayed: false });
+        t.deepEqual(ledger.outcomes.takenOver, [false, false, false]);
+        t.like(await ledger.ask(method, 'key', 'large'), { bytes: first.bytes, replayed: true });
+        t.deepEqual(await ledger.effects(), ['large']);
+      },
+    );
+  }
+}
+
+test.serial(
+  'postgres, transfer: a key that cannot be released either is free when its lease has run out',
+  async (t) => {
+    const { ledger, mend } = await fullPostgres(t, 'UPDATE', 'DELETE');
+    const refused = await ledger.transfer('key', { from: 'alice' });
+    assertRefused(t, refused, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
+    t.deepEqual(await ledger.database.query('SELECT state FROM replay_guard_records'), [{ state: 0n }]);
+    t.deepEqual(await ledger.effects(), []);
+    await mend();
+    t.like(await ledger.transfer('key', { from: 'alice' }), { code: status.OK, replayed: false });
+    t.deepEqual(ledger.outcomes.takenOver, [false, true]);
+    t.deepEqual(await ledger.effects(), ['alice']);
+  },
+);
+
+test.serial(
+  'sqlite: the calls that shared a commit with one that found no room are whole, each of them',
+  async (t) => {
+    const { ledger, mend } = await fullSqlite(t);
+    const accounts = Array.from({ length: 12 }, (_, i) => (i % 4 === 1 ? 'large' : `small-${i}`));
+    const ask = (account: string, i: number) => ledger.append(`key-${i}`, { account });
+    const replies = await Promise.all(accounts.map(ask));
+    const done = accounts.filter((_, i) => replies[i]?.code === status.OK);
+    for (const reply of replies) t.true([status.OK, status.UNAVAILABLE].includes(reply.code), reply.details);
+    t.false(done.includes('large'));
+    t.deepEqual(await ledger.effects(), done.sort());
+    await mend();
+    for (const reply of await Promise.all(accounts.map(ask))) t.is(reply.code, status.OK);
+    t.deepEqual(await ledger.effects(), [...accounts].sort());
+  },
+);
