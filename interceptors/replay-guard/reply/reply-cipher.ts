@@ -1,24 +1,26 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { assertKnownOptions } from '../../options/known-options.js';
 import { UnreadableReplyError } from './reply.js';
 
-/** AES-256 keys, 32 bytes each. */
+/** The keys that stored replies are encrypted with: AES-256 keys of 32 bytes. */
 export interface CipherKeys {
-  /** What replies are encrypted with from now on. */
+  /** Encrypts new replies. */
   readonly current: Buffer;
-  /** What replies may have been encrypted with before. */
+  /** Earlier keys: replies that were encrypted with these keys can still be read. Default: none. */
   readonly previous?: readonly Buffer[];
-  /** Whether replies that were stored before there was a key are read as they are. Default: false. */
+  /** Whether replies that were stored in plain form are accepted. Default: false. */
   readonly readsPlaintext?: boolean;
 }
 
-/** Seals stored replies and opens them again. */
+/** Encrypts replies for the store and decrypts stored replies. */
 export interface ReplyCipher {
+  /** Encrypts a reply. Only the same record id decrypts the result. */
   seal(plain: Buffer, recordId: Buffer): Buffer;
-  /** @throws UnreadableReplyError tampered with, of another record, or of a key that is not known */
+  /** @throws UnreadableReplyError when the reply was changed, belongs to another record, or has an unknown key */
   open(sealed: Buffer, recordId: Buffer): Buffer;
 }
 
-/** The first byte of what is sealed; no plain reply begins with it. */
+/** The first byte of an encrypted reply. A plain reply begins with its version, which is another byte. */
 const SEALED = 0xe1;
 const KEY_BYTES = 32;
 const TAG_BYTES = 16;
@@ -27,11 +29,12 @@ const IV_BYTES = 12;
 const HEADER_BYTES = 1 + KEY_ID_BYTES + IV_BYTES;
 
 /**
- * AES-256-GCM under a key derived for each record (RFC 5869), so that no number of records wears a key out.
- * A reply opens under its own record's id only.
- * @throws TypeError a key is not 32 bytes long
+ * Makes a cipher that uses AES-256-GCM with a key derived for each record (HKDF, RFC 5869). One key therefore serves
+ * any number of records. A reply can only be decrypted with the id of its own record.
+ * @throws TypeError when a key is not 32 bytes long, or an option is unknown
  */
 export function replyCipher(keys: CipherKeys): ReplyCipher {
+  assertKnownOptions('cipherKey', keys, { current: true, previous: true, readsPlaintext: true });
   const [current, ...previous] = [keys.current, ...(keys.previous ?? [])].map(namedKey) as [
     NamedKey,
     ...NamedKey[],
@@ -42,12 +45,12 @@ export function replyCipher(keys: CipherKeys): ReplyCipher {
     open: (sealed, recordId) => {
       if (sealed[0] !== SEALED) return keys.readsPlaintext ? sealed : unreadable('is not encrypted');
       const named = byId.get(sealed.subarray(1, 1 + KEY_ID_BYTES).toString('hex'));
-      return named ? open(named, sealed, recordId) : unreadable('was encrypted with a key that is not known');
+      return named ? open(named, sealed, recordId) : unreadable('was encrypted with an unknown key');
     },
   };
 }
 
-/** Stores replies as they are; one that is sealed needs its key. */
+/** Stores replies in plain form. An encrypted reply is not decrypted, so its decoding fails. */
 export const noCipher: ReplyCipher = {
   seal: (plain) => plain,
   open: (stored) => stored,
@@ -55,12 +58,13 @@ export const noCipher: ReplyCipher = {
 
 interface NamedKey {
   readonly key: Buffer;
-  /** Says which key it was, and nothing of the key. */
+  /** Identifies the key without revealing a part of it. */
   readonly id: Buffer;
 }
 
 function namedKey(key: Buffer): NamedKey {
-  if (key.length !== KEY_BYTES) throw new TypeError(`a cipher key has ${KEY_BYTES} bytes, not ${key.length}`);
+  if (key.length !== KEY_BYTES)
+    throw new TypeError(`a cipher key must have ${KEY_BYTES} bytes, not ${key.length}`);
   const id = createHash('sha256').update('grpc-replay-guard key id').update(key).digest();
   return { key, id: id.subarray(0, KEY_ID_BYTES) };
 }
@@ -81,7 +85,7 @@ function open(named: NamedKey, sealed: Buffer, recordId: Buffer): Buffer {
   const header = sealed.subarray(0, HEADER_BYTES);
   const body = sealed.subarray(HEADER_BYTES, -TAG_BYTES);
   const tag = sealed.subarray(HEADER_BYTES + body.length);
-  if (tag.length !== TAG_BYTES) return unreadable('is cut short');
+  if (tag.length !== TAG_BYTES) return unreadable('is truncated');
   const iv = header.subarray(-IV_BYTES);
   const decipher = createDecipheriv('aes-256-gcm', recordKey(named, recordId), iv, {
     authTagLength: TAG_BYTES,
@@ -91,7 +95,7 @@ function open(named: NamedKey, sealed: Buffer, recordId: Buffer): Buffer {
   try {
     return Buffer.concat([decipher.update(body), decipher.final()]);
   } catch {
-    return unreadable('does not belong to its record, or was tampered with');
+    return unreadable('was changed or belongs to another record');
   }
 }
 

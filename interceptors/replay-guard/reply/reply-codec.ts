@@ -2,16 +2,20 @@ import { refusals } from '../refusal/refusal.js';
 import { decodeReply, encodeReply, type Reply } from './reply.js';
 import { type CipherKeys, noCipher, type ReplyCipher, replyCipher } from './reply-cipher.js';
 
-/** Turns replies into what the store keeps, and back. */
+/** Encodes replies for the store, encrypted when there is a cipher key, and decodes stored replies. */
 export class ReplyCodec {
   readonly #cipher: ReplyCipher;
 
-  /** @throws TypeError a key is not 32 bytes long */
+  /**
+   * @param keys the cipher keys. Default: replies are stored in plain form.
+   * @throws TypeError when a key is not 32 bytes long, or an option of `keys` is unknown
+   */
   constructor(keys?: Buffer | CipherKeys) {
     if (keys === undefined) this.#cipher = noCipher;
     else this.#cipher = replyCipher(Buffer.isBuffer(keys) ? { current: keys } : keys);
   }
 
+  /** @param recordId the record that stores the reply: only the same record id decodes the reply */
   encode(reply: Reply, recordId: Buffer): Buffer {
     return this.#cipher.seal(encodeReply(reply, recordId), recordId);
   }

@@ -3,17 +3,21 @@ import { Metadata, type MetadataValue } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
 import { isGuards } from '../../protocol/headers.js';
 
-/** What a handler answered, as it is kept and sent again. */
+/** The answer of a handler, in the form in which it is stored and replayed. */
 export interface Reply {
+  /** The gRPC status code. */
   readonly code: number;
+  /** The status message. */
   readonly details: string;
-  /** The responses exactly as they went out: at most one of a unary method. An empty one is one. */
+  /** The serialized response messages. A unary method has at most one. A message can be empty. */
   readonly messages: readonly Buffer[];
+  /** The initial metadata of the handler. */
   readonly initial: Metadata;
+  /** The trailing metadata of the handler. */
   readonly trailing: Metadata;
 }
 
-/** A stored reply failed its checksum or has an encoding that this version does not know. */
+/** Thrown when a stored reply fails its checksum, cannot be decrypted or has an unknown version. */
 export class UnreadableReplyError extends Error {
   override name = 'UnreadableReplyError';
 }
@@ -42,8 +46,8 @@ interface Entry {
 }
 
 /**
- * Version, checksum, then the reply.
- * @param recordId what the reply is bound to: under another record's id it is unreadable
+ * Encodes a reply: a version byte, a CRC-32 of record id and body, then the body as protobuf.
+ * @param recordId the record that stores the reply: the reply is unreadable under another record id
  */
 export function encodeReply(reply: Reply, recordId: Buffer): Buffer {
   const body = StoredReply.encode({
@@ -59,7 +63,10 @@ export function encodeReply(reply: Reply, recordId: Buffer): Buffer {
   return Buffer.concat([header, body]);
 }
 
-/** @throws UnreadableReplyError */
+/**
+ * Decodes a stored reply.
+ * @throws UnreadableReplyError when the checksum does not match or the version is unknown
+ */
 export function decodeReply(stored: Buffer, recordId: Buffer): Reply {
   const body = stored.subarray(HEADER_BYTES);
   if (
@@ -86,17 +93,17 @@ function checksum(body: Uint8Array, recordId: Buffer): number {
   return crc32(body, crc32(recordId));
 }
 
-const credentials = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie']);
+const credentialNames = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie']);
 
-/** Credentials belong to one call; so do gRPC's own entries, except the status details, and the guard's. */
-function isKept(name: string): boolean {
+/** Credentials, gRPC's own entries and the guard's entries belong to one call. The status details are stored. */
+function isStored(name: string): boolean {
   if (name === 'grpc-status-details-bin') return true;
-  return !credentials.has(name) && !name.startsWith('grpc-') && !isGuards(name);
+  return !credentialNames.has(name) && !name.startsWith('grpc-') && !isGuards(name);
 }
 
 function toEntries(metadata: Metadata): Entry[] {
   return Object.keys(metadata.getMap())
-    .filter(isKept)
+    .filter(isStored)
     .flatMap((name) => metadata.get(name).map((value) => ({ name, value: Buffer.from(value as string) })));
 }
 
