@@ -1,4 +1,19 @@
-/** What became of one guarded call. */
+/**
+ * The outcome of one guarded call.
+ *
+ * | outcome | meaning |
+ * |---|---|
+ * | `executed` | the handler ran and its result was committed |
+ * | `replayed` | the store had the reply |
+ * | `joined` | the call waited for an execution in this process and received its reply |
+ * | `in_progress` | another call with the key still ran when the wait ended or the client disconnected |
+ * | `reused` | the key was used before with another request |
+ * | `expired` | the operation was first sent too long ago or in the future, or its sequence is outdated |
+ * | `key_missing`, `key_invalid` | the call has no key, or a malformed one |
+ * | `bypassed` | the handler ran without a claim |
+ * | `refused` | the guard refused the call for another reason, or the commit failed |
+ * | `released` | the execution ended without a stored reply, so the key is free |
+ */
 export type CallOutcome =
   | 'executed'
   | 'replayed'
@@ -12,6 +27,7 @@ export type CallOutcome =
   | 'refused'
   | 'released';
 
+/** An operation of the guard on its store. */
 export type StoreOperation =
   | 'claim'
   | 'find'
@@ -23,34 +39,66 @@ export type StoreOperation =
   | 'count'
   | 'erase';
 
-/** The method of a call: the only thing that counts are broken down by, never a key or a scope. */
+/** The method of a call. Observers receive the method only, never a key or a scope. */
 export interface ObservedMethod {
-  /** Full service name, `package.Service`. */
+  /** The full service name, `package.Service`. */
   readonly service: string;
+  /** The method name without the service. */
   readonly method: string;
 }
 
-/** Is told what the guard does. Implementations must be quick and must not throw. */
+/**
+ * Receives the events of a guard, for metrics and logs. The guard calls the methods synchronously: they must return
+ * quickly and must not throw.
+ */
 export interface ReplayGuardObserver {
+  /** A guarded call ended. Called once per call; in mode OBSERVE with `bypassed`, when the call begins. */
   callEnded(method: ObservedMethod, outcome: CallOutcome): void;
+  /**
+   * A handler starts under a claim.
+   * @param takenOver whether the claim was taken over from an execution whose lease had expired
+   */
   executionStarted(method: ObservedMethod, takenOver: boolean): void;
+  /** A handler that ran under a claim has ended, or was ended. Called once per `executionStarted`. */
   executionEnded(method: ObservedMethod): void;
-  /** @param error present where the operation failed */
+  /**
+   * An operation on the store ended.
+   * @param seconds the duration of the operation
+   * @param error present when the operation failed
+   */
   storeUsed(operation: StoreOperation, seconds: number, error?: unknown): void;
+  /**
+   * A reply was committed.
+   * @param bytes the size of the reply as it is stored
+   */
   replyStored(method: ObservedMethod, bytes: number): void;
+  /**
+   * A batch of expired records was deleted.
+   * @param count how many records the batch had; 0 when no record had expired
+   */
   recordsPurged(count: number): void;
+  /**
+   * The records in the store were counted, after a purge.
+   * @param count an estimate of the number of records
+   */
   recordsCounted(count: number): void;
-  /** A call ran without its key being claimed because the store could not be asked; its policy wants it so. */
+  /** A call ran without a claim because the store was unavailable and the policy of the method permits it. */
   executedUnguarded(method: ObservedMethod): void;
-  /** @param wouldBe what would have become of the call under ENFORCE */
+  /**
+   * The guard has classified a call in mode OBSERVE.
+   * @param wouldBe the outcome that the call would have in mode ENFORCE
+   */
   callObserved(method: ObservedMethod, wouldBe: CallOutcome): void;
-  /** @param open whether the store is taken to be down, so that calls are refused without asking it */
+  /**
+   * The circuit opened or closed.
+   * @param open true when the store counts as down and calls are refused at once
+   */
   circuitChanged(open: boolean): void;
-  /** A handler failed by a throw or a rejection; the client sees INTERNAL and no more. */
+  /** A handler threw or rejected, or the guard itself failed. The client receives INTERNAL without the error. */
   handlerFailed(method: ObservedMethod, error: unknown): void;
 }
 
-/** Every method of the observer. */
+/** The names of all observer methods. */
 export const observerMethods: { readonly [Name in keyof ReplayGuardObserver]: true } = {
   callEnded: true,
   executionStarted: true,
