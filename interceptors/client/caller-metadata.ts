@@ -1,5 +1,5 @@
 import { Metadata } from '@grpc/grpc-js';
-import { executions } from '../execution/execution.js';
+import { currentExecution } from '../execution/execution.js';
 import {
   EPOCH_HEADER,
   FIRST_SENT_HEADER,
@@ -15,7 +15,7 @@ const NAMES = [KEY_HEADER, PRODUCER_HEADER, SEQUENCE_HEADER, EPOCH_HEADER];
  * on, for tracing: two calls under the caller's name would pass for one.
  */
 export function withoutCallersName(metadata: Metadata): Metadata {
-  const caller = executions.getStore()?.caller;
+  const caller = currentExecution.getStore()?.callerMetadata;
   if (!caller || !NAMES.every((name) => isSame(metadata, caller, name))) return metadata;
   const own = metadata.clone();
   for (const name of [...NAMES, FIRST_SENT_HEADER]) own.remove(name);
@@ -24,8 +24,8 @@ export function withoutCallersName(metadata: Metadata): Metadata {
 
 /** Runs what sends a call by the name that was chosen for it, and not passed on, though it be the guarded call's. */
 export function byChosenName<T>(work: () => T): T {
-  const execution = executions.getStore();
-  return execution ? executions.run({ ...execution, caller: new Metadata() }, work) : work();
+  const execution = currentExecution.getStore();
+  return execution ? currentExecution.run({ ...execution, callerMetadata: new Metadata() }, work) : work();
 }
 
 function isSame(metadata: Metadata, caller: Metadata, name: string): boolean {

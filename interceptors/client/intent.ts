@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 import { v7 } from 'uuid';
-import { derive, type Execution, executions } from '../execution/execution.js';
+import { currentExecution, deriveDigest, type Execution } from '../execution/execution.js';
 import {
   FIRST_SENT_HEADER,
   isKey,
@@ -30,7 +30,7 @@ export function newIntent(): Intent {
 
 /** The intent of a call of a method, made where the code runs that makes the call. */
 export function intentFor(path: string): Intent {
-  const execution = executions.getStore();
+  const execution = currentExecution.getStore();
   return execution ? derived(execution, path) : { key: v7(), firstSent: new Date().toISOString() };
 }
 
@@ -40,9 +40,9 @@ export function intentFor(path: string): Intent {
  * known there is none to give, for an execution cannot tell whether it is the first.
  */
 function derived(execution: Execution, path: string): Intent {
-  const ordinal = (execution.calls.get(path) ?? 0) + 1;
-  execution.calls.set(path, ordinal);
-  const key = derive(execution, 'call', path, String(ordinal)).toString('base64url');
+  const ordinal = (execution.callCounts.get(path) ?? 0) + 1;
+  execution.callCounts.set(path, ordinal);
+  const key = deriveDigest(execution, 'call', path, String(ordinal)).toString('base64url');
   const { firstSentMs } = execution;
   return firstSentMs === undefined ? { key } : { key, firstSent: new Date(firstSentMs).toISOString() };
 }

@@ -1,5 +1,5 @@
 import type { Metadata } from '@grpc/grpc-js';
-import { executions } from '../execution/execution.js';
+import { currentExecution } from '../execution/execution.js';
 import { type Answer, attempt, type Failed, type SendUnary } from './attempt.js';
 import { byChosenName } from './caller-metadata.js';
 import { type Failure, judge } from './failure.js';
@@ -46,7 +46,7 @@ class Sending<Response> {
     this.#metadata = withIdempotencyKey(intent.key, intent, metadata);
     this.#budget = new RetryBudget(options, intent);
     // A guarded call may be executed again, and then it sends again what an earlier execution sent.
-    const isNew = options.intent === undefined && executions.getStore() === undefined;
+    const isNew = options.intent === undefined && currentExecution.getStore() === undefined;
     this.#inDoubt = options.sentBefore ?? !isNew;
   }
 

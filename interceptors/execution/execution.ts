@@ -3,42 +3,43 @@ import { createHash } from 'node:crypto';
 import type { Metadata } from '@grpc/grpc-js';
 import { lengthPrefixed } from '../store/record-id.js';
 
-/** A running execution of a guarded call, as the code it runs can see it. */
+/** One execution of a guarded call, for the code that runs inside its handler. */
 export interface Execution {
-  /** Names the operation; the same in every execution of it. */
+  /** The id of the operation's record: equal in every execution of the operation. */
   readonly recordId: Buffer;
-  /** What the caller sent with the call. */
-  readonly caller: Metadata;
-  /** When it was first sent, in milliseconds since the epoch, where its caller said so. */
+  /** The metadata of the guarded call. */
+  readonly callerMetadata: Metadata;
+  /** When the operation was first sent, in milliseconds since the epoch. Absent when the call does not tell. */
   readonly firstSentMs?: number;
-  /** The steps that the current code is in, the outermost first. */
+  /** The names of the steps around the current code, the outermost step first. */
   readonly steps: readonly string[];
-  /** The steps that were begun in the current one. */
-  readonly begun: Set<string>;
-  /** How often each method has been called in the current step so far, by its path. */
-  readonly calls: Map<string, number>;
-  /** Aborted when what the handler does from now on counts for nothing. */
+  /** The names of the steps that were started inside the current step. */
+  readonly startedSteps: Set<string>;
+  /** How often the current step has called each method so far, by method path. */
+  readonly callCounts: Map<string, number>;
+  /** Aborted when the execution ends before its handler. Later writes of the handler are not committed. */
   readonly signal: AbortSignal;
-  /** Ends the execution as failed; an error that comes after its end is only reported. */
+  /** Ends the execution as failed. After the end of the execution the error is only reported. */
   fail(error: unknown): void;
 }
 
-/** The execution that the current code runs in. */
-export const executions = new AsyncLocalStorage<Execution>();
+/** Holds the execution of the current asynchronous context. */
+export const currentExecution = new AsyncLocalStorage<Execution>();
 
 /**
- * Aborted when the execution of the current guarded call was ended before its handler: its lease was lost, it
- * ran too long, or its reply is too large. For handlers to pass to what they wait for. Undefined outside one.
+ * Returns a signal for the work of the current guarded call, for example an outgoing request of its handler. The signal
+ * is aborted when the execution loses its lease, exceeds its maximum time, or has a reply that is too large.
+ * @returns undefined outside a guarded call
  */
 export function executionSignal(): AbortSignal | undefined {
-  return executions.getStore()?.signal;
+  return currentExecution.getStore()?.signal;
 }
 
 /**
- * 32 bytes that follow from the operation, the current step and the parts: the same in every execution of the
- * operation, different for every other.
+ * Returns a digest of the operation, the current step and the parts: 32 bytes. The digest is equal in every execution
+ * of one operation and different in every other operation.
  */
-export function derive(execution: Execution, ...parts: readonly string[]): Buffer {
+export function deriveDigest(execution: Execution, ...parts: readonly string[]): Buffer {
   const hash = createHash('sha256').update(execution.recordId);
   const steps = execution.steps.flatMap((name) => ['step', name]);
   for (const part of [...steps, ...parts]) hash.update(lengthPrefixed(part));

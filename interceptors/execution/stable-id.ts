@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import { derive, executions } from './execution.js';
+import { currentExecution, deriveDigest } from './execution.js';
 
 /**
- * A UUID that is the same in every execution of the same guarded operation, so that an execution which
- * follows on a crashed one asks for the same things; a random UUID outside a guarded call.
- * @param name what the id is for; one name gives one id per operation, and in each of its steps another
+ * Returns a UUID (RFC 9562, version 8) that is equal in every execution of one guarded operation. An execution that
+ * follows a crashed one therefore uses the same ids. Outside a guarded call the UUID is random.
+ * @param name the purpose of the id: each name gives one id per operation, and another id in each step
  */
 export function stableId(name: string): string {
-  const execution = executions.getStore();
-  return execution ? toUuid(derive(execution, 'id', name)) : randomUUID();
+  const execution = currentExecution.getStore();
+  return execution ? toUuid(deriveDigest(execution, 'id', name)) : randomUUID();
 }
 
-/** RFC 9562, version 8: the bits are ours to choose. */
+/** RFC 9562, section 5.8: version 8 leaves all bits except version and variant to the application. */
 function toUuid(bytes: Buffer): string {
   const uuid = Buffer.from(bytes.subarray(0, 16));
   uuid.writeUInt8((uuid.readUInt8(6) & 0x0f) | 0x80, 6);

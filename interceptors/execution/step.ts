@@ -1,18 +1,21 @@
-import { executions } from './execution.js';
+import { currentExecution } from './execution.js';
 
 /**
- * Names a part of a handler that runs beside other parts. The keys that are derived in it, and its stable ids,
- * follow from the name: without it two calls of one method that run at the same time get their keys in the
- * order in which they happen to start. Steps may be nested. Outside a guarded call it only runs the work.
- * @param name its own among the steps of the call, or of the step that it is in
- * @throws Error the name was used before: two steps of one name would ask for the same things
+ * Runs a named part of a handler. Derived keys and stable ids inside the step depend on the name of the step.
+ * Parts of a handler that run concurrently need one step each. Without steps, the keys of concurrent calls to one method
+ * depend on the order in which the calls start. Steps can be nested. Outside a guarded call `step` only runs the work.
+ * @param name unique among the steps of the call, or of the surrounding step
+ * @returns the result of `work`
+ * @throws Error when a step with this name has already started
  */
 export function step<T>(name: string, work: () => T): T {
-  const execution = executions.getStore();
+  const execution = currentExecution.getStore();
   if (!execution) return work();
-  const { steps, begun } = execution;
-  if (begun.has(name)) throw new Error(`there was a step ${JSON.stringify([...steps, name])} before`);
-  begun.add(name);
-  const inner = { ...execution, steps: [...steps, name], begun: new Set<string>(), calls: new Map() };
-  return executions.run(inner, work);
+  const { steps, startedSteps } = execution;
+  const path = [...steps, name];
+  if (startedSteps.has(name))
+    throw new Error(`step ${JSON.stringify(path)} has already started: step names must be unique`);
+  startedSteps.add(name);
+  const inner = { ...execution, steps: path, startedSteps: new Set<string>(), callCounts: new Map() };
+  return currentExecution.run(inner, work);
 }

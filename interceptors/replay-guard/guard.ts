@@ -1,4 +1,5 @@
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { assertKnownOptions } from '../options/known-options.js';
 import { completeObserver } from '../options/observer.js';
 import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
 import type { IdempotencyStore } from '../store/store.js';
@@ -20,110 +21,114 @@ import type { GuardMode, MethodPolicy } from './policy/policy.js';
 import type { CipherKeys } from './reply/reply-cipher.js';
 import { ReplyCodec } from './reply/reply-codec.js';
 import type { ScopeSource } from './scope/scope.js';
-import { eraseScope } from './store-access/erasure.js';
 import { ObservedStore } from './store-access/observed-store.js';
 import { Pruner } from './store-access/pruner.js';
 import { type QuotaOptions, Quotas } from './store-access/quotas.js';
 
+/** The options of `createReplayGuard`. */
 export interface ReplayGuardOptions {
-  /** Where keys and replies are kept. */
+  /** The store of keys and replies. */
   readonly store: IdempotencyStore;
-  /** Who is calling; two scopes never share a key. There is no default. */
+  /** Returns the scope of a call: the verified identity of its caller. Two scopes never share a key. */
   readonly scope: ScopeSource;
-  /** For methods whose policy does not say. Default: ENFORCE. */
+  /** The mode of methods whose policy has no mode. Default: ENFORCE. */
   readonly mode?: GuardMode;
-  /** Retention in milliseconds, for methods whose policy does not say. Default: 24 hours. */
+  /**
+   * How long keys and replies are retained, in milliseconds, for methods whose policy has no retention. At least 1,000
+   * and at least the lease. Default: 86,400,000 (24 hours).
+   */
   readonly retentionMs?: number;
-  /** Policies by full method path; each field wins over what the `.proto` declares. */
+  /** Policies by full method path. Each field has precedence over the policy in the `.proto` file. */
   readonly policies?: Readonly<Record<string, Partial<MethodPolicy>>>;
   /**
-   * The bytes of a FileDescriptorSet or a buf image (`buf build -o image.binpb`), built from the same `.proto` files
-   * as the services: policies, idempotency levels and request schemas for definitions that carry none.
+   * The bytes of a FileDescriptorSet or a buf image (`buf build -o image.binpb`) of the services' `.proto` files. The
+   * guard reads policies, idempotency levels and request schemas from it when a service definition has none.
    */
   readonly descriptors?: Uint8Array;
-  /** A secret that keys are hashed with at rest. Changing it forgets every key, unless it names the previous. */
+  /**
+   * A secret for the hashes of keys at rest. After a change all retained keys are unknown, unless `previous` names the
+   * earlier pepper. Default: keys are hashed without a secret.
+   */
   readonly pepper?: string | Buffer | Peppers;
-  /** An AES-256 key of 32 bytes that stored replies are encrypted with. Default: they are not. */
+  /** An AES-256 key of 32 bytes that encrypts stored replies. Default: replies are stored in plain form. */
   readonly cipherKey?: Buffer | CipherKeys;
-  /** What one scope may have at a time. Default: no limit. */
+  /** Limits for each scope. Default: no limits. */
   readonly quotas?: QuotaOptions;
-  /** How many duplicates of one key may wait in this process; the rest is sent away. Default: 1,000. */
+  /**
+   * How many duplicates of one key may wait in this process at the same time. Further duplicates are refused as in
+   * progress. At least 1. Default: 1,000.
+   */
   readonly waitersPerKey?: number;
-  /** How many duplicates may wait in this process, over all keys. Default: 10,000. */
+  /** How many duplicates of all keys may wait in this process at the same time. At least 1. Default: 10,000. */
   readonly waiters?: number;
   /**
-   * How long the store may take for one operation, in milliseconds: the last resort behind the time-outs of its
-   * own. A claim is then refused and, should it succeed after all, released; a commit is in doubt. Default: 30,000.
+   * The time limit of one operation on the store, in milliseconds, from 1 to 2^31 - 1. It applies in addition to the
+   * store's own time-outs. At the limit a claim is refused, and a commit is in doubt. A claim that succeeds later is
+   * released. Default: 30,000.
    */
   readonly storeTimeoutMs?: number;
-  /** How often expired records are deleted, in milliseconds. Default: one minute. */
+  /** The interval at which expired records are deleted, in milliseconds, from 1 to 2^31 - 1. Default: 60,000. */
   readonly purgeEveryMs?: number;
+  /** Receives the events of the guard. Methods may be omitted. Default: no observer. */
   readonly observer?: Partial<ReplayGuardObserver>;
 }
 
+/** A guard for the methods of a gRPC server. */
 export interface ReplayGuard {
-  /** For `new Server({ interceptors: [...] })`, after authentication and metrics. */
+  /** The interceptor for `new Server({ interceptors: [...] })`. Its position is after authentication and metrics. */
   readonly interceptor: ServerInterceptor;
   /**
-   * Names a service's methods as guarded: `server.addService(guard.protect(definition), handlers)`. What
-   * it returns has the form that it was given.
-   * @throws TypeError a policy is invalid or for a method that the service does not have, or a method whose
-   * requests stream would be guarded
+   * Guards the methods of a service: `server.addService(guard.protect(definition), handlers)`.
+   * @returns a definition of the same form
+   * @throws TypeError when a policy is invalid or names a method that the service does not have
+   * @throws TypeError when a method with streaming requests would be guarded
    */
   protect<T extends AnyServiceDefinition>(definition: T): T;
-  /** The methods that were named so far, each with its policy and the mode that it is in now. */
+  /** Returns the guarded methods, each with its policy and its current mode. */
   methods(): GuardedMethodReport[];
   /**
-   * Changes modes while calls are served, from the next call on; replaces what was set so before.
-   * @throws TypeError a mode or method is unknown, or a method whose requests stream would be guarded
+   * Changes the modes of methods while the server runs, from the next call on. The settings replace the settings of an
+   * earlier call of `setModes`.
+   * @throws TypeError when a mode or a method is unknown, or a method with streaming requests would be guarded
    */
   setModes(settings: ModeSettings): void;
   /**
-   * Erases what is stored of a scope's calls. Their keys stay known until they expire, so a retry is refused
-   * as DATA_LOSS and never executes again, of a producer's sequences as expired; calls that are running are not
-   * touched.
-   * @param scope as the guard's scope source gives it
+   * Erases the stored replies of a scope. The keys stay known until they expire: a retry of a key is refused as DATA_LOSS,
+   * and a retry of a sequence as expired. Running calls are not affected.
+   * @param scope the scope as the guard's scope source returns it
    * @returns how many records were erased
+   * @throws DatabaseUnavailableError, CommitInDoubtError when the erasure is incomplete: another call erases the rest
    */
   eraseScope(scope: string): Promise<number>;
-  /** Answers waiting duplicates and waits for the running executions. Close the store after it. */
+  /**
+   * Refuses the waiting duplicates and resolves when the running executions have ended. The store must stay open until
+   * then.
+   */
   close(): Promise<void>;
 }
 
 /**
- * Makes a guard that executes each idempotency key once and answers duplicates with the first reply.
- * @throws TypeError an option is missing or wrong
+ * Creates a guard that executes each idempotency key once and answers duplicates with the first reply.
+ * @throws TypeError when an option is missing, unknown or invalid. The message names the option.
  */
 export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
-  if (!options.store) throw new TypeError('createReplayGuard needs a store');
-  if (typeof options.scope !== 'function')
-    throw new TypeError('createReplayGuard needs a scope: who is calling');
-  for (const name of ['waitersPerKey', 'waiters'] as const) assertWholeNumber(name, options[name]);
-  for (const name of ['storeTimeoutMs', 'purgeEveryMs'] as const)
-    assertWholeNumber(name, options[name], { max: MAX_TIMER_MS });
+  assertOptions(options);
   const observer = completeObserver(options.observer, observerMethods);
   const store = new ObservedStore(options.store, observer, options.storeTimeoutMs ?? 30_000);
   const quotas = new Quotas(options.quotas ?? {}, store);
   const codec = new ReplyCodec(options.cipherKey);
   const operations = new OperationReader(options.scope, recordIdentifier(options.pepper));
-  const claimant = new Claimer(store, quotas);
+  const claimer = new Claimer(store, quotas);
   const executor = new Executor(store, new Committer(store, codec, observer), observer);
-  const flights = new InFlightCalls({
+  const inFlight = new InFlightCalls({
     perKey: options.waitersPerKey ?? 1_000,
     total: options.waiters ?? 10_000,
   });
-  const coordinator = new EnforceLifecycle({
-    operations,
-    claimant,
-    executor,
-    quotas,
-    codec,
-    flights,
-    observer,
-  });
-  const observation = new ObserveLifecycle({ operations, claimant, store, codec, observer });
+  const enforce = new EnforceLifecycle({ operations, claimer, executor, quotas, codec, inFlight, observer });
+  const observe = new ObserveLifecycle({ operations, claimer, store, codec, observer });
   const methods = new GuardedMethods(new Modes(options.mode), options);
-  const purger = new Pruner(store, observer, options.purgeEveryMs);
+  const pruner = new Pruner(store, observer, options.purgeEveryMs);
+  pruner.start();
   const stopCatching = catchHandlerRejections();
 
   return {
@@ -132,17 +137,45 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
       const method = methods.find(path);
       const mode = method && methods.modeOf(method);
       if (!method || mode === 'OFF') return new ServerInterceptingCall(call);
-      return new GuardedCall(call, method, mode === 'OBSERVE' ? observation : coordinator);
+      return new GuardedCall(call, method, mode === 'OBSERVE' ? observe : enforce);
     },
     protect: (definition) => mapService(definition, (service) => methods.protect(service)),
     methods: () => methods.report(),
     setModes: (settings) => methods.setModes(settings),
-    eraseScope: (scope) => eraseScope(store, scope),
+    eraseScope: (scope) => store.eraseScope(scope),
     close: async () => {
-      await Promise.all([coordinator.close(), observation.close()]);
-      await purger.stop();
+      await Promise.all([enforce.close(), observe.close()]);
+      await pruner.stop();
       store.stop();
       stopCatching();
     },
   };
+}
+
+function assertOptions(options: ReplayGuardOptions): void {
+  assertKnownOptions<ReplayGuardOptions>('createReplayGuard', options, {
+    store: true,
+    scope: true,
+    mode: true,
+    retentionMs: true,
+    policies: true,
+    descriptors: true,
+    pepper: true,
+    cipherKey: true,
+    quotas: true,
+    waitersPerKey: true,
+    waiters: true,
+    storeTimeoutMs: true,
+    purgeEveryMs: true,
+    observer: true,
+  });
+  if (!options.store) throw new TypeError('createReplayGuard: the option store is required');
+  if (typeof options.scope !== 'function')
+    throw new TypeError('createReplayGuard: the option scope is required and must be a function');
+  for (const name of ['waitersPerKey', 'waiters'] as const) assertWholeNumber(name, options[name]);
+  for (const name of ['storeTimeoutMs', 'purgeEveryMs'] as const)
+    assertWholeNumber(name, options[name], { max: MAX_TIMER_MS });
+  const { pepper } = options;
+  if (typeof pepper === 'object' && !Buffer.isBuffer(pepper))
+    assertKnownOptions<Peppers>('pepper', pepper, { current: true, previous: true });
 }

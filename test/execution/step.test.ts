@@ -135,8 +135,8 @@ test('a name that was used before is refused, also at the same time, and free el
   await execute(() => step('a', () => step('a', count)));
   t.is(done, 4);
   t.deepEqual(failures.map(String), [
-    'Error: there was a step ["a"] before',
-    'Error: there was a step ["b"] before',
+    'Error: step ["a"] has already started: step names must be unique',
+    'Error: step ["b"] has already started: step names must be unique',
   ]);
 });
 

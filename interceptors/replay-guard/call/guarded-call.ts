@@ -11,48 +11,50 @@ import { type HandlerResult, type PartialStatusObject, ReplyCapture } from './re
 
 type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
 
-/** What the guard answers a call with: a reply, live or stored, or a refusal, which is one without a message. */
+/** The answer to a call: a reply, live or stored, or a refusal. A refusal has no messages. */
 export type Answer = Pick<Reply, 'code' | 'details'> & Partial<Reply>;
 
-/** Who sees a call through. */
+/** Takes a guarded call from its request to its answer. */
 export interface Lifecycle {
-  /** Told once, when the metadata has arrived and before the handler sees it; must not throw. */
-  announce?(call: GuardedCall): void;
-  /** Given the call once, when the whole request has arrived; must not reject. */
-  serve(call: GuardedCall): Promise<void>;
+  /** Runs once per call, when the metadata has arrived and before the handler receives it. Must not throw. */
+  onMetadata?(call: GuardedCall): void;
+  /** Runs once per call, when the whole request has arrived. Must not reject. */
+  handle(call: GuardedCall): Promise<void>;
 }
 
 /**
- * A call with one request between the wire and the handler. The request is held back at its end until the
- * guard decides; what the handler answers is captured instead of sent.
+ * A call with one request, between the wire and the handler. The end of the request is held back until the guard has
+ * decided. The answer of the handler is captured and not sent.
  */
 export class GuardedCall extends ServerInterceptingCall {
   readonly method: GuardedMethod;
+  /** The metadata of the caller. Empty until it has arrived. */
   metadata = new Metadata();
+  /** The decoded request. Undefined until it has arrived. */
   request: object | undefined;
   readonly #wire: ServerInterceptingCallInterface;
-  readonly #attendant: Lifecycle;
-  readonly #gone = new AbortController();
+  readonly #lifecycle: Lifecycle;
+  readonly #ended = new AbortController();
   #listener: InterceptingServerListener | undefined;
-  /** Present once a handler runs whose answer is to be captured. */
+  /** Present as soon as a handler runs whose answer is captured. */
   #capture: ReplyCapture | undefined;
-  /** Whether what is captured goes out as well. */
-  #live = false;
-  #answered = false;
+  /** Whether the captured answer is also sent. */
+  #isLive = false;
+  #isAnswered = false;
 
-  constructor(wire: ServerInterceptingCallInterface, method: GuardedMethod, attendant: Lifecycle) {
+  constructor(wire: ServerInterceptingCallInterface, method: GuardedMethod, lifecycle: Lifecycle) {
     super(wire);
     this.#wire = wire;
     this.method = method;
-    this.#attendant = attendant;
+    this.#lifecycle = lifecycle;
   }
 
-  /** Aborted when the call has ended, also when the client went away or its deadline passed. */
-  get gone(): AbortSignal {
-    return this.#gone.signal;
+  /** Aborted when the call has ended: with its answer, by its client, or at its deadline. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
   }
 
-  /** How much of the call's deadline is left, in milliseconds; Infinity without one. */
+  /** The time until the deadline of the call, in milliseconds. Infinity without a deadline. */
   get remainingMs(): number {
     return Number(this.getDeadline()) - Date.now();
   }
@@ -62,37 +64,38 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#wire.start({
       onReceiveMetadata: (metadata) => {
         this.metadata = metadata;
-        this.#attendant.announce?.(this);
+        this.#lifecycle.onMetadata?.(this);
         listener.onReceiveMetadata(metadata);
       },
       onReceiveMessage: (message) => {
         this.request = message;
         listener.onReceiveMessage(message);
       },
-      onReceiveHalfClose: () => void this.#attendant.serve(this),
+      onReceiveHalfClose: () => void this.#lifecycle.handle(this),
       onCancel: () => {
-        this.#gone.abort();
-        // grpc-js destroys a streaming handler's call at this: an execution has to outlive its client.
+        this.#ended.abort();
+        // On a cancellation grpc-js destroys the call of a streaming handler. An execution must outlive its client.
         if (this.#sendsThrough || !this.method.streams) listener.onCancel();
       },
     });
   }
 
-  /** Lets the handler run and answer for itself. */
+  /** Runs the handler unguarded: the answer of the handler goes to the client. */
   bypass(): void {
     this.#listener?.onReceiveHalfClose();
   }
 
-  /** Runs the handler in the current asynchronous context and captures its answer. */
+  /** Runs the handler in the current asynchronous context and captures its answer without sending it. */
   execute(): Promise<HandlerResult> {
     return this.#run();
   }
 
-  /** Lets the handler run and answer for itself, and tells how it ended. */
+  /** Runs the handler, sends its answer to the client, and resolves to the answer. */
   observe(): Promise<HandlerResult> {
-    this.#live = true;
-    // A streaming handler whose client has left never ends.
-    if (this.method.streams) this.gone.addEventListener('abort', () => this.fail(new Error('client gone')));
+    this.#isLive = true;
+    // A streaming handler whose client has disconnected never ends.
+    if (this.method.streams)
+      this.ended.addEventListener('abort', () => this.fail(new Error('the client has disconnected')));
     return this.#run();
   }
 
@@ -108,24 +111,24 @@ export class GuardedCall extends ServerInterceptingCall {
     });
   }
 
-  /** Ends the execution as failed; false where the handler has already answered. */
+  /** Ends the execution as failed. Returns false when the handler has already answered. */
   fail(error: unknown): boolean {
     return this.#capture?.fail(error) ?? false;
   }
 
-  /** Tells a streaming handler that may still run that nobody takes its messages any more. */
-  abandon(): void {
+  /** Cancels a streaming handler that still runs: its further messages would not be sent. */
+  cancelHandler(): void {
     if (this.method.streams) this.#listener?.onCancel();
   }
 
-  /** Answers the call, once; on a call that has ended it does nothing. */
+  /** Sends the answer. Only the first answer is sent. On a call that has ended this has no effect. */
   answer(answer: Answer): void {
-    if (this.#answered) return;
-    this.#answered = true;
+    if (this.#isAnswered) return;
+    this.#isAnswered = true;
     try {
       this.#send(answer);
     } catch {
-      // Metadata that HTTP/2 does not take: the client learns at least that the call has ended.
+      // HTTP/2 refuses the metadata of the answer. The client receives a status instead of waiting forever.
       this.#wire.sendStatus({ code: status.INTERNAL, details: 'the answer cannot be sent', metadata: null });
     }
   }
@@ -151,21 +154,24 @@ export class GuardedCall extends ServerInterceptingCall {
   override sendMessage(message: unknown, callback: () => void): void {
     this.#capture?.message(message);
     if (!this.#sendsThrough) callback();
-    else this.#wire.sendMessage(message, this.#live ? this.#calledAtLast(callback) : callback);
+    else this.#wire.sendMessage(message, this.#isLive ? this.#alsoAtEnd(callback) : callback);
   }
 
-  /** On a call that has ended grpc-js calls nothing back, and an observed status would never come. */
-  #calledAtLast(callback: () => void): () => void {
-    // A streaming handler is ended with its call instead.
+  /**
+   * Runs the callback also when the call ends. On a call that has ended grpc-js never runs the callback of a message, so
+   * a unary handler would never send its status.
+   */
+  #alsoAtEnd(callback: () => void): () => void {
+    // `observe` ends a streaming handler together with its call.
     if (this.method.streams) return callback;
-    let called = false;
+    let isCalled = false;
     const once = () => {
-      this.gone.removeEventListener('abort', once);
-      if (!called) callback();
-      called = true;
+      this.ended.removeEventListener('abort', once);
+      if (!isCalled) callback();
+      isCalled = true;
     };
-    if (this.gone.aborted) once();
-    else this.gone.addEventListener('abort', once);
+    if (this.ended.aborted) once();
+    else this.ended.addEventListener('abort', once);
     return once;
   }
 
@@ -177,6 +183,6 @@ export class GuardedCall extends ServerInterceptingCall {
   }
 
   get #sendsThrough(): boolean {
-    return this.#live || !this.#capture;
+    return this.#isLive || !this.#capture;
   }
 }

@@ -3,30 +3,30 @@ import type { GuardedMethod } from '../method/guarded-method.js';
 import type { Reply } from '../reply/reply.js';
 import { ownMetadata } from '../reply/trailers.js';
 
-/** A status as handlers give it to grpc-js. */
+/** A status in the form in which grpc-js handlers send it. */
 export type PartialStatusObject = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
-/** What the handler answered cannot be sent. */
+/** The failure of a handler whose answer cannot be serialized or cannot be sent over HTTP/2. */
 export class ResponseError extends Error {
   override name = 'ResponseError';
 }
 
-/** How the handler ended by itself, or was ended because its reply outgrew the method's limit. */
+/** How a handler ended: with a reply, with a failure, or with a reply above the size limit of the method. */
 export type HandlerResult =
   | { readonly reply: Reply }
   | { readonly failure: unknown }
   | { readonly tooLarge: true };
 
-/** grpc-js answers a handler's synchronous throw with UNKNOWN by itself, in these words. */
-const thrown = /^(Unknown error|Server method handler threw error)/;
+/** The texts with which grpc-js answers a synchronous throw of a handler, with status UNKNOWN. */
+const handlerThrew = /^(Unknown error|Server method handler threw error)/;
 
-/** Names that HTTP/2 keeps to itself (RFC 9113, section 8.2.2): Node refuses to send them. */
-const ofTheConnection =
+/** Names that describe the connection (RFC 9113, section 8.2.2): Node refuses to send them over HTTP/2. */
+const connectionSpecific =
   /^(:.*|connection|keep-alive|proxy-connection|transfer-encoding|upgrade|te|http2-settings)$/;
 
-/** Collects one handler's answer; what comes after its end is ignored. */
+/** Collects the answer of one handler. Calls after the end of the answer have no effect. */
 export class ReplyCapture {
-  /** Whether the handler's synchronous part is over. */
+  /** Whether the synchronous part of the handler has ended. */
   started = false;
   readonly #method: GuardedMethod;
   readonly #resolve: (end: HandlerResult) => void;
@@ -35,7 +35,7 @@ export class ReplyCapture {
   #bytes = 0;
   #ended = false;
 
-  /** @param resolve called once, at the end */
+  /** @param resolve receives the result once, at the end of the answer */
   constructor(method: GuardedMethod, resolve: (end: HandlerResult) => void) {
     this.#method = method;
     this.#resolve = resolve;
@@ -61,25 +61,25 @@ export class ReplyCapture {
 
   status(end: PartialStatusObject): void {
     const { code = status.UNKNOWN, details = '' } = end;
-    if (!this.started && code === status.UNKNOWN && thrown.test(details)) {
+    if (!this.started && code === status.UNKNOWN && handlerThrew.test(details)) {
       this.fail(new Error(details));
       return;
     }
     const trailing = ownMetadata(end.metadata ?? undefined);
     this.#assertSendable(trailing);
-    // Of a failure the status alone is kept: what was streamed before it was rolled back with the rest.
+    // A failure rolls the writes back, so the messages that the handler streamed before it are dropped as well.
     const messages = code === status.OK ? this.#messages : [];
     this.#end({ reply: { code, details, messages, initial: this.#initial, trailing } });
   }
 
-  /** False where the handler has already ended. */
+  /** Ends the answer as failed. Returns false when the answer has already ended. */
   fail(failure: unknown): boolean {
     return this.#end({ failure });
   }
 
-  /** Judged before the commit: what cannot be sent must not become the operation's reply. */
+  /** Checked before the commit: a reply that cannot be sent must not be stored. */
   #assertSendable(metadata: Metadata): void {
-    const refused = Object.keys(metadata.getMap()).find((name) => ofTheConnection.test(name));
+    const refused = Object.keys(metadata.getMap()).find((name) => connectionSpecific.test(name));
     if (refused) this.fail(new ResponseError(`metadata ${refused} cannot be sent over HTTP/2`));
   }
 

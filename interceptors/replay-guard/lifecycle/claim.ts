@@ -1,27 +1,46 @@
-import type { ClaimResult } from '../../store/store.js';
+import { isTooFarAhead } from '../../store/first-sent.js';
+import {
+  decideByRecord,
+  isFinal,
+  isSequenceRequest,
+  type SequenceRequest,
+} from '../../store/producer/sequence-rules.js';
+import type { ClaimResult, FoundRecord, NotClaimed } from '../../store/store.js';
+import type { RecordAddress } from '../operation/identity.js';
 import type { Operation } from '../operation/operation.js';
 import { Refusal, refusals } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import type { Quotas } from '../store-access/quotas.js';
-import { isKnown, look } from './look.js';
 
-/** The store could not be asked for a key; whatever happened there, the handler was not entered. */
+/** Thrown when the store was unavailable for a claim. The handler has not run. */
 export class ClaimError extends Error {
   override name = 'ClaimError';
 }
 
-/** What the store said of an operation, which its record may know by the id of an earlier pepper. */
+/** The result of a claim, and the operation under the record id that the claim used. */
 export interface ClaimAttempt {
+  /** The operation. Its record id belongs to an earlier pepper if the store has a record under that id. */
   readonly operation: Operation;
   readonly result: ClaimResult;
   /** When the claim was sent, by `performance.now()`. */
   readonly since: number;
 }
 
-/** Lets some time pass before the store is asked again; false where that is enough. */
+/** Pauses before the store is asked again. Resolves to false when the wait is over. */
 export type Pause = (attempt: number) => Promise<boolean>;
 
-/** Claims keys, asking again while another server is executing and the wait lasts. */
+/** The result of a look-up of an operation in the store. */
+export interface LookUp {
+  /** Whether the store retains a record of the key, or of the producer. */
+  readonly isKnown: boolean;
+  /** The answer that a claim would receive. Undefined when a claim may succeed. */
+  readonly answer?: NotClaimed;
+}
+
+/** A record that answers a call, or will answer it when its execution has ended. */
+export type AnsweringRecord = Extract<FoundRecord, { outcome: 'completed' | 'in-progress' }>;
+
+/** Claims operations. While another server executes the operation, the claim is repeated until the wait is over. */
 export class Claimer {
   readonly #store: ObservedStore;
   readonly #quotas: Quotas;
@@ -32,54 +51,111 @@ export class Claimer {
   }
 
   /**
-   * @param pause false where the wait for another execution is over
-   * @param hasPlace whether the call has its place among those in flight
-   * @throws ClaimError, Refusal IDEMPOTENCY_QUOTA_EXCEEDED
+   * Claims an operation.
+   * @param hasSlot whether the call has a slot among the in-flight calls of its scope
+   * @throws ClaimError when the store is unavailable
+   * @throws Refusal IDEMPOTENCY_QUOTA_EXCEEDED
    */
-  async claim(asked: Operation, pause: Pause, hasPlace: boolean): Promise<ClaimAttempt> {
+  async claim(requested: Operation, pause: Pause, hasSlot: boolean): Promise<ClaimAttempt> {
     try {
-      const operation = await this.#locate(asked);
+      const operation = await this.#atRecordedId(requested);
       for (let attempt = 0; ; attempt++) {
         const since = performance.now();
-        const result = await this.#ask(operation, attempt > 0, hasPlace);
+        const result = await this.#attempt(operation, attempt > 0, hasSlot);
         const mayEnd = result.outcome === 'in-progress' && !isReused(operation, result);
         if (!mayEnd || !(await pause(attempt))) return { operation, result, since };
       }
     } catch (cause) {
-      throw cause instanceof Refusal ? cause : new ClaimError('the store could not be asked', { cause });
+      throw cause instanceof Refusal ? cause : new ClaimError('the store was unavailable', { cause });
     }
   }
 
-  /** A record that was made under an earlier pepper goes on under its own id. */
-  async #locate(operation: Operation): Promise<Operation> {
-    for (const identity of operation.previous) {
-      if (await isKnown(this.#store, identity)) return Object.freeze({ ...operation, ...identity });
+  /** A record that was made under an earlier pepper keeps its id. */
+  async #atRecordedId(operation: Operation): Promise<Operation> {
+    for (const address of operation.previous) {
+      if (await hasRecord(this.#store, address)) return Object.freeze({ ...operation, ...address });
     }
     return operation;
   }
 
-  /** A key that is known to be in use is looked at first: a claim would wait for its row. */
-  async #ask(operation: Operation, again: boolean, hasPlace: boolean): Promise<ClaimResult> {
-    const exceeded = await this.#quotas.exceeded(operation.scope, hasPlace);
-    if (again || exceeded) {
-      const seen = await look(this.#store, operation);
-      if (seen.answer) return seen.answer;
-      // One more call of a known producer is no further record.
-      const needsRoom = exceeded?.quota !== 'live_keys' || !operation.series || !seen.isKnown;
+  /** A claim would wait for the row of a key that is in use. A repeated claim therefore begins with a look-up. */
+  async #attempt(operation: Operation, isRepeated: boolean, hasSlot: boolean): Promise<ClaimResult> {
+    const exceeded = await this.#quotas.exceeded(operation.scope, hasSlot);
+    if (isRepeated || exceeded) {
+      const found = await lookUp(this.#store, operation);
+      if (found.answer) return found.answer;
+      // Another call of a known producer does not add a record.
+      const needsRoom = exceeded?.quota !== 'live_keys' || !operation.series || !found.isKnown;
       if (exceeded && needsRoom) throw refusals.quotaExceeded(exceeded);
     }
     const result = await this.#store.claim(operation);
-    if (result.outcome === 'claimed' && isNewRecord(operation)) this.#quotas.claimed(operation.scope);
+    if (result.outcome === 'claimed' && isNewRecord(operation)) this.#quotas.addLiveKey(operation.scope);
     return result;
   }
 }
 
-/** Near enough for a count that may lag: a new epoch counts as a new producer. */
+/** An approximation, which is enough for a count that may lag: each new epoch counts as a new producer. */
 function isNewRecord({ series }: Operation): boolean {
   return series === undefined || series.sequence <= 1n;
 }
 
-/** Whether a record belongs to another request under the same key. */
+/** Returns whether the record belongs to another request with the same key. */
 export function isReused(operation: Operation, found: object & { readonly fingerprint?: Buffer }): boolean {
   return found.fingerprint !== undefined && !found.fingerprint.equals(operation.fingerprint);
+}
+
+/**
+ * Reads the record of an operation without claiming it.
+ * @throws DatabaseUnavailableError when the store is unavailable
+ */
+export async function lookUp(store: ObservedStore, operation: Operation): Promise<LookUp> {
+  const found = isSequenceRequest(operation)
+    ? await lookUpSequence(store, operation)
+    : await lookUpKey(store, operation);
+  // The store alone decides whether an operation is too old: its clock decides.
+  return isTooFarAhead(operation, Date.now()) ? { ...found, answer: { outcome: 'expired' } } : found;
+}
+
+async function lookUpKey(store: ObservedStore, { id }: Operation): Promise<LookUp> {
+  const found = await store.find(id);
+  const answer = found && !mayBeTakenOver(found) && { answer: found };
+  return { isKnown: found !== undefined, ...answer };
+}
+
+async function lookUpSequence(store: ObservedStore, operation: SequenceRequest): Promise<LookUp> {
+  const found = await store.findProducer(operation.series.id);
+  const decision = decideByRecord(operation, found);
+  const answer = isFinal(decision) && { answer: decision };
+  return { isKnown: found !== undefined, ...answer };
+}
+
+async function hasRecord(store: ObservedStore, { id, series }: RecordAddress): Promise<boolean> {
+  return (await (series ? store.findProducer(series.id) : store.find(id))) !== undefined;
+}
+
+function mayBeTakenOver(found: FoundRecord): boolean {
+  return found.outcome === 'in-progress' && found.leaseLeftMs <= 0;
+}
+
+/**
+ * Returns the record that prevented a claim.
+ * @throws Refusal when no record can answer the call
+ */
+export function foundOrRefuse(result: NotClaimed): AnsweringRecord {
+  switch (result.outcome) {
+    case 'expired':
+      throw refusals.keyExpired();
+    case 'erased':
+      throw refusals.replyErased();
+    case 'gap':
+      throw refusals.sequenceGap(result.expected);
+    case 'fenced':
+      throw refusals.producerFenced(result.epoch);
+    case 'outdated':
+      throw refusals.sequenceOutdated();
+    case 'unreadable':
+      throw refusals.replyUnreadable();
+    default:
+      return result;
+  }
 }

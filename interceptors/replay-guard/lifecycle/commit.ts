@@ -7,10 +7,10 @@ import { refusals } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
 import { asReplayed, withExpiry } from '../reply/trailers.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
-import { commitFailureAnswer, type Decision, type Kept, mayRelease, toAnswer } from './decide.js';
+import { lookUp } from './claim.js';
+import { commitFailureAnswer, type Decision, mayRelease, type StoredResult, toAnswer } from './decide.js';
 import type { StoredReply } from './in-flight.js';
 import type { Lease } from './lease.js';
-import { look } from './look.js';
 import { Wait } from './wait.js';
 
 /** An execution whose handler has ended. */
@@ -21,18 +21,20 @@ export interface EndedExecution {
   readonly lease: Lease;
 }
 
-/** How an execution ended: what it counts as, and the reply that is now stored, if one is. */
+/** How an execution ended. */
 export interface ExecutionOutcome {
+  /** The outcome that observers receive for the call. */
   readonly outcome: CallOutcome;
+  /** The reply that the store now has. Absent when the store has no reply of the operation. */
   readonly stored?: StoredReply;
 }
 
-const never = new AbortController().signal;
+const neverAborted = new AbortController().signal;
 
-/** The least patience with a commit in doubt, in milliseconds: a method whose duplicates do not wait has it too. */
-const DOUBT_MS = 1_000;
+/** The minimum time to look for the outcome of a commit in doubt, in milliseconds, also when `waitMs` is 0. */
+const MIN_DOUBT_WAIT_MS = 1_000;
 
-/** Commits or takes back what an execution did, and answers its call. */
+/** Commits or rolls back an execution, and answers its call. */
 export class Committer {
   readonly #store: ObservedStore;
   readonly #codec: ReplyCodec;
@@ -44,12 +46,15 @@ export class Committer {
     this.#observer = observer;
   }
 
-  /** @throws Refusal where the reply that another execution stored meanwhile cannot be read */
-  async settle(settling: EndedExecution, settlement: Decision): Promise<ExecutionOutcome> {
-    if (settlement.kind === 'release') return this.#release(settling, settlement.answer);
-    // A process that was stopped for longer than its lease wakes up here, too late to commit anything.
-    if (!settling.lease.isHeld) return this.#release(settling, toAnswer(refusals.leaseLost()));
-    return this.#keep(settling, settlement);
+  /**
+   * Ends the claim of an execution according to the decision, and answers the call.
+   * @throws Refusal when another execution has stored a reply that cannot be read
+   */
+  async end(ended: EndedExecution, decision: Decision): Promise<ExecutionOutcome> {
+    if (decision.kind === 'release') return this.#release(ended, decision.answer);
+    // The process may have been stopped for longer than the lease: the execution must then not commit.
+    if (!ended.lease.isHeld) return this.#release(ended, toAnswer(refusals.leaseLost()));
+    return this.#commit(ended, decision);
   }
 
   async #release({ call, claim }: EndedExecution, answer: Answer): Promise<ExecutionOutcome> {
@@ -58,46 +63,48 @@ export class Committer {
     return { outcome: 'released' };
   }
 
-  async #keep(settling: EndedExecution, settlement: Kept): Promise<ExecutionOutcome> {
-    const { call, operation, claim } = settling;
+  async #commit(ended: EndedExecution, result: StoredResult): Promise<ExecutionOutcome> {
+    const { call, operation, claim } = ended;
     let reply: Buffer;
     try {
-      reply = this.#codec.encode(settlement.reply, operation.id);
+      reply = this.#codec.encode(result.reply, operation.id);
     } catch (error) {
-      return this.#undo(settling, error);
+      return this.#rollBack(ended, error);
     }
     try {
-      await this.#store[settlement.kind](claim, reply);
+      await this.#store[result.kind](claim, reply);
     } catch (error) {
       const inDoubt = error instanceof CommitInDoubtError;
-      return inDoubt ? this.#reread(settling, reply) : this.#undo(settling, error);
+      return inDoubt ? this.#findOutcome(ended, reply) : this.#rollBack(ended, error);
     }
     this.#observer.replyStored(call.method.observed, reply.length);
-    call.answer(withExpiry(settlement.reply, claim.expiresAtMs));
+    call.answer(withExpiry(result.reply, claim.expiresAtMs));
     const stored = { recordId: operation.id, reply, expiresAtMs: claim.expiresAtMs };
     return { outcome: 'executed', stored };
   }
 
-  async #undo({ call, claim }: EndedExecution, error: unknown): Promise<ExecutionOutcome> {
+  async #rollBack({ call, claim }: EndedExecution, error: unknown): Promise<ExecutionOutcome> {
     if (mayRelease(error)) await this.#store.release(claim);
-    // The store may have ended the unit of work while the handler's answer was on its way.
+    // The store may have ended the unit of work between the end of the handler and the commit.
     call.answer(claim.lost.aborted ? toAnswer(refusals.leaseLost()) : commitFailureAnswer(error));
     return { outcome: 'refused' };
   }
 
   /**
-   * The commit was sent and its answer lost. A reply that is there was committed; one that is not there may
-   * still come, so only the caller's patience ends the search, and the claim is never released.
+   * Looks for the outcome of a commit whose answer was lost. A stored reply proves the commit. A missing reply proves
+   * nothing, because the commit may still happen. The search therefore lasts until the wait is over, and the claim is
+   * never released.
    */
-  async #reread({ call, operation }: EndedExecution, reply: Buffer): Promise<ExecutionOutcome> {
-    const wait = new Wait(call, never, Math.max(call.method.policy.waitMs, DOUBT_MS));
+  async #findOutcome({ call, operation }: EndedExecution, reply: Buffer): Promise<ExecutionOutcome> {
+    const wait = new Wait(call, neverAborted, Math.max(call.method.policy.waitMs, MIN_DOUBT_WAIT_MS));
     for (let attempt = 0; ; attempt++) {
-      const seen = await wait.for(look(this.#store, operation).catch(() => undefined));
-      const found = seen?.answer;
-      if (found?.outcome === 'completed') {
-        const answer = found.reply.equals(reply) ? withExpiry : asReplayed;
-        call.answer(answer(this.#codec.decode(found.reply, operation.id), found.expiresAtMs));
-        return { outcome: 'executed', stored: { ...found, recordId: operation.id } };
+      const found = await wait.resultOf(lookUp(this.#store, operation).catch(() => undefined));
+      const answer = found?.answer;
+      if (answer?.outcome === 'completed') {
+        const isOwn = answer.reply.equals(reply);
+        const stored = this.#codec.decode(answer.reply, operation.id);
+        call.answer((isOwn ? withExpiry : asReplayed)(stored, answer.expiresAtMs));
+        return { outcome: 'executed', stored: { ...answer, recordId: operation.id } };
       }
       if (!(await wait.pause(attempt))) break;
     }

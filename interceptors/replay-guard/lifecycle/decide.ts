@@ -6,27 +6,27 @@ import type { MethodPolicy } from '../policy/policy.js';
 import { Refusal, refusals } from '../refusal/refusal.js';
 import type { Reply } from '../reply/reply.js';
 
-/** What is to become of an execution's writes, its key, and the caller. */
+/** What happens to the writes, the key and the caller of an execution whose handler has ended. */
 export type Decision =
-  | Kept
-  /** All rolls back, the key is free; the caller is told `answer`. */
+  | StoredResult
+  /** Rolls the writes back, releases the key and answers the call with `answer`. */
   | { readonly kind: 'release'; readonly answer: Answer };
 
-/** A reply that is kept: `complete` commits the writes with it, `fail` rolls them back. */
-export interface Kept {
+/** Stores a reply: `complete` commits the writes with the reply, `fail` rolls the writes back first. */
+export interface StoredResult {
   readonly kind: 'complete' | 'fail';
   readonly reply: Reply;
 }
 
-/** Decides by how the handler ended which results are kept. */
-export function decide(end: HandlerResult, policy: MethodPolicy): Decision {
-  if ('failure' in end) return { kind: 'release', answer: failureAnswer(end.failure) };
-  if ('tooLarge' in end)
+/** Decides whether the result of a handler is stored, by the policy of its method. */
+export function decide(result: HandlerResult, policy: MethodPolicy): Decision {
+  if ('failure' in result) return { kind: 'release', answer: failureAnswer(result.failure) };
+  if ('tooLarge' in result)
     return { kind: 'fail', reply: asReply(refusals.replyTooLarge(policy.maxReplyBytes)) };
-  const { reply } = end;
+  const { reply } = result;
   if (reply.code === status.OK) return { kind: 'complete', reply };
-  const isKept = policy.replayedCodes.includes(reply.code);
-  return isKept ? { kind: 'fail', reply } : { kind: 'release', answer: reply };
+  const isStored = policy.replayedCodes.includes(reply.code);
+  return isStored ? { kind: 'fail', reply } : { kind: 'release', answer: reply };
 }
 
 function failureAnswer(failure: unknown): Answer {
@@ -36,12 +36,12 @@ function failureAnswer(failure: unknown): Answer {
     : { code: status.INTERNAL, details: 'the handler failed; nothing was committed' };
 }
 
-/** Whether the claim, after this error in settling it, is still this execution's to release. */
+/** Returns whether the execution still holds its claim after this error of the commit. */
 export function mayRelease(error: unknown): boolean {
   return !(error instanceof CommitInDoubtError || error instanceof LeaseLostError);
 }
 
-/** What the caller is told when the settlement itself failed. */
+/** Returns the answer to a call whose commit failed with this error. */
 export function commitFailureAnswer(error: unknown): Answer {
   if (error instanceof CommitInDoubtError) return toAnswer(refusals.outcomeUnknown());
   if (error instanceof LeaseLostError) return toAnswer(refusals.leaseLost());
@@ -49,6 +49,7 @@ export function commitFailureAnswer(error: unknown): Answer {
   return { code: status.INTERNAL, details: 'the execution could not be committed and was rolled back' };
 }
 
+/** Returns the answer that sends a refusal. */
 export function toAnswer(refusal: Refusal): Answer {
   return { code: refusal.code, details: refusal.message, trailing: refusal.metadata };
 }

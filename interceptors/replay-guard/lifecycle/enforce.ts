@@ -1,5 +1,4 @@
 import { status } from '@grpc/grpc-js';
-import { PRODUCER_HEADER } from '../../protocol/headers.js';
 import { isTooFarAhead } from '../../store/first-sent.js';
 import type { GuardedCall, Lifecycle } from '../call/guarded-call.js';
 import type { CallOutcome, ReplayGuardObserver } from '../observer.js';
@@ -8,55 +7,50 @@ import { Refusal, refusals } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
 import { asReplayed } from '../reply/trailers.js';
 import type { Quotas } from '../store-access/quotas.js';
-import { answerable } from './answerable.js';
-import { Arrivals, type Place } from './arrivals.js';
-import { ClaimError, type Claimer, isReused } from './claim.js';
+import { ClaimError, type Claimer, foundOrRefuse, isReused } from './claim.js';
+import type { ExecutionOutcome } from './commit.js';
 import { toAnswer } from './decide.js';
 import type { Executor } from './execute.js';
 import type { InFlightCall, InFlightCalls, InFlightOutcome, StoredReply } from './in-flight.js';
-import { Turns } from './turns.js';
+import { ProducerOrder } from './producer-order.js';
 import { Wait } from './wait.js';
 
-/** What a coordinator works with. */
+/** The collaborators of `EnforceLifecycle`. */
 export interface EnforceParts {
   readonly operations: OperationReader;
-  readonly claimant: Claimer;
+  readonly claimer: Claimer;
   readonly executor: Executor;
   readonly quotas: Quotas;
   readonly codec: ReplyCodec;
-  readonly flights: InFlightCalls;
+  readonly inFlight: InFlightCalls;
   readonly observer: ReplayGuardObserver;
 }
 
-/** Brings the calls of one operation together: one leads it to the store, its duplicates wait for it. */
+/**
+ * Mode ENFORCE: each operation executes once. In this process the first call of an operation claims and executes it; its
+ * duplicates wait for that call and receive its reply.
+ */
 export class EnforceLifecycle implements Lifecycle {
   readonly #parts: EnforceParts;
-  readonly #turns: Turns;
-  readonly #arrivals = new Arrivals();
-  readonly #places = new WeakMap<GuardedCall, Place>();
+  readonly #order: ProducerOrder;
   readonly #closing = new AbortController();
-  #closed = false;
+  #isClosed = false;
 
   constructor(parts: EnforceParts) {
     this.#parts = parts;
-    this.#turns = new Turns(parts.flights, parts.claimant);
+    this.#order = new ProducerOrder(parts.inFlight, parts.claimer);
   }
 
-  /** A producer's call has its place from here on: a long request arrives after a short one that was sent later. */
-  announce(call: GuardedCall): void {
-    const producer = call.metadata.get(PRODUCER_HEADER).join();
-    if (!producer) return;
-    // Order means something on one connection only.
-    const name = `${call.getPeer()} ${call.method.path} ${producer}`;
-    this.#places.set(call, this.#arrivals.enter(name, call.gone));
+  onMetadata(call: GuardedCall): void {
+    this.#order.register(call);
   }
 
-  /** Sees a call through to its answer; never rejects. */
-  async serve(call: GuardedCall): Promise<void> {
+  /** Takes a call to its answer. Never rejects. */
+  async handle(call: GuardedCall): Promise<void> {
     const { observer } = this.#parts;
     let outcome: CallOutcome = 'refused';
     try {
-      outcome = await this.#handle(call);
+      outcome = await this.#process(call);
     } catch (error) {
       const refusal = error instanceof Refusal ? error : undefined;
       if (!refusal) observer.handlerFailed(call.method.observed, error);
@@ -68,113 +62,113 @@ export class EnforceLifecycle implements Lifecycle {
     observer.callEnded(call.method.observed, outcome);
   }
 
-  /** Sends waiting duplicates away and waits for the running executions; refuses calls from then on. */
+  /** Refuses the waiting duplicates and resolves when the running executions have ended. Later calls are refused. */
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#parts.flights.dismissWaiters();
-    await this.#parts.flights.empty();
-    this.#closed = true;
+    this.#parts.inFlight.endWaits();
+    await this.#parts.inFlight.empty();
+    this.#isClosed = true;
   }
 
-  async #handle(call: GuardedCall): Promise<CallOutcome> {
-    if (this.#closed) throw refusals.storeUnavailable();
+  async #process(call: GuardedCall): Promise<CallOutcome> {
+    if (this.#isClosed) throw refusals.storeUnavailable();
     const operation = await this.#read(call);
-    // It may have taken as long as the guard needed to close.
-    if (this.#closed) throw refusals.storeUnavailable();
+    // The guard may have closed while the operation was read.
+    if (this.#isClosed) throw refusals.storeUnavailable();
     if (!operation) {
       call.bypass();
       return 'bypassed';
     }
     const wait = new Wait(call, this.#closing.signal);
     for (;;) {
-      const flight = this.#parts.flights.find(operation.id);
-      const outcome = flight
-        ? await this.#follow(call, operation, flight, wait)
+      const first = this.#parts.inFlight.find(operation.id);
+      const outcome = first
+        ? await this.#join(call, operation, first, wait)
         : await this.#lead(call, operation, wait);
       if (outcome) return outcome;
     }
   }
 
-  /** Not `async`: what awaits this must be next when it resolves. */
+  /** Not `async`: the code that awaits this promise must continue before later calls of the producer do. */
   #read(call: GuardedCall): Promise<Operation | undefined> {
-    const operation = this.#parts.operations.read(call);
-    return this.#places.get(call)?.(operation) ?? operation;
+    return this.#order.read(call, this.#parts.operations.read(call));
   }
 
-  /** Undefined where the flight ended without a reply, so that the key may be claimed again. */
-  async #follow(
+  /** Waits for the first call. Resolves to undefined when it ended without a reply, so that the key can be claimed. */
+  async #join(
     call: GuardedCall,
     operation: Operation,
-    flight: InFlightCall,
+    first: InFlightCall,
     wait: Wait,
   ): Promise<CallOutcome | undefined> {
-    const inProgress = () => refusals.inProgress(Date.now() - flight.startedAtMs);
-    const { flights } = this.#parts;
-    // The store, which judges the others, is not asked for this call.
+    const inProgress = () => refusals.inProgress(Date.now() - first.startedAtMs);
+    const { inFlight } = this.#parts;
+    // The store checks the first-sent time of a call that claims. This call does not reach the store.
     if (isTooFarAhead(operation, Date.now())) throw refusals.keyExpired();
-    if (isReused(operation, flight)) {
-      const claimed = await flights.wait(flight, () => wait.for(flight.claimed));
+    if (isReused(operation, first)) {
+      const claimed = await inFlight.wait(first, () => wait.resultOf(first.claimed));
       if (claimed === true) throw refusals.keyReused();
       if (claimed === false) return undefined;
       throw inProgress();
     }
-    const end = await flights.wait(flight, () => flight.wait(wait.remainingMs, call.gone));
-    if (end === 'left') return 'in_progress';
-    if (end === 'waited-enough') throw inProgress();
+    const end = await inFlight.wait(first, () => first.wait(wait.remainingMs, call.ended));
+    if (end === 'call-ended') return 'in_progress';
+    if (end === 'timeout') throw inProgress();
     if (end) this.#replay(call, end);
     return end && 'joined';
   }
 
+  /** Claims and executes the operation as its first call in this process. */
   async #lead(call: GuardedCall, operation: Operation, wait: Wait): Promise<CallOutcome> {
-    const { flights, quotas } = this.#parts;
-    const flight = flights.start(operation.id, operation.fingerprint);
-    let hasPlace = false;
+    const { inFlight, quotas } = this.#parts;
+    const own = inFlight.start(operation.id, operation.fingerprint);
+    let hasSlot = false;
     let stored: InFlightOutcome;
     try {
-      if ((await this.#turns.come(call, operation, wait)) === 'left') return 'in_progress';
-      hasPlace = quotas.enter(operation.scope);
-      const ended = await this.#takeToStore(call, operation, flight, wait, hasPlace);
-      stored = ended.stored;
-      return ended.outcome;
+      if ((await this.#order.waitForPrevious(call, operation, wait)) === 'call-ended') return 'in_progress';
+      hasSlot = quotas.takeSlot(operation.scope);
+      const end = await this.#claimAndExecute(call, operation, own, wait, hasSlot);
+      stored = end.stored;
+      return end.outcome;
     } catch (error) {
       if (error instanceof ClaimError) return this.#withoutStore(call);
-      flight.isHeldUp = error instanceof Refusal && error.outcome === 'in_progress';
+      own.isRefusedInProgress = error instanceof Refusal && error.outcome === 'in_progress';
       throw error;
     } finally {
-      if (hasPlace) quotas.leave(operation.scope);
-      flights.end(operation.id, stored);
+      if (hasSlot) quotas.returnSlot(operation.scope);
+      inFlight.end(operation.id, stored);
     }
   }
 
-  async #takeToStore(
+  async #claimAndExecute(
     call: GuardedCall,
-    asked: Operation,
-    flight: InFlightCall,
+    requested: Operation,
+    own: InFlightCall,
     wait: Wait,
-    hasPlace: boolean,
-  ) {
-    const claim = await this.#turns.claim(call, asked, wait, hasPlace);
-    if (claim === 'left') return { outcome: 'in_progress' as const };
-    const { operation, result, since } = claim;
+    hasSlot: boolean,
+  ): Promise<ExecutionOutcome> {
+    const attempt = await this.#order.claim(call, requested, wait, hasSlot);
+    if (attempt === 'call-ended') return { outcome: 'in_progress' };
+    const { operation, result, since } = attempt;
     if (result.outcome === 'claimed') {
-      flight.confirmClaim();
+      own.confirmClaim();
       return this.#parts.executor.execute(call, operation, result.claim, since);
     }
-    const found = answerable(result);
+    const found = foundOrRefuse(result);
     if (isReused(operation, found)) throw refusals.keyReused();
-    // An execution whose record its transaction hides is at least as old as the wait for it.
+    // An open transaction can hide the age of its record. The execution is at least as old as the wait for it.
     if (found.outcome === 'in-progress') throw refusals.inProgress(Math.max(found.ageMs, wait.elapsedMs));
     const { reply, expiresAtMs } = found;
     const stored: StoredReply = { recordId: operation.id, reply, expiresAtMs };
     this.#replay(call, stored);
-    return { outcome: 'replayed' as const, stored };
+    return { outcome: 'replayed', stored };
   }
 
-  /** The store cannot be asked: the policy says whether the promise or the answer comes first. */
+  /** The store is unavailable. The policy of the method decides whether the call is refused or runs unguarded. */
   #withoutStore(call: GuardedCall): CallOutcome {
     if (call.method.policy.onStoreFailure === 'REFUSE') throw refusals.storeUnavailable();
-    // Who has left will ask again, and nothing would tell that call of this execution.
-    if (call.gone.aborted) return 'released';
+    // A client that has disconnected will retry, and an unguarded execution would be unknown to the retry.
+    if (call.ended.aborted) return 'released';
     this.#parts.observer.executedUnguarded(call.method.observed);
     call.bypass();
     return 'bypassed';

@@ -1,5 +1,5 @@
 import { LeaseLostError } from '../../database/errors.js';
-import { type Execution, executions } from '../../execution/execution.js';
+import { currentExecution, type Execution } from '../../execution/execution.js';
 import type { Claim } from '../../store/store.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 import type { HandlerResult } from '../call/reply-capture.js';
@@ -11,22 +11,22 @@ import type { Committer, ExecutionOutcome } from './commit.js';
 import { decide } from './decide.js';
 import { Lease } from './lease.js';
 
-/** Runs the handler of a claimed call, as long as it may go on. */
+/** Runs the handler of a claimed call while the lease is held, and ends the execution. */
 export class Executor {
   readonly #store: ObservedStore;
-  readonly #settler: Committer;
+  readonly #committer: Committer;
   readonly #observer: ReplayGuardObserver;
 
-  constructor(store: ObservedStore, settler: Committer, observer: ReplayGuardObserver) {
+  constructor(store: ObservedStore, committer: Committer, observer: ReplayGuardObserver) {
     this.#store = store;
-    this.#settler = settler;
+    this.#committer = committer;
     this.#observer = observer;
   }
 
   /**
-   * Answers the call.
+   * Executes the operation of a call and answers the call.
    * @param since when the claim was sent, by `performance.now()`
-   * @throws Refusal where the reply that another execution stored meanwhile cannot be read: not answered yet
+   * @throws Refusal when another execution has stored a reply that cannot be read. The call is not answered yet.
    */
   async execute(
     call: GuardedCall,
@@ -34,22 +34,22 @@ export class Executor {
     claim: Claim,
     since: number,
   ): Promise<ExecutionOutcome> {
-    if (call.gone.aborted) {
-      // grpc-js no longer starts a handler for a call that has ended.
+    if (call.ended.aborted) {
+      // grpc-js does not start the handler of a call that has ended.
       await this.#store.release(claim);
       return { outcome: 'released' };
     }
     const { observed, policy } = call.method;
     this.#observer.executionStarted(observed, claim.takenOver);
-    const lost = (error: LeaseLostError) => call.fail(error);
-    // An open transaction is itself what the key is held by, from when it was opened.
-    const trustedSince = operation.atomicity === 'LEASE' ? since : performance.now();
-    const lease = new Lease(this.#store, claim, operation.leaseMs, trustedSince, lost);
-    const end = await this.#runHandler(call, operation, claim);
+    const onLost = (error: LeaseLostError) => call.fail(error);
+    // With atomicity TRANSACTION the open transaction holds the claim, from the moment when it was opened.
+    const heldSince = operation.atomicity === 'LEASE' ? since : performance.now();
+    const lease = new Lease(this.#store, claim, operation.leaseMs, heldSince, onLost);
+    const result = await this.#runHandler(call, operation, claim);
     lease.stop();
     this.#observer.executionEnded(observed);
-    this.#reportFailure(call, end);
-    return this.#settler.settle({ call, operation, claim, lease }, decide(end, policy));
+    this.#reportFailure(call, result);
+    return this.#committer.end({ call, operation, claim, lease }, decide(result, policy));
   }
 
   async #runHandler(call: GuardedCall, operation: Operation, claim: Claim): Promise<HandlerResult> {
@@ -57,46 +57,47 @@ export class Executor {
     const stop = new AbortController();
     const execution: Execution = {
       recordId: operation.id,
-      caller: call.metadata,
+      callerMetadata: call.metadata,
       ...(operation.sent && { firstSentMs: operation.sent.earliestMs }),
       steps: [],
-      begun: new Set(),
-      calls: new Map(),
+      startedSteps: new Set(),
+      callCounts: new Map(),
       signal: stop.signal,
       fail: (error) => {
         if (!call.fail(error)) this.#observer.handlerFailed(observed, error);
       },
     };
-    const giveUp = (reason: string) => call.fail(new LeaseLostError(reason));
-    const expired = () => giveUp(`the execution took more than ${policy.maxExecutionMs} ms`);
-    const limit = setTimeout(expired, policy.maxExecutionMs);
-    const rolledBack = () => call.fail(asLeaseLost(claim.lost.reason));
-    claim.lost.addEventListener('abort', rolledBack);
+    const onTimeout = () =>
+      call.fail(new LeaseLostError(`the execution exceeded its limit of ${policy.maxExecutionMs} ms`));
+    const limit = setTimeout(onTimeout, policy.maxExecutionMs);
+    const onRolledBack = () => call.fail(asLeaseLost(claim.lost.reason));
+    claim.lost.addEventListener('abort', onRolledBack);
     try {
-      const end = await claim.run(() => executions.run(execution, () => call.execute()));
-      if (!('reply' in end)) this.#stopHandler(call, stop, end);
-      return end;
+      const result = await claim.run(() => currentExecution.run(execution, () => call.execute()));
+      if (!('reply' in result)) this.#stopHandler(call, stop, result);
+      return result;
     } finally {
       clearTimeout(limit);
-      claim.lost.removeEventListener('abort', rolledBack);
+      claim.lost.removeEventListener('abort', onRolledBack);
     }
   }
 
-  /** The handler may still run, though nothing that it does counts any more. */
-  #stopHandler(call: GuardedCall, stop: AbortController, end: HandlerResult): void {
-    stop.abort('failure' in end ? end.failure : undefined);
+  /** Tells a handler that may still run that its execution has ended. */
+  #stopHandler(call: GuardedCall, stop: AbortController, result: HandlerResult): void {
+    stop.abort('failure' in result ? result.failure : undefined);
     try {
-      call.abandon();
+      call.cancelHandler();
     } catch (error) {
-      // Thrown by the handler's own listener: the key is to be given up all the same.
+      // A listener of the handler threw. The key must be released all the same.
       this.#observer.handlerFailed(call.method.observed, error);
     }
   }
 
-  #reportFailure(call: GuardedCall, end: HandlerResult): void {
-    if (!('failure' in end) || end.failure instanceof Refusal || end.failure instanceof LeaseLostError)
-      return;
-    this.#observer.handlerFailed(call.method.observed, end.failure);
+  #reportFailure(call: GuardedCall, result: HandlerResult): void {
+    if (!('failure' in result)) return;
+    const { failure } = result;
+    if (failure instanceof Refusal || failure instanceof LeaseLostError) return;
+    this.#observer.handlerFailed(call.method.observed, failure);
   }
 }
 

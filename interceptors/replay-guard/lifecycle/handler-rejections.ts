@@ -1,28 +1,29 @@
-import { executions } from '../../execution/execution.js';
+import { currentExecution } from '../../execution/execution.js';
 
-let users = 0;
+let openGuards = 0;
 
 /**
- * grpc-js ignores the promise that an async handler returns, so its rejection would end the process and
- * leave the client hanging. While a guard is open, one that comes out of a guarded call ends that call
- * instead, or is only reported where the call has ended before. @returns a function that ends this
+ * Handles the rejections of async handlers. grpc-js ignores the promise that a handler returns, so a rejection would end
+ * the process and the client would wait forever. While a guard is open, the rejection of a guarded handler ends its call
+ * as failed. After the end of the call the rejection is only reported.
+ * @returns a function that ends the handling for this guard
  */
 export function catchHandlerRejections(): () => void {
-  if (users++ === 0) process.on('unhandledRejection', onRejection);
-  let stopped = false;
+  if (openGuards++ === 0) process.on('unhandledRejection', onRejection);
+  let isStopped = false;
   return () => {
-    if (stopped) return;
-    stopped = true;
-    if (--users === 0) process.removeListener('unhandledRejection', onRejection);
+    if (isStopped) return;
+    isStopped = true;
+    if (--openGuards === 0) process.removeListener('unhandledRejection', onRejection);
   };
 }
 
 function onRejection(reason: unknown): void {
-  const execution = executions.getStore();
+  const execution = currentExecution.getStore();
   if (execution) {
     execution.fail(reason);
     return;
   }
-  // Our listening must not hide what would have ended the process without it.
+  // Without this listener the rejection would end the process. The listener must not change that.
   if (process.listenerCount('unhandledRejection') === 1) throw reason;
 }

@@ -1,82 +1,84 @@
-/** How a flight ended: with a reply that is stored, or without, so that the key may be free again. */
+/** The stored reply of an in-flight call. Undefined when the call ended without a stored reply: the key may be free. */
 export type InFlightOutcome = StoredReply | undefined;
 
-/** A reply as the store holds it. */
+/** A reply in the form in which the store holds it. */
 export interface StoredReply {
-  /** The record that the reply is bound to. */
+  /** The id of the record that stores the reply. Only this id decodes the reply. */
   readonly recordId: Buffer;
   readonly reply: Buffer;
+  /** When the retention of the key ends, in milliseconds since the Unix epoch. */
   readonly expiresAtMs: number;
 }
 
-/** How a duplicate's wait ended, where it was not by the flight's outcome. */
-export type WaitEnd = 'waited-enough' | 'left';
+/** Why the wait of a duplicate ended before the in-flight call: by its limit, or because its own call ended. */
+export type InterruptedWait = 'timeout' | 'call-ended';
 
-/** One operation that this process is working on, and the duplicates that wait for it. */
+/** One operation that this process is executing, and the duplicates that wait for it. */
 export class InFlightCall {
   readonly fingerprint: Buffer;
   readonly startedAtMs = Date.now();
-  /** Whether the key was claimed with this flight's fingerprint; pending until that is known. */
+  /** Whether this call claimed the key with its fingerprint. Pending until the claim is answered. */
   readonly claimed: Promise<boolean>;
-  #settleClaim!: (claimed: boolean) => void;
-  readonly #waiters = new Set<(outcome: InFlightOutcome | WaitEnd) => void>();
-  /** How many duplicates wait at the moment, kept by `InFlightCalls`. */
+  #resolveClaimed!: (claimed: boolean) => void;
+  readonly #waiters = new Set<(end: InFlightOutcome | InterruptedWait) => void>();
+  /** How many duplicates wait at present. `InFlightCalls` keeps this count. */
   waiting = 0;
-  /** Whether its call is told that an execution is in progress: it will come again, and what is behind it has to. */
-  isHeldUp = false;
+  /** Whether the call was refused as in progress: it will be retried, and so must the calls behind it. */
+  isRefusedInProgress = false;
 
   constructor(fingerprint: Buffer) {
     this.fingerprint = fingerprint;
     this.claimed = new Promise((resolve) => {
-      this.#settleClaim = resolve;
+      this.#resolveClaimed = resolve;
     });
   }
 
   confirmClaim(): void {
-    this.#settleClaim(true);
+    this.#resolveClaimed(true);
   }
 
   end(outcome: InFlightOutcome): void {
-    this.#settleClaim(false);
+    this.#resolveClaimed(false);
     for (const waiter of this.#waiters) waiter(outcome);
   }
 
-  /** Sends the waiting duplicates away. */
-  dismiss(): void {
-    for (const waiter of this.#waiters) waiter('waited-enough');
+  /** Ends the waits of all duplicates as timed out. */
+  endWaits(): void {
+    for (const waiter of this.#waiters) waiter('timeout');
   }
 
   /**
-   * Waits for the outcome, holding no more than this entry.
-   * @param leave aborted when the duplicate's caller is gone
+   * Resolves to the outcome, or to the reason why the wait ended earlier. After the wait nothing refers to the
+   * duplicate, however long this call lasts.
+   * @param callEnded aborted when the call of the duplicate has ended
    */
-  wait(limitMs: number, leave: AbortSignal): Promise<InFlightOutcome | WaitEnd> {
+  wait(limitMs: number, callEnded: AbortSignal): Promise<InFlightOutcome | InterruptedWait> {
     return new Promise((resolve) => {
-      const left = () => done('left');
-      const timer = setTimeout(() => done('waited-enough'), Math.max(limitMs, 0));
-      const done = (end: InFlightOutcome | WaitEnd) => {
+      const onCallEnded = () => done('call-ended');
+      const timer = setTimeout(() => done('timeout'), Math.max(limitMs, 0));
+      const done = (end: InFlightOutcome | InterruptedWait) => {
         clearTimeout(timer);
-        leave.removeEventListener('abort', left);
+        callEnded.removeEventListener('abort', onCallEnded);
         this.#waiters.delete(done);
         resolve(end);
       };
       this.#waiters.add(done);
-      if (leave.aborted) left();
-      else leave.addEventListener('abort', left, { once: true });
+      if (callEnded.aborted) onCallEnded();
+      else callEnded.addEventListener('abort', onCallEnded, { once: true });
     });
   }
 }
 
-/** How many duplicates may wait at a time. */
+/** How many duplicates may wait at the same time. */
 export interface WaiterLimits {
   readonly perKey: number;
   readonly total: number;
 }
 
-/** The flights of this process, by record id. */
+/** The in-flight calls of this process, by record id. */
 export class InFlightCalls {
   readonly #byId = new Map<string, InFlightCall>();
-  readonly #emptied = new Set<() => void>();
+  readonly #onEmpty = new Set<() => void>();
   readonly #limits: WaiterLimits;
   #waiting = 0;
 
@@ -84,16 +86,19 @@ export class InFlightCalls {
     this.#limits = limits;
   }
 
-  /** Has one more duplicate wait, if there is room for it: a flood must not fill the memory. */
-  async wait<T>(flight: InFlightCall, until: () => Promise<T>): Promise<T | 'waited-enough'> {
+  /**
+   * Runs the wait of one duplicate and counts it. Resolves to `timeout` at once when a limit is reached: the number of
+   * waiting duplicates, and so the memory they use, is bounded.
+   */
+  async wait<T>(inFlight: InFlightCall, until: () => Promise<T>): Promise<T | 'timeout'> {
     const { perKey, total } = this.#limits;
-    if (flight.waiting >= perKey || this.#waiting >= total) return 'waited-enough';
-    flight.waiting++;
+    if (inFlight.waiting >= perKey || this.#waiting >= total) return 'timeout';
+    inFlight.waiting++;
     this.#waiting++;
     try {
       return await until();
     } finally {
-      flight.waiting--;
+      inFlight.waiting--;
       this.#waiting--;
     }
   }
@@ -103,26 +108,27 @@ export class InFlightCalls {
   }
 
   start(id: Buffer, fingerprint: Buffer): InFlightCall {
-    const flight = new InFlightCall(fingerprint);
-    this.#byId.set(id.toString('base64'), flight);
-    return flight;
+    const inFlight = new InFlightCall(fingerprint);
+    this.#byId.set(id.toString('base64'), inFlight);
+    return inFlight;
   }
 
   end(id: Buffer, outcome: InFlightOutcome): void {
     const key = id.toString('base64');
-    const flight = this.#byId.get(key);
+    const inFlight = this.#byId.get(key);
     this.#byId.delete(key);
-    flight?.end(outcome);
-    if (this.#byId.size === 0) for (const emptied of this.#emptied) emptied();
+    inFlight?.end(outcome);
+    if (this.#byId.size === 0) for (const resolve of this.#onEmpty) resolve();
   }
 
-  dismissWaiters(): void {
-    for (const flight of this.#byId.values()) flight.dismiss();
+  endWaits(): void {
+    for (const inFlight of this.#byId.values()) inFlight.endWaits();
   }
 
+  /** Resolves when no call is in flight. */
   async empty(): Promise<void> {
     if (this.#byId.size === 0) return;
-    await new Promise<void>((resolve) => this.#emptied.add(resolve));
-    this.#emptied.clear();
+    await new Promise<void>((resolve) => this.#onEmpty.add(resolve));
+    this.#onEmpty.clear();
   }
 }

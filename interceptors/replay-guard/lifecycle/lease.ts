@@ -2,26 +2,27 @@ import { LeaseLostError } from '../../database/errors.js';
 import type { Claim } from '../../store/store.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 
-/** A lease is renewed so often before it runs out, so that one lost answer does not lose it. */
-const RENEWALS = 3;
+/** The number of heartbeats in one lease: a single failed heartbeat does not lose the lease. */
+const HEARTBEATS_PER_LEASE = 3;
 
 /**
- * The heartbeat of an execution: renews its claim while it runs. What it may still do is judged by the
- * monotonic clock of this process, which goes on while the process is stopped.
+ * The lease of an execution. A heartbeat renews the claim while the execution runs. The monotonic clock of this process
+ * measures the lease: this clock continues while the process is stopped.
  */
 export class Lease {
   readonly #store: ObservedStore;
   readonly #claim: Claim;
   readonly #leaseMs: number;
   readonly #onLost: (error: LeaseLostError) => void;
-  #trustedUntil = 0;
-  #nextBeat: NodeJS.Timeout | undefined;
-  #end: NodeJS.Timeout | undefined;
-  #stopped = false;
+  #heldUntil = 0;
+  #nextHeartbeat: NodeJS.Timeout | undefined;
+  #expiry: NodeJS.Timeout | undefined;
+  #isStopped = false;
 
   /**
+   * @param leaseMs the length of the lease, in milliseconds
    * @param since when the claim was sent, by `performance.now()`
-   * @param onLost called at most once, when the claim is no longer this execution's
+   * @param onLost runs at most once, when the execution no longer holds the claim
    */
   constructor(
     store: ObservedStore,
@@ -34,52 +35,52 @@ export class Lease {
     this.#claim = claim;
     this.#leaseMs = leaseMs;
     this.#onLost = onLost;
-    this.#trustSince(since);
-    this.#beatLater();
+    this.#extendFrom(since);
+    this.#scheduleHeartbeat();
   }
 
-  /** Whether this execution may still commit. */
+  /** Whether the execution may still commit. */
   get isHeld(): boolean {
-    return performance.now() < this.#trustedUntil;
+    return performance.now() < this.#heldUntil;
   }
 
-  /** To be called when the execution has ended. */
+  /** Ends the heartbeat. The execution calls this when its handler has ended. */
   stop(): void {
-    this.#stopped = true;
-    clearTimeout(this.#nextBeat);
-    clearTimeout(this.#end);
+    this.#isStopped = true;
+    clearTimeout(this.#nextHeartbeat);
+    clearTimeout(this.#expiry);
   }
 
-  /** The end comes by a timer of its own: a store that never answers must not keep it from coming. */
-  #trustSince(sent: number): void {
-    this.#trustedUntil = sent + this.#leaseMs;
-    const tooLate = () => this.#lose(new LeaseLostError('the execution was not renewed in time'));
-    clearTimeout(this.#end);
-    this.#end = setTimeout(tooLate, this.#trustedUntil - performance.now());
+  /** The expiry has its own timer, so the lease also expires when the store never answers a heartbeat. */
+  #extendFrom(sentAt: number): void {
+    this.#heldUntil = sentAt + this.#leaseMs;
+    const onExpired = () => this.#lose(new LeaseLostError('the lease was not renewed in time'));
+    clearTimeout(this.#expiry);
+    this.#expiry = setTimeout(onExpired, this.#heldUntil - performance.now());
   }
 
-  #beatLater(): void {
-    this.#nextBeat = setTimeout(() => void this.#beat(), this.#leaseMs / RENEWALS);
+  #scheduleHeartbeat(): void {
+    this.#nextHeartbeat = setTimeout(() => void this.#heartbeat(), this.#leaseMs / HEARTBEATS_PER_LEASE);
   }
 
-  async #beat(): Promise<void> {
-    const sent = performance.now();
-    // After a long stop the timers come in any order: what ran out meanwhile is not to be renewed.
+  async #heartbeat(): Promise<void> {
+    const sentAt = performance.now();
+    // After the process was stopped, timers run in any order. An expired lease must not be renewed.
     if (!this.isHeld) return;
     try {
       await this.#store.renew(this.#claim);
-      if (!this.#stopped) this.#trustSince(sent);
+      if (!this.#isStopped) this.#extendFrom(sentAt);
     } catch (error) {
       if (error instanceof LeaseLostError) this.#lose(error);
-      // A store that does not answer now may answer the next time, while the lease lasts.
+      // After another error the next heartbeat tries again, until the lease expires.
     }
-    if (!this.#stopped) this.#beatLater();
+    if (!this.#isStopped) this.#scheduleHeartbeat();
   }
 
   #lose(error: LeaseLostError): void {
-    if (this.#stopped) return;
+    if (this.#isStopped) return;
     this.stop();
-    this.#trustedUntil = 0;
+    this.#heldUntil = 0;
     this.#onLost(error);
   }
 }

@@ -1,29 +1,28 @@
 import type { Claim } from '../../store/store.js';
-import { inTime } from '../../timing/timeout.js';
+import { within } from '../../timing/timeout.js';
 import type { GuardedCall, Lifecycle } from '../call/guarded-call.js';
 import type { CallOutcome, ReplayGuardObserver } from '../observer.js';
 import type { Operation, OperationReader } from '../operation/operation.js';
 import { Refusal } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
-import { answerable } from './answerable.js';
-import { type ClaimAttempt, type Claimer, isReused } from './claim.js';
-import { decide, type Kept } from './decide.js';
+import { type ClaimAttempt, type Claimer, foundOrRefuse, isReused } from './claim.js';
+import { decide, type StoredResult } from './decide.js';
 import { Lease } from './lease.js';
 
-/** The most that a call is held up by a store, or a scope, that does not answer. */
-const HELD_UP_MS = 1_000;
+/** How long a store or a scope source that does not answer can delay a call, in milliseconds. */
+const MAX_DELAY_MS = 1_000;
 
-/** What an observer works with. */
+/** The collaborators of `ObserveLifecycle`. */
 export interface ObserveParts {
   readonly operations: OperationReader;
-  readonly claimant: Claimer;
+  readonly claimer: Claimer;
   readonly store: ObservedStore;
   readonly codec: ReplyCodec;
   readonly observer: ReplayGuardObserver;
 }
 
-/** A claim that the reply of an observed call is recorded under. */
+/** A claim under which the reply of an observed call is stored. */
 interface Recording {
   readonly operation: Operation;
   readonly claim: Claim;
@@ -31,93 +30,94 @@ interface Recording {
   readonly since: number;
 }
 
-/** What ENFORCE would have made of a call; with a recording where it would have executed. */
-interface Judged {
+/** The outcome that a call would have in mode ENFORCE. */
+interface Classification {
   readonly wouldBe: CallOutcome;
+  /** Present when ENFORCE would execute the call. */
   readonly recording?: Recording;
 }
 
 /**
- * Mode OBSERVE: every call executes as if there were no guard, and its key is recorded beside it, so that what
- * would have become of it can be counted, and ENFORCE has the replies when it is switched on.
+ * Mode OBSERVE: every call executes as it would without a guard. The guard classifies each call, reports the outcome that
+ * ENFORCE would give, and stores the reply. The stored replies serve ENFORCE when it is switched on.
  */
 export class ObserveLifecycle implements Lifecycle {
   readonly #parts: ObserveParts;
-  readonly #serving = new Set<Promise<void>>();
-  #closed = false;
+  readonly #handling = new Set<Promise<void>>();
+  #isClosed = false;
 
   constructor(parts: ObserveParts) {
     this.#parts = parts;
   }
 
-  /** Lets the handler run, whatever the guard makes of the call. */
-  async serve(call: GuardedCall): Promise<void> {
+  /** Runs the handler and stores its reply. A failure of the guard does not change the call. */
+  async handle(call: GuardedCall): Promise<void> {
     this.#parts.observer.callEnded(call.method.observed, 'bypassed');
-    if (this.#closed) return call.bypass();
-    const serving = this.#observe(call);
-    this.#serving.add(serving);
+    if (this.#isClosed) return call.bypass();
+    const handling = this.#observe(call);
+    this.#handling.add(handling);
     try {
-      await serving;
+      await handling;
     } finally {
-      this.#serving.delete(serving);
+      this.#handling.delete(handling);
     }
   }
 
-  /** Waits for the calls whose replies are still to be recorded; from then on calls pass unrecorded. */
+  /** Resolves when the replies of all running calls are stored. Later calls run without being observed. */
   async close(): Promise<void> {
-    this.#closed = true;
-    await Promise.allSettled(this.#serving);
+    this.#isClosed = true;
+    await Promise.allSettled(this.#handling);
   }
 
   async #observe(call: GuardedCall): Promise<void> {
-    const { wouldBe, recording } = await this.#judgeInTime(call);
+    const { wouldBe, recording } = await this.#classifyInTime(call);
     this.#parts.observer.callObserved(call.method.observed, wouldBe);
-    if (recording && !call.gone.aborted) return this.#record(call, recording);
+    if (recording && !call.ended.aborted) return this.#record(call, recording);
     call.bypass();
     if (recording) await this.#parts.store.release(recording.claim);
   }
 
-  async #judgeInTime(call: GuardedCall): Promise<Judged> {
-    const tooLate = ({ recording }: Judged) => {
+  async #classifyInTime(call: GuardedCall): Promise<Classification> {
+    const late = ({ recording }: Classification) => {
       if (recording) void this.#parts.store.release(recording.claim);
     };
-    const expired = () => new Error('it was not known in time');
+    const otherwise = (): Classification => ({ wouldBe: 'refused' });
     try {
-      return await inTime(HELD_UP_MS, () => this.#judge(call), expired, tooLate);
+      return await within(this.#classify(call), { ms: MAX_DELAY_MS, otherwise, late });
     } catch (error) {
       return { wouldBe: error instanceof Refusal ? error.outcome : 'refused' };
     }
   }
 
-  async #judge(call: GuardedCall): Promise<Judged> {
-    const { operations, claimant } = this.#parts;
-    const read = await operations.read(call);
-    if (!read) return { wouldBe: 'bypassed' };
-    // The handler's own writes are none of the guard's: only the record is committed, and on its own.
-    const asked = await claimant.claim({ ...read, atomicity: 'LEASE' }, async () => false, true);
-    const { operation, result, since } = asked;
-    if (result.outcome !== 'claimed') return { wouldBe: outcomeOf(asked) };
-    return { wouldBe: 'executed', recording: { operation, claim: result.claim, since } };
+  async #classify(call: GuardedCall): Promise<Classification> {
+    const { operations, claimer } = this.#parts;
+    const operation = await operations.read(call);
+    if (!operation) return { wouldBe: 'bypassed' };
+    // The guard commits the record only, so the record needs no transaction with the writes of the handler.
+    const attempt = await claimer.claim({ ...operation, atomicity: 'LEASE' }, async () => false, true);
+    const { result, since } = attempt;
+    if (result.outcome !== 'claimed') return { wouldBe: outcomeOf(attempt) };
+    return { wouldBe: 'executed', recording: { operation: attempt.operation, claim: result.claim, since } };
   }
 
-  /** What cannot be recorded is given up: a store that fails must not touch the call. */
+  /** A reply that cannot be stored is dropped: a failure of the store must not change the call. */
   async #record(call: GuardedCall, { operation, claim, since }: Recording): Promise<void> {
     const { store } = this.#parts;
     const { policy } = call.method;
-    const lost = () => call.fail(new Error('no longer recorded'));
-    const lease = new Lease(store, claim, operation.leaseMs, since, lost);
-    const limit = setTimeout(lost, policy.maxExecutionMs);
-    const end = await call.observe();
+    const stopRecording = () => call.fail(new Error('the call is no longer recorded'));
+    const lease = new Lease(store, claim, operation.leaseMs, since, stopRecording);
+    const limit = setTimeout(stopRecording, policy.maxExecutionMs);
+    const result = await call.observe();
     clearTimeout(limit);
     lease.stop();
-    const settlement = decide(end, policy);
-    // A reply that is too large to keep has gone out all the same.
-    const isKept = settlement.kind !== 'release' && !('tooLarge' in end);
-    const kept = isKept && (await this.#keep(operation, claim, settlement));
-    if (!kept) await store.release(claim);
+    const decision = decide(result, policy);
+    // ENFORCE would store a refusal for a reply that is too large. Here the client has received the reply.
+    const mayStore = decision.kind !== 'release' && !('tooLarge' in result);
+    const isStored = mayStore && (await this.#store(operation, claim, decision));
+    if (!isStored) await store.release(claim);
   }
 
-  async #keep(operation: Operation, claim: Claim, { kind, reply }: Kept): Promise<boolean> {
+  async #store(operation: Operation, claim: Claim, { kind, reply }: StoredResult): Promise<boolean> {
     const { store, codec } = this.#parts;
     try {
       await store[kind](claim, codec.encode(reply, operation.id));
@@ -131,7 +131,7 @@ export class ObserveLifecycle implements Lifecycle {
 function outcomeOf({ operation, result }: ClaimAttempt): CallOutcome {
   if (result.outcome === 'claimed') return 'executed';
   try {
-    const found = answerable(result);
+    const found = foundOrRefuse(result);
     if (isReused(operation, found)) return 'reused';
     return found.outcome === 'completed' ? 'replayed' : 'in_progress';
   } catch (error) {

@@ -1,63 +1,56 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { backoffMs } from '../../timing/backoff.js';
+import { within } from '../../timing/timeout.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 
-const LONGEST_MARGIN_MS = 100;
+/** The maximum time that is reserved for sending the answer before the deadline, in milliseconds. */
+const MAX_MARGIN_MS = 100;
 
-/** How long a call may still wait: by its method's policy and its own deadline, until its caller leaves. */
+/** The pauses between look-ups. Jitter keeps servers that wait for one record from asking at the same time. */
+const PAUSE = { initialMs: 10, maxMs: 250 };
+
+/** The time that a call may wait. The wait ends at a limit, shortly before the deadline, or with the call or the guard. */
 export class Wait {
   readonly #since = performance.now();
   readonly #until: number;
-  readonly #gone: AbortSignal;
+  readonly #callEnded: AbortSignal;
   readonly #closing: AbortSignal;
 
   /**
-   * @param closing aborted when nobody may wait any more
-   * @param limitMs as the method's policy has it, unless it is another wait than a duplicate's
+   * @param closing aborted when the guard closes and no call may wait any longer
+   * @param limitMs the maximum wait, in milliseconds. Default: `waitMs` of the method's policy.
    */
   constructor(call: GuardedCall, closing: AbortSignal, limitMs = call.method.policy.waitMs) {
     const { remainingMs } = call;
-    // An answer that leaves at the deadline arrives after it.
-    const inTimeMs = remainingMs - Math.min(remainingMs / 10, LONGEST_MARGIN_MS);
-    this.#until = this.#since + Math.min(limitMs, inTimeMs);
-    this.#gone = call.gone;
+    // An answer that is sent at the deadline arrives too late.
+    const beforeDeadlineMs = remainingMs - Math.min(remainingMs / 10, MAX_MARGIN_MS);
+    this.#until = this.#since + Math.min(limitMs, beforeDeadlineMs);
+    this.#callEnded = call.ended;
     this.#closing = closing;
   }
 
-  /** How long it has lasted so far, in milliseconds. */
+  /** The time since the wait began, in milliseconds. */
   get elapsedMs(): number {
     return performance.now() - this.#since;
   }
 
-  /** Milliseconds; 0 where the wait is over. */
+  /** The time until the wait is over, in milliseconds; 0 when it is over. */
   get remainingMs(): number {
-    if (this.#gone.aborted || this.#closing.aborted) return 0;
+    if (this.#callEnded.aborted || this.#closing.aborted) return 0;
     return Math.max(this.#until - performance.now(), 0);
   }
 
-  /** Pauses before the next look at the store. False where the wait is over. */
+  /** Pauses before the next look-up. Resolves to false when the wait is over. */
   async pause(attempt: number): Promise<boolean> {
     if (this.remainingMs === 0) return false;
-    const ms = Math.min(pauseMs(attempt), this.remainingMs);
-    await delay(ms, undefined, { signal: this.#gone }).catch(() => {});
-    return !this.#gone.aborted;
+    const ms = Math.min(backoffMs(PAUSE, attempt, 'half'), this.remainingMs);
+    await delay(ms, undefined, { signal: this.#callEnded }).catch(() => {});
+    return !this.#callEnded.aborted;
   }
 
-  /** What `promise` resolves to, or undefined where the wait is over first. */
-  async for<T>(promise: Promise<T>): Promise<T | undefined> {
-    const over = new AbortController();
-    const leave = () => over.abort();
-    this.#gone.addEventListener('abort', leave);
-    try {
-      const limit = delay(this.remainingMs, undefined, { signal: over.signal }).catch(() => undefined);
-      return await Promise.race([promise, limit]);
-    } finally {
-      over.abort();
-      this.#gone.removeEventListener('abort', leave);
-    }
+  /** Resolves as the promise does, or to undefined when the wait is over first. */
+  resultOf<T>(promise: Promise<T>): Promise<T | undefined> {
+    const otherwise = () => undefined;
+    return within(promise, { ms: this.remainingMs, signal: this.#callEnded, otherwise });
   }
-}
-
-/** From 10 ms, doubling up to 250 ms, with jitter so that servers do not ask in step. */
-function pauseMs(attempt: number): number {
-  return Math.min(10 * 2 ** attempt, 250) * (0.5 + Math.random() / 2);
 }

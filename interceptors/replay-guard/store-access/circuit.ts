@@ -1,78 +1,84 @@
 import { DatabaseUnavailableError, LockTimeoutError } from '../../database/errors.js';
 
-/** So many failures in a row are an outage. */
-const FAILURES = 5;
-const PROBE_MS = 1_000;
+/** The number of consecutive failures that opens the circuit. */
+const MAX_FAILURES = 5;
+const PROBE_INTERVAL_MS = 1_000;
 
 /**
- * Spares callers the time-outs of a store that is down: after several failures in a row everything is refused
- * at once, until the store answers a probe again.
+ * A circuit breaker: it spares callers the time-outs of a store that is down. After several consecutive failures the
+ * circuit opens and refuses every operation at once. It closes when the store answers a probe.
  */
 export class Circuit {
   readonly #probe: () => Promise<void>;
-  readonly #changed: (open: boolean) => void;
+  readonly #onChange: (open: boolean) => void;
   #failures = 0;
-  /** How often the circuit has closed: what was asked before says nothing of the store since. */
-  #closed = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #stopped = false;
+  /** How often the circuit has closed. A failure of an operation from before the last closing does not count. */
+  #closings = 0;
+  /** Present while the circuit is open. */
+  #nextProbe: NodeJS.Timeout | undefined;
+  #isStopped = false;
 
   /**
    * @param probe resolves when the store answers
-   * @param changed is told when the circuit opens and closes
+   * @param onChange runs when the circuit opens or closes
    */
-  constructor(probe: () => Promise<void>, changed: (open: boolean) => void) {
+  constructor(probe: () => Promise<void>, onChange: (open: boolean) => void) {
     this.#probe = probe;
-    this.#changed = changed;
+    this.#onChange = onChange;
   }
 
-  /** @throws DatabaseUnavailableError at once while the circuit is open, or as `use` does */
-  async pass<T>(use: () => Promise<T>): Promise<T> {
-    if (this.#timer) throw new DatabaseUnavailableError('the store failed several times and is being probed');
-    const askedAt = this.#closed;
+  /**
+   * Runs an operation on the store and counts its failure.
+   * @throws DatabaseUnavailableError at once when the circuit is open
+   */
+  async run<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#nextProbe)
+      throw new DatabaseUnavailableError('the store failed several times and is being probed');
+    const closingsBefore = this.#closings;
     try {
-      const result = await use();
+      const result = await operation();
       this.#failures = 0;
       return result;
     } catch (error) {
-      if (isOutage(error) && askedAt === this.#closed) this.#failed();
+      if (isOutage(error) && closingsBefore === this.#closings) this.#countFailure();
       throw error;
     }
   }
 
+  /** Ends the probes. The circuit keeps its state. */
   stop(): void {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#isStopped = true;
+    clearTimeout(this.#nextProbe);
   }
 
-  #failed(): void {
+  #countFailure(): void {
     this.#failures++;
-    if (this.#failures < FAILURES || this.#timer || this.#stopped) return;
-    this.#changed(true);
-    this.#probeLater();
+    if (this.#failures < MAX_FAILURES || this.#nextProbe || this.#isStopped) return;
+    this.#onChange(true);
+    this.#scheduleProbe();
   }
 
-  #probeLater(): void {
-    this.#timer = setTimeout(async () => {
+  #scheduleProbe(): void {
+    this.#nextProbe = setTimeout(async () => {
       const answers = await this.#probe().then(
         () => true,
         () => false,
       );
-      if (this.#stopped) return;
+      if (this.#isStopped) return;
       if (answers) this.#close();
-      else this.#probeLater();
-    }, PROBE_MS).unref();
+      else this.#scheduleProbe();
+    }, PROBE_INTERVAL_MS).unref();
   }
 
   #close(): void {
-    this.#closed++;
+    this.#closings++;
     this.#failures = 0;
-    this.#timer = undefined;
-    this.#changed(false);
+    this.#nextProbe = undefined;
+    this.#onChange(false);
   }
 }
 
-/** A lock that is held is no outage: who holds it has the store. */
+/** A lock time-out is not an outage: another transaction holds the lock, so the store works. */
 function isOutage(error: unknown): boolean {
   return error instanceof DatabaseUnavailableError && !(error instanceof LockTimeoutError);
 }

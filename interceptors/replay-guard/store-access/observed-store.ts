@@ -7,16 +7,27 @@ import type {
   FoundRecord,
   IdempotencyStore,
 } from '../../store/store.js';
-import { inTime } from '../../timing/timeout.js';
+import { within } from '../../timing/timeout.js';
 import type { ReplayGuardObserver, StoreOperation } from '../observer.js';
 import { Circuit } from './circuit.js';
 
-/** The longest that one probe of a store that is down may take: the next one may find it back. */
-const PROBE_MS = 5_000;
+/** The time limit of one probe of a store that is down. A later probe may succeed where this one hangs. */
+const MAX_PROBE_MS = 5_000;
+/** How many records one erase statement may change. */
+const ERASE_BATCH_SIZE = 500;
+
+/** The time limit of an operation on the store. */
+interface Limit<T> {
+  readonly ms: number;
+  /** Makes the error that is thrown at the limit. Default: DatabaseUnavailableError. */
+  readonly timeoutError?: () => Error;
+  /** Receives a result that comes after the limit. */
+  readonly late?: (result: T) => void;
+}
 
 /**
- * The store as the guard uses it: every operation is timed, bounded, and its errors are counted, and while it
- * is down questions are refused at once.
+ * The store as the guard uses it. Each operation has a time limit, and its duration and error go to the observer.
+ * Claims and look-ups pass the circuit: while the store is down they fail at once with DatabaseUnavailableError.
  */
 export class ObservedStore {
   readonly #store: IdempotencyStore;
@@ -24,93 +35,108 @@ export class ObservedStore {
   readonly #timeoutMs: number;
   readonly #circuit: Circuit;
 
-  /** @param timeoutMs after which an operation counts as failed, whatever becomes of it */
+  /** @param timeoutMs the time limit of one operation, in milliseconds. The operation itself cannot be stopped. */
   constructor(store: IdempotencyStore, observer: ReplayGuardObserver, timeoutMs: number) {
     this.#store = store;
     this.#observer = observer;
     this.#timeoutMs = timeoutMs;
     this.#circuit = new Circuit(
-      () => inTime(Math.min(timeoutMs, PROBE_MS), () => store.ping(), noAnswer),
+      () => limited(() => store.ping(), { ms: Math.min(timeoutMs, MAX_PROBE_MS) }),
       (open) => observer.circuitChanged(open),
     );
   }
 
   claim(request: ClaimRequest): Promise<ClaimResult> {
-    return this.#ask(
+    return this.#throughCircuit(
       'claim',
       () => this.#store.claim(request),
       (result) => {
-        // Whoever asked has been told that it failed.
+        // The caller was told that the claim failed.
         if (result.outcome === 'claimed') void this.release(result.claim);
       },
     );
   }
 
   find(id: Buffer): Promise<FoundRecord | undefined> {
-    return this.#ask('find', () => this.#store.find(id));
+    return this.#throughCircuit('find', () => this.#store.find(id));
   }
 
   findProducer(id: Buffer): Promise<FoundProducer | undefined> {
-    return this.#ask('find', () => this.#store.findProducer(id));
+    return this.#throughCircuit('find', () => this.#store.findProducer(id));
   }
 
   countLive(scope: string, atMost: number): Promise<number> {
-    return this.#ask('count', () => this.#store.countLive(scope, atMost));
+    return this.#throughCircuit('count', () => this.#store.countLive(scope, atMost));
   }
 
   renew(claim: Claim): Promise<void> {
-    return this.#observe('renew', () => claim.renew());
+    return this.#observed('renew', () => claim.renew());
   }
 
+  /** @throws CommitInDoubtError also when the store does not answer in time */
   complete(claim: Claim, reply: Buffer): Promise<void> {
-    return this.#settle('complete', () => claim.complete(reply));
+    return this.#commit('complete', () => claim.complete(reply));
   }
 
+  /** @throws CommitInDoubtError also when the store does not answer in time */
   fail(claim: Claim, reply: Buffer): Promise<void> {
-    return this.#settle('fail', () => claim.fail(reply));
+    return this.#commit('fail', () => claim.fail(reply));
   }
 
-  /** Never rejects: a key that could not be released is free when its lease has run out. */
+  /** Never rejects. When the release fails, the key is free after its lease has expired. */
   async release(claim: Claim): Promise<void> {
-    await this.#observe('release', () => claim.release()).catch(() => {});
+    await this.#observed('release', () => claim.release()).catch(() => {});
   }
 
   purge(limit: number): Promise<number> {
-    return this.#observe('purge', () => this.#store.purge(limit));
+    return this.#observed('purge', () => this.#store.purge(limit));
   }
 
-  erase(scope: string, limit: number): Promise<number> {
-    return this.#observe('erase', () => this.#store.erase(scope, limit));
+  /**
+   * Erases all completed records of a scope, in batches of bounded size.
+   * @returns how many records were erased
+   * @throws DatabaseUnavailableError, CommitInDoubtError when a batch failed: another call erases the rest
+   */
+  async eraseScope(scope: string): Promise<number> {
+    let total = 0;
+    for (;;) {
+      const erased = await this.#observed('erase', () => this.#store.erase(scope, ERASE_BATCH_SIZE));
+      total += erased;
+      if (erased < ERASE_BATCH_SIZE) return total;
+    }
   }
 
   estimateRecords(): Promise<number> {
-    return inTime(this.#timeoutMs, () => this.#store.estimateRecords(), noAnswer);
+    return limited(() => this.#store.estimateRecords(), { ms: this.#timeoutMs });
   }
 
-  /** Ends the probing of a store that is down. */
+  /** Ends the probes of a store that is down. */
   stop(): void {
     this.#circuit.stop();
   }
 
-  #ask<T>(operation: StoreOperation, use: () => Promise<T>, late?: (result: T) => void): Promise<T> {
-    return this.#circuit.pass(() => this.#observe(operation, use, noAnswer, late));
-  }
-
-  #settle(operation: StoreOperation, use: () => Promise<void>): Promise<void> {
-    const inDoubt = () => new CommitInDoubtError('the store did not say in time what became of the commit');
-    return this.#observe(operation, use, inDoubt);
-  }
-
-  async #observe<T>(
+  #throughCircuit<T>(
     operation: StoreOperation,
     use: () => Promise<T>,
-    expired: () => Error = noAnswer,
     late?: (result: T) => void,
+  ): Promise<T> {
+    return this.#circuit.run(() => this.#observed(operation, use, { ...(late && { late }) }));
+  }
+
+  #commit(operation: StoreOperation, use: () => Promise<void>): Promise<void> {
+    const timeoutError = () => new CommitInDoubtError('the store did not answer the commit in time');
+    return this.#observed(operation, use, { timeoutError });
+  }
+
+  async #observed<T>(
+    operation: StoreOperation,
+    use: () => Promise<T>,
+    limit: Omit<Limit<T>, 'ms'> = {},
   ): Promise<T> {
     const start = performance.now();
     const seconds = () => (performance.now() - start) / 1_000;
     try {
-      const result = await inTime(this.#timeoutMs, use, expired, late);
+      const result = await limited(use, { ...limit, ms: this.#timeoutMs });
       this.#observer.storeUsed(operation, seconds());
       return result;
     } catch (error) {
@@ -118,6 +144,15 @@ export class ObservedStore {
       throw error;
     }
   }
+}
+
+function limited<T>(use: () => Promise<T>, { ms, timeoutError = noAnswer, late }: Limit<T>): Promise<T> {
+  // A store from another author may throw synchronously instead of rejecting.
+  const work = (async () => use())();
+  const otherwise = (): never => {
+    throw timeoutError();
+  };
+  return within(work, { ms, otherwise, ...(late && { late }) });
 }
 
 function noAnswer(): Error {

@@ -1,47 +1,48 @@
+import { RepeatingTask } from '../../timing/repeating-task.js';
 import type { ReplayGuardObserver } from '../observer.js';
 import type { ObservedStore } from './observed-store.js';
 
-const EVERY_MS = 60_000;
-const BATCH = 500;
+const DEFAULT_INTERVAL_MS = 60_000;
+/** How many records one purge statement may delete. */
+const BATCH_SIZE = 500;
 
-/** Deletes expired records now and then, a bounded batch at a time. */
+/** Deletes expired records at an interval, in batches of bounded size. */
 export class Pruner {
   readonly #store: ObservedStore;
   readonly #observer: ReplayGuardObserver;
-  readonly #timer: NodeJS.Timeout;
-  #purging: Promise<void> | undefined;
-  #stopped = false;
+  readonly #task: RepeatingTask;
+  #isStopped = false;
 
-  /** @param everyMs from the start of one round to the next, in milliseconds */
-  constructor(store: ObservedStore, observer: ReplayGuardObserver, everyMs = EVERY_MS) {
+  /** @param intervalMs the interval between the starts of two purges, in milliseconds. Default: 60,000. */
+  constructor(store: ObservedStore, observer: ReplayGuardObserver, intervalMs = DEFAULT_INTERVAL_MS) {
     this.#store = store;
     this.#observer = observer;
-    this.#timer = setInterval(() => {
-      // A round that takes longer than that is not followed by those that it kept from coming.
-      this.#purging ??= this.purge().finally(() => {
-        this.#purging = undefined;
-      });
-    }, everyMs).unref();
+    this.#task = new RepeatingTask({
+      run: () => this.#purgeBatch(),
+      intervalMs,
+      // The store has reported the error to the observer.
+      onError: () => {},
+      keepsProcessAlive: false,
+    });
   }
 
-  /** Purges until nothing expired is left; never rejects. What fails is tried again at the next round. */
-  async purge(): Promise<void> {
-    try {
-      let purged = BATCH;
-      while (purged === BATCH && !this.#stopped) {
-        purged = await this.#store.purge(BATCH);
-        this.#observer.recordsPurged(purged);
-      }
-      if (!this.#stopped) this.#observer.recordsCounted(await this.#store.estimateRecords());
-    } catch {
-      // Counted by the store's observer.
-    }
+  /** Starts the purges. The first one begins after one interval. */
+  start(): void {
+    this.#task.start('after-interval');
   }
 
-  /** Resolves when the batch that is under way has ended. */
+  /** Resolves when the current batch has ended. No other batch starts. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearInterval(this.#timer);
-    await this.#purging;
+    this.#isStopped = true;
+    await this.#task.stop();
+  }
+
+  /** Resolves to true when the batch was full: more expired records may remain. */
+  async #purgeBatch(): Promise<boolean> {
+    const purged = await this.#store.purge(BATCH_SIZE);
+    this.#observer.recordsPurged(purged);
+    if (purged === BATCH_SIZE) return true;
+    if (!this.#isStopped) this.#observer.recordsCounted(await this.#store.estimateRecords());
+    return false;
   }
 }

@@ -1,94 +1,100 @@
 import { LRUCache } from 'lru-cache';
+import { assertKnownOptions } from '../../options/known-options.js';
 import { assertWholeNumber } from '../../options/whole-number.js';
+import type { ExceededQuota } from '../refusal/refusal.js';
 import type { ObservedStore } from './observed-store.js';
 
-/** How much one scope may have at a time; what is left out is not limited. */
+/** Limits for one scope. A limit that is omitted does not apply. */
 export interface QuotaOptions {
-  /** Calls that are executed or looked up in this process; waiting duplicates do not count. At least 1. */
+  /**
+   * How many calls of one scope may execute or look up a key in this process at the same time. Waiting duplicates do
+   * not count. At least 1. Default: no limit.
+   */
   readonly inFlightPerScope?: number;
   /**
-   * Keys that are retained; all calls of a producer that numbers them are one. The count is a few seconds old, so a
-   * burst may overshoot it. At least 1.
+   * How many keys of one scope may be retained. All calls of one producer count as one key. The count is up to 5 seconds
+   * old, so a burst can exceed the limit. At least 1. Default: no limit.
    */
   readonly liveKeysPerScope?: number;
 }
 
-/** A limit that a scope has reached. */
-export interface ExceededQuota {
-  readonly quota: 'in_flight' | 'live_keys';
-  readonly limit: number;
-}
-
+/** The number of retained keys of one scope. */
 interface LiveKeys {
-  /** As of the last count, and those that were claimed here since; undefined before the first one. */
+  /** The last count of the store plus the keys that were claimed here since. Undefined before the first count. */
   count?: number;
-  askedAt: number;
+  /** When the store was last asked, by `performance.now()`. */
+  countedAtMs: number;
+  /** The count that is under way. */
   counting?: Promise<void>;
 }
 
-const RECOUNT_MS = 5_000;
-const SCOPES = 10_000;
+/** How long a count of live keys is used, in milliseconds. */
+const MAX_COUNT_AGE_MS = 5_000;
+/** How many scopes have a remembered count. The count of another scope is read from the store. */
+const MAX_SCOPES = 10_000;
 
-/** What each scope has in use, judged before anything is written for it. */
+/** Keeps count of the in-flight calls and live keys of each scope. */
 export class Quotas {
   readonly #options: QuotaOptions;
   readonly #store: ObservedStore;
   readonly #inFlight = new Map<string, number>();
-  readonly #live = new LRUCache<string, LiveKeys>({ max: SCOPES });
+  readonly #liveKeys = new LRUCache<string, LiveKeys>({ max: MAX_SCOPES });
 
-  /** @throws TypeError a limit is not a whole number of at least 1 */
+  /** @throws TypeError when an option is unknown, or a limit is not a whole number of at least 1 */
   constructor(options: QuotaOptions, store: ObservedStore) {
+    assertKnownOptions<QuotaOptions>('quotas', options, { inFlightPerScope: true, liveKeysPerScope: true });
     for (const [name, limit] of Object.entries(options)) assertWholeNumber(`quotas: ${name}`, limit);
     this.#options = options;
     this.#store = store;
   }
 
-  /** Takes a place among the scope's calls in flight, if one is free; to be given back by `leave`. */
-  enter(scope: string): boolean {
+  /** Takes a slot for an in-flight call of the scope. Returns false when all slots are taken. */
+  takeSlot(scope: string): boolean {
     const taken = this.#inFlight.get(scope) ?? 0;
     if (taken >= (this.#options.inFlightPerScope ?? Number.POSITIVE_INFINITY)) return false;
     this.#inFlight.set(scope, taken + 1);
     return true;
   }
 
-  leave(scope: string): void {
-    const left = (this.#inFlight.get(scope) ?? 0) - 1;
-    if (left > 0) this.#inFlight.set(scope, left);
+  /** Returns the slot of a call. Only for a call whose `takeSlot` returned true. */
+  returnSlot(scope: string): void {
+    const remaining = (this.#inFlight.get(scope) ?? 0) - 1;
+    if (remaining > 0) this.#inFlight.set(scope, remaining);
     else this.#inFlight.delete(scope);
   }
 
   /**
-   * The limit that a new key of the scope would exceed.
-   * @param hasPlace what `enter` said
-   * @throws DatabaseUnavailableError
+   * Resolves to the quota that a new key of the scope would exceed, or to undefined.
+   * @param hasSlot the result of `takeSlot` for this call
+   * @throws DatabaseUnavailableError when the live keys cannot be counted
    */
-  async exceeded(scope: string, hasPlace: boolean): Promise<ExceededQuota | undefined> {
+  async exceeded(scope: string, hasSlot: boolean): Promise<ExceededQuota | undefined> {
     const { inFlightPerScope, liveKeysPerScope } = this.#options;
-    if (inFlightPerScope !== undefined && !hasPlace) return { quota: 'in_flight', limit: inFlightPerScope };
+    if (inFlightPerScope !== undefined && !hasSlot) return { quota: 'in_flight', limit: inFlightPerScope };
     if (liveKeysPerScope === undefined) return undefined;
-    const live = await this.#liveKeys(scope, liveKeysPerScope);
-    return live >= liveKeysPerScope ? { quota: 'live_keys', limit: liveKeysPerScope } : undefined;
+    const count = await this.#countOf(scope, liveKeysPerScope);
+    return count >= liveKeysPerScope ? { quota: 'live_keys', limit: liveKeysPerScope } : undefined;
   }
 
-  /** Counts a key that was claimed for the scope. */
-  claimed(scope: string): void {
-    const live = this.#live.peek(scope);
+  /** Adds a newly claimed key to the count of the scope. */
+  addLiveKey(scope: string): void {
+    const live = this.#liveKeys.peek(scope);
     if (live?.count !== undefined) live.count++;
   }
 
-  /** A first count is waited for; a later one goes on beside the calls. */
-  async #liveKeys(scope: string, limit: number): Promise<number> {
-    const live = this.#live.get(scope) ?? { askedAt: Number.NEGATIVE_INFINITY };
-    this.#live.set(scope, live);
-    const isDue = live.count === undefined || performance.now() - live.askedAt > RECOUNT_MS;
-    if (isDue) live.counting ??= this.#count(scope, limit, live);
+  /** The first count delays the call. Later counts run in the background. */
+  async #countOf(scope: string, limit: number): Promise<number> {
+    const live = this.#liveKeys.get(scope) ?? { countedAtMs: Number.NEGATIVE_INFINITY };
+    this.#liveKeys.set(scope, live);
+    const isDue = live.count === undefined || performance.now() - live.countedAtMs > MAX_COUNT_AGE_MS;
+    if (isDue) live.counting ??= this.#recount(scope, limit, live);
     if (live.count === undefined) await live.counting;
     else live.counting?.catch(() => {});
     return live.count ?? limit;
   }
 
-  async #count(scope: string, limit: number, live: LiveKeys): Promise<void> {
-    live.askedAt = performance.now();
+  async #recount(scope: string, limit: number, live: LiveKeys): Promise<void> {
+    live.countedAtMs = performance.now();
     try {
       live.count = await this.#store.countLive(scope, limit);
     } finally {

@@ -1,0 +1,140 @@
+import { PRODUCER_HEADER } from '../../protocol/headers.js';
+import { within } from '../../timing/timeout.js';
+import type { GuardedCall } from '../call/guarded-call.js';
+import type { Operation } from '../operation/operation.js';
+import { refusals } from '../refusal/refusal.js';
+import type { ClaimAttempt, Claimer } from './claim.js';
+import type { InFlightCalls } from './in-flight.js';
+import type { Wait } from './wait.js';
+
+/**
+ * How long an earlier call can delay the reading of a later one, in milliseconds. The callers may share a connection and
+ * a producer name, and the scope of the earlier call may never become known.
+ */
+const MAX_DELAY_MS = 1_000;
+
+/** Resolves as the reading of a call does, but not before all earlier calls of the producer have been read. */
+type ReadInOrder = <T>(reading: Promise<T>) => Promise<T>;
+
+/**
+ * Keeps the calls of one producer in order: calls that the producer sends without waiting for the answers. The calls are
+ * read in the order in which their metadata arrived, and each call waits for the in-flight call with the sequence before.
+ */
+export class ProducerOrder {
+  readonly #inFlight: InFlightCalls;
+  readonly #claimer: Claimer;
+  /** Resolved when the last call of a producer has been read. */
+  readonly #lastRead = new Map<string, Promise<void>>();
+  readonly #readInOrder = new WeakMap<GuardedCall, ReadInOrder>();
+
+  constructor(inFlight: InFlightCalls, claimer: Claimer) {
+    this.#inFlight = inFlight;
+    this.#claimer = claimer;
+  }
+
+  /**
+   * Notes the position of a call when its metadata has arrived. The order of whole requests can differ: a long request
+   * arrives after a short one that was sent later.
+   */
+  register(call: GuardedCall): void {
+    const producer = call.metadata.get(PRODUCER_HEADER).join();
+    if (!producer) return;
+    // Calls have an order on one connection only.
+    const name = `${call.getPeer()} ${call.method.path} ${producer}`;
+    this.#readInOrder.set(call, this.#append(name, call.ended));
+  }
+
+  /**
+   * Resolves as `reading` does, after all earlier calls of the producer have been read. Code that awaits the returned
+   * promise directly continues before the later calls do.
+   */
+  read<T>(call: GuardedCall, reading: Promise<T>): Promise<T> {
+    return this.#readInOrder.get(call)?.(reading) ?? reading;
+  }
+
+  /**
+   * Waits for the in-flight call with the sequence before, if this process executes it.
+   * @returns whether there was such a call, or `call-ended` when the call has ended meanwhile
+   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when the wait is over first
+   * @throws Refusal IDEMPOTENCY_SEQUENCE_GAP when the call before was executed without a stored reply
+   */
+  async waitForPrevious(
+    call: GuardedCall,
+    { precededBy, series }: Operation,
+    wait: Wait,
+  ): Promise<boolean | 'call-ended'> {
+    const previous = precededBy && this.#inFlight.find(precededBy);
+    if (!previous) return false;
+    const inProgress = () => refusals.inProgress(Date.now() - previous.startedAtMs);
+    const end = await this.#inFlight.wait(previous, () => previous.wait(wait.remainingMs, call.ended));
+    if (end === 'timeout') throw inProgress();
+    if (end === 'call-ended') return end;
+    if (!end && previous.isRefusedInProgress) throw inProgress();
+    // The store accepts both 0 and 1 as a first sequence. It would accept 1 here, and 0 could never be executed again.
+    if (!end && series?.sequence === 1n && (await previous.claimed)) throw refusals.sequenceGap(0n);
+    return true;
+  }
+
+  /**
+   * Claims an operation. After a gap the claim is repeated if the call with the sequence before has arrived meanwhile.
+   * @param hasSlot whether the call has a slot among the in-flight calls of its scope
+   * @throws ClaimError, Refusal as `Claimer.claim` and `waitForPrevious` do
+   */
+  async claim(
+    call: GuardedCall,
+    operation: Operation,
+    wait: Wait,
+    hasSlot: boolean,
+  ): Promise<ClaimAttempt | 'call-ended'> {
+    for (;;) {
+      const claim = await this.#claimer.claim(operation, (attempt) => wait.pause(attempt), hasSlot);
+      if (claim.result.outcome !== 'gap') return claim;
+      const hadPrevious = await this.waitForPrevious(call, operation, wait);
+      if (hadPrevious === 'call-ended') return hadPrevious;
+      if (!hadPrevious) return claim;
+    }
+  }
+
+  #append(name: string, callEnded: AbortSignal): ReadInOrder {
+    const earlier = this.#lastRead.get(name);
+    let markRead = () => {};
+    const read = new Promise<void>((resolve) => {
+      markRead = resolve;
+    });
+    this.#lastRead.set(name, read);
+    read.then(() => {
+      if (this.#lastRead.get(name) === read) this.#lastRead.delete(name);
+    });
+    // The calls behind a call that has ended still wait for the calls before it.
+    const skip = () => void untilRead(earlier).then(markRead);
+    if (callEnded.aborted) skip();
+    else callEnded.addEventListener('abort', skip, { once: true });
+    const onRead = () => {
+      if (callEnded.aborted) return;
+      callEnded.removeEventListener('abort', skip);
+      markRead();
+    };
+    return (reading) => {
+      const ordered = after(earlier, reading, callEnded);
+      ordered.then(onRead, onRead);
+      return ordered;
+    };
+  }
+}
+
+async function after<T>(
+  earlier: Promise<void> | undefined,
+  reading: Promise<T>,
+  callEnded: AbortSignal,
+): Promise<T> {
+  // The returned promise reports the rejection.
+  reading.catch(() => {});
+  if (!callEnded.aborted) await untilRead(earlier, callEnded);
+  return reading;
+}
+
+/** Resolves when the earlier calls have been read, at the latest after `MAX_DELAY_MS` or when the call has ended. */
+function untilRead(earlier: Promise<void> | undefined, callEnded?: AbortSignal): Promise<void> {
+  if (!earlier) return Promise.resolve();
+  return within(earlier, { ms: MAX_DELAY_MS, otherwise: () => {}, ...(callEnded && { signal: callEnded }) });
+}
