@@ -6,25 +6,25 @@ import { Barrier } from '../helpers/waiting/barrier.js';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-test('outside a guarded call every id is another', (t) => {
+test('outside a guarded call every stable id is different', (t) => {
   const ids = Array.from({ length: 100 }, () => stableId('order'));
   t.is(new Set(ids).size, 100);
   for (const id of ids) t.regex(id, uuid);
 });
 
-test('every execution of an operation gets the same ids, every other operation others', async (t) => {
-  const seen: Record<string, string[]> = {};
+test('stable ids are equal in all executions of one operation and differ between operations', async (t) => {
+  const idsOf: Record<string, string[]> = {};
   const ledger = await openLedger(t, 'memory', {
     handlers: () => ({
       ...onBoth(async (account, callback) => {
         const ids = [stableId('order'), stableId('line'), stableId('order')];
         await Promise.resolve();
-        seen[account] = [...(seen[account] ?? []), ids.join(), stableId('line')];
-        // Released, so that the same key executes again.
+        idsOf[account] = [...(idsOf[account] ?? []), ids.join(), stableId('line')];
+        // UNAVAILABLE releases the key, so the same key executes again.
         callback({ code: status.UNAVAILABLE });
       }),
       Touch: (call, callback) => {
-        seen[call.request.account ?? ''] = [stableId('order')];
+        idsOf[call.request.account ?? ''] = [stableId('order')];
         callback(null, {});
       },
     }),
@@ -34,7 +34,7 @@ test('every execution of an operation gets the same ids, every other operation o
       for (const _ of [1, 2, 3]) await ledger.ask(method, key, `${method} ${key}`);
     }
   }
-  const groups = Object.values(seen);
+  const groups = Object.values(idsOf);
   t.is(groups.length, 4);
   for (const ids of groups) {
     const [first, line] = ids as [string, string];
@@ -49,19 +49,19 @@ test('every execution of an operation gets the same ids, every other operation o
   const touch = (account: string) => ledger.connection.call(ledger.definition.Touch, { account });
   await touch('unguarded one');
   await touch('unguarded two');
-  t.not(seen['unguarded one']?.[0], seen['unguarded two']?.[0]);
+  t.not(idsOf['unguarded one']?.[0], idsOf['unguarded two']?.[0]);
 });
 
-test('executions that run at the same time do not see each other’s ids', async (t) => {
+test('concurrent executions have different stable ids', async (t) => {
   const barrier = new Barrier();
-  const seen = new Map<string, string>();
+  const idByAccount = new Map<string, string>();
   const ledger = await openLedger(t, 'memory', {
     handlers: () =>
       onBoth(async (account, callback) => {
         const before = stableId('x');
         await barrier.pass();
         t.is(stableId('x'), before);
-        seen.set(account, before);
+        idByAccount.set(account, before);
         callback(null, {});
       }),
   });
@@ -69,5 +69,5 @@ test('executions that run at the same time do not see each other’s ids', async
   await barrier.reached(20);
   barrier.open();
   await Promise.all(calls);
-  t.is(new Set(seen.values()).size, 20);
+  t.is(new Set(idByAccount.values()).size, 20);
 });

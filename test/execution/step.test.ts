@@ -6,7 +6,7 @@ import { step as clientStep, createIdempotencyInterceptor, newIntent } from 'grp
 import { Connection } from '../helpers/calls/call.js';
 import { onBoth, openLedger } from '../helpers/servers/guarded-ledger.js';
 
-/** A part of a handler: calls one after another, then steps beside each other. */
+/** A part of a handler: sequential calls, followed by concurrent steps. */
 interface Part {
   readonly calls: number;
   readonly steps: readonly Part[];
@@ -14,13 +14,13 @@ interface Part {
 
 type Pause = () => Promise<unknown>;
 
-/** A guarded handler that does what it is told, with a client of a second service, and what that service got. */
+/** A guarded handler that runs the work of the test, and a client of a second service. */
 async function chain(t: ExecutionContext) {
   let work: () => Promise<unknown> = async () => {};
   const failures: unknown[] = [];
   const far = await openLedger(t, 'memory', {
     guard: { mode: 'OFF' },
-    // Sends the key back, so that the caller knows which of its calls had it.
+    // Returns the key of the call, so that the test knows the key of each call.
     handlers: () =>
       onBoth((_account, callback, call) => {
         callback(null, { entryId: String(call.metadata.get('idempotency-key')[0]) });
@@ -33,7 +33,7 @@ async function chain(t: ExecutionContext) {
     handlers: () =>
       onBoth(async (_account, callback) => {
         await work().catch((error) => failures.push(error));
-        // Released, so that the same key executes again.
+        // UNAVAILABLE releases the key, so the same key executes again.
         callback({ code: status.UNAVAILABLE });
       }),
   });
@@ -45,24 +45,24 @@ async function chain(t: ExecutionContext) {
   return { execute, call, failures };
 }
 
-/** Does a part, pausing before everything, and notes each key and id under its place in the tree. */
+/** Runs a part, with a pause before each action, and notes each key and id under its path in the tree. */
 async function perform(
   part: Part,
-  place: string,
+  path: string,
   call: () => Promise<string | undefined>,
   pause: Pause,
   notes: Map<string, string | undefined>,
 ): Promise<void> {
   for (let i = 0; i < part.calls; i++) {
     await pause();
-    notes.set(`${place} call ${i}`, await call());
+    notes.set(`${path} call ${i}`, await call());
   }
   await pause();
-  notes.set(`${place} id`, stableId('order'));
-  notes.set(`${place} intent`, newIntent().key);
+  notes.set(`${path} id`, stableId('order'));
+  notes.set(`${path} intent`, newIntent().key);
   const inner = part.steps.map(async (child, index) => {
     await pause();
-    await step(`step ${index}`, () => perform(child, `${place}/${index}`, call, pause, notes));
+    await step(`step ${index}`, () => perform(child, `${path}/${index}`, call, pause, notes));
   });
   await Promise.all(inner);
 }
@@ -78,7 +78,7 @@ const { part } = fc.letrec<{ part: Part }>((tie) => ({
   }),
 }));
 
-test('in steps that run beside each other keys and ids are the same, whichever is faster', async (t) => {
+test('the keys and ids of concurrent steps do not depend on the order in which the steps run', async (t) => {
   const { execute, call, failures } = await chain(t);
   const property = fc.asyncProperty(part, fc.scheduler(), async (whole, scheduler) => {
     const inOrder = new Map<string, string | undefined>();
@@ -87,13 +87,13 @@ test('in steps that run beside each other keys and ids are the same, whichever i
     const pause = () => scheduler.schedule(Promise.resolve());
     await execute(() => scheduler.waitFor(perform(whole, '', call, pause, mixed)));
     t.deepEqual([...mixed].sort(), [...inOrder].sort());
-    t.is(new Set(mixed.values()).size, mixed.size, 'no two of them are the same');
+    t.is(new Set(mixed.values()).size, mixed.size, 'all keys and ids are different');
   });
   await fc.assert(property, { numRuns: 40 });
   t.deepEqual(failures, []);
 });
 
-test('another operation’s steps have other keys and ids', async (t) => {
+test('steps of different operations have different keys and ids', async (t) => {
   const { execute, call } = await chain(t);
   const notes: Map<string, string | undefined>[] = [];
   for (const key of ['one', 'two']) {
@@ -107,7 +107,7 @@ test('another operation’s steps have other keys and ids', async (t) => {
   t.is(new Set(all).size, 12);
 });
 
-test('names do not run into each other', async (t) => {
+test('nested step names and plain names that concatenate equally give different ids', async (t) => {
   const { execute } = await chain(t);
   const ids: string[] = [];
   const note = () => ids.push(stableId('x'));
@@ -123,7 +123,7 @@ test('names do not run into each other', async (t) => {
   t.is(new Set(ids).size, 7);
 });
 
-test('a name that was used before is refused, also at the same time, and free elsewhere', async (t) => {
+test('a step name is refused when it has started before in the same call or step, and accepted elsewhere', async (t) => {
   const { execute, failures } = await chain(t);
   let done = 0;
   const count = async () => done++;
@@ -140,7 +140,7 @@ test('a name that was used before is refused, also at the same time, and free el
   ]);
 });
 
-test('outside a guarded call a step is its work, and has no name', (t) => {
+test('outside a guarded call a step only runs its work, and its name can be repeated', (t) => {
   t.is(clientStep, step);
   t.is(step('a', () => 1) + step('a', () => 2), 3);
   t.throws(

@@ -7,7 +7,7 @@ import { Registry } from 'prom-client';
 import { openLedger } from '../helpers/servers/guarded-ledger.js';
 import { poll } from '../helpers/waiting/poll.js';
 
-test.serial('expired records are purged every minute, and the rest is counted', async (t) => {
+test.serial('expired records are purged every minute, and the remaining records are counted', async (t) => {
   mock.timers.enable({ apis: ['setInterval'] });
   t.teardown(() => mock.timers.reset());
   let now = Date.now();

@@ -10,14 +10,14 @@ import { Barrier } from '../../helpers/waiting/barrier.js';
 const emptied = emptiedData(test);
 const engine = { unitLimitMs: 60_000 };
 
-/** What a second server sees that is committed. */
-async function visible(other: Database) {
+/** Reads the committed records and effects through the database handle of a second server. */
+async function committed(other: Database) {
   const records = await other.query<{ state: bigint }>('SELECT state FROM replay_guard_records');
   const effects = await other.query('SELECT account FROM effects');
   return { records: records.map(({ state }) => Number(state)), effects: effects.length };
 }
 
-/** Whether somebody's transaction is open in the database: on SQLite, whether the writer is taken. */
+/** Whether a transaction is open in the database; on SQLite, whether a connection holds the write lock. */
 async function isTransactionOpen(other: Database, name: string): Promise<boolean> {
   if (name === 'sqlite') {
     const free = other.transaction(() => other.query('DELETE FROM effects WHERE account = $1', ['nobody']));
@@ -31,54 +31,60 @@ async function isTransactionOpen(other: Database, name: string): Promise<boolean
 
 for (const name of engines) {
   for (const method of methods) {
-    test.serial(`${name}, ${method}: effect and record appear together`, async (t) => {
-      const data = await emptied(t, name);
-      const [read, written] = [new Barrier(), new Barrier()];
-      const ledger = await openLedger(t, data, {
-        engine,
-        handlers: (database) =>
-          onBoth(async (account, callback) => {
-            await database.query('SELECT account FROM effects');
-            await read.pass();
-            await writeEffect(database, account);
-            await written.pass();
-            callback(null, {});
-          }),
-      });
-      const { database: other } = await data.open();
-      const call = ledger.ask(method, 'key', 'alice');
-      await read.reached();
-      // LEASE: the claim is committed on its own, and reading holds nothing.
-      const started = method === 'append' ? [] : [0];
-      t.deepEqual(await visible(other), { records: started, effects: 0 });
-      t.is(await isTransactionOpen(other, name), method === 'append');
-      read.open();
-      await written.reached();
-      t.deepEqual(await visible(other), { records: started, effects: 0 });
-      t.true(await isTransactionOpen(other, name));
-      written.open();
-      t.is((await call).code, status.OK);
-      t.deepEqual(await visible(other), { records: [1], effects: 1 });
-      t.false(await isTransactionOpen(other, name));
-    });
+    test.serial(
+      `${name}, ${method}: the effect and the record of a call are committed together`,
+      async (t) => {
+        const data = await emptied(t, name);
+        const [read, written] = [new Barrier(), new Barrier()];
+        const ledger = await openLedger(t, data, {
+          engine,
+          handlers: (database) =>
+            onBoth(async (account, callback) => {
+              await database.query('SELECT account FROM effects');
+              await read.pass();
+              await writeEffect(database, account);
+              await written.pass();
+              callback(null, {});
+            }),
+        });
+        const { database: other } = await data.open();
+        const call = ledger.ask(method, 'key', 'alice');
+        await read.reached();
+        // LEASE: the claim commits on its own, and a read holds no lock.
+        const started = method === 'append' ? [] : [0];
+        t.deepEqual(await committed(other), { records: started, effects: 0 });
+        t.is(await isTransactionOpen(other, name), method === 'append');
+        read.open();
+        await written.reached();
+        t.deepEqual(await committed(other), { records: started, effects: 0 });
+        t.true(await isTransactionOpen(other, name));
+        written.open();
+        t.is((await call).code, status.OK);
+        t.deepEqual(await committed(other), { records: [1], effects: 1 });
+        t.false(await isTransactionOpen(other, name));
+      },
+    );
 
-    test.serial(`${name}, ${method}: nested transactions roll back alone, one after another`, async (t) => {
-      const ledger = await openLedger(t, await emptied(t, name), {
-        handlers: (database) =>
-          onBoth(async (_account, callback) => {
-            const nested = (account: string, fails: boolean) =>
-              database.transaction(async () => {
-                await writeEffect(database, account);
-                await database.transaction(() => writeEffect(database, `${account} deep`));
-                if (fails) throw new Error('taken back');
-              });
-            await Promise.allSettled([nested('a', false), nested('b', true), nested('c', false)]);
-            await writeEffect(database, 'd');
-            callback(null, {});
-          }),
-      });
-      t.is((await ledger.ask(method, 'key')).code, status.OK);
-      t.deepEqual(await ledger.effects(), ['a', 'a deep', 'c', 'c deep', 'd']);
-    });
+    test.serial(
+      `${name}, ${method}: concurrent nested transactions run one after another, and a failed one rolls back alone`,
+      async (t) => {
+        const ledger = await openLedger(t, await emptied(t, name), {
+          handlers: (database) =>
+            onBoth(async (_account, callback) => {
+              const nested = (account: string, fails: boolean) =>
+                database.transaction(async () => {
+                  await writeEffect(database, account);
+                  await database.transaction(() => writeEffect(database, `${account} deep`));
+                  if (fails) throw new Error('on purpose');
+                });
+              await Promise.allSettled([nested('a', false), nested('b', true), nested('c', false)]);
+              await writeEffect(database, 'd');
+              callback(null, {});
+            }),
+        });
+        t.is((await ledger.ask(method, 'key')).code, status.OK);
+        t.deepEqual(await ledger.effects(), ['a', 'a deep', 'c', 'c deep', 'd']);
+      },
+    );
   }
 }

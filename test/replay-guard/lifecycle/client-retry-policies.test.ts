@@ -23,7 +23,7 @@ import {
 import { Barrier } from '../../helpers/waiting/barrier.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
-// What grpc-js does by itself with the guard's refusals: the callers here have a service config and no code.
+// The callers in this file have a service config and no retry code: grpc-js itself retries after the guard's refusals.
 
 const shared = sharedData(test);
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
@@ -38,15 +38,15 @@ const retrying = {
     retryableStatusCodes: ['UNAVAILABLE'],
   },
 };
-/** Waits longer than any test lasts, unless it is told otherwise. */
-const retryingAsTold = {
+/** Its own backoff is longer than any test, so each retry follows the pushback of the server. */
+const retryingByPushback = {
   retryPolicy: { ...retrying.retryPolicy, initialBackoff: '300s', maxBackoff: '300s' },
 };
 const hedging = (hedgingDelay: string) => ({
   hedgingPolicy: { maxAttempts: 5, hedgingDelay, nonFatalStatusCodes: ['UNAVAILABLE'] },
 });
 
-/** Calls a method as a stock client does. */
+/** A client whose retries come from its service config only. */
 function stockClient(t: ExecutionContext, { definition, server }: Ledger, policy: object) {
   const config = { loadBalancingConfig: [], methodConfig: [{ name: [{}], ...policy }] };
   const options: ClientOptions = {
@@ -61,7 +61,7 @@ function stockClient(t: ExecutionContext, { definition, server }: Ledger, policy
       : connection.call(definition.Transfer, { from: account }, { key });
 }
 
-/** Notes of each call that comes to a server how many attempts its client says to have made before. */
+/** Records the `grpc-previous-rpc-attempts` of each call that a server receives. */
 function attempts() {
   const seen: number[] = [];
   const interceptor: ServerInterceptor = (_method, call) =>
@@ -77,7 +77,7 @@ function attempts() {
   return { seen, interceptor };
 }
 
-/** Handlers that come to the barrier, write and answer. */
+/** Handlers that wait at the barrier, write and then answer. */
 const held =
   (barrier: Barrier): NonNullable<LedgerSetup['handlers']> =>
   (database) =>
@@ -87,7 +87,7 @@ const held =
       callback(null, { entryId: randomUUID(), transferId: randomUUID() });
     });
 
-/** A server whose handlers are held, and the one that the stock client asks: the same, or another. */
+/** A server whose handlers wait at a barrier, and the server that the stock client calls: the same or another. */
 async function servers(t: ExecutionContext, where: 'this server' | 'another server', waitMs = 0) {
   const data = await shared(t, where === 'this server' ? 'sqlite' : 'postgres');
   const [barrier, name, { seen, interceptor }] = [new Barrier(), randomUUID(), attempts()];
@@ -108,10 +108,10 @@ for (const where of ['this server', 'another server'] as const) {
   for (const method of methods) {
     for (const [title, policy] of [
       ['retries', retrying],
-      ['retries as it is told', retryingAsTold],
+      ['retries by pushback', retryingByPushback],
       ['hedges', hedging('1s')],
     ] as const) {
-      test(`${method}: a client that ${title} gets the reply of an execution of ${where}`, async (t) => {
+      test(`${method}: a client that ${title} gets the reply of an execution on ${where}`, async (t) => {
         const { barrier, first, asked, name, seen, effects } = await servers(t, where);
         const running = first.ask(method, 'key', name);
         await barrier.reached();
@@ -134,11 +134,11 @@ for (const where of ['this server', 'another server'] as const) {
 for (const method of methods) {
   for (const waits of [false, true]) {
     const hedges = waits ? 'wait' : 'are refused';
-    test(`${method}: a client whose own hedges ${hedges} gets its reply, of one execution`, async (t) => {
+    test(`${method}: a client whose hedges ${hedges} gets the reply of one execution`, async (t) => {
       const { barrier, first, name, seen, effects } = await servers(t, 'this server', waits ? 60_000 : 0);
       const call = stockClient(t, first, hedging('0.05s'))(method, 'key', name);
       await barrier.reached();
-      await poll('three attempts came', () => seen.length >= 3);
+      await poll('three attempts have arrived', () => seen.length >= 3);
       if (!waits) await first.outcomes.reached('in_progress', 2);
       barrier.open();
       const { code, bytes } = await call;
@@ -150,7 +150,7 @@ for (const method of methods) {
   }
 }
 
-test('a client that retries gets its OK after its execution was lost', async (t) => {
+test('a client that retries gets OK after its execution has lost its lease', async (t) => {
   const [barrier, { seen, interceptor }] = [new Barrier(), attempts()];
   const ledger = await openLedger(t, await shared(t, 'sqlite'), {
     before: [interceptor],
@@ -163,13 +163,13 @@ test('a client that retries gets its OK after its execution was lost', async (t)
       }),
   });
   t.teardown(() => barrier.open());
-  const reply = await stockClient(t, ledger, retryingAsTold)('append', 'key', 'alice');
+  const reply = await stockClient(t, ledger, retryingByPushback)('append', 'key', 'alice');
   t.like(reply, { code: status.OK, replayed: false });
   t.deepEqual(seen, [0, 1]);
   t.deepEqual(await ledger.effects(), ['alice']);
 });
 
-/** A server that is connected to Postgres through a proxy. */
+/** A server whose connections to Postgres go through a proxy. */
 async function behindProxy(t: ExecutionContext) {
   const data = await shared(t, 'postgres');
   const proxy = await startProxy(t, data.url);
@@ -182,11 +182,11 @@ async function behindProxy(t: ExecutionContext) {
     guard: { scope: () => name, policies: policies({ waitMs: 0, leaseMs: 60_000 }) },
   });
   const effects = async () => (await ledger.effects()).filter((account) => account === name).length;
-  return { proxy, ledger, name, seen, effects, ask: stockClient(t, ledger, retryingAsTold) };
+  return { proxy, ledger, name, seen, effects, ask: stockClient(t, ledger, retryingByPushback) };
 }
 
 for (const when of ['before', 'after'] as const) {
-  test(`postgres: a client that retries gets its OK after its claim was cut off ${when} it ran`, async (t) => {
+  test(`postgres: a client that retries gets OK when the connection breaks ${when} its claim`, async (t) => {
     const { proxy, ledger, name, seen, effects, ask } = await behindProxy(t);
     proxy.cutAt(/INSERT INTO replay_guard_records/, when);
     t.like(await ask('append', 'key', name), { code: status.OK, replayed: false });
@@ -195,21 +195,21 @@ for (const when of ['before', 'after'] as const) {
     t.is(await effects(), 1);
   });
 
-  test(`postgres: a client that retries gets its OK after a commit in doubt, cut off ${when} it ran`, async (t) => {
+  test(`postgres: a client that retries gets OK when the connection breaks ${when} its commit`, async (t) => {
     const { proxy, ledger, name, seen, effects, ask } = await behindProxy(t);
     proxy.cutAt(/^COMMIT/, when, 'down');
     const call = ask('append', 'key', name);
     await ledger.outcomes.reached('refused');
     proxy.up();
     t.like(await call, { code: status.OK, replayed: when === 'after' });
-    // The circuit may have opened meanwhile, and then takes a moment to close.
+    // The circuit may have opened. More attempts are then needed until it closes.
     t.deepEqual(seen, [...seen.keys()]);
     t.is(ledger.entered, when === 'after' ? 1 : 2);
     t.is(await effects(), 1);
   });
 }
 
-test('a client that retries leaves alone what is refused for good', async (t) => {
+test('a client that retries does not repeat a call that was refused permanently', async (t) => {
   const { seen, interceptor } = attempts();
   const ledger = await openLedger(t, await shared(t, 'sqlite'), { before: [interceptor] });
   const ask = stockClient(t, ledger, retrying);

@@ -11,22 +11,25 @@ const failures: Record<string, Parameters<typeof onBoth>[0]> = {
   'throws synchronously': () => {
     throw new Error('secret');
   },
-  'rejects with no error at all': () => Promise.reject(undefined),
-  'answers with what cannot be serialized': (_account, callback) => {
+  'rejects without an error': () => Promise.reject(undefined),
+  'answers with a message that cannot be serialized': (_account, callback) => {
     const text = Object.create(null) as string;
     callback(null, { entryId: text, transferId: text });
   },
-  'answers with nothing': (_account, callback) => callback(null, undefined),
+  'answers without a message': (_account, callback) => callback(null, undefined),
 };
 
-// What clients see of it, and what becomes of the key, is in the contract's table.
+// The contract tests check the answer to the client and the state of the key.
 for (const [name, handler] of Object.entries(failures)) {
-  test.serial(`of a handler that ${name} the observer is told once, and the client not`, async (t) => {
-    const ledger = await openLedger(t, 'memory', { handlers: () => onBoth(handler) });
-    const reply = await ledger.append('key');
-    t.false(reply.details.includes('secret'));
-    t.is(ledger.outcomes.failures.length, 1);
-    t.deepEqual(ledger.outcomes.ended, ['released']);
-    t.deepEqual(guardOnly.takeEscaped(), []);
-  });
+  test.serial(
+    `the failure of a handler that ${name} is reported to the observer once and hidden from the client`,
+    async (t) => {
+      const ledger = await openLedger(t, 'memory', { handlers: () => onBoth(handler) });
+      const reply = await ledger.append('key');
+      t.false(reply.details.includes('secret'));
+      t.is(ledger.outcomes.failures.length, 1);
+      t.deepEqual(ledger.outcomes.ended, ['released']);
+      t.deepEqual(guardOnly.takeEscaped(), []);
+    },
+  );
 }

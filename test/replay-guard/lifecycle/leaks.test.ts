@@ -25,11 +25,11 @@ const emptied = emptiedData(test);
 listenAlone(test);
 const unitLimitMs = 500;
 
-/** A store on handles that the test can look into, and whether nobody uses them. */
+/** Opens a store, and returns with it a check that no transaction and no connection is in use. */
 async function open(t: ExecutionContext, engine: Engine): Promise<[OpenStore, () => Promise<boolean>]> {
   if (engine === 'postgres') {
     const { url } = await emptied(t, engine);
-    // An idle connection would hold a timer of the pool's own, and how many there are depends on the speed.
+    // An idle connection would hold a timer of the pool, and the number of idle connections depends on the speed.
     const config: pg.PoolConfig & { pipeline: boolean } = {
       ...{ connectionString: url, pipeline: true, max: 4, idleTimeoutMillis: 0 },
     };
@@ -52,7 +52,7 @@ async function open(t: ExecutionContext, engine: Engine): Promise<[OpenStore, ()
   t.teardown(opened.close);
   const isFree = async () => {
     if (database.inTransaction) return false;
-    // Throws where somebody holds the writer.
+    // Throws when a connection holds the write lock.
     other.exec('BEGIN IMMEDIATE; ROLLBACK');
     return true;
   };
@@ -87,7 +87,7 @@ async function openWithEndings(t: ExecutionContext, opened: OpenStore, store: Re
   });
 }
 
-/** Ends calls in every way, also by clients that leave. */
+/** Ends calls in every way, also by clients that disconnect. */
 async function endInEveryWay(t: ExecutionContext, ledger: Ledger, round: number) {
   for (const method of methods) {
     for (const [ending, code] of Object.entries(endings)) {
@@ -95,33 +95,36 @@ async function endInEveryWay(t: ExecutionContext, ledger: Ledger, round: number)
       t.is(reply.code, code, `${method}: ${ending}`);
     }
     const client = new AbortController();
-    const gone = ledger.ask(method, `gone-${round}`, 'answers', { signal: client.signal });
+    const cancelled = ledger.ask(method, `cancelled-${round}`, 'answers', { signal: client.signal });
     client.abort();
-    await gone;
+    await cancelled;
   }
 }
 
 for (const engine of engines) {
-  test.serial(`${engine}: no ending leaves a transaction, a connection, a listener or a timer`, async (t) => {
-    const before = process.listenerCount('unhandledRejection');
-    const [opened, isFree] = await open(t, engine);
-    const store = new RememberedClaims(opened.store);
-    const ledger = await openWithEndings(t, opened, store);
-    const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
-    t.is(process.listenerCount('unhandledRejection'), before + 1);
-    await endInEveryWay(t, ledger, 1);
-    await poll('nothing is in use', isFree);
-    const idle = timers();
-    for (const round of [2, 3]) await endInEveryWay(t, ledger, round);
-    await poll('nothing is in use', isFree);
-    await poll('no timer is left', () => timers() <= idle, 5_000);
-    t.true(store.granted.length >= 50);
-    for (const claim of store.granted) t.is(getEventListeners(claim.lost, 'abort').length, 0);
-    t.is(ledger.outcomes.running, 0);
-    // Rejects and answers nonsense, by two methods in three rounds.
-    t.is(ledger.outcomes.failures.length, 12);
-    await ledger.guard.close();
-    await ledger.guard.close();
-    t.is(process.listenerCount('unhandledRejection'), before);
-  });
+  test.serial(
+    `${engine}: no ending of a call leaks a transaction, a connection, a listener or a timer`,
+    async (t) => {
+      const before = process.listenerCount('unhandledRejection');
+      const [opened, isFree] = await open(t, engine);
+      const store = new RememberedClaims(opened.store);
+      const ledger = await openWithEndings(t, opened, store);
+      const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+      t.is(process.listenerCount('unhandledRejection'), before + 1);
+      await endInEveryWay(t, ledger, 1);
+      await poll('nothing is in use', isFree);
+      const idle = timers();
+      for (const round of [2, 3]) await endInEveryWay(t, ledger, round);
+      await poll('nothing is in use', isFree);
+      await poll('all timers are cleared', () => timers() <= idle, 5_000);
+      t.true(store.granted.length >= 50);
+      for (const claim of store.granted) t.is(getEventListeners(claim.lost, 'abort').length, 0);
+      t.is(ledger.outcomes.running, 0);
+      // Two endings report a failure (`rejects` and `answers nonsense`), for two methods in three rounds.
+      t.is(ledger.outcomes.failures.length, 12);
+      await ledger.guard.close();
+      await ledger.guard.close();
+      t.is(process.listenerCount('unhandledRejection'), before);
+    },
+  );
 }

@@ -30,19 +30,19 @@ type Handlers = NonNullable<LedgerSetup['handlers']>;
 const shared = sharedData(test);
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 
-/** Servers on data of an engine. */
+/** Servers that share the data of one engine. */
 interface Scene {
-  /** Starts one more server. */
+  /** Starts another server. */
   serve(policy: Partial<MethodPolicy>, handlers?: Handlers, setup?: LedgerSetup): Promise<Ledger>;
-  /** Makes the running execution one that may be taken over. */
+  /** Ends the leases of the running executions, so that another server can take their keys over. */
   expire(): Promise<void>;
-  /** A barrier for its handlers, which opens at the latest with the end of the test. */
+  /** Makes a barrier for the handlers. The barrier opens at the end of the test at the latest. */
   barrier(): Barrier;
-  /** Of its database. */
+  /** The URL of the database. */
   readonly url: string;
-  /** Tells its records and effects from those of other tests in the database. */
+  /** The scope and the account of this test. Other tests share the database. */
   readonly name: string;
-  /** How many effects there are; as many as expected where there is no database. */
+  /** The number of effects. Without a database the expected number. */
   effects(expected: number): Promise<number>;
 }
 
@@ -69,14 +69,14 @@ async function scene(t: ExecutionContext, engine: AnyEngine): Promise<Scene> {
         },
       });
       first ??= ledger;
-      // Before its guard is closed, which waits for its handlers.
+      // Runs before the guard is closed, because closing waits for the handlers.
       t.teardown(() => {
         for (const barrier of barriers) barrier.open();
       });
       return { ...ledger, transfer: (key) => ledger.transfer(key, { from: name }) };
     },
     expire: async () => {
-      // Taken over by a server that died at once.
+      // This has the effect of a server that takes the keys over and then crashes.
       const text = 'UPDATE replay_guard_records SET fence = fence + 1, lease_until = 0 WHERE scope = $1';
       if (engine === 'postgres') await database().query(text, [scopeDigest(name)]);
       else skewMs += 1_000_000;
@@ -93,7 +93,7 @@ async function scene(t: ExecutionContext, engine: AnyEngine): Promise<Scene> {
   };
 }
 
-/** Waits at the barrier, then writes and answers, with `code` if it is to fail. */
+/** Waits at the barrier, then writes and answers. With another `code` than OK the handler only fails. */
 const held =
   (engine: AnyEngine, barrier: Barrier, code = status.OK): Handlers =>
   (database) => ({
@@ -111,7 +111,7 @@ const held =
   });
 
 for (const engine of engines) {
-  test(`${engine}: a handler that runs for longer than its lease keeps its key`, async (t) => {
+  test(`${engine}: a handler that runs longer than its lease keeps its key`, async (t) => {
     const { serve, barrier: newBarrier, effects } = await scene(t, engine);
     const barrier = newBarrier();
     const leaseMs = 4_500;
@@ -119,7 +119,7 @@ for (const engine of engines) {
     const other = await serve({ leaseMs });
     const first = ledger.transfer('key');
     await barrier.reached();
-    // A third of a lease lies before each.
+    // The interval between two heartbeats is a third of a lease.
     await ledger.outcomes.used('renew', 4);
     const duplicate = await other.transfer('key');
     assertRefused(t, duplicate, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
@@ -130,12 +130,12 @@ for (const engine of engines) {
     t.is(await effects(1), 1);
   });
 
-  test(`${engine}: a server that was taken over rolls back, and its handler is told`, async (t) => {
+  test(`${engine}: a server whose key was taken over rolls back and aborts its handler's signal`, async (t) => {
     const { serve, barrier: newBarrier, expire, effects } = await scene(t, engine);
     const [entered, opened] = [new Barrier(), newBarrier()];
     opened.open();
     const told: { reason?: unknown; late?: Promise<unknown> } = {};
-    // Long enough not to be lost before it is taken over, however busy the machine is.
+    // The lease must not expire before the takeover, also on a busy machine.
     const zombie = await serve({ leaseMs: 9_000 }, (database) => ({
       Transfer: async ({ request }, callback) => {
         const signal = executionSignal() as AbortSignal;
@@ -152,7 +152,7 @@ for (const engine of engines) {
     const first = zombie.transfer('key');
     await entered.reached();
     let second = await other.transfer('key');
-    await poll('it is taken over', async () => {
+    await poll('the key is taken over', async () => {
       await expire();
       second = await other.transfer('key');
       return second.code === status.OK;
@@ -167,12 +167,12 @@ for (const engine of engines) {
     t.is(zombie.outcomes.running, 0);
   });
 
-  test(`${engine}: an older owner touches nothing of a newer one's`, async (t) => {
+  test(`${engine}: an execution that lost its lease does not change the record of the next one`, async (t) => {
     const { serve, barrier: newBarrier, expire, effects } = await scene(t, engine);
     const [completing, releasing, giving, owning] = [newBarrier(), newBarrier(), newBarrier(), newBarrier()];
     giving.open();
     const policy = { leaseMs: 60_000 };
-    // Servers one after the other: in one process, those on SQLite cannot wait for each other to write.
+    // The servers run one after the other: two SQLite servers in one process cannot wait for each other's write.
     const late = await serve(policy, held(engine, completing));
     const [completed, anew] = [late.transfer('completed'), late.transfer('anew')];
     await completing.reached(2);
@@ -210,7 +210,7 @@ for (const engine of engines) {
     t.is(await effects(3), 3);
   });
 
-  test(`${engine}: a handler that never answers is ended, and its key is free`, async (t) => {
+  test(`${engine}: the execution of a handler that never answers is ended, and its key is free`, async (t) => {
     const { serve, effects } = await scene(t, engine);
     let signal: AbortSignal | undefined;
     const policy = { leaseMs: 1_000, maxExecutionMs: 1_000 };
@@ -228,7 +228,7 @@ for (const engine of engines) {
     t.is(await effects(1), 1);
   });
 
-  test(`${engine}: a client that leaves does not end its execution`, async (t) => {
+  test(`${engine}: a client that disconnects does not end its execution`, async (t) => {
     const { serve, barrier: newBarrier } = await scene(t, engine);
     const [barrier, cancellations] = [newBarrier(), new Cancellations()];
     const signals: AbortSignal[] = [];
@@ -242,14 +242,14 @@ for (const engine of engines) {
       before: [cancellations.interceptor],
     });
     const client = new AbortController();
-    const left = ledger.connection.call(
+    const cancelled = ledger.connection.call(
       ledger.definition.Transfer,
       { from: 'alice' },
-      { key: 'left', signal: client.signal },
+      { key: 'cancelled', signal: client.signal },
     );
     await barrier.reached();
     client.abort();
-    t.is((await left).code, status.CANCELLED);
+    t.is((await cancelled).code, status.CANCELLED);
     await cancellations.noticed();
     t.false(signals[0]?.aborted);
     barrier.open();
@@ -257,7 +257,7 @@ for (const engine of engines) {
     const retry = await ledger.connection.call(
       ledger.definition.Transfer,
       { from: 'alice' },
-      { key: 'left' },
+      { key: 'cancelled' },
     );
     t.like(retry, { code: status.OK, replayed: true });
     t.is(signals.length, 1);
@@ -266,7 +266,7 @@ for (const engine of engines) {
 }
 
 for (const engine of databases) {
-  test(`${engine}: a transaction that lasts longer than a lease is trusted while its server runs`, async (t) => {
+  test(`${engine}: a transaction that lasts longer than a lease keeps its key while its server runs`, async (t) => {
     const { serve, barrier: newBarrier, effects, name } = await scene(t, engine);
     const barrier = newBarrier();
     const handlers: Handlers = (database) => ({
@@ -286,10 +286,10 @@ for (const engine of databases) {
   });
 }
 
-const renewal = /^UPDATE replay_guard_records SET lease_until/;
+const heartbeat = /^UPDATE replay_guard_records SET lease_until/;
 
 for (const when of ['before', 'after'] as const) {
-  test(`postgres: a renewal that is cut off ${when} it ran does not lose the lease`, async (t) => {
+  test(`postgres: a connection that breaks ${when} a heartbeat does not lose the lease`, async (t) => {
     const { serve, barrier: newBarrier, effects } = await scene(t, 'postgres');
     const proxy = await startProxy(t, (await shared(t, 'postgres')).url);
     const opened = await openUrl(proxy.url);
@@ -298,7 +298,7 @@ for (const when of ['before', 'after'] as const) {
     const ledger = await serve({ leaseMs: 9_000 }, held('postgres', barrier), { opened });
     const first = ledger.transfer('key');
     await barrier.reached();
-    proxy.cutAt(renewal, when);
+    proxy.cutAt(heartbeat, when);
     await ledger.outcomes.used('renew', 1, true);
     await ledger.outcomes.used('renew', 1);
     barrier.open();
@@ -307,7 +307,7 @@ for (const when of ['before', 'after'] as const) {
   });
 }
 
-test('sqlite: a renewal that another process keeps waiting does not lose the lease', async (t) => {
+test('sqlite: a heartbeat that waits for another process does not lose the lease', async (t) => {
   const { serve, barrier: newBarrier, url, effects } = await scene(t, 'sqlite');
   const barrier = newBarrier();
   const engine = { lockTimeoutMs: 10 };
@@ -318,7 +318,7 @@ test('sqlite: a renewal that another process keeps waiting does not lose the lea
   t.teardown(() => {
     another.close();
   });
-  await poll('the other has the writer', () => {
+  await poll('the other connection has the write lock', () => {
     try {
       another.exec('BEGIN IMMEDIATE');
     } catch {
@@ -334,7 +334,7 @@ test('sqlite: a renewal that another process keeps waiting does not lose the lea
   t.is(await effects(1), 1);
 });
 
-test('postgres: a store that never answers a renewal does not keep the lease from ending', async (t) => {
+test('postgres: a lease expires also when the store never answers a heartbeat', async (t) => {
   const { serve, url, name } = await scene(t, 'postgres');
   const entered = new Barrier();
   const signals: AbortSignal[] = [];
@@ -353,7 +353,7 @@ test('postgres: a store that never answers a renewal does not keep the lease fro
   t.teardown(() => another.end());
   await another.query('BEGIN');
   await another.query('SELECT 1 FROM replay_guard_records WHERE scope = $1 FOR UPDATE', [scopeDigest(name)]);
-  await poll('the handler is told', () => signals[0]?.aborted === true);
+  await poll('the signal of the handler is aborted', () => signals[0]?.aborted === true);
   t.true(signals[0]?.reason instanceof LeaseLostError);
   t.deepEqual(
     ledger.outcomes.uses.filter(({ operation, failed }) => operation === 'renew' && failed),
@@ -363,7 +363,7 @@ test('postgres: a store that never answers a renewal does not keep the lease fro
   assertRefused(t, await first, status.UNAVAILABLE, 'IDEMPOTENCY_LEASE_LOST', 'RetryInfo');
 });
 
-test('postgres: of twenty takers at two pools exactly one executes', async (t) => {
+test('postgres: twenty servers on two pools try a takeover, and exactly one executes', async (t) => {
   const { serve, barrier: newBarrier, url, expire, effects } = await scene(t, 'postgres');
   const barrier = newBarrier();
   const dead = await serve({ leaseMs: 60_000 }, held('postgres', barrier));
@@ -371,13 +371,13 @@ test('postgres: of twenty takers at two pools exactly one executes', async (t) =
   await barrier.reached();
   const pools = [await openUrl(url, { maxConnections: 5 }), await openUrl(url, { maxConnections: 5 })];
   for (const opened of pools) t.teardown(opened.close);
-  const takers: Ledger[] = [];
-  for (let taker = 0; taker < 20; taker++) {
-    const opened = pools[taker % 2] as OpenStore;
-    takers.push(await serve({ leaseMs: 60_000, waitMs: 20_000 }, undefined, { opened }));
+  const contenders: Ledger[] = [];
+  for (let contender = 0; contender < 20; contender++) {
+    const opened = pools[contender % 2] as OpenStore;
+    contenders.push(await serve({ leaseMs: 60_000, waitMs: 20_000 }, undefined, { opened }));
   }
   await expire();
-  const replies = await Promise.all(takers.map((taker) => taker.transfer('key')));
+  const replies = await Promise.all(contenders.map((contender) => contender.transfer('key')));
   t.deepEqual(
     replies.filter(({ code }) => code !== status.OK).map(({ details }) => details),
     [],
@@ -385,7 +385,7 @@ test('postgres: of twenty takers at two pools exactly one executes', async (t) =
   t.is(new Set(replies.map(({ bytes }) => bytes?.toString('hex'))).size, 1);
   t.is(replies.filter(({ replayed }) => !replayed).length, 1);
   t.deepEqual(
-    takers.flatMap(({ outcomes }) => outcomes.takenOver),
+    contenders.flatMap(({ outcomes }) => outcomes.takenOver),
     [true],
   );
   barrier.open();

@@ -23,7 +23,7 @@ function leaseLost(t: ExecutionContext, reply: Reply<unknown>) {
   t.is(reply.statusDetails?.retryInfo?.retryDelayMs, pushback);
 }
 
-/** Writes, and in the first execution answers only after the barrier, with another write before it. */
+/** Writes and answers. The first execution waits at the barrier after its write, and then writes again. */
 function slowOnce(barrier: Barrier, late: Promise<unknown>[]) {
   let executions = 0;
   return (database: Database) =>
@@ -42,17 +42,17 @@ function slowOnce(barrier: Barrier, late: Promise<unknown>[]) {
 
 for (const engine of engines) {
   for (const method of methods) {
-    for (const limit of ['unit limit', 'longest execution'] as const) {
+    for (const limit of ['unit limit', 'execution limit'] as const) {
       test.serial(
-        `${engine}, ${method}: a handler that never answers is ended by the ${limit}`,
+        `${engine}, ${method}: the ${limit} ends the execution of a handler that never answers`,
         async (t) => {
           const [barrier, late]: [Barrier, Promise<unknown>[]] = [new Barrier(), []];
           const ledger = await openLedger(t, await emptied(t, engine), {
             handlers: slowOnce(barrier, late),
-            engine: { unitLimitMs: limit === 'longest execution' ? 20_000 : 1_000 },
+            engine: { unitLimitMs: limit === 'execution limit' ? 20_000 : 1_000 },
             guard: {
               policies:
-                limit === 'longest execution' ? policies({ leaseMs: 1_000, maxExecutionMs: 1_000 }) : {},
+                limit === 'execution limit' ? policies({ leaseMs: 1_000, maxExecutionMs: 1_000 }) : {},
             },
           });
           leaseLost(t, await ledger.ask(method, 'key', 'alice'));
@@ -70,8 +70,10 @@ for (const engine of engines) {
     }
 
     for (const nested of [false, true]) {
-      const where = nested ? 'in a nested transaction of its own' : 'of the unit itself';
-      test.serial(`${engine}, ${method}: a swallowed failure ${where}`, async (t) => {
+      const title = nested
+        ? 'a failed statement in a nested transaction does not prevent the commit'
+        : 'a failed statement prevents the commit, also when the handler ignores its error';
+      test.serial(`${engine}, ${method}: ${title}`, async (t) => {
         let executions = 0;
         const ledger = await openLedger(t, await emptied(t, engine), {
           handlers: (database) =>
@@ -92,28 +94,31 @@ for (const engine of engines) {
     }
   }
 
-  test.serial(`${engine}: what a handler does after it was ended cannot hurt the process`, async (t) => {
-    const barrier = new Barrier();
-    const ended: Promise<unknown>[] = [];
-    const ledger = await openLedger(t, await emptied(t, engine), {
-      engine: { unitLimitMs: 1_000 },
-      handlers: (database) =>
-        onBoth((account) => {
-          const work = async () => {
-            await writeEffect(database, account);
-            await barrier.pass();
-            await writeEffect(database, 'late');
-          };
-          const running = work();
-          ended.push(running.catch(() => {}));
-          return running.then(() => {});
-        }),
-    });
-    leaseLost(t, await ledger.append('key', { account: 'alice' }));
-    barrier.open();
-    await Promise.all(ended);
-    await new Promise((resolve) => setImmediate(resolve));
-    t.deepEqual(guardOnly.takeEscaped(), []);
-    t.deepEqual(await ledger.effects(), []);
-  });
+  test.serial(
+    `${engine}: a handler that writes after the end of its execution does not end the process`,
+    async (t) => {
+      const barrier = new Barrier();
+      const ended: Promise<unknown>[] = [];
+      const ledger = await openLedger(t, await emptied(t, engine), {
+        engine: { unitLimitMs: 1_000 },
+        handlers: (database) =>
+          onBoth((account) => {
+            const work = async () => {
+              await writeEffect(database, account);
+              await barrier.pass();
+              await writeEffect(database, 'late');
+            };
+            const running = work();
+            ended.push(running.catch(() => {}));
+            return running.then(() => {});
+          }),
+      });
+      leaseLost(t, await ledger.append('key', { account: 'alice' }));
+      barrier.open();
+      await Promise.all(ended);
+      await new Promise((resolve) => setImmediate(resolve));
+      t.deepEqual(guardOnly.takeEscaped(), []);
+      t.deepEqual(await ledger.effects(), []);
+    },
+  );
 }

@@ -31,7 +31,7 @@ async function open(
 
 for (const source of ['memory', ...engines] as const) {
   test.serial(
-    `${source}: messages arrive while the handler still streams, and are replayed later`,
+    `${source}: the client gets messages while the handler streams, and ENFORCE replays them later`,
     async (t) => {
       const barrier = new Barrier();
       let entered = 0;
@@ -63,7 +63,7 @@ for (const source of ['memory', ...engines] as const) {
   );
 }
 
-test.serial('a client that leaves ends the handler, and nothing is recorded', async (t) => {
+test.serial('a client that disconnects ends the handler, and no reply is stored', async (t) => {
   const cancelled = new Barrier();
   const { outcomes, connection } = await open(t, 'memory', (call) => {
     call.on('cancelled', () => void cancelled.pass());
@@ -78,7 +78,7 @@ test.serial('a client that leaves ends the handler, and nothing is recorded', as
   t.is(outcomes.did('complete'), 0);
 });
 
-test.serial('a stream that is too large to keep goes out whole, unrecorded', async (t) => {
+test.serial('a stream above the size limit is sent completely and not stored', async (t) => {
   const { outcomes, connection } = await open(
     t,
     'memory',
@@ -94,7 +94,7 @@ test.serial('a stream that is too large to keep goes out whole, unrecorded', asy
   await poll('the key is free', () => outcomes.did('release') === 1);
 });
 
-test.serial('a stream that fails is answered as it is, with what it had sent', async (t) => {
+test.serial('a stream that fails sends its messages and its status, and is not stored', async (t) => {
   const { outcomes, connection } = await open(t, 'memory', (call) => {
     call.write('one');
     call.emit('error', { code: status.ABORTED, details: 'half-way' });

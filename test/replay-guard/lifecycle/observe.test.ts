@@ -27,23 +27,23 @@ const policies = (policy: object) => Object.fromEntries(paths.map((path) => [pat
 const OBSERVE = { mode: 'OBSERVE' } as const;
 const opened = (store: PassingStore | MemoryStore) => ({ store }) as unknown as OpenStore;
 
-/** Resolves when so many replies are recorded: they are sent before that. */
-const recorded = ({ outcomes }: Ledger, count = 1) =>
-  poll(`${count} replies are recorded`, () => outcomes.did('complete') + outcomes.did('fail') >= count);
+/** Resolves when `count` replies are stored. The guard sends a reply before it stores the reply. */
+const stored = ({ outcomes }: Ledger, count = 1) =>
+  poll(`${count} replies are stored`, () => outcomes.did('complete') + outcomes.did('fail') >= count);
 
 for (const engine of engines) {
   for (const method of methods) {
     test.serial(
-      `${engine}, ${method}: every call executes, and what would have been is counted`,
+      `${engine}, ${method}: every call executes and is reported with its outcome under ENFORCE`,
       async (t) => {
-        const [held, told] = [new Barrier(), new Barrier()];
-        told.open();
+        const [held, open] = [new Barrier(), new Barrier()];
+        open.open();
         const ledger = await openLedger(t, await emptied(t, engine), {
           guard: { ...OBSERVE, scope: scopeFromMetadata('x-tenant') },
           handlers: (database) =>
             onBoth(async (account, callback) => {
               await writeEffect(database, account);
-              await (account === 'held' ? held : told).pass();
+              await (account === 'held' ? held : open).pass();
               if (account === 'unavailable') callback({ code: status.UNAVAILABLE });
               else if (account === 'missing')
                 callback({ code: status.NOT_FOUND, details: 'no such account' });
@@ -54,17 +54,17 @@ for (const engine of engines) {
           ledger.ask(method, key, account, { metadata: { 'x-tenant': 'a', ...metadata } });
         const first = await ask('key', 'alice');
         t.deepEqual(first.trailers.get('idempotency-expires-at'), []);
-        await recorded(ledger);
+        await stored(ledger);
         const duplicate = await ask('key', 'alice');
         t.like(duplicate, { code: status.OK, replayed: false });
         t.notDeepEqual(duplicate.bytes, first.bytes);
         t.like(await ask('key', 'bob'), { code: status.OK, replayed: false });
-        // A failure that is not kept leaves its key free, and what it wrote stands, as without a guard.
+        // A failure that is not stored releases its key. Its writes stay committed, as they would without a guard.
         t.is((await ask('free', 'unavailable')).code, status.UNAVAILABLE);
         await poll('the release', () => ledger.outcomes.did('release') === 1);
         t.is((await ask('free', 'unavailable')).code, status.UNAVAILABLE);
         t.is((await ask('failed', 'missing')).code, status.NOT_FOUND);
-        await recorded(ledger, 2);
+        await stored(ledger, 2);
         t.is((await ask('failed', 'missing')).code, status.NOT_FOUND);
         const running = ask('held', 'held');
         await held.reached();
@@ -85,7 +85,7 @@ for (const engine of engines) {
         t.is((await ledger.effects()).length, 13, 'each call had its own transactions');
         t.is(ledger.outcomes.count('bypassed'), 13);
 
-        await recorded(ledger, 3);
+        await stored(ledger, 3);
         ledger.guard.setModes({ server: 'ENFORCE' });
         t.like(await ask('key', 'alice'), { bytes: first.bytes, replayed: true });
         t.is((await ask('key', 'bob')).code, status.FAILED_PRECONDITION);
@@ -97,7 +97,7 @@ for (const engine of engines) {
     );
   }
 
-  test.serial(`${engine}: the reply of a client that left is recorded all the same`, async (t) => {
+  test.serial(`${engine}: the reply to a client that has disconnected is stored`, async (t) => {
     const [barrier, cancellations] = [new Barrier(), new Cancellations()];
     const ledger = await openLedger(t, await emptied(t, engine), {
       guard: OBSERVE,
@@ -112,7 +112,7 @@ for (const engine of engines) {
     t.is((await first).code, status.CANCELLED);
     await cancellations.noticed();
     barrier.open();
-    await recorded(ledger);
+    await stored(ledger);
     ledger.guard.setModes({ server: 'ENFORCE' });
     t.like(await ledger.append('key'), { message: { entryId: 'x' }, replayed: true });
     t.is(ledger.entered, 1);
@@ -129,7 +129,7 @@ for (const engine of engines) {
     await barrier.reached();
     ledger.guard.setModes({ server: 'ENFORCE' });
     const second = ledger.append('key');
-    await poll('it has asked', () => ledger.outcomes.did('claim') === 2);
+    await poll('the second call has asked for the key', () => ledger.outcomes.did('claim') === 2);
     barrier.open();
     t.like(await first, { code: status.OK, replayed: false });
     t.like(await second, { bytes: (await first).bytes, replayed: true });
@@ -137,7 +137,7 @@ for (const engine of engines) {
   });
 }
 
-test.serial('ids and the keys of calls made inside are random, as without a guard', async (t) => {
+test.serial('stable ids and derived keys are random in an observed call', async (t) => {
   const ids: string[] = [];
   const keys: unknown[] = [];
   const ledger: Ledger = await openLedger(t, 'memory', {
@@ -163,7 +163,7 @@ test.serial('ids and the keys of calls made inside are random, as without a guar
   t.is(new Set(keys).size, 2);
 });
 
-test.serial('a reply that is too large to keep goes out, and is not recorded', async (t) => {
+test.serial('a reply above the size limit is sent and not stored', async (t) => {
   const ledger = await openLedger(t, 'memory', {
     guard: { ...OBSERVE, policies: policies({ maxReplyBytes: 10 }) },
     handlers: () => onBoth((_account, callback) => callback(null, { entryId: 'x'.repeat(100) })),
@@ -175,7 +175,7 @@ test.serial('a reply that is too large to keep goes out, and is not recorded', a
   t.deepEqual(ledger.outcomes.observed, ['executed', 'executed']);
 });
 
-test.serial('a handler that throws is answered as without a guard, and not recorded', async (t) => {
+test.serial('a handler that throws is answered as it would be without a guard, and not stored', async (t) => {
   const ledger = await openLedger(t, 'memory', {
     guard: OBSERVE,
     handlers: () => ({
@@ -189,20 +189,23 @@ test.serial('a handler that throws is answered as without a guard, and not recor
   t.deepEqual(ledger.outcomes.failures, []);
 });
 
-test.serial('a handler that takes longer than an execution may goes on, unrecorded', async (t) => {
-  const barrier = new Barrier();
-  const ledger = await openLedger(t, 'memory', {
-    guard: { ...OBSERVE, policies: policies({ leaseMs: 1_000, maxExecutionMs: 1_000 }) },
-    handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
-  });
-  const call = ledger.append('key');
-  await poll('the key is free', () => ledger.outcomes.did('release') === 1);
-  barrier.open();
-  t.is((await call).code, status.OK);
-  t.is(ledger.outcomes.did('complete'), 0);
-});
+test.serial(
+  'a handler that exceeds the execution limit continues, and its reply is not stored',
+  async (t) => {
+    const barrier = new Barrier();
+    const ledger = await openLedger(t, 'memory', {
+      guard: { ...OBSERVE, policies: policies({ leaseMs: 1_000, maxExecutionMs: 1_000 }) },
+      handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
+    });
+    const call = ledger.append('key');
+    await poll('the key is free', () => ledger.outcomes.did('release') === 1);
+    barrier.open();
+    t.is((await call).code, status.OK);
+    t.is(ledger.outcomes.did('complete'), 0);
+  },
+);
 
-test.serial('a claim that is granted after the caller has left is given up', async (t) => {
+test.serial('a claim that is granted after the client has disconnected is released', async (t) => {
   const [asked, granted, cancellations] = [new Barrier(), new Barrier(), new Cancellations()];
   class SlowStore extends PassingStore {
     override async claim(request: never): Promise<ClaimResult> {
@@ -229,26 +232,23 @@ test.serial('a claim that is granted after the caller has left is given up', asy
   t.is(ledger.outcomes.did('complete'), 0);
 });
 
-test.serial(
-  'a store that never answers holds a call up for a moment, and what it grants later is given up',
-  async (t) => {
-    const granted = new Barrier();
-    class HangingStore extends PassingStore {
-      override async claim(request: never): Promise<ClaimResult> {
-        await granted.pass();
-        return super.claim(request);
-      }
+test.serial('a store that does not answer delays a call briefly, and a late claim is released', async (t) => {
+  const granted = new Barrier();
+  class HangingStore extends PassingStore {
+    override async claim(request: never): Promise<ClaimResult> {
+      await granted.pass();
+      return super.claim(request);
     }
-    const ledger = await openLedger(t, 'memory', {
-      opened: opened(new HangingStore(new MemoryStore())),
-      guard: { ...OBSERVE, storeTimeoutMs: 600_000 },
-    });
-    t.like(await ledger.append('key'), { code: status.OK });
-    t.deepEqual(ledger.outcomes.observed, ['refused']);
-    granted.open();
-    await poll('the key is free', () => ledger.outcomes.did('release') === 1);
-  },
-);
+  }
+  const ledger = await openLedger(t, 'memory', {
+    opened: opened(new HangingStore(new MemoryStore())),
+    guard: { ...OBSERVE, storeTimeoutMs: 600_000 },
+  });
+  t.like(await ledger.append('key'), { code: status.OK });
+  t.deepEqual(ledger.outcomes.observed, ['refused']);
+  granted.open();
+  await poll('the key is free', () => ledger.outcomes.did('release') === 1);
+});
 
 const faults: Record<string, (store: MemoryStore) => PassingStore> = {
   'a store that rejects': (store) =>
@@ -263,7 +263,7 @@ const faults: Record<string, (store: MemoryStore) => PassingStore> = {
         throw new Error('on purpose');
       }
     })(store),
-  'a claim that can do nothing': (store) =>
+  'a claim that cannot be ended': (store) =>
     new (class extends PassingStore {
       override async claim(request: never): Promise<ClaimResult> {
         const result = await super.claim(request);
@@ -278,7 +278,7 @@ const faults: Record<string, (store: MemoryStore) => PassingStore> = {
 };
 
 for (const [what, storeOf] of Object.entries(faults)) {
-  test.serial(`${what} touches no call and no process`, async (t) => {
+  test.serial(`${what} changes neither the call nor the process`, async (t) => {
     const ledger = await openLedger(t, 'memory', {
       opened: opened(storeOf(new MemoryStore())),
       guard: OBSERVE,
@@ -292,7 +292,7 @@ for (const [what, storeOf] of Object.entries(faults)) {
 }
 
 test.serial(
-  'closing waits for the replies that are still to be recorded; later calls pass unrecorded',
+  'a closing guard waits until replies are stored, and later calls run without being observed',
   async (t) => {
     const barrier = new Barrier();
     const ledger = await openLedger(t, 'memory', {
@@ -317,14 +317,14 @@ test.serial(
 );
 
 test.serial(
-  'keys of an earlier pepper are recognised, and a scope that has too many records no more',
+  'keys of an earlier pepper are known, and a scope above its quota gets no new record',
   async (t) => {
     const store = new MemoryStore();
     const open = (guard: object) =>
       openLedger(t, 'memory', { opened: opened(store), guard: { ...OBSERVE, ...guard } });
     const before = await open({ pepper: 'one' });
     await before.append('key');
-    await recorded(before);
+    await stored(before);
     const ledger = await open({
       pepper: { current: 'two', previous: ['one'] },
       quotas: { liveKeysPerScope: 1 },
@@ -341,13 +341,13 @@ function timers(): number {
   return process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
 }
 
-test.serial('no call leaves a timer', async (t: ExecutionContext) => {
+test.serial('no call leaks a timer', async (t: ExecutionContext) => {
   const ledger = await openLedger(t, 'memory', { guard: OBSERVE });
   await ledger.append('warm');
-  await recorded(ledger);
+  await stored(ledger);
   const before = timers();
   for (let i = 0; i < 20; i++) await ledger.append(`key-${i}`);
-  await recorded(ledger, 21);
-  await poll('no timer is left', () => timers() <= before, 5_000);
+  await stored(ledger, 21);
+  await poll('all timers are cleared', () => timers() <= before, 5_000);
   t.pass();
 });

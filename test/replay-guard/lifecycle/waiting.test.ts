@@ -25,7 +25,7 @@ const waiting = (waitMs: number) =>
   Object.fromEntries(paths.map((path) => [path, { waitMs, leaseMs: 60_000 }]));
 const pushbackOf = (reply: Reply<unknown>) => Number(reply.trailers.get('grpc-retry-pushback-ms')[0]);
 
-/** Has the handlers held no longer than the test lasts: the guard waits for them when it closes. */
+/** Opens the barriers at the end of the test, because a closing guard waits for its handlers. */
 function openAtTheEnd(t: ExecutionContext, ...barriers: Barrier[]): void {
   t.teardown(() => {
     for (const barrier of barriers) barrier.open();
@@ -43,7 +43,7 @@ interface TwoServers {
   readonly second?: LedgerSetup;
 }
 
-/** Two servers on one Postgres; the handlers of the first are held at the barrier. */
+/** Two servers on one Postgres. The handlers of the first server wait at the barrier. */
 async function twoServers(t: ExecutionContext, { waitMs, written = true, second = {} }: TwoServers) {
   const data = await shared(t, 'postgres');
   const barrier = new Barrier();
@@ -65,7 +65,7 @@ async function twoServers(t: ExecutionContext, { waitMs, written = true, second 
 }
 
 for (const method of methods) {
-  test(`postgres, ${method}: who waits for another server leaves the connections to others`, async (t) => {
+  test(`postgres, ${method}: calls that wait for another server hold no connections`, async (t) => {
     const { barrier, first, second, name } = await twoServers(t, {
       waitMs: 60_000,
       second: { engine: { maxConnections: 2, lockTimeoutMs: 60_000 } },
@@ -74,7 +74,7 @@ for (const method of methods) {
     const running = keys.map((key) => first.ask(method, key, name));
     await barrier.reached(10);
     const parked = keys.map((key) => second.ask(method, key, name));
-    // One may wait for the other server's row itself.
+    // One claim may wait for the row lock of the other server.
     await second.outcomes.used('claim', 9);
     t.like(await second.ask(method, 'fresh', name), { code: status.OK, replayed: false });
     t.deepEqual(second.outcomes.ended, ['executed']);
@@ -96,7 +96,7 @@ for (const method of methods) {
     t.like(await running, { code: status.OK });
   });
 
-  test(`postgres, ${method}: a closing guard sends away who waits for another server`, async (t) => {
+  test(`postgres, ${method}: a closing guard refuses the calls that wait for another server`, async (t) => {
     const { barrier, first, second, name } = await twoServers(t, { waitMs: 60_000 });
     const running = first.ask(method, 'key', name);
     await barrier.reached();
@@ -109,7 +109,7 @@ for (const method of methods) {
   });
 }
 
-test('postgres, transfer: another payload is refused at another server while the first still runs', async (t) => {
+test('postgres, transfer: a duplicate with another payload is refused at another server while the first call runs', async (t) => {
   const { barrier, first, second, name } = await twoServers(t, { waitMs: 60_000 });
   const running = first.transfer('key', { from: name });
   await barrier.reached();
@@ -126,7 +126,7 @@ test('postgres, transfer: the pushback grows with the age of the execution, up t
   const refused = await second.transfer('key', { from: name });
   inProgress(t, refused);
   t.true(pushbackOf(refused) >= 200);
-  // A record in progress is as old as its fence; the execution is lost by that, but its record lives on.
+  // The fence gives the age of a record in progress. The change ends the execution's lease, but the record stays.
   const aging = 'UPDATE replay_guard_records SET fence = fence - 4000 WHERE scope = $1';
   const pushbacks = [pushbackOf(refused)];
   for (const _round of [1, 2]) {
@@ -142,7 +142,7 @@ test('postgres, transfer: the pushback grows with the age of the execution, up t
   assertRefused(t, await running, status.UNAVAILABLE, 'IDEMPOTENCY_LEASE_LOST', 'RetryInfo');
 });
 
-test('memory: the pushback grows with the age of an execution of this process', async (t) => {
+test('memory: the pushback grows with the age of an execution in this process', async (t) => {
   const barrier = new Barrier();
   const ledger = await openLedger(t, 'memory', {
     handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
@@ -157,25 +157,25 @@ test('memory: the pushback grows with the age of an execution of this process', 
     return pushbackOf(refused);
   };
   const first = await pushback();
-  await poll('it has grown', async () => (await pushback()) > Math.max(first, 200));
+  await poll('the pushback has grown', async () => (await pushback()) > Math.max(first, 200));
   barrier.open();
   t.like(await running, { code: status.OK });
 });
 
-/** What the server sent, and how long before its call's deadline. */
+/** Records each status that the server sends, and the time until the deadline of its call. */
 function sentStatuses() {
-  const sent: { readonly code: number; readonly leftMs: number }[] = [];
+  const sent: { readonly code: number; readonly remainingMs: number }[] = [];
   const interceptor: ServerInterceptor = (_method, call) =>
     new ServerInterceptingCall(call, {
       sendStatus: (end, next) => {
-        sent.push({ code: end.code ?? 0, leftMs: Number(call.getDeadline()) - Date.now() });
+        sent.push({ code: end.code ?? 0, remainingMs: Number(call.getDeadline()) - Date.now() });
         next(end);
       },
     });
   return { sent, interceptor };
 }
 
-/** Asks with a deadline, a few times where the machine is too busy for the answer to arrive within it. */
+/** Calls with a deadline, up to five times: on a busy machine the refusal can arrive after the deadline. */
 async function refusedInTime(t: ExecutionContext, ask: () => Promise<Reply<unknown>>) {
   let refused = await ask();
   for (let attempt = 1; attempt < 5 && refused.code === status.DEADLINE_EXCEEDED; attempt++)
@@ -185,8 +185,8 @@ async function refusedInTime(t: ExecutionContext, ask: () => Promise<Reply<unkno
 
 const deadlineMs = 1_000;
 
-// Serial, and so before the others: they would keep the process too busy to be in time.
-test.serial('sqlite: who waits in this process is refused before the deadline', async (t) => {
+// These tests are serial, so they run before the others. The others would delay them past the deadline.
+test.serial('sqlite: a duplicate that waits in this process is refused before its deadline', async (t) => {
   const [barrier, { sent, interceptor }] = [new Barrier(), sentStatuses()];
   const ledger = await openLedger(t, await shared(t, 'sqlite'), {
     before: [interceptor],
@@ -197,48 +197,53 @@ test.serial('sqlite: who waits in this process is refused before the deadline', 
   const running = ledger.transfer('key');
   await barrier.reached();
   await refusedInTime(t, () => ledger.transfer('key', {}, { deadlineMs }));
-  t.true(sent.some(({ code, leftMs }) => code === status.UNAVAILABLE && leftMs > 5));
+  t.true(sent.some(({ code, remainingMs }) => code === status.UNAVAILABLE && remainingMs > 5));
   barrier.open();
   t.like(await running, { code: status.OK });
 });
 
-test.serial('postgres: who waits for another server is refused before the deadline', async (t) => {
-  const { sent, interceptor } = sentStatuses();
-  const { barrier, first, second, name } = await twoServers(t, {
-    waitMs: 60_000,
-    second: { before: [interceptor], engine: { lockTimeoutMs: 20 } },
-  });
-  const running = methods.map((method) => first.ask(method, 'key', name));
-  await barrier.reached(2);
-  const wait = (method: LedgerMethod) =>
-    refusedInTime(t, () => second.ask(method, 'key', name, { deadlineMs }));
-  await Promise.all(methods.map(wait));
-  t.true(sent.filter(({ code, leftMs }) => code === status.UNAVAILABLE && leftMs > 5).length >= 2);
-  barrier.open();
-  for (const reply of await Promise.all(running)) t.like(reply, { code: status.OK });
-});
+test.serial(
+  'postgres: a duplicate that waits for another server is refused before its deadline',
+  async (t) => {
+    const { sent, interceptor } = sentStatuses();
+    const { barrier, first, second, name } = await twoServers(t, {
+      waitMs: 60_000,
+      second: { before: [interceptor], engine: { lockTimeoutMs: 20 } },
+    });
+    const running = methods.map((method) => first.ask(method, 'key', name));
+    await barrier.reached(2);
+    const wait = (method: LedgerMethod) =>
+      refusedInTime(t, () => second.ask(method, 'key', name, { deadlineMs }));
+    await Promise.all(methods.map(wait));
+    t.true(
+      sent.filter(({ code, remainingMs }) => code === status.UNAVAILABLE && remainingMs > 5).length >= 2,
+    );
+    barrier.open();
+    for (const reply of await Promise.all(running)) t.like(reply, { code: status.OK });
+  },
+);
 
-/** A server on an engine, whose calls can be seen to have come to the guard. */
+/** A server, and a function that resolves when a number of calls has reached the guard. */
 async function counting(
   t: ExecutionContext,
   engine: (typeof engines)[number] | 'memory',
   setup: LedgerSetup,
 ): Promise<{ ledger: Ledger; came: (count: number) => Promise<void> }> {
-  const arrivals = new Barrier();
-  arrivals.open();
+  const reached = new Barrier();
+  reached.open();
   const name = randomUUID();
   const source = engine === 'memory' ? engine : await shared(t, engine);
-  const guard = { policies: waiting(60_000), scope: () => arrivals.pass().then(() => name), ...setup.guard };
+  const guard = { policies: waiting(60_000), scope: () => reached.pass().then(() => name), ...setup.guard };
   const ledger = await openLedger(t, source, { ...setup, guard });
   const came = async (count: number) => {
-    await arrivals.reached(count);
+    await reached.reached(count);
     await nextTurn();
   };
   return { ledger, came };
 }
 
 for (const engine of [...engines, 'memory'] as const) {
-  test(`${engine}: a flood of one key is bounded, and those who wait get the reply`, async (t) => {
+  test(`${engine}: duplicates above the limit of waiters are refused, and the waiting ones get the reply`, async (t) => {
     const barrier = new Barrier();
     const { ledger, came } = await counting(t, engine, {
       handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
@@ -251,7 +256,7 @@ for (const engine of [...engines, 'memory'] as const) {
     await came(4);
     inProgress(t, await ledger.transfer('key'));
     t.deepEqual(ledger.outcomes.ended, ['in_progress']);
-    // Another key is another flood.
+    // The limit counts the waiters of each key.
     const another = ledger.transfer('another');
     await barrier.reached(2);
     barrier.open();
@@ -262,7 +267,7 @@ for (const engine of [...engines, 'memory'] as const) {
     t.is(ledger.outcomes.count('joined'), 3);
   });
 
-  test(`${engine}: when the first gives its key up one of the waiting executes, and the others wait on`, async (t) => {
+  test(`${engine}: when the first call releases its key, one duplicate executes and the others wait for it`, async (t) => {
     const [failing, succeeding] = [new Barrier(), new Barrier()];
     let executions = 0;
     const { ledger, came } = await counting(t, engine, {

@@ -15,13 +15,13 @@ const emptied = emptiedData(test);
 const secrets = {
   key: 'the-key-that-nobody-may-see',
   scope: 'the scope that is itself a credential',
-  request: 'the payload that was asked with',
-  reply: 'the reply that was given',
+  request: 'the payload of the request',
+  reply: 'the reply of the handler',
   pepper: 'the pepper that keys are hashed with',
   cipherKey: 'the cipher key, of 32 characters',
 };
 
-/** Every way in which a text may lie about in bytes. */
+/** The encodings in which a secret could appear in stored bytes. */
 const forms = (text: string) => {
   const bytes = Buffer.from(text);
   return [
@@ -30,28 +30,28 @@ const forms = (text: string) => {
   ];
 };
 
-/** An observer that keeps everything that it is told, with the insides of every error. */
-function overhearing(heard: string[]): ReplayGuardObserver {
-  const listens = Object.keys(observerMethods).map((name) => [
+/** An observer that records every event with all its arguments and the properties of errors. */
+function recording(events: string[]): ReplayGuardObserver {
+  const methods = Object.keys(observerMethods).map((name) => [
     name,
-    (...told: unknown[]) => heard.push(inspect([name, ...told], { depth: 10, showHidden: true })),
+    (...args: unknown[]) => events.push(inspect([name, ...args], { depth: 10, showHidden: true })),
   ]);
-  return Object.fromEntries(listens);
+  return Object.fromEntries(methods);
 }
 
 for (const engine of engines) {
   test.serial(
-    `${engine}: no key, scope, payload or secret is in the database, an error, or what observers hear`,
+    `${engine}: no key, scope, payload or secret appears in the database, an answer or an observer event`,
     async (t) => {
       const data = await emptied(t, engine);
       const proxy = engine === 'postgres' ? await startProxy(t, data.url) : undefined;
       const opened = await openUrl(proxy?.url ?? data.url);
       t.teardown(opened.close);
-      const heard: string[] = [];
+      const events: string[] = [];
       const ledger = await openLedger(t, data, {
         opened,
         guard: {
-          ...{ scope: scopeFromMetadata('x-scope'), observer: overhearing(heard) },
+          ...{ scope: scopeFromMetadata('x-scope'), observer: recording(events) },
           ...{ pepper: secrets.pepper, cipherKey: Buffer.from(secrets.cipherKey) },
         },
         handlers: () =>
@@ -91,8 +91,8 @@ for (const engine of engines) {
             `${what} is in the database`,
           );
           t.false(
-            heard.some((text) => text.includes(String(form))),
-            `${what} was heard`,
+            events.some((text) => text.includes(String(form))),
+            `${what} is in an event`,
           );
           t.false(
             answers.some((text) => text.includes(String(form))),
@@ -100,11 +100,11 @@ for (const engine of engines) {
           );
         }
       }
-      t.true(heard.some((text) => /storeUsed.*Error/s.test(text)));
+      t.true(events.some((text) => /storeUsed.*Error/s.test(text)));
     },
   );
 
-  test.serial(`${engine}: a scope may be of any length and have any characters`, async (t) => {
+  test.serial(`${engine}: a scope can have any length and any characters`, async (t) => {
     let scope = '';
     const ledger = await openLedger(t, await emptied(t, engine), { guard: { scope: () => scope } });
     const scopes = ['x'.repeat(100_000), `${'x'.repeat(99_999)}y`, 'a\0b', 'a'];

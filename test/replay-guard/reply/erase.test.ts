@@ -43,49 +43,52 @@ async function open(t: ExecutionContext, source: Parameters<typeof openLedger>[1
         else callback(null, { entryId: account });
       }),
   });
-  // A test that fails is not to wait for whom it holds.
+  // A failed test must not wait for the held handlers.
   t.teardown(() => barrier.open());
   const ask = (tenant: string, key: string, account = 'alice', method: LedgerMethod = 'append') =>
     ledger.ask(method, key, account, { metadata: { 'x-tenant': tenant } });
   return { ledger, ask, barrier };
 }
 
-/** Lets an hour pass for every record. */
+/** Makes every record one hour older. */
 const age = ({ database }: Ledger) =>
   database.query('UPDATE replay_guard_records SET expires_at = expires_at - CAST($1 AS BIGINT)', [hour]);
 
 for (const engine of engines) {
-  test.serial(`${engine}: of an erased scope no reply is left, and no key executes again`, async (t) => {
-    const { ledger, ask, barrier } = await open(t, await emptied(t, engine));
-    for (const method of methods) await ask('a', method, 'alice', method);
-    await ask('a', 'failed', 'fails');
-    await ask('b', 'append');
-    const running = ask('a', 'running', 'held', 'transfer');
-    await barrier.reached();
-    t.is(await ledger.guard.eraseScope('a'), 3);
-    t.is(await ledger.guard.eraseScope('a'), 0);
-    t.is(await ledger.guard.eraseScope('nobody'), 0);
-    for (const method of methods)
-      for (const account of ['alice', 'another payload'])
-        for (const _ of [1, 2]) assertErased(t, await ask('a', method, account, method));
-    assertErased(t, await ask('a', 'failed', 'fails'));
-    const rows = await ledger.database.query('SELECT * FROM replay_guard_records WHERE state = 2');
-    t.is(rows.length, 3);
-    for (const { reply, scope, fingerprint } of rows)
-      t.deepEqual([reply, scope, fingerprint], [null, 0n, Buffer.alloc(32)]);
-    t.like(await ask('b', 'append'), { code: status.OK, replayed: true });
-    barrier.open();
-    t.like(await running, { code: status.OK, replayed: false });
-    t.like(await ask('a', 'running', 'held', 'transfer'), { code: status.OK, replayed: true });
-    t.is(ledger.entered, 5);
-    t.is(await ledger.guard.eraseScope('a'), 1, 'it is erased once it is done');
+  test.serial(
+    `${engine}: an erased scope has no stored replies, and its keys do not execute again`,
+    async (t) => {
+      const { ledger, ask, barrier } = await open(t, await emptied(t, engine));
+      for (const method of methods) await ask('a', method, 'alice', method);
+      await ask('a', 'failed', 'fails');
+      await ask('b', 'append');
+      const running = ask('a', 'running', 'held', 'transfer');
+      await barrier.reached();
+      t.is(await ledger.guard.eraseScope('a'), 3);
+      t.is(await ledger.guard.eraseScope('a'), 0);
+      t.is(await ledger.guard.eraseScope('nobody'), 0);
+      for (const method of methods)
+        for (const account of ['alice', 'another payload'])
+          for (const _ of [1, 2]) assertErased(t, await ask('a', method, account, method));
+      assertErased(t, await ask('a', 'failed', 'fails'));
+      const rows = await ledger.database.query('SELECT * FROM replay_guard_records WHERE state = 2');
+      t.is(rows.length, 3);
+      for (const { reply, scope, fingerprint } of rows)
+        t.deepEqual([reply, scope, fingerprint], [null, 0n, Buffer.alloc(32)]);
+      t.like(await ask('b', 'append'), { code: status.OK, replayed: true });
+      barrier.open();
+      t.like(await running, { code: status.OK, replayed: false });
+      t.like(await ask('a', 'running', 'held', 'transfer'), { code: status.OK, replayed: true });
+      t.is(ledger.entered, 5);
+      t.is(await ledger.guard.eraseScope('a'), 1, 'a completed record is erased');
 
-    await age(ledger);
-    t.like(await ask('a', 'append', 'new payload'), { code: status.OK, replayed: false });
-    t.is(await ledger.store.purge(100), 4, 'what has expired is purged, erased or not');
-    t.like(await ask('a', 'transfer', 'alice', 'transfer'), { code: status.OK, replayed: false });
-    t.like(await ask('a', 'append', 'new payload'), { code: status.OK, replayed: true });
-  });
+      await age(ledger);
+      t.like(await ask('a', 'append', 'new payload'), { code: status.OK, replayed: false });
+      t.is(await ledger.store.purge(100), 4, 'erased records are purged when they have expired');
+      t.like(await ask('a', 'transfer', 'alice', 'transfer'), { code: status.OK, replayed: false });
+      t.like(await ask('a', 'append', 'new payload'), { code: status.OK, replayed: true });
+    },
+  );
 
   test.serial(`${engine}: a scope with many records is erased in batches`, async (t) => {
     const { ledger, ask } = await open(t, await emptied(t, engine));
@@ -95,15 +98,15 @@ for (const engine of engines) {
     await ask('b', 'key');
     t.is(await ledger.guard.eraseScope('a'), 1_200);
     t.is(ledger.outcomes.did('erase'), 3);
-    const [left] = await database.query(
+    const [remaining] = await database.query(
       'SELECT count(*) AS records FROM replay_guard_records WHERE reply IS NOT NULL',
     );
-    t.is(left?.records, 1n);
+    t.is(remaining?.records, 1n);
     t.like(await ask('b', 'key'), { code: status.OK, replayed: true });
   });
 }
 
-test.serial('memory: an erased scope', async (t) => {
+test.serial('memory: the keys of an erased scope stay known until they expire', async (t) => {
   let now = Date.now();
   const store = new MemoryStore({ clock: () => now });
   const { ledger, ask } = await open(t, 'memory', { store } as unknown as OpenStore);

@@ -14,18 +14,18 @@ class Down extends PassingStore {
   }
 }
 
-/** Each way in which a call comes to its handler. */
+/** The ways in which the guard runs a handler. */
 const ways: Record<string, { readonly guard: Partial<ReplayGuardOptions>; readonly isDown?: true }> = {
   ENFORCE: { guard: {} },
   OBSERVE: { guard: { mode: 'OBSERVE' } },
-  'EXECUTE, the store down': {
+  'EXECUTE while the store is down': {
     guard: { policies: { '/test.v1.LedgerService/Append': { onStoreFailure: 'EXECUTE' } } },
     isDown: true,
   },
 };
 
 for (const [way, { guard, isDown }] of Object.entries(ways)) {
-  test(`${way}: what a handler passes on of another guarded server says nothing of its own call`, async (t) => {
+  test(`${way}: guard metadata that a handler copies from another server is not sent`, async (t) => {
     const far = await openLedger(t, 'memory', {
       handlers: () =>
         onBoth((account, callback) =>
@@ -55,7 +55,7 @@ for (const [way, { guard, isDown }] of Object.entries(ways)) {
           call.on('status', ({ metadata }) => {
             t.is(metadata.get('idempotency-expires-at').length, 1);
             metadata.set('x-own', 'kept');
-            // Of another code: this failure is not kept here.
+            // ABORTED is not a replayed code, so this failure is not stored.
             if (failure) callback({ code: status.ABORTED, metadata });
             else callback(null, { entryId: 'near' }, metadata);
           });

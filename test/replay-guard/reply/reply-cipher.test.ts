@@ -21,7 +21,7 @@ function recordId(key: string): Buffer {
   return hash.digest();
 }
 
-/** Opens what is stored, written from the description of the format and not from the code that seals. */
+/** Decrypts a stored reply. Written from the description of the format, independently of the library's code. */
 function opened(sealed: Buffer, id: Buffer): Buffer {
   const header = sealed.subarray(0, 1 + KEY_ID + IV);
   const derived = hkdfSync('sha256', cipherKey, id, 'grpc-replay-guard reply', 32);
@@ -31,7 +31,7 @@ function opened(sealed: Buffer, id: Buffer): Buffer {
   return Buffer.concat([decipher.update(sealed.subarray(header.length, -TAG)), decipher.final()]);
 }
 
-/** Gives a reply of the test's for the one that is stored. */
+/** A store that returns a reply of the test in place of the stored reply. */
 class ChangedReplies extends PassingStore {
   reply: Buffer | undefined;
   stored: Buffer = Buffer.alloc(0);
@@ -54,17 +54,17 @@ async function open(t: ExecutionContext, guard = {}) {
   return { ledger, answer, store };
 }
 
-// As the first version of the format wrote them: what is stored must stay readable.
+// Replies as the first version of the format stored them. Later versions must still read them.
 const plain = `01faece4ee080012024f4b1a120a10746865206b6e6f776e20616e7377657222130a0d782d696e697469616c2d62696e
   120201022a0f0a0a782d747261696c696e67120174`;
 const encrypted = `e1bd9b8d65dbeca83af2fd9433c3fe1ecae14805386fe1a4d7b81b812a72851f9aaa9bf3a7fe1bae7951f47f76029eb7
   c9717b39745d996e16d22c50b1d1bb364bfd6429cfdbd2773b91a10913737333bfb54d5b1b0669b5e4000b75c742c72dda834b250c38`;
 
 for (const [title, guard, hex] of [
-  ['in the clear', {}, plain],
+  ['in plain form', {}, plain],
   ['encrypted', { cipherKey }, encrypted],
 ] as const) {
-  test(`known answer: a reply that was stored ${title} by the first version`, async (t) => {
+  test(`a reply that the first version stored ${title} is replayed`, async (t) => {
     const { ledger, store } = await open(t, guard);
     await ledger.append('known-answer');
     store.reply = Buffer.from(hex.replaceAll(/\s/g, ''), 'hex');
@@ -84,28 +84,28 @@ for (const [title, guard, hex] of [
   });
 }
 
-test('whatever is sealed opens again, unlike every other, and nothing that was changed does', async (t) => {
+test('an encrypted reply decrypts with its own record only, has a unique IV, and a changed one is refused', async (t) => {
   const { ledger, answer, store } = await open(t, { cipherKey });
-  const seen = new Set<string>();
+  const ivs = new Set<string>();
   const property = fc.asyncProperty(
     fc.string({ unit: 'grapheme', minLength: 4, maxLength: 300 }),
     fc.nat(),
     fc.integer({ min: 0, max: 7 }),
-    async (id, place, bit) => {
+    async (id, position, bit) => {
       Object.assign(answer, { id });
       store.reply = undefined;
       const key = randomUUID();
       const first = await ledger.append(key);
       t.like(await ledger.append(key), { bytes: first.bytes, replayed: true });
       const sealed = store.stored;
-      t.false(sealed.includes(id), 'it is not readable');
+      t.false(sealed.includes(id), 'the stored bytes do not contain the reply');
       t.true(opened(sealed, recordId(key)).includes(id));
       t.throws(() => opened(sealed, recordId(`${key}-`)));
       const iv = sealed.subarray(1 + KEY_ID, 1 + KEY_ID + IV).toString('hex');
-      t.false(seen.has(iv));
-      seen.add(iv);
+      t.false(ivs.has(iv));
+      ivs.add(iv);
       store.reply = Buffer.from(sealed);
-      const at = place % sealed.length;
+      const at = position % sealed.length;
       store.reply.writeUInt8(sealed.readUInt8(at) ^ (1 << bit), at);
       const changed = await ledger.append(key);
       assertRefused(t, changed, status.DATA_LOSS, 'IDEMPOTENCY_REPLY_UNREADABLE');

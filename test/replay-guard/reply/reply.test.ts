@@ -4,7 +4,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
 
-interface Told {
+interface HandlerAnswer {
   readonly code: number;
   readonly details: string;
   readonly id: string;
@@ -23,7 +23,7 @@ const entry: fc.Arbitrary<Entry> = fc.oneof(
     fc.uint8Array({ minLength: 1, maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
   ),
 );
-const told: fc.Arbitrary<Told> = fc.record({
+const handlerAnswer: fc.Arbitrary<HandlerAnswer> = fc.record({
   code: fc.constantFrom(status.OK, status.OK, status.NOT_FOUND, status.OUT_OF_RANGE),
   details: fc.string({ unit: 'grapheme', maxLength: 40 }),
   id: fc.string({ unit: 'grapheme', maxLength: 200 }),
@@ -37,25 +37,25 @@ function toMetadata(entries: readonly Entry[]): Metadata {
   return metadata;
 }
 
-/** The handler's own entries; HTTP/2 joins texts of one name. */
+/** The entries of the handler. HTTP/2 joins text entries of one name. */
 const own = (metadata: Metadata | undefined) => [
   ...['x-a', 'x-b'].map((name) => metadata?.get(name).join(', ') ?? ''),
   ...['x-a-bin', 'x-b-bin'].map((name) => metadata?.get(name) ?? []),
 ];
 
-test('whatever a handler says comes back the same', async (t) => {
-  let next: Told | undefined;
+test('a replay has the same status, message and metadata as the first reply', async (t) => {
+  let next: HandlerAnswer | undefined;
   const ledger = await openLedger(t, 'memory', {
     handlers: () =>
       onBoth((_account, callback, call) => {
-        const { code, details, id, initial, trailing } = next as Told;
+        const { code, details, id, initial, trailing } = next as HandlerAnswer;
         call.sendMetadata(toMetadata(initial));
         const metadata = toMetadata(trailing);
         if (code === status.OK) callback(null, { entryId: id }, metadata);
         else callback({ code, details, metadata });
       }),
   });
-  const property = fc.asyncProperty(told, async (answer) => {
+  const property = fc.asyncProperty(handlerAnswer, async (answer) => {
     next = answer;
     const key = randomUUID();
     const first = await ledger.append(key);

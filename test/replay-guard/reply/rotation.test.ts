@@ -15,7 +15,7 @@ const [one, two] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
 
 type Secrets = Pick<ReplayGuardOptions, 'pepper' | 'cipherKey'>;
 
-// Of each rotation the settings before it, with it, and when all is forgotten that was before.
+// For each rotation: the settings before it, during it, and after the earlier secrets are removed.
 const rotations: Record<string, readonly [Secrets, Secrets, Secrets]> = {
   'of the pepper': [{ pepper: 'one' }, { pepper: { current: 'two', previous: ['one'] } }, { pepper: 'two' }],
   'from no pepper to one': [{}, { pepper: { current: 'two', previous: [null] } }, { pepper: 'two' }],
@@ -44,65 +44,68 @@ const records = async ({ database }: Ledger) =>
 
 for (const engine of engines) {
   for (const [rotation, [before, during, after]] of Object.entries(rotations)) {
-    test.serial(`${engine}, ${rotation}: what was stored is replayed`, async (t) => {
-      const data = await emptied(t, engine);
-      const open = (guard: Secrets) => openLedger(t, data, { guard });
-      const old = await open(before);
-      const kept = new Map<string, Buffer | undefined>();
-      for (const method of methods) kept.set(method, (await old.ask(method, 'old', 'alice')).bytes);
-      const rotated = await open(during);
-      for (const method of methods) {
-        t.like(await rotated.ask(method, 'old', 'alice'), { bytes: kept.get(method), replayed: true });
-        t.is((await rotated.ask(method, 'old', 'bob')).code, status.FAILED_PRECONDITION);
-        kept.set(method, (await rotated.ask(method, 'new', 'alice')).bytes);
-        t.like(await rotated.ask(method, 'new', 'alice'), { bytes: kept.get(method), replayed: true });
-      }
-      t.is((await records(rotated)).length, 4);
-      const forgotten = await open(after);
-      for (const method of methods) {
-        t.like(await forgotten.ask(method, 'new', 'alice'), { bytes: kept.get(method), replayed: true });
-        const old = await forgotten.ask(method, 'old', 'alice');
-        // A key whose pepper is not known is another; a reply whose cipher key is not known is lost.
-        if (rotation.includes('pepper') || rotation === 'of both')
-          t.like(old, { code: status.OK, replayed: false });
-        else assertRefused(t, old, status.DATA_LOSS, 'IDEMPOTENCY_REPLY_UNREADABLE');
-      }
-      t.is(rotated.entered, 2);
-    });
+    test.serial(
+      `${engine}, rotation ${rotation}: replies from before the rotation are replayed`,
+      async (t) => {
+        const data = await emptied(t, engine);
+        const open = (guard: Secrets) => openLedger(t, data, { guard });
+        const old = await open(before);
+        const kept = new Map<string, Buffer | undefined>();
+        for (const method of methods) kept.set(method, (await old.ask(method, 'old', 'alice')).bytes);
+        const rotated = await open(during);
+        for (const method of methods) {
+          t.like(await rotated.ask(method, 'old', 'alice'), { bytes: kept.get(method), replayed: true });
+          t.is((await rotated.ask(method, 'old', 'bob')).code, status.FAILED_PRECONDITION);
+          kept.set(method, (await rotated.ask(method, 'new', 'alice')).bytes);
+          t.like(await rotated.ask(method, 'new', 'alice'), { bytes: kept.get(method), replayed: true });
+        }
+        t.is((await records(rotated)).length, 4);
+        const forgotten = await open(after);
+        for (const method of methods) {
+          t.like(await forgotten.ask(method, 'new', 'alice'), { bytes: kept.get(method), replayed: true });
+          const old = await forgotten.ask(method, 'old', 'alice');
+          // Without its pepper a key is unknown. Without its cipher key a reply cannot be read.
+          if (rotation.includes('pepper') || rotation === 'of both')
+            t.like(old, { code: status.OK, replayed: false });
+          else assertRefused(t, old, status.DATA_LOSS, 'IDEMPOTENCY_REPLY_UNREADABLE');
+        }
+        t.is(rotated.entered, 2);
+      },
+    );
   }
 
   test.serial(
-    `${engine}: an execution from before the rotation is taken over as the same operation`,
+    `${engine}: after a rotation an earlier execution is taken over as the same operation`,
     async (t) => {
       const data = await emptied(t, engine);
       const barrier = new Barrier();
       const [before, during] = rotations['of both'] ?? [];
-      const dying = await openOrders(t, data, before, barrier);
-      const first = dying.ledger.transfer('key', { from: 'alice' });
+      const crashed = await openOrders(t, data, before, barrier);
+      const first = crashed.ledger.transfer('key', { from: 'alice' });
       await barrier.reached();
-      const ids = await records(dying.ledger);
-      await dying.ledger.database.query('UPDATE replay_guard_records SET lease_until = 0');
-      const heir = await openOrders(t, data, during);
-      t.like(await heir.ledger.transfer('key', { from: 'alice' }), { code: status.OK, replayed: false });
-      t.true(heir.ledger.outcomes.takenOver[0]);
-      t.deepEqual(heir.asked, dying.asked, 'it asks for the same things');
-      t.is(heir.asked.length, 2);
-      t.deepEqual(await records(heir.ledger), ids);
+      const ids = await records(crashed.ledger);
+      await crashed.ledger.database.query('UPDATE replay_guard_records SET lease_until = 0');
+      const successor = await openOrders(t, data, during);
+      t.like(await successor.ledger.transfer('key', { from: 'alice' }), { code: status.OK, replayed: false });
+      t.true(successor.ledger.outcomes.takenOver[0]);
+      t.deepEqual(successor.used, crashed.used, 'both executions use the same id and key');
+      t.is(successor.used.length, 2);
+      t.deepEqual(await records(successor.ledger), ids);
       barrier.open();
       t.is((await first).statusDetails?.errorInfo?.reason, 'IDEMPOTENCY_LEASE_LOST');
-      t.like(await heir.ledger.transfer('key', { from: 'alice' }), { code: status.OK, replayed: true });
+      t.like(await successor.ledger.transfer('key', { from: 'alice' }), { code: status.OK, replayed: true });
     },
   );
 }
 
-/** A ledger whose Transfer takes an id and calls another method; what it asked for is told. */
+/** A ledger whose Transfer makes a stable id and calls another method. Returns the ids and keys that it used. */
 async function openOrders(t: ExecutionContext, data: DataSource, guard: Secrets = {}, barrier?: Barrier) {
-  const asked: unknown[] = [];
+  const used: unknown[] = [];
   const ledger: Ledger = await openLedger(t, data, {
     guard,
     handlers: () => ({
       ...onBoth((_account, callback) => {
-        asked.push(stableId('order'));
+        used.push(stableId('order'));
         const { path, requestSerialize, responseDeserialize } = ledger.definition.Close;
         ledger.connection.client.makeUnaryRequest(
           ...([path, requestSerialize, responseDeserialize, {}] as const),
@@ -111,15 +114,15 @@ async function openOrders(t: ExecutionContext, data: DataSource, guard: Secrets 
         );
       }),
       Close: (call, callback) => {
-        asked.push(call.metadata.get('idempotency-key')[0]);
+        used.push(call.metadata.get('idempotency-key')[0]);
         callback({ code: status.ABORTED });
       },
     }),
   });
-  return { ledger, asked };
+  return { ledger, used };
 }
 
-test('servers of either step of a rotation of the cipher key read what the other wrote', async (t) => {
+test('servers before and after a rotation of the cipher key read the replies of each other', async (t) => {
   const opened = { store: new MemoryStore() } as unknown as OpenStore;
   const servers = [
     await openLedger(t, 'memory', { opened, guard: { cipherKey: { current: one, previous: [two] } } }),
@@ -134,9 +137,9 @@ test('servers of either step of a rotation of the cipher key read what the other
 
 for (const [what, options] of Object.entries({
   'an empty pepper': { pepper: '' },
-  'an empty pepper of before': { pepper: { current: 'two', previous: [Buffer.alloc(0)] } },
+  'an empty previous pepper': { pepper: { current: 'two', previous: [Buffer.alloc(0)] } },
   'a short cipher key': { cipherKey: Buffer.alloc(31) },
-  'a short cipher key of before': { cipherKey: { current: one, previous: [Buffer.alloc(33)] } },
+  'a previous cipher key of the wrong length': { cipherKey: { current: one, previous: [Buffer.alloc(33)] } },
 })) {
   test(`${what} is refused at start`, (t) => {
     const given = { store: new MemoryStore(), scope: singleTenant(), ...options };

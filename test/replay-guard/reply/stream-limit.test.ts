@@ -11,7 +11,7 @@ const emptied = emptiedData(test);
 for (const engine of engines) {
   for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
     test.serial(
-      `${engine}, ${atomicity}: a stream over the limit is rolled back before a message goes out`,
+      `${engine}, ${atomicity}: a stream above the size limit is rolled back before a message is sent`,
       async (t) => {
         const { store, database } = await (await emptied(t, engine)).open();
         await database.migrate('notes', ['CREATE TABLE notes (note TEXT NOT NULL)']);
@@ -43,7 +43,7 @@ for (const engine of engines) {
           t.deepEqual(metadata.get('idempotent-replayed'), replayed ? ['true'] : []);
         }
         t.deepEqual(await database.query('SELECT note FROM notes'), [{ note: 'fits' }]);
-        t.is(executions, 2, 'one of each');
+        t.is(executions, 2, 'each key executed once');
       },
     );
   }

@@ -25,7 +25,7 @@ async function open(t: ExecutionContext, engine: Engine, guard: Partial<ReplayGu
   return { ledger, read, write };
 }
 
-/** Asks twice: what cannot be read stays so, and never executes. */
+/** Calls twice: the operation of an unreadable reply never executes again. */
 async function assertLost(t: ExecutionContext, ledger: Ledger, key = 'key') {
   for (const _ of [1, 2])
     assertRefused(
@@ -45,7 +45,7 @@ const flipped = (reply: Buffer, at: number, bit = 1) => {
 for (const engine of engines) {
   for (const [title, guard] of Object.entries({ encrypted: { cipherKey }, plain: {} })) {
     test.serial(
-      `${engine}, ${title}: a reply that was changed is lost, and never executes again`,
+      `${engine}, ${title}: a changed reply is refused as unreadable, and its operation never executes again`,
       async (t) => {
         const { ledger, read, write } = await open(t, engine, guard);
         const first = await ledger.append('key', { account: 'alice' });
@@ -67,7 +67,7 @@ for (const engine of engines) {
           'cut by a byte': whole.subarray(0, -1),
           'made longer': Buffer.concat([whole, Buffer.of(0)]),
           'all zero': Buffer.alloc(whole.length),
-          gone: null,
+          'set to null': null,
         };
         for (const reply of Object.values(changed)) {
           await write(record, reply);
@@ -80,32 +80,35 @@ for (const engine of engines) {
       },
     );
 
-    test.serial(`${engine}, ${title}: replies that were swapped are both lost`, async (t) => {
+    test.serial(`${engine}, ${title}: two swapped replies are both refused as unreadable`, async (t) => {
       const { ledger, read, write } = await open(t, engine, guard);
-      const asked = ['one', 'two'];
-      for (const key of asked) await ledger.append(key, { account: 'alice' });
+      const keys = ['one', 'two'];
+      for (const key of keys) await ledger.append(key, { account: 'alice' });
       const [one, two] = (await read()) as [Stored, Stored];
       await write(one, two.reply);
       await write(two, one.reply);
-      for (const key of asked) await assertLost(t, ledger, key);
+      for (const key of keys) await assertLost(t, ledger, key);
       t.is(ledger.entered, 2);
     });
   }
 
-  test.serial(`${engine}: a reply in the clear is not believed where replies are encrypted`, async (t) => {
-    const data = await emptied(t, engine);
-    const plain = await openLedger(t, data);
-    const first = await plain.append('key', { account: 'alice' });
-    const encrypting = await openLedger(t, data, { guard: { cipherKey } });
-    await assertLost(t, encrypting);
-    const reading = await openLedger(t, data, {
-      guard: { cipherKey: { current: cipherKey, readsPlaintext: true } },
-    });
-    t.like(await reading.append('key', { account: 'alice' }), { bytes: first.bytes, replayed: true });
-    t.is(encrypting.entered + reading.entered, 0);
-  });
+  test.serial(
+    `${engine}: a guard with a cipher key refuses a plain reply unless readsPlaintext is set`,
+    async (t) => {
+      const data = await emptied(t, engine);
+      const plain = await openLedger(t, data);
+      const first = await plain.append('key', { account: 'alice' });
+      const encrypting = await openLedger(t, data, { guard: { cipherKey } });
+      await assertLost(t, encrypting);
+      const reading = await openLedger(t, data, {
+        guard: { cipherKey: { current: cipherKey, readsPlaintext: true } },
+      });
+      t.like(await reading.append('key', { account: 'alice' }), { bytes: first.bytes, replayed: true });
+      t.is(encrypting.entered + reading.entered, 0);
+    },
+  );
 
-  test.serial(`${engine}: an encrypted reply is lost to who has no key, or another one`, async (t) => {
+  test.serial(`${engine}: an encrypted reply is unreadable without its key`, async (t) => {
     const data = await emptied(t, engine);
     const encrypting = await openLedger(t, data, { guard: { cipherKey } });
     await encrypting.append('key', { account: 'alice' });

@@ -5,7 +5,7 @@ import { methods, onBoth, openLedger, writeEffect } from '../../helpers/servers/
 for (const method of methods) {
   for (const where of ['initial', 'trailing'] as const) {
     for (const name of ['connection', 'te', ':path']) {
-      test(`${method}: ${where} metadata ${name}, which HTTP/2 refuses, ends the call before its commit`, async (t) => {
+      test(`${method}: ${where} metadata ${name}, which HTTP/2 refuses, fails the call before its commit`, async (t) => {
         let sends = true;
         const ledger = await openLedger(t, 'sqlite', {
           handlers: (database) =>

@@ -11,12 +11,12 @@ import { poll } from '../../helpers/waiting/poll.js';
 
 const FAILURES = 5;
 
-/** A store that fails as long as it is told to. */
+/** A store that fails while `failure` is set. */
 class FailingStore extends PassingStore {
   failure: Error | undefined = new DatabaseUnavailableError('on purpose');
   claims = 0;
   pings = 0;
-  /** What claims wait for before they fail. */
+  /** Claims wait here before they fail. */
   gate: Barrier | undefined;
 
   constructor() {
@@ -46,7 +46,7 @@ async function open(t: ExecutionContext) {
   return { store, ledger, ask, circuit: ledger.outcomes.circuit };
 }
 
-test('it opens at the fifth failure in a row, and any success begins the count anew', async (t) => {
+test('the circuit opens at the fifth consecutive failure, and a success restarts the count', async (t) => {
   const { store, ask, circuit } = await open(t);
   await ask(FAILURES - 1);
   const { failure } = store;
@@ -62,14 +62,14 @@ test('it opens at the fifth failure in a row, and any success begins the count a
   t.is(store.claims, claims);
 });
 
-test('a probe that fails keeps it open, one that succeeds closes it', async (t) => {
+test('a failed probe keeps the circuit open, and a successful probe closes it', async (t) => {
   const { store, ledger, ask, circuit } = await open(t);
   await ask(FAILURES);
   await poll('a probe', () => store.pings >= 1);
   await nextTurn();
   t.deepEqual(circuit, [true]);
   store.failure = undefined;
-  await poll('it is closed', () => circuit.length === 2);
+  await poll('the circuit is closed', () => circuit.length === 2);
   t.like(await ledger.append('key'), { code: status.OK });
   const { pings } = store;
   await ask(3);
@@ -77,17 +77,17 @@ test('a probe that fails keeps it open, one that succeeds closes it', async (t) 
 });
 
 for (const failure of [new LockTimeoutError('on purpose'), new Error('on purpose')]) {
-  test(`${failure.name}: the store answered, so it is not down`, async (t) => {
+  test(`${failure.name}: a store that answers with this error does not open the circuit`, async (t) => {
     const { store, ledger, ask, circuit } = await open(t);
     store.failure = failure;
     await ask(FAILURES + 1);
     t.is(store.claims, FAILURES + 1);
     t.deepEqual(circuit, []);
-    t.is(ledger.entered, 0, 'refused all the same');
+    t.is(ledger.entered, 0, 'every call is refused');
   });
 }
 
-test('calls that were under way open it once, and those that fail after it closed do not open it again', async (t) => {
+test('concurrent failures open the circuit once, and failures of earlier calls do not open it again', async (t) => {
   const { store, ledger, circuit } = await open(t);
   const [early, late] = [new Barrier(), new Barrier()];
   const start = (gate: Barrier, name: string) => {
@@ -100,18 +100,18 @@ test('calls that were under way open it once, and those that fail after it close
   for (const reply of await Promise.all(first)) t.is(reply.code, status.UNAVAILABLE);
   t.deepEqual(circuit, [true]);
   Object.assign(store, { failure: undefined, gate: undefined });
-  await poll('it is closed', () => circuit.length === 2);
+  await poll('the circuit is closed', () => circuit.length === 2);
   late.open();
   for (const reply of await Promise.all(second)) t.is(reply.code, status.UNAVAILABLE);
   t.deepEqual(circuit, [true, false]);
   t.like(await ledger.append('key'), { code: status.OK });
 });
 
-test('a guard that is closed probes no more', async (t) => {
+test('a closed guard sends no probes', async (t) => {
   const [closing, other] = [await open(t), await open(t)];
   for (const { ask } of [closing, other]) await ask(FAILURES);
   await closing.ledger.guard.close();
-  // The other one's circuit opened later, so its probe comes later.
-  await poll('the other probes', () => other.store.pings >= 1);
+  // The circuit of the other guard opened later, so its first probe is later too.
+  await poll('the other guard sends a probe', () => other.store.pings >= 1);
   t.is(closing.store.pings, 0);
 });

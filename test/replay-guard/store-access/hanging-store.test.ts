@@ -12,7 +12,7 @@ import { poll } from '../../helpers/waiting/poll.js';
 
 type Hanging = 'claim' | 'complete' | 'fail' | 'release' | 'ping' | 'purge' | 'estimateRecords';
 
-/** A store that does what it is asked, but for some things not before the test lets it. */
+/** A store in which some operations wait at a gate until the test opens it. */
 class HangingStore extends PassingStore {
   readonly gate = new Barrier();
   readonly #hanging: Set<Hanging>;
@@ -64,7 +64,7 @@ class HangingStore extends PassingStore {
   }
 }
 
-/** @param code what handlers answer with */
+/** @param code the status of every answer of the handlers */
 function open(
   t: ExecutionContext,
   store: HangingStore,
@@ -79,7 +79,7 @@ function open(
   });
 }
 
-test('a claim that never comes is refused, and its duplicates with it', async (t) => {
+test('a call whose claim never returns is refused, and so are its duplicates', async (t) => {
   const store = new HangingStore('claim');
   const ledger = await open(t, store);
   const calls = Array.from({ length: 3 }, () => ledger.append('key'));
@@ -87,14 +87,14 @@ test('a claim that never comes is refused, and its duplicates with it', async (t
   for (const reply of await Promise.all([...calls, other]))
     assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
   t.is(ledger.entered, 0);
-  // What is granted too late is given back.
+  // A claim that is granted after the time-out is released.
   store.gate.open();
-  await poll('a claim was given back', () => ledger.outcomes.did('release') >= 1);
+  await poll('a claim is released', () => ledger.outcomes.did('release') >= 1);
   t.like(await ledger.append('key'), { code: status.OK, replayed: false });
   t.is(ledger.entered, 1);
 });
 
-test('closing does not wait for a claim that never comes', async (t) => {
+test('a guard with a claim that never returns can be closed', async (t) => {
   const store = new HangingStore('claim');
   const ledger = await open(t, store);
   const call = ledger.append('key');
@@ -103,7 +103,7 @@ test('closing does not wait for a claim that never comes', async (t) => {
   t.is((await call).code, status.UNAVAILABLE);
 });
 
-test('where a probe never comes back the next one does', async (t) => {
+test('a probe that never returns is followed by further probes', async (t) => {
   const store = new HangingStore('claim', 'ping');
   const ledger = await open(t, store);
   await Promise.all(Array.from({ length: 5 }, (_, i) => ledger.append(`key-${i}`)));
@@ -119,7 +119,7 @@ for (const [ending, code] of [
   ['complete', status.OK],
   ['fail', status.NOT_FOUND],
 ] as const) {
-  test(`${ending} that never comes leaves the outcome unknown, and the key taken`, async (t) => {
+  test(`a ${ending} that never returns leaves the outcome unknown and the key claimed`, async (t) => {
     const store = new HangingStore(ending);
     const policies = { '/test.v1.LedgerService/Append': { waitMs: 0 } };
     const ledger = await open(t, store, code, { policies });
@@ -129,13 +129,13 @@ for (const [ending, code] of [
     assertRefused(t, second, status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', 'RetryInfo');
     t.is(ledger.outcomes.did('release'), 0, 'a claim in doubt is never released');
     store.gate.open();
-    await poll('the reply is there', async () => (await ledger.append('key')).replayed);
+    await poll('the reply is stored', async () => (await ledger.append('key')).replayed);
     t.like(await ledger.append('key'), { code, replayed: true });
     t.is(ledger.entered, 1);
   });
 }
 
-test('a release that never comes keeps no caller waiting', async (t) => {
+test('a release that never returns does not delay the answer', async (t) => {
   const store = new HangingStore('release');
   const ledger = await open(t, store, status.ABORTED);
   t.is((await ledger.append('key')).code, status.ABORTED);
@@ -143,14 +143,14 @@ test('a release that never comes keeps no caller waiting', async (t) => {
 });
 
 for (const operation of ['purge', 'estimateRecords'] as const) {
-  test(`${operation} that never comes keeps no guard from closing`, async (t) => {
+  test(`a guard can be closed when ${operation} never returns`, async (t) => {
     const store = new HangingStore(operation);
     const guard = createReplayGuard({
       ...{ store, scope: singleTenant(), storeTimeoutMs: 300, purgeEveryMs: 10 },
     });
-    await poll('the round', () => store.gate.arrived > 0);
+    await poll('the purge has started', () => store.gate.arrived > 0);
     await guard.close();
-    t.is(store.gate.arrived, 1, 'a round that hangs is not followed by others');
+    t.is(store.gate.arrived, 1, 'no purge starts while another one hangs');
   });
 }
 
@@ -160,7 +160,7 @@ for (const [name, values] of Object.entries({
   waiters: [0, -1, 0.5],
   waitersPerKey: [0, Number.POSITIVE_INFINITY],
 })) {
-  test(`${name} must be a number that can be kept`, (t) => {
+  test(`${name} must be a whole number within its bounds`, (t) => {
     for (const value of values) {
       const options = { store: new MemoryStore(), scope: singleTenant(), [name]: value };
       t.throws(() => createReplayGuard(options as ReplayGuardOptions), {

@@ -19,10 +19,10 @@ const emptied = emptiedData(test);
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 const policies = (policy: object) => Object.fromEntries(paths.map((path) => [path, policy]));
 
-/** Takes a claim and the handler's write, and fails at the reply. */
+/** A database that accepts a claim and the handler's write, and refuses the reply. */
 interface HalfWorking {
   readonly ledger: Ledger;
-  mend(): Promise<void>;
+  repair(): Promise<void>;
 }
 
 const handlers: NonNullable<LedgerSetup['handlers']> = (database) =>
@@ -32,7 +32,7 @@ const handlers: NonNullable<LedgerSetup['handlers']> = (database) =>
     callback(null, { entryId: id, transferId: id });
   });
 
-/** @param broken what Postgres has no room for any more: completing a record, deleting it */
+/** @param broken the statements on records that fail with `disk full`: completing a record, deleting it */
 async function fullPostgres(t: ExecutionContext, ...broken: ('UPDATE' | 'DELETE')[]): Promise<HalfWorking> {
   const ledger = await openLedger(t, await emptied(t, 'postgres'), {
     handlers,
@@ -50,7 +50,7 @@ async function fullPostgres(t: ExecutionContext, ...broken: ('UPDATE' | 'DELETE'
   await database.query(`
     CREATE TRIGGER fail BEFORE UPDATE OR DELETE ON replay_guard_records FOR EACH ROW EXECUTE FUNCTION fail()`);
   for (const operation of broken) await database.query('INSERT INTO broken VALUES ($1)', [operation]);
-  return { ledger, mend: async () => void (await database.query('DELETE FROM broken')) };
+  return { ledger, repair: async () => void (await database.query('DELETE FROM broken')) };
 }
 
 async function fullSqlite(t: ExecutionContext): Promise<HalfWorking> {
@@ -60,10 +60,10 @@ async function fullSqlite(t: ExecutionContext): Promise<HalfWorking> {
   t.teardown(opened.close);
   const ledger = await openLedger(t, 'sqlite', { opened, handlers });
   const pages = Number(handle.pragma('page_count', { simple: true }));
-  const mend = async () => void handle.pragma('max_page_count = 1000000');
-  // Room for the claim and the write, and not for the reply.
+  const repair = async () => void handle.pragma('max_page_count = 1000000');
+  // The file has room for the claim and the write, but not for the reply.
   handle.pragma(`max_page_count = ${pages + 20}`);
-  return { ledger, mend };
+  return { ledger, repair };
 }
 
 const full = {
@@ -74,9 +74,9 @@ const full = {
 for (const [engine, open] of Object.entries(full)) {
   for (const method of methods) {
     test.serial(
-      `${engine}, ${method}: a reply that finds no room takes the writes and the key with it`,
+      `${engine}, ${method}: a reply that cannot be stored rolls the writes back and releases the key`,
       async (t) => {
-        const { ledger, mend } = await open(t);
+        const { ledger, repair } = await open(t);
         for (const _ of [1, 2]) {
           const refused = await ledger.ask(method, 'key', 'large');
           assertRefused(t, refused, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
@@ -85,7 +85,7 @@ for (const [engine, open] of Object.entries(full)) {
         }
         t.is(ledger.entered, 2, 'the key was free again');
         t.is(ledger.outcomes.did('release'), 2);
-        await mend();
+        await repair();
         const first = await ledger.ask(method, 'key', 'large');
         t.like(first, { code: status.OK, replayed: false });
         t.deepEqual(ledger.outcomes.takenOver, [false, false, false]);
@@ -97,14 +97,14 @@ for (const [engine, open] of Object.entries(full)) {
 }
 
 test.serial(
-  'postgres, transfer: a key that cannot be released either is free when its lease has run out',
+  'postgres, transfer: a key that cannot be released is free when its lease has expired',
   async (t) => {
-    const { ledger, mend } = await fullPostgres(t, 'UPDATE', 'DELETE');
+    const { ledger, repair } = await fullPostgres(t, 'UPDATE', 'DELETE');
     const refused = await ledger.transfer('key', { from: 'alice' });
     assertRefused(t, refused, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
     t.deepEqual(await ledger.database.query('SELECT state FROM replay_guard_records'), [{ state: 0n }]);
     t.deepEqual(await ledger.effects(), []);
-    await mend();
+    await repair();
     t.like(await ledger.transfer('key', { from: 'alice' }), { code: status.OK, replayed: false });
     t.deepEqual(ledger.outcomes.takenOver, [false, true]);
     t.deepEqual(await ledger.effects(), ['alice']);
@@ -112,9 +112,9 @@ test.serial(
 );
 
 test.serial(
-  'sqlite: the calls that shared a commit with one that found no room are whole, each of them',
+  'sqlite: calls that share a commit with a failed one are each committed completely or not at all',
   async (t) => {
-    const { ledger, mend } = await fullSqlite(t);
+    const { ledger, repair } = await fullSqlite(t);
     const accounts = Array.from({ length: 12 }, (_, i) => (i % 4 === 1 ? 'large' : `small-${i}`));
     const ask = (account: string, i: number) => ledger.append(`key-${i}`, { account });
     const replies = await Promise.all(accounts.map(ask));
@@ -122,7 +122,7 @@ test.serial(
     for (const reply of replies) t.true([status.OK, status.UNAVAILABLE].includes(reply.code), reply.details);
     t.false(done.includes('large'));
     t.deepEqual(await ledger.effects(), done.sort());
-    await mend();
+    await repair();
     for (const reply of await Promise.all(accounts.map(ask))) t.is(reply.code, status.OK);
     t.deepEqual(await ledger.effects(), [...accounts].sort());
   },

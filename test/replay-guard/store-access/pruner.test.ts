@@ -24,7 +24,7 @@ const records = async ({ database }: Ledger) =>
 
 for (const engine of engines) {
   test.serial(
-    `${engine}: 2,000 expired records go while calls are served, and nothing else does`,
+    `${engine}: the pruner deletes 2,000 expired records and no other while calls are served`,
     async (t) => {
       const barrier = new Barrier();
       const ledger = await openLedger(t, await emptied(t, engine), {
@@ -36,7 +36,7 @@ for (const engine of engines) {
             callback(null, { entryId: account });
           }),
       });
-      // A test that fails is not to wait for whom it holds.
+      // A failed test must not wait for the held handlers.
       t.teardown(() => barrier.open());
       const first = await ledger.append('before', { account: 'alice' });
       const held = ledger.transfer('held', { from: 'held' });
@@ -61,7 +61,7 @@ for (const engine of engines) {
       t.like(await ledger.append('key-1-0'), { replayed: true });
       barrier.open();
       t.like(await held, { code: status.OK, replayed: false });
-      t.is(await records(ledger), ledger.outcomes.count('executed'), 'each of those that are retained');
+      t.is(await records(ledger), ledger.outcomes.count('executed'), 'every executed call has a record');
       t.deepEqual(
         ledger.outcomes.uses.filter(({ error }) => error !== undefined),
         [],
@@ -69,46 +69,52 @@ for (const engine of engines) {
     },
   );
 
-  test.serial(`${engine}: an expired key that returns is a new operation, purged or not`, async (t) => {
-    const ledger = await openLedger(t, await emptied(t, engine));
-    for (const purged of [false, true]) {
-      for (const method of methods) {
-        const key = `${method}-${purged}`;
-        const first = await ledger.ask(method, key, 'alice');
-        await ledger.database.query('UPDATE replay_guard_records SET expires_at = $1', [LONG_AGO]);
-        if (purged) await ledger.store.purge(10);
-        // Another payload, even: nothing is known of the first one.
-        const second = await ledger.ask(method, key, 'bob');
-        t.like(second, { code: status.OK, replayed: false });
-        t.notDeepEqual(second.bytes, first.bytes);
-        t.like(await ledger.ask(method, key, 'bob'), { bytes: second.bytes, replayed: true });
+  test.serial(
+    `${engine}: a call with an expired key is a new operation, whether or not the key is purged`,
+    async (t) => {
+      const ledger = await openLedger(t, await emptied(t, engine));
+      for (const purged of [false, true]) {
+        for (const method of methods) {
+          const key = `${method}-${purged}`;
+          const first = await ledger.ask(method, key, 'alice');
+          await ledger.database.query('UPDATE replay_guard_records SET expires_at = $1', [LONG_AGO]);
+          if (purged) await ledger.store.purge(10);
+          // Another payload is accepted, because the first operation is no longer known.
+          const second = await ledger.ask(method, key, 'bob');
+          t.like(second, { code: status.OK, replayed: false });
+          t.notDeepEqual(second.bytes, first.bytes);
+          t.like(await ledger.ask(method, key, 'bob'), { bytes: second.bytes, replayed: true });
+        }
       }
-    }
-    t.is((await ledger.effects()).length, 8);
-  });
+      t.is((await ledger.effects()).length, 8);
+    },
+  );
 
-  test.serial(`${engine}: what is purged, what is left and the time it takes are measured`, async (t) => {
-    const register = new Registry();
-    const scrape = async (name: string) => {
-      const lines = (await register.metrics())
-        .split('\n')
-        .filter((line) => line.startsWith(`replay_guard_${name}`));
-      return lines.map((line) => Number(line.split(' ').at(-1)));
-    };
-    const ledger = await openLedger(t, await emptied(t, engine), {
-      guard: { purgeEveryMs: 20, observer: createPrometheusObserver(register) },
-    });
-    await ledger.append('key');
-    await copyRecord(ledger.database, engine, 700, LONG_AGO);
-    await poll('the purge', async () => (await scrape('purged_total'))[0] === 700);
-    const [purges] = await scrape('store_seconds_count{operation="purge"}');
-    t.true(Number(purges) >= 2);
-    // Postgres counts in its own time, and roughly.
-    if (engine === 'sqlite') await poll('the count', async () => (await scrape('records'))[0] === 1);
-  });
+  test.serial(
+    `${engine}: metrics report the purged records, the remaining records and the duration of a purge`,
+    async (t) => {
+      const register = new Registry();
+      const scrape = async (name: string) => {
+        const lines = (await register.metrics())
+          .split('\n')
+          .filter((line) => line.startsWith(`replay_guard_${name}`));
+        return lines.map((line) => Number(line.split(' ').at(-1)));
+      };
+      const ledger = await openLedger(t, await emptied(t, engine), {
+        guard: { purgeEveryMs: 20, observer: createPrometheusObserver(register) },
+      });
+      await ledger.append('key');
+      await copyRecord(ledger.database, engine, 700, LONG_AGO);
+      await poll('the purge', async () => (await scrape('purged_total'))[0] === 700);
+      const [purges] = await scrape('store_seconds_count{operation="purge"}');
+      t.true(Number(purges) >= 2);
+      // The estimate of Postgres changes only when its statistics are updated.
+      if (engine === 'sqlite') await poll('the count', async () => (await scrape('records'))[0] === 1);
+    },
+  );
 }
 
-test.serial('postgres: two servers that purge at once share the work', async (t) => {
+test.serial('postgres: servers that purge at the same time delete each record once', async (t) => {
   const data = await emptied(t, 'postgres');
   const { store, database } = await data.open();
   const first = await openLedger(t, data);
@@ -130,7 +136,7 @@ test.serial('postgres: two servers that purge at once share the work', async (t)
   t.like(await first.append('key'), { replayed: true });
 });
 
-/** Purges as the test says. */
+/** A store whose purges return the results that the test provides. */
 class PurgedStore extends PassingStore {
   batches: (() => Promise<number>)[] = [];
   readonly limits: number[] = [];
@@ -149,7 +155,7 @@ function guarded(t: ExecutionContext, ...batches: (() => Promise<number>)[]) {
   return { store, guard, observer };
 }
 
-test('a purge that fails does not stop the later ones', async (t) => {
+test('a failed purge is followed by further purges', async (t) => {
   const fails = async () => {
     throw new DatabaseUnavailableError('on purpose');
   };
@@ -160,11 +166,11 @@ test('a purge that fails does not stop the later ones', async (t) => {
     fails,
     async () => 3,
   );
-  await poll('the purge goes on', () => total(observer.purged) === 503);
+  await poll('a later purge succeeds', () => total(observer.purged) === 503);
   t.is(observer.uses.filter(({ error }) => error !== undefined).length, 2);
 });
 
-test('closing waits for the batch that is under way, and no other one follows', async (t) => {
+test('a closing guard waits for the current batch, and no other batch starts', async (t) => {
   const barrier = new Barrier();
   const { store, guard, observer } = guarded(t, () => barrier.pass().then(() => 500));
   await barrier.reached();
@@ -179,7 +185,7 @@ test('closing waits for the batch that is under way, and no other one follows', 
   t.deepEqual([store.limits, observer.purged], [[500], [500]]);
 });
 
-test('memory: expired records go, and nothing else does', async (t) => {
+test('memory: the pruner deletes expired records and no other', async (t) => {
   let now = Date.now();
   const store = new MemoryStore({ clock: () => now });
   const opened = { store } as unknown as OpenStore;

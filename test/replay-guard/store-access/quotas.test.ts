@@ -32,7 +32,7 @@ const emptied = emptiedData(test);
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 const real = performance.now.bind(performance);
 let ahead = 0;
-/** Lets the counts of live keys grow old. */
+/** Advances the monotonic clock, so that the counts of live keys become outdated. */
 const passSeconds = (seconds: number) => {
   ahead += seconds * 1_000;
   performance.now = () => real() + ahead;
@@ -53,7 +53,7 @@ function assertExceeded(t: ExecutionContext, reply: Reply<unknown>, quota: strin
   t.deepEqual(reply.trailers.get('grpc-retry-pushback-ms'), []);
 }
 
-/** A ledger whose callers say themselves who they are, and what a caller asks it for. */
+/** A ledger whose scope is a metadata entry, and a function that calls it in a given scope. */
 async function open(
   t: ExecutionContext,
   source: Parameters<typeof openLedger>[1],
@@ -76,7 +76,7 @@ const recordCount = async ({ database }: Ledger) =>
 
 for (const engine of engines) {
   test.serial(
-    `${engine}: a scope with too many live keys gets no new one, before anything is written`,
+    `${engine}: a new key of a scope above its live-key quota is refused before any write`,
     async (t) => {
       const { ledger, as } = await open(t, await emptied(t, engine), { liveKeysPerScope: 3 });
       const [alice, bob] = [as('alice'), as('bob')];
@@ -86,13 +86,13 @@ for (const engine of engines) {
       t.is(ledger.entered, 3, 'no handler was entered');
       t.like(await alice('append', 'one'), { code: status.OK, replayed: true });
       t.is((await alice('append', 'one', 'another payload')).code, status.FAILED_PRECONDITION);
-      t.is((await bob('append', 'four')).code, status.OK, 'another scope has its own');
+      t.is((await bob('append', 'four')).code, status.OK, 'another scope has its own quota');
 
-      // What was erased is the scope's no more; the count finds out when it is due.
+      // Erased records do not count. The next count reflects the erasure.
       t.is(await ledger.guard.eraseScope('alice'), 3);
       assertExceeded(t, await alice('append', 'five'), 'live_keys', 3);
       passSeconds(6);
-      await poll('the count is new', async () => (await alice('append', 'six')).code === status.OK);
+      await poll('the count is renewed', async () => (await alice('append', 'six')).code === status.OK);
       t.is(
         ledger.outcomes.count('refused') + ledger.outcomes.count('executed'),
         ledger.outcomes.ended.length - 2,
@@ -100,15 +100,15 @@ for (const engine of engines) {
     },
   );
 
-  test.serial(`${engine}: in a storm no scope has more in its handlers than it may`, async (t) => {
+  test.serial(`${engine}: a scope never has more running handlers than its in-flight quota`, async (t) => {
     const barrier = new Barrier();
     let running = 0;
-    let most = 0;
+    let maxRunning = 0;
     const { ledger, as } = await open(...([t, await emptied(t, engine), { inFlightPerScope: 2 }] as const), {
       engine: { unitLimitMs: 60_000 },
       handlers: (database) =>
         onBoth(async (account, callback) => {
-          most = Math.max(most, ++running);
+          maxRunning = Math.max(maxRunning, ++running);
           if (account === 'held') await barrier.pass();
           else await database.transaction(() => writeEffect(database, account));
           running--;
@@ -117,48 +117,51 @@ for (const engine of engines) {
     });
     const [alice, bob] = [as('alice'), as('bob')];
     t.is((await alice('transfer', 'before')).code, status.OK);
-    // LEASE, so that on SQLite two can run at once.
+    // Transfer has atomicity LEASE, so that on SQLite two handlers can run at the same time.
     const held = ['one', 'two'].map((key) => alice('transfer', key, 'held'));
     await barrier.reached(2);
-    const storm = await Promise.all(Array.from({ length: 40 }, (_, i) => alice('transfer', `storm-${i}`)));
-    for (const reply of storm) assertExceeded(t, reply, 'in_flight', 2);
-    t.is(most, 2);
+    const burst = await Promise.all(Array.from({ length: 40 }, (_, i) => alice('transfer', `burst-${i}`)));
+    for (const reply of burst) assertExceeded(t, reply, 'in_flight', 2);
+    t.is(maxRunning, 2);
     t.is(await recordCount(ledger), 3);
     t.like(await alice('transfer', 'before'), { code: status.OK, replayed: true });
     t.like(await bob('transfer', 'one'), { code: status.OK, replayed: false });
     barrier.open();
     for (const reply of await Promise.all(held)) t.is(reply.code, status.OK);
-    t.like(await alice('transfer', 'storm-0'), { code: status.OK, replayed: false });
+    t.like(await alice('transfer', 'burst-0'), { code: status.OK, replayed: false });
   });
 }
 
-test.serial('of a burst as many are served at once as may be, and never more', async (t) => {
-  const barrier = new Barrier();
-  let [running, most] = [0, 0];
-  const { as, ledger } = await open(
-    t,
-    'memory',
-    { inFlightPerScope: 5 },
-    {
-      handlers: () =>
-        onBoth(async (_account, callback) => {
-          most = Math.max(most, ++running);
-          await barrier.pass();
-          running--;
-          callback(null, {});
-        }),
-    },
-  );
-  const burst = Array.from({ length: 100 }, (_, i) => as('alice')('append', `key-${i}`));
-  await barrier.reached(5);
-  await poll('the rest was refused', () => ledger.outcomes.count('refused') === 95);
-  barrier.open();
-  const codes = (await Promise.all(burst)).map(({ code }) => code);
-  t.is(codes.filter((code) => code === status.OK).length, 5);
-  t.is(most, 5);
-});
+test.serial(
+  'a burst of calls fills the in-flight quota exactly, and the other calls are refused',
+  async (t) => {
+    const barrier = new Barrier();
+    let [running, maxRunning] = [0, 0];
+    const { as, ledger } = await open(
+      t,
+      'memory',
+      { inFlightPerScope: 5 },
+      {
+        handlers: () =>
+          onBoth(async (_account, callback) => {
+            maxRunning = Math.max(maxRunning, ++running);
+            await barrier.pass();
+            running--;
+            callback(null, {});
+          }),
+      },
+    );
+    const burst = Array.from({ length: 100 }, (_, i) => as('alice')('append', `key-${i}`));
+    await barrier.reached(5);
+    await poll('the other calls are refused', () => ledger.outcomes.count('refused') === 95);
+    barrier.open();
+    const codes = (await Promise.all(burst)).map(({ code }) => code);
+    t.is(codes.filter((code) => code === status.OK).length, 5);
+    t.is(maxRunning, 5);
+  },
+);
 
-test.serial('duplicates that wait take no place in flight', async (t) => {
+test.serial('waiting duplicates do not count as in-flight calls', async (t) => {
   const barrier = new Barrier();
   const scoped = new Barrier();
   scoped.open();
@@ -183,7 +186,7 @@ test.serial('duplicates that wait take no place in flight', async (t) => {
 
 for (const ending of ['fails', 'throws'] as const) {
   test.serial(
-    `a call that ${ending} gives its place back at once, and its key with the next count`,
+    `a call that ${ending} returns its slot at once, and its key with the next count`,
     async (t) => {
       const quotas = { inFlightPerScope: 1, liveKeysPerScope: 1 };
       const { ledger, as } = await open(t, 'memory', quotas, {
@@ -203,7 +206,7 @@ for (const ending of ['fails', 'throws'] as const) {
   );
 }
 
-/** Counts how often it is asked for the keys of a scope, and can be told to wait or to fail. */
+/** A store that counts its `countLive` calls, and delays or fails them on request. */
 class CountedStore extends PassingStore {
   counts = 0;
   failure: Error | undefined;
@@ -222,38 +225,40 @@ async function counted(t: ExecutionContext) {
   return { store, ...(await open(t, 'memory', { liveKeysPerScope: 1_000 }, { opened })) };
 }
 
-test.serial('a scope is counted once in five seconds, however many calls there are', async (t) => {
-  const { store, ledger, as } = await counted(t);
-  const round = (name: string) =>
-    Promise.all(Array.from({ length: 50 }, (_, i) => as(i % 2 ? 'alice' : 'bob')('append', `${name}-${i}`)));
-  await round('first');
-  t.is(store.counts, 2);
-  t.is(ledger.outcomes.did('count'), 2);
-  await round('second');
-  t.is(store.counts, 2);
-  passSeconds(6);
-  await round('third');
-  t.is(store.counts, 4);
-  t.is(ledger.outcomes.count('executed'), 150);
-});
-
 test.serial(
-  'a later count goes on beside the calls, and one that fails is not repeated at once',
+  'the live keys of a scope are counted once in five seconds, for any number of calls',
   async (t) => {
-    const { store, as } = await counted(t);
-    await as('alice')('append', 'first');
-    store.gate = new Barrier();
-    store.failure = new DatabaseUnavailableError('on purpose');
-    passSeconds(6);
-    // Answered, though the count is not.
-    t.is((await as('alice')('append', 'second')).code, status.OK);
-    store.gate.open();
-    for (let i = 0; i < 10; i++) t.is((await as('alice')('append', `key-${i}`)).code, status.OK);
+    const { store, ledger, as } = await counted(t);
+    const round = (name: string) =>
+      Promise.all(
+        Array.from({ length: 50 }, (_, i) => as(i % 2 ? 'alice' : 'bob')('append', `${name}-${i}`)),
+      );
+    await round('first');
     t.is(store.counts, 2);
+    t.is(ledger.outcomes.did('count'), 2);
+    await round('second');
+    t.is(store.counts, 2);
+    passSeconds(6);
+    await round('third');
+    t.is(store.counts, 4);
+    t.is(ledger.outcomes.count('executed'), 150);
   },
 );
 
-test.serial('a first count that fails lets nobody in, and is asked for again', async (t) => {
+test.serial('a later count runs in the background, and a failed one is not repeated at once', async (t) => {
+  const { store, as } = await counted(t);
+  await as('alice')('append', 'first');
+  store.gate = new Barrier();
+  store.failure = new DatabaseUnavailableError('on purpose');
+  passSeconds(6);
+  // The call is answered before the count.
+  t.is((await as('alice')('append', 'second')).code, status.OK);
+  store.gate.open();
+  for (let i = 0; i < 10; i++) t.is((await as('alice')('append', `key-${i}`)).code, status.OK);
+  t.is(store.counts, 2);
+});
+
+test.serial('a call is refused when the first count fails, and the next call counts again', async (t) => {
   const { store, ledger, as } = await counted(t);
   store.failure = new DatabaseUnavailableError('on purpose');
   t.is(
@@ -265,7 +270,7 @@ test.serial('a first count that fails lets nobody in, and is asked for again', a
   t.is((await as('alice')('append', 'key')).code, status.OK);
 });
 
-test.serial('so many scopes are remembered and no more', async (t) => {
+test.serial('the counts of the 10,000 most recent scopes are kept', async (t) => {
   const scopes = 10_000;
   const store = new CountedStore(new MemoryStore());
   const guard = createReplayGuard({
@@ -277,12 +282,12 @@ test.serial('so many scopes are remembered and no more', async (t) => {
   for (let tenant = 0; tenant <= scopes; tenant++) await askAs(tenant);
   t.is(store.counts, scopes + 1);
   await askAs(scopes);
-  t.is(store.counts, scopes + 1, 'it is remembered');
+  t.is(store.counts, scopes + 1, 'the count is kept');
   await askAs(0);
-  t.is(store.counts, scopes + 2, 'it was forgotten');
+  t.is(store.counts, scopes + 2, 'the count was dropped');
 });
 
-/** Takes one call past the interceptor without a socket, for tests of very many; resolves to its status. */
+/** Sends one call through the interceptor without a socket, and resolves to its status. */
 function served({ interceptor }: ReplayGuard, tenant: string): Promise<status> {
   const metadata = new Metadata();
   metadata.set('x-tenant', tenant);
@@ -316,7 +321,7 @@ test('a limit must be a whole number of at least 1', (t) => {
       t.throws(() => made({ [name]: limit }), { instanceOf: TypeError, message: new RegExp(name) });
 });
 
-test('duplicates over all keys are bounded, those of another payload too', async (t) => {
+test('the waiting duplicates of all keys are bounded, including those with another payload', async (t) => {
   const [barrier, scoped, claimed] = [new Barrier(), new Barrier(), new Barrier()];
   scoped.open();
   class SlowStore extends PassingStore {

@@ -9,7 +9,7 @@ import { poll } from '../../helpers/waiting/poll.js';
 
 const emptied = emptiedData(test);
 
-test.serial('postgres: while it is down calls are refused, afterwards they work again', async (t) => {
+test.serial('postgres: calls are refused while the database is down and succeed afterwards', async (t) => {
   const data = await emptied(t, 'postgres');
   const proxy = await startProxy(t, data.url);
   const opened = await openUrl(proxy.url);

@@ -29,7 +29,7 @@ const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer
 const policies = (policy: object) => Object.fromEntries(paths.map((path) => [path, policy]));
 const FAILURES = 5;
 
-/** Counts how often the store is asked, also by the probes of the circuit. */
+/** A store that counts its claims and pings. The pings are the probes of the circuit. */
 class CountingStore extends PassingStore {
   claims = 0;
   pings = 0;
@@ -43,7 +43,7 @@ class CountingStore extends PassingStore {
   }
 }
 
-/** A ledger whose handlers need no database, on a Postgres that can fail. */
+/** A ledger on a Postgres behind a proxy. Its handlers do not use the database. */
 async function behindProxy(
   t: ExecutionContext,
   onStoreFailure: 'REFUSE' | 'EXECUTE',
@@ -75,30 +75,33 @@ const closes = ({ outcomes }: Ledger) =>
   poll('the circuit is closed', () => outcomes.circuit.at(-1) === false);
 
 for (const failure of ['down', 'hang'] as const) {
-  test.serial(`postgres, ${failure}: calls are refused, soon without asking, until it is back`, async (t) => {
-    const { proxy, store, ledger } = await behindProxy(t, 'REFUSE');
-    for (const method of methods) await ledger.ask(method, 'before');
-    proxy[failure]();
-    const [claims, entered] = [store.claims, ledger.entered];
-    for (const reply of await askMany(ledger, FAILURES, 'failing'))
-      assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
-    await opens(ledger);
-    for (const reply of await askMany(ledger, 50, 'refused'))
-      assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
-    t.is(store.claims - claims, FAILURES);
-    // A probe may be on its way, and a connection that was open before costs no new one.
-    t.true(proxy.refused <= FAILURES + store.pings, `${proxy.refused} connections`);
-    t.is(ledger.entered, entered, 'no handler was entered');
-    proxy.up();
-    await closes(ledger);
-    for (const method of methods) {
-      t.like(await ledger.ask(method, 'before'), { code: status.OK, replayed: true });
-      t.like(await ledger.ask(method, 'failing-0'), { code: status.OK, replayed: false });
-    }
-    t.deepEqual(ledger.outcomes.circuit, [true, false]);
-  });
+  test.serial(
+    `postgres, ${failure}: calls are refused until the store is back, at once when the circuit is open`,
+    async (t) => {
+      const { proxy, store, ledger } = await behindProxy(t, 'REFUSE');
+      for (const method of methods) await ledger.ask(method, 'before');
+      proxy[failure]();
+      const [claims, entered] = [store.claims, ledger.entered];
+      for (const reply of await askMany(ledger, FAILURES, 'failing'))
+        assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
+      await opens(ledger);
+      for (const reply of await askMany(ledger, 50, 'refused'))
+        assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
+      t.is(store.claims - claims, FAILURES);
+      // A probe may be under way. A connection that was already open causes no new connection.
+      t.true(proxy.refused <= FAILURES + store.pings, `${proxy.refused} connections`);
+      t.is(ledger.entered, entered, 'no handler was entered');
+      proxy.up();
+      await closes(ledger);
+      for (const method of methods) {
+        t.like(await ledger.ask(method, 'before'), { code: status.OK, replayed: true });
+        t.like(await ledger.ask(method, 'failing-0'), { code: status.OK, replayed: false });
+      }
+      t.deepEqual(ledger.outcomes.circuit, [true, false]);
+    },
+  );
 
-  test.serial(`postgres, ${failure}: by policy calls are executed unguarded, and counted`, async (t) => {
+  test.serial(`postgres, ${failure}: policy EXECUTE runs calls unguarded and counts them`, async (t) => {
     const { proxy, store, ledger } = await behindProxy(t, 'EXECUTE');
     for (const method of methods) await ledger.ask(method, 'before');
     proxy[failure]();
@@ -124,7 +127,7 @@ for (const failure of ['down', 'hang'] as const) {
 }
 
 for (const failure of ['down', 'hang'] as const) {
-  test.serial(`postgres, ${failure}: calls that are only observed execute, recorded or not`, async (t) => {
+  test.serial(`postgres, ${failure}: observed calls execute while the store fails`, async (t) => {
     const { proxy, store, ledger } = await behindProxy(t, 'REFUSE', { mode: 'OBSERVE' });
     await ledger.append('before');
     proxy[failure]();
@@ -142,92 +145,101 @@ for (const failure of ['down', 'hang'] as const) {
   });
 }
 
-test.serial('postgres, slow: calls take their time, and the circuit stays closed', async (t) => {
+test.serial('postgres, slow: calls succeed and the circuit stays closed', async (t) => {
   const { ledger } = await behindProxy(t, 'REFUSE', { latencyMs: 30 });
   for (const reply of await askMany(ledger, 8, 'slow')) t.is(reply.code, status.OK);
   t.deepEqual(ledger.outcomes.circuit, []);
 });
 
-test.serial('postgres: a key that another server holds is no failure of the store', async (t) => {
-  const data = await emptied(t, 'postgres');
-  const barrier = new Barrier();
-  const holder = await openLedger(t, data, {
-    handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
-  });
-  const held = holder.append('key');
-  await barrier.reached();
-  const ledger = await openLedger(t, data, {
-    engine: { lockTimeoutMs: 20 },
-    guard: { policies: policies({ waitMs: 0 }) },
-  });
-  for (let i = 0; i <= FAILURES; i++)
-    t.is((await ledger.append('key')).statusDetails?.errorInfo?.reason, 'IDEMPOTENCY_KEY_IN_PROGRESS');
-  t.deepEqual(ledger.outcomes.circuit, []);
-  t.is((await ledger.append('another')).code, status.OK);
-  barrier.open();
-  await held;
-});
+test.serial(
+  'postgres: a key that another server holds does not count as a failure of the store',
+  async (t) => {
+    const data = await emptied(t, 'postgres');
+    const barrier = new Barrier();
+    const holder = await openLedger(t, data, {
+      handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
+    });
+    const held = holder.append('key');
+    await barrier.reached();
+    const ledger = await openLedger(t, data, {
+      engine: { lockTimeoutMs: 20 },
+      guard: { policies: policies({ waitMs: 0 }) },
+    });
+    for (let i = 0; i <= FAILURES; i++)
+      t.is((await ledger.append('key')).statusDetails?.errorInfo?.reason, 'IDEMPOTENCY_KEY_IN_PROGRESS');
+    t.deepEqual(ledger.outcomes.circuit, []);
+    t.is((await ledger.append('another')).code, status.OK);
+    barrier.open();
+    await held;
+  },
+);
 
 for (const onStoreFailure of ['REFUSE', 'EXECUTE'] as const) {
-  test.serial(`sqlite that cannot be written, ${onStoreFailure}: as on any engine`, async (t) => {
-    const handle = new Sqlite(join(await freshFolder(t), 'test.db'));
-    t.teardown(() => void handle.close());
-    const opened = await openSqlite({ database: handle });
-    t.teardown(opened.close);
-    const ledger = await openLedger(t, 'sqlite', {
-      opened,
-      guard: { policies: policies({ onStoreFailure }) },
-      handlers: (database) =>
-        onBoth(async (account, callback) => {
-          if (account) await writeEffect(database, account);
-          callback(null, {});
-        }),
-    });
-    for (const method of methods) await ledger.ask(method, 'before', 'alice');
-    handle.pragma('query_only = ON');
-    const entered = ledger.entered;
-    // Of what is stored it can still be asked.
-    for (const method of methods)
-      t.like(await ledger.ask(method, 'before', 'alice'), { code: status.OK, replayed: true });
-    const failing = await askMany(ledger, FAILURES + 5, 'failing');
-    t.deepEqual(ledger.outcomes.circuit[0], true);
-    if (onStoreFailure === 'EXECUTE') t.is(ledger.outcomes.unguarded, FAILURES + 5);
-    for (const reply of failing) {
-      if (onStoreFailure === 'EXECUTE') t.is(reply.code, status.OK);
-      else assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
-    }
-    t.is(ledger.entered - entered, onStoreFailure === 'EXECUTE' ? FAILURES + 5 : 0);
-    handle.pragma('query_only = OFF');
-    await closes(ledger);
-    for (const method of methods)
-      t.like(await ledger.ask(method, 'failing-0', 'bob'), { code: status.OK, replayed: false });
-    t.deepEqual(await ledger.effects(), ['alice', 'alice', 'bob', 'bob']);
-  });
+  test.serial(
+    `sqlite, read-only: policy ${onStoreFailure} applies to new keys, and stored replies are replayed`,
+    async (t) => {
+      const handle = new Sqlite(join(await freshFolder(t), 'test.db'));
+      t.teardown(() => void handle.close());
+      const opened = await openSqlite({ database: handle });
+      t.teardown(opened.close);
+      const ledger = await openLedger(t, 'sqlite', {
+        opened,
+        guard: { policies: policies({ onStoreFailure }) },
+        handlers: (database) =>
+          onBoth(async (account, callback) => {
+            if (account) await writeEffect(database, account);
+            callback(null, {});
+          }),
+      });
+      for (const method of methods) await ledger.ask(method, 'before', 'alice');
+      handle.pragma('query_only = ON');
+      const entered = ledger.entered;
+      // Look-ups still work, so stored replies are replayed.
+      for (const method of methods)
+        t.like(await ledger.ask(method, 'before', 'alice'), { code: status.OK, replayed: true });
+      const failing = await askMany(ledger, FAILURES + 5, 'failing');
+      t.deepEqual(ledger.outcomes.circuit[0], true);
+      if (onStoreFailure === 'EXECUTE') t.is(ledger.outcomes.unguarded, FAILURES + 5);
+      for (const reply of failing) {
+        if (onStoreFailure === 'EXECUTE') t.is(reply.code, status.OK);
+        else assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
+      }
+      t.is(ledger.entered - entered, onStoreFailure === 'EXECUTE' ? FAILURES + 5 : 0);
+      handle.pragma('query_only = OFF');
+      await closes(ledger);
+      for (const method of methods)
+        t.like(await ledger.ask(method, 'failing-0', 'bob'), { code: status.OK, replayed: false });
+      t.deepEqual(await ledger.effects(), ['alice', 'alice', 'bob', 'bob']);
+    },
+  );
 }
 
-test.serial('a caller that left while the store was failing is not executed unguarded', async (t) => {
-  class FailingStore extends PassingStore {
-    readonly asked = new Barrier();
-    override async claim(): Promise<never> {
-      await this.asked.pass();
-      throw new Error('on purpose');
+test.serial(
+  'a call whose client disconnected while the store failed is not executed unguarded',
+  async (t) => {
+    class FailingStore extends PassingStore {
+      readonly asked = new Barrier();
+      override async claim(): Promise<never> {
+        await this.asked.pass();
+        throw new Error('on purpose');
+      }
     }
-  }
-  const failing = new FailingStore(new MemoryStore());
-  const cancellations = new Cancellations();
-  const ledger = await openLedger(t, 'memory', {
-    before: [cancellations.interceptor],
-    opened: { store: failing } as unknown as OpenStore,
-    guard: { policies: policies({ onStoreFailure: 'EXECUTE' }) },
-  });
-  const client = new AbortController();
-  const call = ledger.append('key', {}, { signal: client.signal });
-  await failing.asked.reached();
-  client.abort();
-  await call;
-  await cancellations.noticed();
-  failing.asked.open();
-  await ledger.outcomes.reached('released');
-  t.is(ledger.entered, 0);
-  t.is(ledger.outcomes.unguarded, 0);
-});
+    const failing = new FailingStore(new MemoryStore());
+    const cancellations = new Cancellations();
+    const ledger = await openLedger(t, 'memory', {
+      before: [cancellations.interceptor],
+      opened: { store: failing } as unknown as OpenStore,
+      guard: { policies: policies({ onStoreFailure: 'EXECUTE' }) },
+    });
+    const client = new AbortController();
+    const call = ledger.append('key', {}, { signal: client.signal });
+    await failing.asked.reached();
+    client.abort();
+    await call;
+    await cancellations.noticed();
+    failing.asked.open();
+    await ledger.outcomes.reached('released');
+    t.is(ledger.entered, 0);
+    t.is(ledger.outcomes.unguarded, 0);
+  },
+);

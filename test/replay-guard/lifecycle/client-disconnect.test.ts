@@ -14,7 +14,7 @@ import { Barrier } from '../../helpers/waiting/barrier.js';
 
 const emptied = emptiedData(test);
 
-/** Handlers that write, then wait at the barrier, then answer. */
+/** Handlers that write, wait at the barrier and then answer. */
 const heldAt =
   (barrier: Barrier): NonNullable<LedgerSetup['handlers']> =>
   (database) =>
@@ -26,23 +26,26 @@ const heldAt =
 
 for (const engine of engines) {
   for (const method of methods) {
-    test.serial(`${engine}, ${method}: the deadline passes while the handler runs`, async (t) => {
-      const barrier = new Barrier();
-      const ledger = await openLedger(t, await emptied(t, engine), { handlers: heldAt(barrier) });
-      await ledger.ask(method, 'another', 'warm');
-      const first = ledger.ask(method, 'key', 'alice', { deadlineMs: 1_000 });
-      await barrier.reached();
-      t.is((await first).code, status.DEADLINE_EXCEEDED);
-      barrier.open();
-      const retry = await ledger.ask(method, 'key', 'alice');
-      t.like(retry, { code: status.OK, replayed: true });
-      t.true([retry.message?.entryId, retry.message?.transferId].includes('first'));
-      t.is(ledger.entered, 2);
-      t.deepEqual(await ledger.effects(), ['alice', 'warm']);
-    });
+    test.serial(
+      `${engine}, ${method}: a retry after the deadline gets the reply of the first execution`,
+      async (t) => {
+        const barrier = new Barrier();
+        const ledger = await openLedger(t, await emptied(t, engine), { handlers: heldAt(barrier) });
+        await ledger.ask(method, 'another', 'warm');
+        const first = ledger.ask(method, 'key', 'alice', { deadlineMs: 1_000 });
+        await barrier.reached();
+        t.is((await first).code, status.DEADLINE_EXCEEDED);
+        barrier.open();
+        const retry = await ledger.ask(method, 'key', 'alice');
+        t.like(retry, { code: status.OK, replayed: true });
+        t.true([retry.message?.entryId, retry.message?.transferId].includes('first'));
+        t.is(ledger.entered, 2);
+        t.deepEqual(await ledger.effects(), ['alice', 'warm']);
+      },
+    );
 
     test.serial(
-      `${engine}, ${method}: a call cancelled before its handler began gives its claim up`,
+      `${engine}, ${method}: a call that is cancelled before its handler starts releases its claim`,
       async (t) => {
         const data = await emptied(t, engine);
         const other = await data.open();
@@ -52,7 +55,7 @@ for (const engine of engines) {
           engine: { lockTimeoutMs: 10_000, maxConnections: 1 },
           guard: { scope: () => scoped.pass().then(() => 'alice') },
         });
-        // SQLite has one writer and this pool one connection: the claim waits until they are free.
+        // SQLite has one writer and this pool has one connection, so the claim waits for the holder.
         const holder = ledger.database.transaction(async () => {
           await writeEffect(ledger.database, 'holder');
           await holding.pass();
