@@ -2,8 +2,9 @@ import { currentExecution } from './execution.js';
 
 /**
  * Runs a named part of a handler. Derived keys and stable ids inside the step depend on the name of the step.
- * Parts of a handler that run concurrently need one step each. Without steps, the keys of concurrent calls to one method
- * depend on the order in which the calls start. Steps can be nested. Outside a guarded call `step` only runs the work.
+ * Parts of a handler that run concurrently need one step each. Without steps, the keys of concurrent calls to one
+ * method depend on the order in which the calls start. Steps can be nested. Outside a guarded call `step` only runs the
+ * work.
  * @param name unique among the steps of the call, or of the surrounding step
  * @returns the result of `work`
  * @throws Error when a step with this name has already started

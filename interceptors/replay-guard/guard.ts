@@ -41,8 +41,8 @@ export interface ReplayGuardOptions {
   /** Policies by full method path. Each field has precedence over the policy in the `.proto` file. */
   readonly policies?: Readonly<Record<string, Partial<MethodPolicy>>>;
   /**
-   * The bytes of a FileDescriptorSet or a buf image (`buf build -o image.binpb`) of the services' `.proto` files. The
-   * guard reads policies, idempotency levels and request schemas from it when a service definition has none.
+   * The bytes of a FileDescriptorSet or a buf image (`buf build -o image.binpb`) of the services' `.proto` files: the
+   * source of policies, idempotency levels and request schemas for service definitions without them.
    */
   readonly descriptors?: Uint8Array;
   /**
@@ -62,9 +62,9 @@ export interface ReplayGuardOptions {
   /** How many duplicates of all keys may wait in this process at the same time. At least 1. Default: 10,000. */
   readonly waiters?: number;
   /**
-   * The time limit of one operation on the store, in milliseconds, from 1 to 2^31 - 1. It applies in addition to the
-   * store's own time-outs. At the limit a claim is refused, and a commit is in doubt. A claim that succeeds later is
-   * released. Default: 30,000.
+   * The time limit of one operation on the store, in milliseconds, from 1 to 2^31 - 1. The limit applies in addition to
+   * the time-outs of the store. At the limit a claim is refused, and a commit is in doubt. A claim that succeeds later
+   * is released. Default: 30,000.
    */
   readonly storeTimeoutMs?: number;
   /** The interval at which expired records are deleted, in milliseconds, from 1 to 2^31 - 1. Default: 60,000. */
@@ -93,8 +93,8 @@ export interface ReplayGuard {
    */
   setModes(settings: ModeSettings): void;
   /**
-   * Erases the stored replies of a scope. The keys stay known until they expire: a retry of a key is refused as DATA_LOSS,
-   * and a retry of a sequence as expired. Running calls are not affected.
+   * Erases the stored replies of a scope. The keys stay known until they expire: a retry of a key is refused as
+   * DATA_LOSS, and a retry of a sequence as expired. Running calls are not affected.
    * @param scope the scope as the guard's scope source returns it
    * @returns how many records were erased
    * @throws DatabaseUnavailableError, CommitInDoubtError when the erasure is incomplete: another call erases the rest

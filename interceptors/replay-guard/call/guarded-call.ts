@@ -14,7 +14,7 @@ type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['st
 /** The answer to a call: a reply, live or stored, or a refusal. A refusal has no messages. */
 export type Answer = Pick<Reply, 'code' | 'details'> & Partial<Reply>;
 
-/** Takes a guarded call from its request to its answer. */
+/** Handles guarded calls in one mode of the guard. */
 export interface Lifecycle {
   /** Runs once per call, when the metadata has arrived and before the handler receives it. Must not throw. */
   onMetadata?(call: GuardedCall): void;
@@ -28,9 +28,9 @@ export interface Lifecycle {
  */
 export class GuardedCall extends ServerInterceptingCall {
   readonly method: GuardedMethod;
-  /** The metadata of the caller. Empty until it has arrived. */
+  /** The metadata of the caller. Empty before the metadata has arrived. */
   metadata = new Metadata();
-  /** The decoded request. Undefined until it has arrived. */
+  /** The decoded request. Undefined before the request has arrived. */
   request: object | undefined;
   readonly #wire: ServerInterceptingCallInterface;
   readonly #lifecycle: Lifecycle;
@@ -85,7 +85,7 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#listener?.onReceiveHalfClose();
   }
 
-  /** Runs the handler in the current asynchronous context and captures its answer without sending it. */
+  /** Runs the handler in the current asynchronous context and captures its answer. The answer is not sent. */
   execute(): Promise<HandlerResult> {
     return this.#run();
   }
@@ -158,8 +158,8 @@ export class GuardedCall extends ServerInterceptingCall {
   }
 
   /**
-   * Runs the callback also when the call ends. On a call that has ended grpc-js never runs the callback of a message, so
-   * a unary handler would never send its status.
+   * Runs the callback at the end of the call at the latest. On a call that has ended grpc-js never runs the callback of
+   * a message, so a unary handler would never send its status.
    */
   #alsoAtEnd(callback: () => void): () => void {
     // `observe` ends a streaming handler together with its call.

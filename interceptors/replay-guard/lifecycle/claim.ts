@@ -37,7 +37,7 @@ export interface LookUp {
   readonly answer?: NotClaimed;
 }
 
-/** A record that answers a call, or will answer it when its execution has ended. */
+/** A record with a reply, or a record whose execution may still store a reply. */
 export type AnsweringRecord = Extract<FoundRecord, { outcome: 'completed' | 'in-progress' }>;
 
 /** Claims operations. While another server executes the operation, the claim is repeated until the wait is over. */
@@ -105,14 +105,14 @@ export function isReused(operation: Operation, found: object & { readonly finger
 }
 
 /**
- * Reads the record of an operation without claiming it.
+ * Reads the record of an operation without a claim.
  * @throws DatabaseUnavailableError when the store is unavailable
  */
 export async function lookUp(store: ObservedStore, operation: Operation): Promise<LookUp> {
   const found = isSequenceRequest(operation)
     ? await lookUpSequence(store, operation)
     : await lookUpKey(store, operation);
-  // The store alone decides whether an operation is too old: its clock decides.
+  // The clock of the store decides whether an operation is too old, so only a claim finds that out.
   return isTooFarAhead(operation, Date.now()) ? { ...found, answer: { outcome: 'expired' } } : found;
 }
 

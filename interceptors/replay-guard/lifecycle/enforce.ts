@@ -27,8 +27,8 @@ export interface EnforceParts {
 }
 
 /**
- * Mode ENFORCE: each operation executes once. In this process the first call of an operation claims and executes it; its
- * duplicates wait for that call and receive its reply.
+ * Mode ENFORCE: each operation executes once. The first call of an operation in this process claims and executes the
+ * operation. Its duplicates wait for the first call and receive the same reply.
  */
 export class EnforceLifecycle implements Lifecycle {
   readonly #parts: EnforceParts;
@@ -45,7 +45,7 @@ export class EnforceLifecycle implements Lifecycle {
     this.#order.register(call);
   }
 
-  /** Takes a call to its answer. Never rejects. */
+  /** Processes a call and answers it. Never rejects. */
   async handle(call: GuardedCall): Promise<void> {
     const { observer } = this.#parts;
     let outcome: CallOutcome = 'refused';
@@ -94,7 +94,7 @@ export class EnforceLifecycle implements Lifecycle {
     return this.#order.read(call, this.#parts.operations.read(call));
   }
 
-  /** Waits for the first call. Resolves to undefined when it ended without a reply, so that the key can be claimed. */
+  /** Waits for the first call. Resolves to undefined when the first call ended without a reply: the key is free. */
   async #join(
     call: GuardedCall,
     operation: Operation,
@@ -156,7 +156,7 @@ export class EnforceLifecycle implements Lifecycle {
     }
     const found = foundOrRefuse(result);
     if (isReused(operation, found)) throw refusals.keyReused();
-    // An open transaction can hide the age of its record. The execution is at least as old as the wait for it.
+    // An open transaction can hide the age of its record. The execution is at least as old as this wait.
     if (found.outcome === 'in-progress') throw refusals.inProgress(Math.max(found.ageMs, wait.elapsedMs));
     const { reply, expiresAtMs } = found;
     const stored: StoredReply = { recordId: operation.id, reply, expiresAtMs };

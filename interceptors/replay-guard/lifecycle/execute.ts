@@ -42,7 +42,7 @@ export class Executor {
     const { observed, policy } = call.method;
     this.#observer.executionStarted(observed, claim.takenOver);
     const onLost = (error: LeaseLostError) => call.fail(error);
-    // With atomicity TRANSACTION the open transaction holds the claim, from the moment when it was opened.
+    // With atomicity TRANSACTION the open transaction holds the claim, from its beginning.
     const heldSince = operation.atomicity === 'LEASE' ? since : performance.now();
     const lease = new Lease(this.#store, claim, operation.leaseMs, heldSince, onLost);
     const result = await this.#runHandler(call, operation, claim);
@@ -82,7 +82,7 @@ export class Executor {
     }
   }
 
-  /** Tells a handler that may still run that its execution has ended. */
+  /** Signals the end of the execution to a handler that may still run. */
   #stopHandler(call: GuardedCall, stop: AbortController, result: HandlerResult): void {
     stop.abort('failure' in result ? result.failure : undefined);
     try {

@@ -1,4 +1,4 @@
-/** The stored reply of an in-flight call. Undefined when the call ended without a stored reply: the key may be free. */
+/** The stored reply of an in-flight call. Undefined when the call ended without one: the key may be free. */
 export type InFlightOutcome = StoredReply | undefined;
 
 /** A reply in the form in which the store holds it. */
@@ -13,7 +13,7 @@ export interface StoredReply {
 /** Why the wait of a duplicate ended before the in-flight call: by its limit, or because its own call ended. */
 export type InterruptedWait = 'timeout' | 'call-ended';
 
-/** One operation that this process is executing, and the duplicates that wait for it. */
+/** One operation that this process is executing, and the duplicates that wait for the reply. */
 export class InFlightCall {
   readonly fingerprint: Buffer;
   readonly startedAtMs = Date.now();
@@ -23,7 +23,7 @@ export class InFlightCall {
   readonly #waiters = new Set<(end: InFlightOutcome | InterruptedWait) => void>();
   /** How many duplicates wait at present. `InFlightCalls` keeps this count. */
   waiting = 0;
-  /** Whether the call was refused as in progress: it will be retried, and so must the calls behind it. */
+  /** Whether the call was refused as in progress. The calls behind a refused call must be retried as well. */
   isRefusedInProgress = false;
 
   constructor(fingerprint: Buffer) {
@@ -87,8 +87,8 @@ export class InFlightCalls {
   }
 
   /**
-   * Runs the wait of one duplicate and counts it. Resolves to `timeout` at once when a limit is reached: the number of
-   * waiting duplicates, and so the memory they use, is bounded.
+   * Runs the wait of one duplicate and counts the duplicate meanwhile. Resolves to `timeout` at once when a limit is
+   * reached: the limits bound the memory of waiting duplicates.
    */
   async wait<T>(inFlight: InFlightCall, until: () => Promise<T>): Promise<T | 'timeout'> {
     const { perKey, total } = this.#limits;

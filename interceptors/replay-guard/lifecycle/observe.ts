@@ -38,8 +38,8 @@ interface Classification {
 }
 
 /**
- * Mode OBSERVE: every call executes as it would without a guard. The guard classifies each call, reports the outcome that
- * ENFORCE would give, and stores the reply. The stored replies serve ENFORCE when it is switched on.
+ * Mode OBSERVE: every call executes, as without a guard. The guard classifies each call, reports the outcome that
+ * ENFORCE would give, and stores the reply. After a switch to ENFORCE the stored replies are replayed.
  */
 export class ObserveLifecycle implements Lifecycle {
   readonly #parts: ObserveParts;

@@ -8,8 +8,8 @@ import type { InFlightCalls } from './in-flight.js';
 import type { Wait } from './wait.js';
 
 /**
- * How long an earlier call can delay the reading of a later one, in milliseconds. The callers may share a connection and
- * a producer name, and the scope of the earlier call may never become known.
+ * How long an earlier call can delay the reading of a later call, in milliseconds. Two callers may share a connection
+ * and a producer name, and the scope source may never return the scope of the earlier call.
  */
 const MAX_DELAY_MS = 1_000;
 
@@ -17,8 +17,9 @@ const MAX_DELAY_MS = 1_000;
 type ReadInOrder = <T>(reading: Promise<T>) => Promise<T>;
 
 /**
- * Keeps the calls of one producer in order: calls that the producer sends without waiting for the answers. The calls are
- * read in the order in which their metadata arrived, and each call waits for the in-flight call with the sequence before.
+ * Keeps the calls of one producer in order. A producer may send calls without waiting for the answers. The calls are
+ * read in the order in which their metadata arrived. Each call then waits for the in-flight call with the previous
+ * sequence.
  */
 export class ProducerOrder {
   readonly #inFlight: InFlightCalls;
@@ -33,8 +34,8 @@ export class ProducerOrder {
   }
 
   /**
-   * Notes the position of a call when its metadata has arrived. The order of whole requests can differ: a long request
-   * arrives after a short one that was sent later.
+   * Records the position of a call when its metadata has arrived. Whole requests can arrive in another order: a long
+   * request arrives after a short request that was sent later.
    */
   register(call: GuardedCall): void {
     const producer = call.metadata.get(PRODUCER_HEADER).join();
@@ -53,10 +54,10 @@ export class ProducerOrder {
   }
 
   /**
-   * Waits for the in-flight call with the sequence before, if this process executes it.
-   * @returns whether there was such a call, or `call-ended` when the call has ended meanwhile
+   * Waits for the in-flight call with the previous sequence, if this process has one.
+   * @returns whether this process had one, or `call-ended` when the waiting call has ended
    * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when the wait is over first
-   * @throws Refusal IDEMPOTENCY_SEQUENCE_GAP when the call before was executed without a stored reply
+   * @throws Refusal IDEMPOTENCY_SEQUENCE_GAP when the previous call ended without a stored reply
    */
   async waitForPrevious(
     call: GuardedCall,
@@ -70,13 +71,13 @@ export class ProducerOrder {
     if (end === 'timeout') throw inProgress();
     if (end === 'call-ended') return end;
     if (!end && previous.isRefusedInProgress) throw inProgress();
-    // The store accepts both 0 and 1 as a first sequence. It would accept 1 here, and 0 could never be executed again.
+    // The store accepts 1 as a first sequence. After 1 was executed, a retry of 0 would be refused as outdated.
     if (!end && series?.sequence === 1n && (await previous.claimed)) throw refusals.sequenceGap(0n);
     return true;
   }
 
   /**
-   * Claims an operation. After a gap the claim is repeated if the call with the sequence before has arrived meanwhile.
+   * Claims an operation. After a gap the claim is repeated if the call with the previous sequence has arrived.
    * @param hasSlot whether the call has a slot among the in-flight calls of its scope
    * @throws ClaimError, Refusal as `Claimer.claim` and `waitForPrevious` do
    */
@@ -105,7 +106,7 @@ export class ProducerOrder {
     read.then(() => {
       if (this.#lastRead.get(name) === read) this.#lastRead.delete(name);
     });
-    // The calls behind a call that has ended still wait for the calls before it.
+    // When a call has ended, the calls behind it still wait for the calls before it.
     const skip = () => void untilRead(earlier).then(markRead);
     if (callEnded.aborted) skip();
     else callEnded.addEventListener('abort', skip, { once: true });

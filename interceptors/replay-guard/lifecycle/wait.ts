@@ -9,7 +9,7 @@ const MAX_MARGIN_MS = 100;
 /** The pauses between look-ups. Jitter keeps servers that wait for one record from asking at the same time. */
 const PAUSE = { initialMs: 10, maxMs: 250 };
 
-/** The time that a call may wait. The wait ends at a limit, shortly before the deadline, or with the call or the guard. */
+/** The time that a call may wait: until a limit, a margin before the deadline, or the end of the call or the guard. */
 export class Wait {
   readonly #since = performance.now();
   readonly #until: number;
@@ -34,7 +34,7 @@ export class Wait {
     return performance.now() - this.#since;
   }
 
-  /** The time until the wait is over, in milliseconds; 0 when it is over. */
+  /** The time until the wait is over, in milliseconds; 0 after the wait. */
   get remainingMs(): number {
     if (this.#callEnded.aborted || this.#closing.aborted) return 0;
     return Math.max(this.#until - performance.now(), 0);

@@ -5,8 +5,8 @@ const MAX_FAILURES = 5;
 const PROBE_INTERVAL_MS = 1_000;
 
 /**
- * A circuit breaker: it spares callers the time-outs of a store that is down. After several consecutive failures the
- * circuit opens and refuses every operation at once. It closes when the store answers a probe.
+ * A circuit breaker for a store that is down. After several consecutive failures the circuit opens and refuses every
+ * operation at once, without a time-out. The circuit closes when the store answers a probe.
  */
 export class Circuit {
   readonly #probe: () => Promise<void>;

@@ -51,7 +51,7 @@ export class ObservedStore {
       'claim',
       () => this.#store.claim(request),
       (result) => {
-        // The caller was told that the claim failed.
+        // At the time limit the claim was reported as failed, so a late claim has no execution.
         if (result.outcome === 'claimed') void this.release(result.claim);
       },
     );

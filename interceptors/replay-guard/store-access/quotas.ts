@@ -12,8 +12,8 @@ export interface QuotaOptions {
    */
   readonly inFlightPerScope?: number;
   /**
-   * How many keys of one scope may be retained. All calls of one producer count as one key. The count is up to 5 seconds
-   * old, so a burst can exceed the limit. At least 1. Default: no limit.
+   * How many keys of one scope may be retained. All calls of one producer count as one key. The count is up to
+   * 5 seconds old, so a burst can exceed the limit. At least 1. Default: no limit.
    */
   readonly liveKeysPerScope?: number;
 }
@@ -22,7 +22,7 @@ export interface QuotaOptions {
 interface LiveKeys {
   /** The last count of the store plus the keys that were claimed here since. Undefined before the first count. */
   count?: number;
-  /** When the store was last asked, by `performance.now()`. */
+  /** When the last count started, by `performance.now()`. */
   countedAtMs: number;
   /** The count that is under way. */
   counting?: Promise<void>;

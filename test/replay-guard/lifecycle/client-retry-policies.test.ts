@@ -38,7 +38,7 @@ const retrying = {
     retryableStatusCodes: ['UNAVAILABLE'],
   },
 };
-/** Its own backoff is longer than any test, so each retry follows the pushback of the server. */
+/** The backoff of the client is longer than any test, so each retry follows the pushback of the server. */
 const retryingByPushback = {
   retryPolicy: { ...retrying.retryPolicy, initialBackoff: '300s', maxBackoff: '300s' },
 };
@@ -63,18 +63,18 @@ function stockClient(t: ExecutionContext, { definition, server }: Ledger, policy
 
 /** Records the `grpc-previous-rpc-attempts` of each call that a server receives. */
 function attempts() {
-  const seen: number[] = [];
+  const previousAttempts: number[] = [];
   const interceptor: ServerInterceptor = (_method, call) =>
     new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, pass) => {
-            seen.push(Number(metadata.get('grpc-previous-rpc-attempts')[0] ?? 0));
+            previousAttempts.push(Number(metadata.get('grpc-previous-rpc-attempts')[0] ?? 0));
             pass(metadata);
           },
         }),
     });
-  return { seen, interceptor };
+  return { previousAttempts, interceptor };
 }
 
 /** Handlers that wait at the barrier, write and then answer. */
@@ -90,18 +90,18 @@ const held =
 /** A server whose handlers wait at a barrier, and the server that the stock client calls: the same or another. */
 async function servers(t: ExecutionContext, where: 'this server' | 'another server', waitMs = 0) {
   const data = await shared(t, where === 'this server' ? 'sqlite' : 'postgres');
-  const [barrier, name, { seen, interceptor }] = [new Barrier(), randomUUID(), attempts()];
+  const [barrier, name, { previousAttempts, interceptor }] = [new Barrier(), randomUUID(), attempts()];
   const setup = {
     engine: { unitLimitMs: 60_000 },
     handlers: held(barrier),
     guard: { scope: () => name, policies: policies({ waitMs, leaseMs: 60_000 }) },
   };
   const first = await openLedger(t, data, { ...setup, before: where === 'this server' ? [interceptor] : [] });
-  const asked =
+  const target =
     where === 'this server' ? first : await openLedger(t, data, { ...setup, before: [interceptor] });
   t.teardown(() => barrier.open());
   const effects = async () => (await first.effects()).filter((account) => account === name).length;
-  return { barrier, first, asked, name, seen, effects };
+  return { barrier, first, target, name, previousAttempts, effects };
 }
 
 for (const where of ['this server', 'another server'] as const) {
@@ -112,19 +112,19 @@ for (const where of ['this server', 'another server'] as const) {
       ['hedges', hedging('1s')],
     ] as const) {
       test(`${method}: a client that ${title} gets the reply of an execution on ${where}`, async (t) => {
-        const { barrier, first, asked, name, seen, effects } = await servers(t, where);
+        const { barrier, first, target, name, previousAttempts, effects } = await servers(t, where);
         const running = first.ask(method, 'key', name);
         await barrier.reached();
-        seen.length = 0;
-        const call = stockClient(t, asked, policy)(method, 'key', name);
-        await asked.outcomes.reached('in_progress', 2);
+        previousAttempts.length = 0;
+        const call = stockClient(t, target, policy)(method, 'key', name);
+        await target.outcomes.reached('in_progress', 2);
         barrier.open();
         const { code, bytes } = await running;
         t.is(code, status.OK);
         t.like(await call, { code: status.OK, replayed: true, bytes });
-        t.deepEqual(seen, [...seen.keys()]);
-        t.true(seen.length >= 3);
-        t.is(first.outcomes.count('executed') + asked.outcomes.count('executed'), first === asked ? 2 : 1);
+        t.deepEqual(previousAttempts, [...previousAttempts.keys()]);
+        t.true(previousAttempts.length >= 3);
+        t.is(first.outcomes.count('executed') + target.outcomes.count('executed'), first === target ? 2 : 1);
         t.is(await effects(), 1);
       });
     }
@@ -135,10 +135,14 @@ for (const method of methods) {
   for (const waits of [false, true]) {
     const hedges = waits ? 'wait' : 'are refused';
     test(`${method}: a client whose hedges ${hedges} gets the reply of one execution`, async (t) => {
-      const { barrier, first, name, seen, effects } = await servers(t, 'this server', waits ? 60_000 : 0);
+      const { barrier, first, name, previousAttempts, effects } = await servers(
+        t,
+        'this server',
+        waits ? 60_000 : 0,
+      );
       const call = stockClient(t, first, hedging('0.05s'))(method, 'key', name);
       await barrier.reached();
-      await poll('three attempts have arrived', () => seen.length >= 3);
+      await poll('three attempts have arrived', () => previousAttempts.length >= 3);
       if (!waits) await first.outcomes.reached('in_progress', 2);
       barrier.open();
       const { code, bytes } = await call;
@@ -151,7 +155,7 @@ for (const method of methods) {
 }
 
 test('a client that retries gets OK after its execution has lost its lease', async (t) => {
-  const [barrier, { seen, interceptor }] = [new Barrier(), attempts()];
+  const [barrier, { previousAttempts, interceptor }] = [new Barrier(), attempts()];
   const ledger = await openLedger(t, await shared(t, 'sqlite'), {
     before: [interceptor],
     engine: { unitLimitMs: 100 },
@@ -165,7 +169,7 @@ test('a client that retries gets OK after its execution has lost its lease', asy
   t.teardown(() => barrier.open());
   const reply = await stockClient(t, ledger, retryingByPushback)('append', 'key', 'alice');
   t.like(reply, { code: status.OK, replayed: false });
-  t.deepEqual(seen, [0, 1]);
+  t.deepEqual(previousAttempts, [0, 1]);
   t.deepEqual(await ledger.effects(), ['alice']);
 });
 
@@ -175,42 +179,42 @@ async function behindProxy(t: ExecutionContext) {
   const proxy = await startProxy(t, data.url);
   const opened = await openUrl(proxy.url);
   t.teardown(opened.close);
-  const [name, { seen, interceptor }] = [randomUUID(), attempts()];
+  const [name, { previousAttempts, interceptor }] = [randomUUID(), attempts()];
   const ledger = await openLedger(t, data, {
     opened,
     before: [interceptor],
     guard: { scope: () => name, policies: policies({ waitMs: 0, leaseMs: 60_000 }) },
   });
   const effects = async () => (await ledger.effects()).filter((account) => account === name).length;
-  return { proxy, ledger, name, seen, effects, ask: stockClient(t, ledger, retryingByPushback) };
+  return { proxy, ledger, name, previousAttempts, effects, ask: stockClient(t, ledger, retryingByPushback) };
 }
 
 for (const when of ['before', 'after'] as const) {
   test(`postgres: a client that retries gets OK when the connection breaks ${when} its claim`, async (t) => {
-    const { proxy, ledger, name, seen, effects, ask } = await behindProxy(t);
+    const { proxy, ledger, name, previousAttempts, effects, ask } = await behindProxy(t);
     proxy.cutAt(/INSERT INTO replay_guard_records/, when);
     t.like(await ask('append', 'key', name), { code: status.OK, replayed: false });
-    t.deepEqual(seen, [0, 1]);
+    t.deepEqual(previousAttempts, [0, 1]);
     t.is(ledger.entered, 1);
     t.is(await effects(), 1);
   });
 
   test(`postgres: a client that retries gets OK when the connection breaks ${when} its commit`, async (t) => {
-    const { proxy, ledger, name, seen, effects, ask } = await behindProxy(t);
+    const { proxy, ledger, name, previousAttempts, effects, ask } = await behindProxy(t);
     proxy.cutAt(/^COMMIT/, when, 'down');
     const call = ask('append', 'key', name);
     await ledger.outcomes.reached('refused');
     proxy.up();
     t.like(await call, { code: status.OK, replayed: when === 'after' });
     // The circuit may have opened. More attempts are then needed until it closes.
-    t.deepEqual(seen, [...seen.keys()]);
+    t.deepEqual(previousAttempts, [...previousAttempts.keys()]);
     t.is(ledger.entered, when === 'after' ? 1 : 2);
     t.is(await effects(), 1);
   });
 }
 
 test('a client that retries does not repeat a call that was refused permanently', async (t) => {
-  const { seen, interceptor } = attempts();
+  const { previousAttempts, interceptor } = attempts();
   const ledger = await openLedger(t, await shared(t, 'sqlite'), { before: [interceptor] });
   const ask = stockClient(t, ledger, retrying);
   t.is((await ask('append', 'key', 'alice')).code, status.OK);
@@ -222,5 +226,5 @@ test('a client that retries does not repeat a call that was refused permanently'
     [status.INVALID_ARGUMENT, status.FAILED_PRECONDITION, status.DATA_LOSS],
   );
   for (const { trailers } of refused) t.deepEqual(trailers.get('grpc-retry-pushback-ms'), []);
-  t.deepEqual(seen, [0, 0, 0, 0]);
+  t.deepEqual(previousAttempts, [0, 0, 0, 0]);
 });

@@ -23,7 +23,7 @@ import { lanes } from '../../helpers/waiting/lanes.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
 const shared = sharedData(test);
-// All tests share one direct connection to the database, which does not go through a proxy.
+// All tests share one direct connection to the database. The connection does not go through a proxy.
 let direct: Promise<OpenStore> | undefined;
 test.after.always(async () => (await direct)?.close());
 const guardOnly = listenAlone(test);
@@ -32,7 +32,7 @@ const concurrently = (title: string, check: (t: ExecutionContext) => Promise<voi
   test(title, (t) => limited(() => check(t)));
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 
-/** How the handler of a call ends, and whether it writes. */
+/** How a handler ends, and whether the handler writes. */
 type Kind = 'OK' | 'OK without writes' | 'NOT_FOUND' | 'NOT_FOUND without writes' | 'ABORTED once';
 
 /** For tests in which the first look-up finds the outcome. On a busy machine the look-up can take long. */
@@ -44,7 +44,7 @@ interface Setup {
   readonly barrier?: Barrier;
 }
 
-/** A server whose connections to Postgres go through a proxy that can break them. */
+/** A server whose connections to Postgres go through a proxy. The proxy can break connections. */
 async function behindProxy(
   t: ExecutionContext,
   method: LedgerMethod,

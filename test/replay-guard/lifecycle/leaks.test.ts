@@ -25,7 +25,7 @@ const emptied = emptiedData(test);
 listenAlone(test);
 const unitLimitMs = 500;
 
-/** Opens a store, and returns with it a check that no transaction and no connection is in use. */
+/** Opens a store. Also returns a check that no transaction and no connection is in use. */
 async function open(t: ExecutionContext, engine: Engine): Promise<[OpenStore, () => Promise<boolean>]> {
   if (engine === 'postgres') {
     const { url } = await emptied(t, engine);

@@ -134,7 +134,7 @@ for (const engine of engines) {
     const { serve, barrier: newBarrier, expire, effects } = await scene(t, engine);
     const [entered, opened] = [new Barrier(), newBarrier()];
     opened.open();
-    const told: { reason?: unknown; late?: Promise<unknown> } = {};
+    const late: { reason?: unknown; write?: Promise<unknown> } = {};
     // The lease must not expire before the takeover, also on a busy machine.
     const zombie = await serve({ leaseMs: 9_000 }, (database) => ({
       Transfer: async ({ request }, callback) => {
@@ -142,9 +142,9 @@ for (const engine of engines) {
         if (entered.arrived > 0) return callback({ code: status.INTERNAL });
         void entered.pass();
         await once(signal, 'abort');
-        told.reason = signal.reason;
-        if (engine !== 'memory') told.late = writeEffect(database, request.from);
-        await told.late?.catch(() => {});
+        late.reason = signal.reason;
+        if (engine !== 'memory') late.write = writeEffect(database, request.from);
+        await late.write?.catch(() => {});
         callback(null, { transferId: 'late' });
       },
     }));
@@ -158,9 +158,9 @@ for (const engine of engines) {
       return second.code === status.OK;
     });
     assertRefused(t, await first, status.UNAVAILABLE, 'IDEMPOTENCY_LEASE_LOST', 'RetryInfo');
-    t.true(told.reason instanceof LeaseLostError);
+    t.true(late.reason instanceof LeaseLostError);
     if (engine !== 'memory')
-      await t.throwsAsync(told.late as Promise<unknown>, { message: /taken over|rolled back/ });
+      await t.throwsAsync(late.write as Promise<unknown>, { message: /taken over|rolled back/ });
     t.is(await effects(1), 1);
     t.like(await zombie.transfer('key'), { replayed: true, bytes: second.bytes });
     t.true(other.outcomes.takenOver[0]);

@@ -206,16 +206,16 @@ test.serial(
 );
 
 test.serial('a claim that is granted after the client has disconnected is released', async (t) => {
-  const [asked, granted, cancellations] = [new Barrier(), new Barrier(), new Cancellations()];
+  const [requested, granted, cancellations] = [new Barrier(), new Barrier(), new Cancellations()];
   class SlowStore extends PassingStore {
     override async claim(request: never): Promise<ClaimResult> {
-      await asked.pass();
+      await requested.pass();
       const result = await super.claim(request);
       await granted.pass();
       return result;
     }
   }
-  asked.open();
+  requested.open();
   const ledger = await openLedger(t, 'memory', {
     opened: opened(new SlowStore(new MemoryStore())),
     guard: OBSERVE,

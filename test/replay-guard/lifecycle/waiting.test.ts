@@ -228,24 +228,24 @@ async function counting(
   t: ExecutionContext,
   engine: (typeof engines)[number] | 'memory',
   setup: LedgerSetup,
-): Promise<{ ledger: Ledger; came: (count: number) => Promise<void> }> {
+): Promise<{ ledger: Ledger; arrived: (count: number) => Promise<void> }> {
   const reached = new Barrier();
   reached.open();
   const name = randomUUID();
   const source = engine === 'memory' ? engine : await shared(t, engine);
   const guard = { policies: waiting(60_000), scope: () => reached.pass().then(() => name), ...setup.guard };
   const ledger = await openLedger(t, source, { ...setup, guard });
-  const came = async (count: number) => {
+  const arrived = async (count: number) => {
     await reached.reached(count);
     await nextTurn();
   };
-  return { ledger, came };
+  return { ledger, arrived };
 }
 
 for (const engine of [...engines, 'memory'] as const) {
   test(`${engine}: duplicates above the limit of waiters are refused, and the waiting ones get the reply`, async (t) => {
     const barrier = new Barrier();
-    const { ledger, came } = await counting(t, engine, {
+    const { ledger, arrived } = await counting(t, engine, {
       handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
       guard: { waitersPerKey: 3 },
     });
@@ -253,7 +253,7 @@ for (const engine of [...engines, 'memory'] as const) {
     const calls = [ledger.transfer('key')];
     await barrier.reached();
     for (let waiter = 0; waiter < 3; waiter++) calls.push(ledger.transfer('key'));
-    await came(4);
+    await arrived(4);
     inProgress(t, await ledger.transfer('key'));
     t.deepEqual(ledger.outcomes.ended, ['in_progress']);
     // The limit counts the waiters of each key.
@@ -270,7 +270,7 @@ for (const engine of [...engines, 'memory'] as const) {
   test(`${engine}: when the first call releases its key, one duplicate executes and the others wait for it`, async (t) => {
     const [failing, succeeding] = [new Barrier(), new Barrier()];
     let executions = 0;
-    const { ledger, came } = await counting(t, engine, {
+    const { ledger, arrived } = await counting(t, engine, {
       handlers: () =>
         onBoth(async (_account, callback) => {
           if (++executions > 1) return succeeding.pass().then(() => callback(null, { transferId: 'second' }));
@@ -283,7 +283,7 @@ for (const engine of [...engines, 'memory'] as const) {
     const first = ledger.transfer('key');
     await failing.reached();
     const others = Array.from({ length: 4 }, () => ledger.transfer('key'));
-    await came(5);
+    await arrived(5);
     failing.open();
     t.like(await first, { code: status.UNAVAILABLE, details: 'not now', statusDetails: undefined });
     await succeeding.reached();

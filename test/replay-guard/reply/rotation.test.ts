@@ -15,7 +15,7 @@ const [one, two] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
 
 type Secrets = Pick<ReplayGuardOptions, 'pepper' | 'cipherKey'>;
 
-// For each rotation: the settings before it, during it, and after the earlier secrets are removed.
+// For each rotation: the settings before the rotation, during the rotation, and without the earlier secrets.
 const rotations: Record<string, readonly [Secrets, Secrets, Secrets]> = {
   'of the pepper': [{ pepper: 'one' }, { pepper: { current: 'two', previous: ['one'] } }, { pepper: 'two' }],
   'from no pepper to one': [{}, { pepper: { current: 'two', previous: [null] } }, { pepper: 'two' }],
@@ -98,7 +98,7 @@ for (const engine of engines) {
   );
 }
 
-/** A ledger whose Transfer makes a stable id and calls another method. Returns the ids and keys that it used. */
+/** A ledger whose Transfer makes a stable id and calls another method. Also returns the ids and keys. */
 async function openOrders(t: ExecutionContext, data: DataSource, guard: Secrets = {}, barrier?: Barrier) {
   const used: unknown[] = [];
   const ledger: Ledger = await openLedger(t, data, {

@@ -53,7 +53,7 @@ function assertExceeded(t: ExecutionContext, reply: Reply<unknown>, quota: strin
   t.deepEqual(reply.trailers.get('grpc-retry-pushback-ms'), []);
 }
 
-/** A ledger whose scope is a metadata entry, and a function that calls it in a given scope. */
+/** A ledger whose scope is a metadata entry, and a function that calls the ledger in a given scope. */
 async function open(
   t: ExecutionContext,
   source: Parameters<typeof openLedger>[1],

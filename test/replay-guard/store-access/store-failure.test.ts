@@ -218,9 +218,9 @@ test.serial(
   'a call whose client disconnected while the store failed is not executed unguarded',
   async (t) => {
     class FailingStore extends PassingStore {
-      readonly asked = new Barrier();
+      readonly claiming = new Barrier();
       override async claim(): Promise<never> {
-        await this.asked.pass();
+        await this.claiming.pass();
         throw new Error('on purpose');
       }
     }
@@ -233,11 +233,11 @@ test.serial(
     });
     const client = new AbortController();
     const call = ledger.append('key', {}, { signal: client.signal });
-    await failing.asked.reached();
+    await failing.claiming.reached();
     client.abort();
     await call;
     await cancellations.noticed();
-    failing.asked.open();
+    failing.claiming.open();
     await ledger.outcomes.reached('released');
     t.is(ledger.entered, 0);
     t.is(ledger.outcomes.unguarded, 0);
