@@ -23,7 +23,7 @@ export interface ClaimAttempt {
   readonly operation: Operation;
   readonly result: ClaimResult;
   /** When the claim was sent, by `performance.now()`. */
-  readonly since: number;
+  readonly sentAt: number;
 }
 
 /** Pauses before the store is asked again. Resolves to false when the wait is over. */
@@ -60,10 +60,10 @@ export class Claimer {
     try {
       const operation = await this.#atRecordedId(requested);
       for (let attempt = 0; ; attempt++) {
-        const since = performance.now();
+        const sentAt = performance.now();
         const result = await this.#attempt(operation, attempt > 0, hasSlot);
         const mayEnd = result.outcome === 'in-progress' && !isReused(operation, result);
-        if (!mayEnd || !(await pause(attempt))) return { operation, result, since };
+        if (!mayEnd || !(await pause(attempt))) return { operation, result, sentAt };
       }
     } catch (cause) {
       throw cause instanceof Refusal ? cause : new ClaimError('the store was unavailable', { cause });

@@ -149,10 +149,10 @@ export class EnforceLifecycle implements Lifecycle {
   ): Promise<ExecutionOutcome> {
     const attempt = await this.#order.claim(call, requested, wait, hasSlot);
     if (attempt === 'call-ended') return { outcome: 'in_progress' };
-    const { operation, result, since } = attempt;
+    const { operation, result, sentAt } = attempt;
     if (result.outcome === 'claimed') {
       own.confirmClaim();
-      return this.#parts.executor.execute(call, operation, result.claim, since);
+      return this.#parts.executor.execute(call, operation, result.claim, sentAt);
     }
     const found = foundOrRefuse(result);
     if (isReused(operation, found)) throw refusals.keyReused();

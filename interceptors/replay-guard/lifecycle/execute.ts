@@ -25,14 +25,14 @@ export class Executor {
 
   /**
    * Executes the operation of a call and answers the call.
-   * @param since when the claim was sent, by `performance.now()`
+   * @param sentAt when the claim was sent, by `performance.now()`
    * @throws Refusal when another execution has stored a reply that cannot be read. The call is not answered yet.
    */
   async execute(
     call: GuardedCall,
     operation: Operation,
     claim: Claim,
-    since: number,
+    sentAt: number,
   ): Promise<ExecutionOutcome> {
     if (call.ended.aborted) {
       // grpc-js does not start the handler of a call that has ended.
@@ -43,7 +43,7 @@ export class Executor {
     this.#observer.executionStarted(observed, claim.takenOver);
     const onLost = (error: LeaseLostError) => call.fail(error);
     // With atomicity TRANSACTION the open transaction holds the claim, from its beginning.
-    const heldSince = operation.atomicity === 'LEASE' ? since : performance.now();
+    const heldSince = operation.atomicity === 'LEASE' ? sentAt : performance.now();
     const lease = new Lease(this.#store, claim, operation.leaseMs, heldSince, onLost);
     const result = await this.#runHandler(call, operation, claim);
     lease.stop();

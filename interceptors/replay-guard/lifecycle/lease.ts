@@ -21,21 +21,21 @@ export class Lease {
 
   /**
    * @param leaseMs the length of the lease, in milliseconds
-   * @param since when the claim was sent, by `performance.now()`
+   * @param sentAt when the claim was sent, by `performance.now()`
    * @param onLost runs at most once, when the execution no longer holds the claim
    */
   constructor(
     store: ObservedStore,
     claim: Claim,
     leaseMs: number,
-    since: number,
+    sentAt: number,
     onLost: (error: LeaseLostError) => void,
   ) {
     this.#store = store;
     this.#claim = claim;
     this.#leaseMs = leaseMs;
     this.#onLost = onLost;
-    this.#extendFrom(since);
+    this.#extendFrom(sentAt);
     this.#scheduleHeartbeat();
   }
 

@@ -27,7 +27,7 @@ interface Recording {
   readonly operation: Operation;
   readonly claim: Claim;
   /** When the claim was sent, by `performance.now()`. */
-  readonly since: number;
+  readonly sentAt: number;
 }
 
 /** The outcome that a call would have in mode ENFORCE. */
@@ -95,17 +95,17 @@ export class ObserveLifecycle implements Lifecycle {
     if (!operation) return { wouldBe: 'bypassed' };
     // The guard commits the record only, so the record needs no transaction with the writes of the handler.
     const attempt = await claimer.claim({ ...operation, atomicity: 'LEASE' }, async () => false, true);
-    const { result, since } = attempt;
+    const { result, sentAt } = attempt;
     if (result.outcome !== 'claimed') return { wouldBe: outcomeOf(attempt) };
-    return { wouldBe: 'executed', recording: { operation: attempt.operation, claim: result.claim, since } };
+    return { wouldBe: 'executed', recording: { operation: attempt.operation, claim: result.claim, sentAt } };
   }
 
   /** A reply that cannot be stored is dropped: a failure of the store must not change the call. */
-  async #record(call: GuardedCall, { operation, claim, since }: Recording): Promise<void> {
+  async #record(call: GuardedCall, { operation, claim, sentAt }: Recording): Promise<void> {
     const { store } = this.#parts;
     const { policy } = call.method;
     const stopRecording = () => call.fail(new Error('the call is no longer recorded'));
-    const lease = new Lease(store, claim, operation.leaseMs, since, stopRecording);
+    const lease = new Lease(store, claim, operation.leaseMs, sentAt, stopRecording);
     const limit = setTimeout(stopRecording, policy.maxExecutionMs);
     const result = await call.observe();
     clearTimeout(limit);

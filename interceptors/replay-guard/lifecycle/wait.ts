@@ -11,7 +11,7 @@ const PAUSE = { initialMs: 10, maxMs: 250 };
 
 /** The time that a call may wait: until a limit, a margin before the deadline, or the end of the call or the guard. */
 export class Wait {
-  readonly #since = performance.now();
+  readonly #startedAt = performance.now();
   readonly #until: number;
   readonly #callEnded: AbortSignal;
   readonly #closing: AbortSignal;
@@ -24,14 +24,14 @@ export class Wait {
     const { remainingMs } = call;
     // An answer that is sent at the deadline arrives too late.
     const beforeDeadlineMs = remainingMs - Math.min(remainingMs / 10, MAX_MARGIN_MS);
-    this.#until = this.#since + Math.min(limitMs, beforeDeadlineMs);
+    this.#until = this.#startedAt + Math.min(limitMs, beforeDeadlineMs);
     this.#callEnded = call.ended;
     this.#closing = closing;
   }
 
   /** The time since the wait began, in milliseconds. */
   get elapsedMs(): number {
-    return performance.now() - this.#since;
+    return performance.now() - this.#startedAt;
   }
 
   /** The time until the wait is over, in milliseconds; 0 after the wait. */
