@@ -16,8 +16,14 @@ const insert = 'INSERT INTO notes (id) VALUES ($1)';
 
 function request(atomicity: ClaimRequest['atomicity']): ClaimRequest {
   const bytes = () => createHash('sha256').update(randomUUID()).digest();
-  const where = { scope: 'tenant', method: '/test.v1.LedgerService/Append' };
-  return { id: bytes(), ...where, fingerprint: bytes(), atomicity, leaseMs: 30_000, retentionMs: 3_600_000 };
+  return {
+    id: bytes(),
+    scope: 'tenant',
+    fingerprint: bytes(),
+    atomicity,
+    leaseMs: 30_000,
+    retentionMs: 3_600_000,
+  };
 }
 
 async function claim({ store }: OpenStore, asked: ClaimRequest): Promise<Claim> {

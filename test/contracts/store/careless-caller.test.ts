@@ -8,10 +8,9 @@ const reply = Buffer.from('done');
 const bytes = () => createHash('sha256').update(randomUUID()).digest();
 
 async function claim({ store }: OpenStore, atomicity: ClaimRequest['atomicity']): Promise<Claim> {
-  const where = { scope: 'tenant', method: '/test.v1.LedgerService/Append' };
   const asked = {
     id: bytes(),
-    ...where,
+    scope: 'tenant',
     fingerprint: bytes(),
     atomicity,
     leaseMs: 30_000,

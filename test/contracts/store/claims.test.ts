@@ -12,8 +12,7 @@ const reply = Buffer.from('done');
 
 function request(atomicity: ClaimRequest['atomicity'], leaseMs = 30_000): ClaimRequest {
   const bytes = () => createHash('sha256').update(randomUUID()).digest();
-  const where = { scope: 'tenant', method: '/test.v1.LedgerService/Append' };
-  return { id: bytes(), ...where, fingerprint: bytes(), atomicity, leaseMs, retentionMs: 3_600_000 };
+  return { id: bytes(), scope: 'tenant', fingerprint: bytes(), atomicity, leaseMs, retentionMs: 3_600_000 };
 }
 
 async function claim({ store }: OpenStore, asked: ClaimRequest): Promise<Claim> {

@@ -33,7 +33,7 @@ for (const name of storeNames) {
     it(`${atomicity}: a new key is claimed or refused by its first-sent time`, async (t, { store, now }) => {
       for (const [earliest, latest, expected] of freshKeys) {
         const sent = { earliestMs: now() + earliest, latestMs: now() + latest };
-        const result = await store.claim(request({ atomicity, sent }));
+        const result = await store.claim(request({ atomicity, firstSent: sent }));
         t.is(result.outcome, expected, `${earliest} to ${latest}`);
         if (result.outcome === 'claimed') await result.claim.release();
       }
@@ -71,7 +71,7 @@ for (const name of storeNames) {
       for (const when of ['too old', 'ahead', 'fine'] as const) {
         const sent = sentTimes(subject.now())[when];
         // Retained for 15 minutes, what was sent 14 minutes ago may still run.
-        t.is((await subject.other.claim({ ...asked, sent })).outcome, outcomes[when], when);
+        t.is((await subject.other.claim({ ...asked, firstSent: sent })).outcome, outcomes[when], when);
       }
     });
   }
@@ -81,8 +81,8 @@ for (const name of storeNames) {
     const { asked, claim } = await retain(t, subject, 'orphaned');
     const before = await other.find(asked.id);
     for (const when of ['too old', 'ahead'] as const) {
-      await other.claim({ ...asked, fingerprint: digest('changed'), sent: sentTimes(now())[when] });
-      await other.claim({ ...asked, sent: sentTimes(now())[when] });
+      await other.claim({ ...asked, fingerprint: digest('changed'), firstSent: sentTimes(now())[when] });
+      await other.claim({ ...asked, firstSent: sentTimes(now())[when] });
     }
     t.deepEqual(await other.find(asked.id), before);
     await claim.complete(reply('late'));
@@ -92,7 +92,7 @@ for (const name of storeNames) {
   it('after its record was purged an operation is refused, with every server', async (t, subject) => {
     const { store, other, now, advance } = subject;
     const sent = { earliestMs: now() - minute, latestMs: now() };
-    const asked: ClaimRequest = request({ sent });
+    const asked: ClaimRequest = request({ firstSent: sent });
     await claimed(t, await store.claim(asked)).complete(reply('done'));
     await advance(hour - 1);
     for (const server of [store, other]) completed(t, await server.claim(asked));
@@ -105,7 +105,7 @@ for (const name of storeNames) {
   it('what was first sent ahead of the clock is retained until it is too old', async (t, subject) => {
     const { store, other, now, advance } = subject;
     const ahead = now() + 5 * minute;
-    const asked: ClaimRequest = request({ sent: { earliestMs: ahead, latestMs: ahead } });
+    const asked: ClaimRequest = request({ firstSent: { earliestMs: ahead, latestMs: ahead } });
     const claim = claimed(t, await store.claim(asked));
     await claim.complete(reply('done'));
     // The database's clock may have gone on by some milliseconds since.
@@ -118,10 +118,13 @@ for (const name of storeNames) {
   it('who takes over retains the key no shorter than who claimed it', async (t, subject) => {
     const { store, other, now, advance } = subject;
     const ahead = now() + 5 * minute;
-    const asked: ClaimRequest = request({ leaseMs: minute, sent: { earliestMs: ahead, latestMs: ahead } });
+    const asked: ClaimRequest = request({
+      leaseMs: minute,
+      firstSent: { earliestMs: ahead, latestMs: ahead },
+    });
     const { expiresAtMs } = claimed(t, await store.claim(asked));
     await advance(minute);
-    const { sent, ...undated } = asked;
+    const { firstSent, ...undated } = asked;
     const taken = claimed(t, await other.claim(undated));
     t.deepEqual([taken.takenOver, taken.expiresAtMs], [true, expiresAtMs]);
     await taken.release();
@@ -130,7 +133,7 @@ for (const name of storeNames) {
   it('of 20 claims at once, from two servers, one is granted where the time allows', async (t, subject) => {
     const { store, other, now } = subject;
     const ask = async (sent: FirstSent): Promise<Claim[]> => {
-      const asked = request({ sent });
+      const asked = request({ firstSent: sent });
       const asking = Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).claim(asked));
       return (await Promise.all(asking)).flatMap((result) =>
         result.outcome === 'claimed' ? [result.claim] : [],

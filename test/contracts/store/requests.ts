@@ -14,7 +14,6 @@ export function request(changes: Partial<ClaimRequest> = {}): ClaimRequest {
   return {
     id: digest(randomUUID()),
     scope: 'tenant',
-    method: '/test.v1.LedgerService/Append',
     fingerprint: digest('payload'),
     atomicity: 'LEASE',
     leaseMs: 10 * minute,

@@ -57,7 +57,7 @@ for (const name of storeNames) {
     const { store, other, now, advance } = subject;
     const place = aSeries();
     const ahead = now() + 5 * minute;
-    const first = at(0, place, { sent: { earliestMs: ahead, latestMs: ahead } });
+    const first = at(0, place, { firstSent: { earliestMs: ahead, latestMs: ahead } });
     await claimed(t, await store.claim(first)).complete(reply('first'));
     await claimed(t, await store.claim(at(1, place))).complete(reply('second'));
     // The database's clock may have gone on by some milliseconds since.
@@ -232,7 +232,7 @@ for (const name of storeNames) {
     claimed(t, await store.claim(at(0, place)));
     await advance(11 * minute);
     const sent = now() - 2 * hour;
-    const late = at(0, { ...place, epoch: 1n }, { sent: { earliestMs: sent, latestMs: sent } });
+    const late = at(0, { ...place, epoch: 1n }, { firstSent: { earliestMs: sent, latestMs: sent } });
     t.is((await other.claim(late)).outcome, 'expired');
   });
 

@@ -1,6 +1,6 @@
 import type { ExecutionContext, TestFn } from 'ava';
 import type { Database } from 'grpc-replay-guard/database';
-import { MemoryStore } from 'grpc-replay-guard/memory';
+import { createMemoryStore } from 'grpc-replay-guard/memory';
 import type { IdempotencyStore } from 'grpc-replay-guard/store';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { freshData } from '../../helpers/databases/engines.js';
@@ -34,7 +34,7 @@ export function storeSubjects(test: TestFn): (t: ExecutionContext, name: StoreNa
       time += ms;
     };
     if (name === 'memory') {
-      const store = new MemoryStore({ clock: now });
+      const store = createMemoryStore({ clock: now });
       return { store, other: store, now, advance };
     }
     if (name === 'sqlite') {
