@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { Metadata, type MetadataValue } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
-import { isGuards } from '../../protocol/headers.js';
+import { isGuardMetadata } from '../../protocol/headers.js';
 
 /** What a handler answered, as it is kept and sent again. */
 export interface Reply {
@@ -91,7 +91,7 @@ const credentials = new Set(['authorization', 'proxy-authorization', 'cookie', '
 /** Credentials belong to one call; so do gRPC's own entries, except the status details, and the guard's. */
 function isKept(name: string): boolean {
   if (name === 'grpc-status-details-bin') return true;
-  return !credentials.has(name) && !name.startsWith('grpc-') && !isGuards(name);
+  return !credentials.has(name) && !name.startsWith('grpc-') && !isGuardMetadata(name);
 }
 
 function toEntries(metadata: Metadata): Entry[] {

@@ -1,11 +1,11 @@
 import { Metadata } from '@grpc/grpc-js';
-import { EXPIRES_TRAILER, isGuards, REPLAYED_TRAILER } from '../../protocol/headers.js';
+import { EXPIRES_TRAILER, isGuardMetadata, REPLAYED_TRAILER } from '../../protocol/headers.js';
 import type { Reply } from './reply.js';
 
 /** A handler's own metadata. What it passes on from another guarded server says nothing of this call. */
 export function ownMetadata(sent: Metadata = new Metadata()): Metadata {
   const own = sent.clone();
-  for (const name of Object.keys(own.getMap()).filter(isGuards)) own.remove(name);
+  for (const name of Object.keys(own.getMap()).filter(isGuardMetadata)) own.remove(name);
   return own;
 }
 
