@@ -38,8 +38,12 @@ export class RepeatingTask {
     this.#options = options;
   }
 
-  /** Starts the interval. @param firstRun whether the first run starts now or after one interval */
+  /**
+   * Starts the interval. A task that has started is not started again.
+   * @param firstRun whether the first run starts now or after one interval
+   */
   start(firstRun: 'now' | 'after-interval' = 'now'): void {
+    if (!this.#isStopped) return;
     this.#isStopped = false;
     this.#interval = this.#keep(setInterval(() => this.#tick(), this.#options.intervalMs));
     if (firstRun === 'now') this.wake();
@@ -52,7 +56,7 @@ export class RepeatingTask {
     this.#running ??= this.#inOwnContext(() => this.#runAll());
   }
 
-  /** Starts a run in `ms` milliseconds. Without effect if the next tick comes first, at `ms` of one interval or more. */
+  /** Starts a run in `ms` milliseconds. A time of one interval or more has no effect, because a tick comes first. */
   wakeIn(ms: number): void {
     if (this.#isStopped || ms >= this.#options.intervalMs) return;
     const timer = setTimeout(() => {
