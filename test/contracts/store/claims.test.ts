@@ -25,7 +25,7 @@ async function ids({ database }: OpenStore): Promise<bigint[]> {
   return (await database.query<{ id: bigint }>('SELECT id FROM notes ORDER BY id')).map(({ id }) => id);
 }
 
-// What a claim and the handler's writes have to do together, on every database.
+// The contract between a claim and the handler's writes, on every database.
 for (const engine of engines) {
   const it = (
     title: string,
@@ -43,7 +43,7 @@ for (const engine of engines) {
     const write = (opened: OpenStore, claimed: Claim, id: number) =>
       claimed.run(() => opened.database.query(insert, [id]));
 
-    it(`${atomicity}: the writes commit with the reply, and not before`, async (t, opened, other) => {
+    it(`${atomicity}: the writes commit together with the reply`, async (t, opened, other) => {
       const asked = request(atomicity);
       const claimed = await claim(opened, asked);
       await write(opened, claimed, 1);
@@ -56,7 +56,7 @@ for (const engine of engines) {
       t.is((await other.store.claim(asked)).outcome, 'completed');
     });
 
-    it(`${atomicity}: a failure keeps its reply and none of its writes`, async (t, opened, other) => {
+    it(`${atomicity}: a failure stores its reply and rolls back its writes`, async (t, opened, other) => {
       const asked = request(atomicity);
       const claimed = await claim(opened, asked);
       await write(opened, claimed, 1);
@@ -66,7 +66,7 @@ for (const engine of engines) {
       t.deepEqual(found.outcome === 'completed' && found.reply, reply);
     });
 
-    it(`${atomicity}: a failure is recorded after a failed statement too`, async (t, opened, other) => {
+    it(`${atomicity}: a failure is stored after a failed statement`, async (t, opened, other) => {
       const asked = request(atomicity);
       const claimed = await claim(opened, asked);
       await write(opened, claimed, 1);
@@ -76,7 +76,7 @@ for (const engine of engines) {
       t.is((await other.store.claim(asked)).outcome, 'completed');
     });
 
-    it(`${atomicity}: a failure inside a nested transaction leaves nothing`, async (t, opened, other) => {
+    it(`${atomicity}: a failure inside a nested transaction leaves no writes`, async (t, opened, other) => {
       const asked = request(atomicity);
       const claimed = await claim(opened, asked);
       const { database } = opened;
@@ -101,7 +101,7 @@ for (const engine of engines) {
       await (await claim(opened, asked)).release();
     });
 
-    it(`${atomicity}: after a failed statement nothing is completed`, async (t, opened) => {
+    it(`${atomicity}: a claim cannot complete after a failed statement`, async (t, opened) => {
       const asked = request(atomicity);
       const claimed = await claim(opened, asked);
       await write(opened, claimed, 1);
@@ -113,7 +113,7 @@ for (const engine of engines) {
     });
 
     for (const ending of ['complete', 'fail', 'release'] as const) {
-      it(`${atomicity}: a write after ${ending} goes nowhere`, async (t, opened) => {
+      it(`${atomicity}: a write after ${ending} is refused`, async (t, opened) => {
         const claimed = await claim(opened, request(atomicity));
         const gate = new Barrier();
         const late = claimed.run(() => gate.pass().then(() => opened.database.query(insert, [1])));
@@ -125,7 +125,7 @@ for (const engine of engines) {
       });
     }
 
-    it(`${atomicity}: claims side by side keep their writes apart`, async (t, opened, other) => {
+    it(`${atomicity}: simultaneous claims have separate writes`, async (t, opened, other) => {
       const execute = async (id: number) => {
         const claimed = await claim(opened, request(atomicity));
         await write(opened, claimed, id);
@@ -138,7 +138,7 @@ for (const engine of engines) {
     });
 
     it(
-      `${atomicity}: a claim that holds its transaction too long is lost, and says so`,
+      `${atomicity}: a claim that exceeds the time limit of its transaction is lost`,
       async (t, opened) => {
         const asked = request(atomicity);
         const claimed = await claim(opened, asked);
@@ -155,11 +155,11 @@ for (const engine of engines) {
     );
   }
 
-  it('LEASE: who was taken over before its first write cannot write', async (t, opened, other) => {
+  it('LEASE: an execution that was taken over before its first write cannot write', async (t, opened, other) => {
     const asked = request('LEASE', 1);
     const zombie = await claim(opened, asked);
     let owner: Claim | undefined;
-    await poll('it is taken over', async () => {
+    await poll('the takeover', async () => {
       const result = await other.store.claim({ ...asked, leaseMs: 30_000 });
       owner = result.outcome === 'claimed' ? result.claim : undefined;
       return owner !== undefined;
@@ -174,7 +174,7 @@ for (const engine of engines) {
     t.deepEqual(await ids(opened), [2n]);
   });
 
-  it('LEASE: who has begun to write cannot be taken over', async (t, opened, other) => {
+  it('LEASE: an execution that has started to write cannot be taken over', async (t, opened, other) => {
     const asked = request('LEASE', 1);
     const late = await claim(opened, asked);
     await late.run(() => opened.database.query(insert, [1]));

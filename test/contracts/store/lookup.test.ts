@@ -4,16 +4,18 @@ import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js
 
 const subjects = storeSubjects(test);
 
-// What a store tells of a key, or of a scope, without claiming anything.
+// Look-ups and counts, which claim no key.
 for (const name of storeNames) {
   const it = (title: string, check: (t: ExecutionContext, subject: StoreSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await subjects(t, name)));
 
-  it('a store answers', async (t, { store, other }) => {
+  it('a store answers a ping', async (t, { store, other }) => {
     await t.notThrowsAsync(Promise.all([store.ping(), other.ping()]));
   });
 
-  it('of a key that was never claimed nothing is known, and looking claims nothing', async (t, { store }) => {
+  it('a key that was never claimed is not found, and the look-up does not claim the key', async (t, {
+    store,
+  }) => {
     const asked = request();
     t.is(await store.find(asked.id), undefined);
     t.is(await store.estimateRecords(), 0);
@@ -21,7 +23,7 @@ for (const name of storeNames) {
     t.is(await store.find(asked.id), undefined);
   });
 
-  it('a key in progress is found with its age and the rest of its lease', async (t, subject) => {
+  it('a key in progress is found with its age and the remaining lease', async (t, subject) => {
     const { store, other, advance } = subject;
     const asked = request();
     const claim = claimed(t, await store.claim(asked));
@@ -34,7 +36,7 @@ for (const name of storeNames) {
     await claim.complete(reply('done'));
   });
 
-  it('the age of a key that was taken over is that of the takeover', async (t, { store, advance }) => {
+  it('the age of a key that was taken over counts from the takeover', async (t, { store, advance }) => {
     const asked = request();
     claimed(t, await store.claim(asked));
     await advance(11 * minute);
@@ -82,7 +84,7 @@ for (const name of storeNames) {
     });
   }
 
-  it('live keys are counted by scope, in progress or completed', async (t, { store, other, advance }) => {
+  it('retained keys are counted by scope, in progress or completed', async (t, { store, other, advance }) => {
     const keep = async (scope: string, retentionMs = hour) =>
       claimed(t, await store.claim(request({ scope, retentionMs }))).complete(reply('kept'));
     for (let index = 0; index < 5; index++) await keep('a');
@@ -90,18 +92,18 @@ for (const name of storeNames) {
     await keep('b');
     await claimed(t, await store.claim(request({ scope: 'a' }))).release();
     const running = claimed(t, await store.claim(request({ scope: 'a' })));
-    const count = (scope: string, atMost = 100) => other.countLive(scope, atMost);
+    const count = (scope: string, max = 100) => other.countLive(scope, max);
     t.deepEqual([await count('a'), await count('b'), await count(''), await count('A')], [9, 1, 0, 0]);
     t.deepEqual([await count('a', 9), await count('a', 8), await count('a', 1)], [9, 8, 1]);
     await advance(20 * minute);
-    t.is(await count('a'), 6, 'what has expired does not count, purged or not');
+    t.is(await count('a'), 6, 'expired keys do not count, purged or not');
     t.is(await store.purge(100), 3);
     t.is(await count('a'), 6);
     await running.complete(reply('kept'));
     t.is(await count('a'), 6);
   });
 
-  it('a key that expired and was claimed anew counts once', async (t, { store, advance }) => {
+  it('a key that has expired and was claimed anew counts once', async (t, { store, advance }) => {
     const asked = request();
     await claimed(t, await store.claim(asked)).complete(reply('old'));
     await advance(hour);

@@ -12,7 +12,7 @@ const emptied = emptiedData(test);
 const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
 const atomicities = ['TRANSACTION', 'LEASE'] as const;
-// Whoever waits so long for a lock fails the test by its time-outs.
+// The time-outs are so long that a test fails if a statement waits for a lock.
 const patient = { lockTimeoutMs: 60_000, unitLimitMs: 60_000 };
 
 const take = async (t: ExecutionContext, { store }: OpenStore, asked: ClaimRequest): Promise<Claim> =>
@@ -25,7 +25,7 @@ async function twoServers(t: ExecutionContext, maxConnections = 2) {
   return { one, other: await data.open({ ...patient, maxConnections }) };
 }
 
-/** How a server comes to hold the record of a key, so that another one can neither see its end nor have it. */
+/** The ways in which a server can hold the record of a key, so that another server cannot claim the key. */
 const holding: Record<
   string,
   (t: ExecutionContext, opened: OpenStore, asked: ClaimRequest) => Promise<Claim>
@@ -73,17 +73,20 @@ for (const [what, hold] of Object.entries(holding)) {
   });
 }
 
-test.serial('a late owner is not waited for, and then its reply is found', async (t) => {
-  const { one, other } = await twoServers(t);
-  const asked = request({ leaseMs: 1 });
-  const late = await take(t, one, asked);
-  await late.run(() => one.database.query(insert, [1]));
-  t.true(inProgress(t, await other.store.claim(asked)).leaseLeftMs <= 0);
-  await late.complete(reply('late'));
-  t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('late'));
-});
+test.serial(
+  'a claim does not wait for an owner whose lease has run out, and later finds the reply',
+  async (t) => {
+    const { one, other } = await twoServers(t);
+    const asked = request({ leaseMs: 1 });
+    const late = await take(t, one, asked);
+    await late.run(() => one.database.query(insert, [1]));
+    t.true(inProgress(t, await other.store.claim(asked)).leaseLeftMs <= 0);
+    await late.complete(reply('late'));
+    t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('late'));
+  },
+);
 
-test.serial('who waited in vain for a key takes no second connection to look at it', async (t) => {
+test.serial('a claim that waited in vain takes no second connection for a look-up', async (t) => {
   const data = await emptied(t, 'postgres');
   const asked = request({ atomicity: 'TRANSACTION' });
   const held = await take(t, await data.open(patient), asked);
@@ -98,7 +101,7 @@ test.serial('who waited in vain for a key takes no second connection to look at 
 });
 
 for (const atomicity of atomicities) {
-  test.serial(`${atomicity}: a replay takes no lock and leaves the record as it is`, async (t) => {
+  test.serial(`${atomicity}: a replay takes no lock and does not change the record`, async (t) => {
     const { one, other } = await twoServers(t);
     const asked = request({ atomicity });
     await (await take(t, one, asked)).complete(reply('done'));
@@ -111,7 +114,7 @@ for (const atomicity of atomicities) {
     t.deepEqual(await version(), before);
   });
 
-  test.serial(`${atomicity}: the handler's statements wait as long as the pool says`, async (t) => {
+  test.serial(`${atomicity}: the handler's statements have the lock timeout of the pool`, async (t) => {
     const data = await emptied(t, 'postgres');
     const settings: Record<string, PoolConfig> = { '20s': { lock_timeout: 20_000 }, '0': {} };
     for (const [expected, config] of Object.entries(settings)) {
@@ -134,11 +137,11 @@ for (const atomicity of atomicities) {
       const nested = await take(t, opened, request({ atomicity }));
       await nested.run(async () => {
         const failed = database.transaction(async () => {
-          t.is(await lockTimeout(), expected, 'in a transaction that begins the work');
-          throw new Error('taken back');
+          t.is(await lockTimeout(), expected, 'in a transaction that starts the work');
+          throw new Error('rolled back');
         });
-        await t.throwsAsync(failed, { message: 'taken back' });
-        t.is(await lockTimeout(), expected, 'after it was taken back');
+        await t.throwsAsync(failed, { message: 'rolled back' });
+        t.is(await lockTimeout(), expected, 'after the rollback');
       });
       await nested.release();
       completed(t, await store.claim(asked));
@@ -149,7 +152,7 @@ for (const atomicity of atomicities) {
   });
 }
 
-test.serial('the end of an empty transaction is not waited for', async (t) => {
+test.serial('a replay does not wait for the rollback of its transaction', async (t) => {
   const data = await emptied(t, 'postgres');
   const pool = new pg.Pool({ connectionString: data.url, max: 1, pipeline: true } as PoolConfig);
   t.teardown(() => pool.end());
@@ -158,11 +161,11 @@ test.serial('the end of an empty transaction is not waited for', async (t) => {
   await claimed(t, await store.claim(asked)).complete(reply('done'));
   t.is(pool.idleCount, 1);
   completed(t, await store.claim(asked));
-  t.is(pool.idleCount, 0, 'its connection is still busy with the rollback');
+  t.is(pool.idleCount, 0, 'the connection is still busy with the rollback');
   completed(t, await store.claim(asked));
 });
 
-test.serial('a purge passes by an expired record that is being claimed anew', async (t) => {
+test.serial('a purge skips an expired record that is being claimed anew', async (t) => {
   const { one, other } = await twoServers(t);
   const keys = Array.from({ length: 5 }, () => request({ retentionMs: 1 }));
   for (const asked of keys) await (await take(t, one, asked)).complete(reply('old'));
@@ -174,7 +177,7 @@ test.serial('a purge passes by an expired record that is being claimed anew', as
   t.deepEqual(completed(t, await other.store.find(first.id)).reply, reply('new'));
 });
 
-test.serial('erasing passes by a record that somebody has locked', async (t) => {
+test.serial('an erasure skips a locked record', async (t) => {
   const { one, other } = await twoServers(t);
   for (let index = 0; index < 3; index++) await (await take(t, one, request())).complete(reply('secret'));
   await one.database.transaction(async () => {
@@ -184,7 +187,7 @@ test.serial('erasing passes by a record that somebody has locked', async (t) => 
   t.is(await other.store.erase('tenant', 100), 1);
 });
 
-// What looks like a read and is not, before the first write of a call.
+// Statements that look like reads but write, before the first write of a call.
 const sideEffects: Record<string, string> = {
   'a function that writes': 'SELECT note($1)',
   'a common table expression that writes':

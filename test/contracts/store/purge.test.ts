@@ -6,7 +6,7 @@ import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js
 
 const subjects = storeSubjects(test);
 
-/** As servers do: what finds the database busy is tried again. */
+/** Retries while the database is busy, as servers do. */
 async function insist<T>(attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -17,12 +17,12 @@ async function insist<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-// Expired records go, a bounded batch at a time, and no other record does.
+// A purge deletes expired records in bounded batches, and no other records.
 for (const name of storeNames) {
   const it = (title: string, check: (t: ExecutionContext, subject: StoreSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await subjects(t, name)));
 
-  it('a record is purged from the moment it expires, in whatever state', async (t, { store, advance }) => {
+  it('a record in any state is purged from the moment of its expiry', async (t, { store, advance }) => {
     const asked = [request(), request(), request()] as const;
     const running = claimed(t, await store.claim(asked[0]));
     await claimed(t, await store.claim(asked[1])).complete(reply('done'));
@@ -38,7 +38,7 @@ for (const name of storeNames) {
     await running.release();
   });
 
-  it('purges, claims and renewals go on side by side', async (t, { store, other, advance }) => {
+  it('purges, claims and renewals run at the same time', async (t, { store, other, advance }) => {
     const keep = async (asked: ClaimRequest) => claimed(t, await store.claim(asked)).complete(reply('kept'));
     const requests = (count: number) =>
       Array.from({ length: count }, () => request({ retentionMs: 15 * minute }));
@@ -55,7 +55,7 @@ for (const name of storeNames) {
     };
     const execute = async (asked: ClaimRequest) => {
       let result = await insist(() => other.claim(asked));
-      // Of no key here: the record is being purged, or the database is busy.
+      // No other execution has these keys. The record is being purged, or the database is busy.
       while (result.outcome === 'in-progress') result = await insist(() => other.claim(asked));
       if (result.outcome === 'claimed') await result.claim.complete(reply('new'));
       return result.outcome === 'claimed' ? [asked] : [];
@@ -68,7 +68,7 @@ for (const name of storeNames) {
     ]);
     const rest = await purge(store);
     t.true(purged.every((count) => count + rest <= 60) && (purged[0] ?? 0) + (purged[1] ?? 0) + rest >= 40);
-    // An expired key may just be on its way out; nothing stands in the way of a new one.
+    // A purge may be deleting an expired key at this moment. A new key is always granted.
     const kept = executed.flat();
     t.true(fresh.every((asked) => kept.includes(asked)));
     for (const asked of kept) t.deepEqual(completed(t, await store.find(asked.id)).reply, reply('new'));

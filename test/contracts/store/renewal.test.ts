@@ -6,16 +6,16 @@ import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js
 
 const subjects = storeSubjects(test);
 
-// How long an execution is trusted, and what an owner may still do when it no longer is.
+// Renewals of a lease, and the rights of an owner whose lease has run out.
 for (const name of storeNames) {
   const it = (title: string, check: (t: ExecutionContext, subject: StoreSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await subjects(t, name)));
 
-  it('a renewed lease counts from now, and nobody takes the key over meanwhile', async (t, subject) => {
+  it('a renewed lease counts from the renewal, and prevents a takeover', async (t, subject) => {
     const { store, other, advance } = subject;
     const asked = request();
     const claim = claimed(t, await store.claim(asked));
-    for (let beat = 0; beat < 3; beat++) {
+    for (let count = 0; count < 3; count++) {
       await advance(9 * minute);
       await claim.renew();
       t.is(inProgress(t, await other.find(asked.id)).leaseLeftMs, 10 * minute);
@@ -26,7 +26,7 @@ for (const name of storeNames) {
     t.true(claimed(t, await other.claim(asked)).takenOver);
   });
 
-  it('a renewal does not make the key be retained longer', async (t, { store, now, advance }) => {
+  it('a renewal does not extend the retention', async (t, { store, now, advance }) => {
     const asked = request({ retentionMs: 15 * minute });
     const claim = claimed(t, await store.claim(asked));
     const expiresAtMs = now() + 15 * minute;
@@ -38,7 +38,11 @@ for (const name of storeNames) {
     t.is(await store.find(asked.id), undefined);
   });
 
-  it('who is late but was not taken over renews', async (t, { store, other, advance }) => {
+  it('an owner whose lease has run out renews if no other execution took the key over', async (t, {
+    store,
+    other,
+    advance,
+  }) => {
     const asked = request();
     const claim = claimed(t, await store.claim(asked));
     await advance(30 * minute);
@@ -58,7 +62,7 @@ for (const name of storeNames) {
     },
   };
   for (const [loss, lose] of Object.entries(losses)) {
-    it(`a key that ${loss} cannot be renewed, and its claim is lost`, async (t, subject) => {
+    it(`the lease of a key that ${loss} cannot be renewed, and the claim is lost`, async (t, subject) => {
       const { store, other, advance } = subject;
       const asked = request();
       const zombie = claimed(t, await store.claim(asked));
@@ -70,11 +74,15 @@ for (const name of storeNames) {
       t.is(zombie.lost.reason, error);
       await t.throwsAsync(zombie.complete(reply('zombie')), { instanceOf: LeaseLostError });
       await zombie.release();
-      t.deepEqual(await other.find(asked.id), before, 'nothing changed');
+      t.deepEqual(await other.find(asked.id), before, 'the record is unchanged');
     });
   }
 
-  it('a key that was released and made anew cannot be renewed', async (t, { store, other, advance }) => {
+  it('an earlier owner cannot renew the lease of a key that was released and claimed again', async (t, {
+    store,
+    other,
+    advance,
+  }) => {
     const asked = request();
     const zombie = claimed(t, await store.claim(asked));
     await advance(10 * minute);
@@ -84,7 +92,7 @@ for (const name of storeNames) {
     await anew.complete(reply('anew'));
   });
 
-  it('a key that was purged cannot be renewed', async (t, { store, advance }) => {
+  it('the lease of a purged key cannot be renewed', async (t, { store, advance }) => {
     const zombie = claimed(t, await store.claim(request({ retentionMs: 15 * minute })));
     await advance(15 * minute);
     t.is(await store.purge(10), 1);
@@ -93,7 +101,7 @@ for (const name of storeNames) {
 
   for (const atomicity of ['LEASE', 'TRANSACTION'] as const) {
     for (const ending of ['complete', 'fail', 'release'] as const) {
-      it(`${atomicity}: a renewal after ${ending} does nothing`, async (t, { store, other }) => {
+      it(`${atomicity}: a renewal after ${ending} has no effect`, async (t, { store, other }) => {
         const asked = request({ atomicity });
         const claim = claimed(t, await store.claim(asked));
         await claim[ending](reply('done'));
@@ -104,18 +112,18 @@ for (const name of storeNames) {
       });
     }
 
-    it(`${atomicity}: a renewal that meets the end of its execution harms nothing`, async (t, { store }) => {
+    it(`${atomicity}: a renewal during the completion does not affect the claim`, async (t, { store }) => {
       const asked = request({ atomicity });
       const claim = claimed(t, await store.claim(asked));
-      const beats = [claim.renew(), claim.renew()];
+      const renewals = [claim.renew(), claim.renew()];
       const ended = claim.complete(reply('done'));
-      await Promise.all([...beats, claim.renew(), ended]);
+      await Promise.all([...renewals, claim.renew(), ended]);
       t.false(claim.lost.aborted);
       t.deepEqual(completed(t, await store.claim(asked)).reply, reply('done'));
     });
   }
 
-  it('of 20 takeovers at once, from two servers, exactly one is granted', async (t, subject) => {
+  it('exactly one of 20 simultaneous takeovers from two servers is granted', async (t, subject) => {
     const { store, other, advance } = subject;
     for (let round = 0; round < 5; round++) {
       const asked = request();

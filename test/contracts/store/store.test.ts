@@ -7,7 +7,7 @@ import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js
 
 const subjects = storeSubjects(test);
 
-// What every `IdempotencyStore` has to do, whatever it keeps its records in.
+// The contract of every `IdempotencyStore`: claims, takeovers, replies and purges.
 for (const name of storeNames) {
   const it = (title: string, check: (t: ExecutionContext, subject: StoreSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await subjects(t, name)));
@@ -23,7 +23,7 @@ for (const name of storeNames) {
       await claim.release();
     });
 
-    it(`${atomicity}: run gives back what the work gives`, async (t, { store }) => {
+    it(`${atomicity}: run returns the result of the work`, async (t, { store }) => {
       const claim = claimed(t, await store.claim(ask()));
       t.is(
         claim.run(() => 7),
@@ -33,10 +33,10 @@ for (const name of storeNames) {
       await claim.release();
     });
 
-    it(`${atomicity}: a key in progress is granted to nobody else`, async (t, { store, other }) => {
+    it(`${atomicity}: a key in progress is not granted to another claim`, async (t, { store, other }) => {
       const asked = ask();
       const claim = claimed(t, await store.claim(asked));
-      // Where units of work take turns, it is answered when this one has ended.
+      // SQLite runs units of work one after another, so this claim resolves after the first one has ended.
       const second = store.claim(asked);
       const third = await other.claim(asked);
       if (third.outcome !== 'in-progress') return t.fail(third.outcome);
@@ -47,10 +47,7 @@ for (const name of storeNames) {
       t.is((await other.claim(asked)).outcome, 'completed');
     });
 
-    it(`${atomicity}: a completed key is found by every server, with its reply`, async (t, {
-      store,
-      other,
-    }) => {
+    it(`${atomicity}: every server finds a completed key with its reply`, async (t, { store, other }) => {
       const asked = ask();
       const claim = claimed(t, await store.claim(asked));
       await claim.complete(reply('\0done\xff'));
@@ -75,7 +72,7 @@ for (const name of storeNames) {
       t.true(completed(t, await store.claim(asked)).reply.equals(large));
     });
 
-    it(`${atomicity}: a completed key asked for with another payload shows the first fingerprint`, async (t, {
+    it(`${atomicity}: a claim with another payload finds the fingerprint of the completed execution`, async (t, {
       store,
     }) => {
       const asked = ask();
@@ -85,7 +82,7 @@ for (const name of storeNames) {
       t.deepEqual(completed(t, await store.claim(asked)).fingerprint, asked.fingerprint);
     });
 
-    it(`${atomicity}: a recorded failure is found like any reply`, async (t, { store, other }) => {
+    it(`${atomicity}: a stored failure is found like any other reply`, async (t, { store, other }) => {
       const asked = ask();
       await claimed(t, await store.claim(asked)).fail(reply('refused'));
       t.deepEqual(completed(t, await store.claim(asked)).reply, reply('refused'));
@@ -101,10 +98,7 @@ for (const name of storeNames) {
       t.deepEqual(completed(t, await store.claim(asked)).reply, reply('second'));
     });
 
-    it(`${atomicity}: a released key is free for other servers, at least soon`, async (t, {
-      store,
-      other,
-    }) => {
+    it(`${atomicity}: a released key becomes free for other servers`, async (t, { store, other }) => {
       const asked = ask();
       await claimed(t, await store.claim(asked)).release();
       let result = await other.claim(asked);
@@ -116,7 +110,7 @@ for (const name of storeNames) {
       await claimed(t, result).release();
     });
 
-    it(`${atomicity}: of 50 claims at once exactly one is granted`, async (t, { store, other }) => {
+    it(`${atomicity}: exactly one of 50 simultaneous claims is granted`, async (t, { store, other }) => {
       const asked = ask();
       const attempt = async (asking: IdempotencyStore) => {
         const result = await asking.claim(asked);
@@ -130,14 +124,14 @@ for (const name of storeNames) {
       }
     });
 
-    it(`${atomicity}: 50 keys at once are all granted`, async (t, { store }) => {
+    it(`${atomicity}: simultaneous claims of 50 keys are all granted`, async (t, { store }) => {
       const attempt = async () => {
         await claimed(t, await store.claim(ask())).complete(reply('one'));
       };
       await t.notThrowsAsync(Promise.all(Array.from({ length: 50 }, attempt)));
     });
 
-    it(`${atomicity}: keys do not touch each other`, async (t, { store }) => {
+    it(`${atomicity}: keys are independent of each other`, async (t, { store }) => {
       const [one, two, three] = [ask(), ask(), ask()];
       await claimed(t, await store.claim(one)).complete(reply('one'));
       await claimed(t, await store.claim(two)).release();
@@ -159,7 +153,7 @@ for (const name of storeNames) {
       await advance(10 * minute + 1);
       const anew = { ...asked, fingerprint: bytes('changed') };
       const claim = claimed(t, await store.claim(anew));
-      t.false(claim.takenOver, 'nobody held it');
+      t.false(claim.takenOver, 'the earlier execution had completed');
       await claim.complete(reply('new'));
       const found = completed(t, await other.claim(anew));
       t.deepEqual(found.reply, reply('new'));
@@ -167,7 +161,9 @@ for (const name of storeNames) {
       t.is(found.expiresAtMs, claim.expiresAtMs);
     });
 
-    it(`${atomicity}: what the caller does to its buffers later changes nothing`, async (t, { store }) => {
+    it(`${atomicity}: later changes of the caller's buffers do not change the record`, async (t, {
+      store,
+    }) => {
       const asked = ask();
       const [id, fingerprint] = [Buffer.from(asked.id), Buffer.from(asked.fingerprint)];
       const claim = claimed(t, await store.claim({ ...asked, id, fingerprint }));
@@ -182,7 +178,7 @@ for (const name of storeNames) {
     });
   }
 
-  it('a key in progress shows its fingerprint and its age', async (t, { store, other, advance }) => {
+  it('a key in progress is found with its fingerprint and its age', async (t, { store, other, advance }) => {
     const asked = request();
     const claim = claimed(t, await store.claim(asked));
     await advance(5 * minute);
@@ -193,7 +189,7 @@ for (const name of storeNames) {
     await claim.release();
   });
 
-  it('a lease that has not run out is respected', async (t, { store, other, advance }) => {
+  it('a key with a valid lease is not taken over', async (t, { store, other, advance }) => {
     const asked = request();
     const claim = claimed(t, await store.claim(asked));
     await advance(5 * minute);
@@ -212,7 +208,7 @@ for (const name of storeNames) {
     t.deepEqual(completed(t, await store.claim(asked)).reply, reply('second'));
   });
 
-  it('a takeover is for the same payload only', async (t, { store, other, advance }) => {
+  it('only a request with the same payload takes a key over', async (t, { store, other, advance }) => {
     const asked = request();
     claimed(t, await store.claim(asked));
     await advance(10 * minute + 1);
@@ -231,7 +227,7 @@ for (const name of storeNames) {
     t.is((await store.claim(asked)).outcome, 'completed');
   });
 
-  it('of 50 takeovers at once exactly one is granted', async (t, { store, advance }) => {
+  it('exactly one of 50 simultaneous takeovers is granted', async (t, { store, advance }) => {
     const asked = request();
     claimed(t, await store.claim(asked));
     await advance(10 * minute + 1);
@@ -240,18 +236,22 @@ for (const name of storeNames) {
   });
 
   for (const ending of ['complete', 'fail'] as const) {
-    it(`${ending} after a takeover hits nothing`, async (t, { store, other, advance }) => {
+    it(`${ending} after a takeover is refused and changes no record`, async (t, {
+      store,
+      other,
+      advance,
+    }) => {
       const asked = request();
       const zombie = claimed(t, await store.claim(asked));
       await advance(10 * minute + 1);
       const owner = claimed(t, await other.claim(asked));
       await t.throwsAsync(zombie[ending](reply('zombie')), { instanceOf: LeaseLostError });
-      t.is((await store.claim(asked)).outcome, 'in-progress', 'the new owner still has it');
+      t.is((await store.claim(asked)).outcome, 'in-progress', 'the new owner still holds the key');
       await owner.complete(reply('owner'));
       t.deepEqual(completed(t, await store.claim(asked)).reply, reply('owner'));
     });
 
-    it(`${ending} after the new owner has completed changes no byte`, async (t, {
+    it(`${ending} after the new owner has completed does not change the reply`, async (t, {
       store,
       other,
       advance,
@@ -265,7 +265,7 @@ for (const name of storeNames) {
     });
   }
 
-  it('release after a takeover hits nothing', async (t, { store, other, advance }) => {
+  it('release after a takeover does not change the record', async (t, { store, other, advance }) => {
     const asked = request();
     const zombie = claimed(t, await store.claim(asked));
     await advance(10 * minute + 1);
@@ -277,7 +277,7 @@ for (const name of storeNames) {
     t.deepEqual(completed(t, await store.claim(asked)).reply, reply('owner'));
   });
 
-  it('a chain of takeovers: only the last owner counts', async (t, { store, other, advance }) => {
+  it('after several takeovers only the last owner completes', async (t, { store, other, advance }) => {
     const asked = request({ leaseMs: 1 });
     const first = claimed(t, await store.claim(asked));
     await advance(2);
@@ -291,7 +291,11 @@ for (const name of storeNames) {
     t.deepEqual(completed(t, await other.claim(asked)).reply, reply('3'));
   });
 
-  it('a zombie cannot end a record that was released and made anew', async (t, { store, other, advance }) => {
+  it('an earlier owner cannot complete a record that was released and inserted again', async (t, {
+    store,
+    other,
+    advance,
+  }) => {
     const asked = request({ leaseMs: 1 });
     const zombie = claimed(t, await store.claim(asked));
     await advance(2);
@@ -303,7 +307,10 @@ for (const name of storeNames) {
     t.deepEqual(completed(t, await store.claim(asked)).reply, reply('anew'));
   });
 
-  it('an owner that is late but was not taken over still completes', async (t, { store, advance }) => {
+  it('an owner whose lease has run out completes if no other execution took the key over', async (t, {
+    store,
+    advance,
+  }) => {
     const asked = request();
     const claim = claimed(t, await store.claim(asked));
     await advance(10 * minute + 1);
@@ -311,7 +318,7 @@ for (const name of storeNames) {
     t.deepEqual(completed(t, await store.claim(asked)).reply, reply('late'));
   });
 
-  it('an expired claim in progress is claimed anew, and its owner is too late', async (t, {
+  it('an expired key in progress is claimed anew, and its earlier owner is refused', async (t, {
     store,
     advance,
   }) => {
@@ -323,7 +330,7 @@ for (const name of storeNames) {
     await claim.complete(reply('new'));
   });
 
-  it('a purge deletes expired records only, and no more than it may', async (t, { store, advance }) => {
+  it('a purge deletes only expired records, up to its limit', async (t, { store, advance }) => {
     const short = Array.from({ length: 5 }, () => request({ retentionMs: 20 * minute }));
     const long = request({ retentionMs: hour });
     const running = request({ retentionMs: hour });
@@ -351,15 +358,15 @@ for (const name of storeNames) {
     await claim.release();
   });
 
-  it('the number of records is known, at least soon', async (t, { store, advance }) => {
+  it('the estimate reaches the number of records', async (t, { store, advance }) => {
     t.is(await store.estimateRecords(), 0);
     for (let count = 0; count < 12; count++) {
       await claimed(t, await store.claim(request({ retentionMs: 20 * minute }))).complete(reply('kept'));
     }
-    await poll('12 records are seen', async () => (await store.estimateRecords()) === 12);
+    await poll('an estimate of 12 records', async () => (await store.estimateRecords()) === 12);
     await advance(20 * minute + 1);
     t.is(await store.purge(100), 12);
-    await poll('none is left', async () => (await store.estimateRecords()) === 0);
+    await poll('an estimate of no records', async () => (await store.estimateRecords()) === 0);
     t.pass();
   });
 }
