@@ -18,11 +18,12 @@ export interface Dialect {
 }
 
 /**
- * The database handle of the services. Inside a guarded call, every write through the handle commits together with the
- * reply, or not at all. Elsewhere each query commits on its own.
+ * The database handle of the services. Inside a guarded call, every write through the handle commits together with
+ * the reply, or not at all. Elsewhere each query commits on its own.
  *
- * The same SQL text runs on every engine: `$1`, `$2` for parameters, `RETURNING` for written rows, and the types TEXT,
- * BIGINT, BYTEA and DOUBLE PRECISION. The engine prepares each text once and keeps it, so texts must be constant.
+ * The same SQL text runs on every engine: `$1`, `$2` for parameters, `RETURNING` for written rows, and the types
+ * TEXT, BIGINT, BYTEA and DOUBLE PRECISION. The engine prepares each text once and keeps it, so texts must be
+ * constant.
  */
 export interface Database {
   readonly dialect: Dialect;
@@ -34,8 +35,8 @@ export interface Database {
    */
   query<R extends object = Row>(sql: string, params?: readonly SqlValue[]): Promise<R[]>;
   /**
-   * Runs `work` as one transaction, which commits when `work` resolves and rolls back when it rejects. Inside a unit of
-   * work the transaction is a savepoint. Savepoints that start at the same time run one after another.
+   * Runs `work` as one transaction, which commits when `work` resolves and rolls back when it rejects. Inside a unit
+   * of work the transaction is a savepoint. Savepoints that start at the same time run one after another.
    * @throws CommitInDoubtError when the commit was sent and its answer was lost
    */
   transaction<T>(work: () => Promise<T>): Promise<T>;

@@ -6,7 +6,9 @@ import { migrate } from './migrate.js';
 import type { Savepoint } from './savepoint.js';
 import { UnitOfWork } from './unit-of-work.js';
 
-/** The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one. */
+/**
+ * The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one.
+ */
 export class DatabaseHandle implements Database {
   readonly #engine: DatabaseEngine;
   readonly #current = new AsyncLocalStorage<Savepoint>();

@@ -16,8 +16,8 @@ export interface SavepointUnit {
 type Enter = <R>(savepoint: Savepoint, work: () => R) => R;
 
 /**
- * One savepoint of a unit of work. The root is the unit itself. A query of a savepoint waits while a nested transaction
- * of the savepoint runs, so that a rollback of the nested transaction does not undo the query.
+ * One savepoint of a unit of work. The root is the unit itself. A query of a savepoint waits while a nested
+ * transaction of the savepoint runs, so that a rollback of the nested transaction does not undo the query.
  */
 export class Savepoint {
   /** The error of the first statement that failed. After a failure the savepoint can only be rolled back. */
@@ -76,7 +76,9 @@ export class Savepoint {
     this.#afterCommit.push(action);
   }
 
-  /** Schedules the registered actions. They run in microtasks, so that their errors do not look like a failed commit. */
+  /**
+   * Schedules the registered actions. They run in microtasks, so that their errors do not look like a failed commit.
+   */
   runAfterCommit(): void {
     for (const action of this.#afterCommit) queueMicrotask(action);
   }
@@ -91,7 +93,8 @@ export class Savepoint {
 
   async #runNested<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
     const nested = new Savepoint(this.#unit, this.#depth + 1);
-    // If the nested transaction is the first work of the unit, the unit's own savepoint serves it and is not released.
+    // If the nested transaction is the first work of the unit, the unit's own savepoint serves it and is not
+    // released.
     const workSavepoint = this.#unit.takeWorkSavepoint();
     const name = workSavepoint ?? `nested_${nested.#depth}`;
     this.#sendControl(`SAVEPOINT ${name}`);

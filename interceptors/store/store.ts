@@ -24,8 +24,8 @@ export interface ClaimRequest {
 }
 
 /**
- * The time of the operation's first attempt, in milliseconds since the epoch. A call may state the time more than once,
- * in a header and in the key. Then the two bounds differ.
+ * The time of the operation's first attempt, in milliseconds since the epoch. A call may state the time more than
+ * once, in a header and in the key. Then the two bounds differ.
  */
 export interface FirstSent {
   readonly earliestMs: number;
@@ -62,8 +62,8 @@ export interface Claim {
   /** Rolls the handler's writes back and gives up the key, if this claim still owns the key. */
   release(): Promise<void>;
   /**
-   * Extends the lease to its full length from now. While a transaction is open, the transaction keeps the record locked.
-   * Then `renew` sends no statement.
+   * Extends the lease to its full length from now. While a transaction is open, the transaction keeps the record
+   * locked. Then `renew` sends no statement.
    * @throws LeaseLostError when another execution has taken the key over; the unit of work was rolled back
    */
   renew(): Promise<void>;
@@ -104,9 +104,10 @@ export type ClaimResult = NotClaimed | { readonly outcome: 'claimed'; readonly c
  */
 export interface IdempotencyStore {
   /**
-   * Claims an operation in one atomic step. The claim is granted if there is no record, the record has expired, or its
-   * lease has run out. `decideSequence` gives the rules for a position in a series.
-   * @throws DatabaseUnavailableError when nothing was claimed, or a claim may be stored and keeps the key for one lease
+   * Claims an operation in one atomic step. The claim is granted if there is no record, the record has expired, or
+   * its lease has run out. `decideSequence` gives the rules for a position in a series.
+   * @throws DatabaseUnavailableError when nothing was claimed, or a claim may be stored and keeps the key for one
+   *   lease
    */
   claim(request: ClaimRequest): Promise<ClaimResult>;
   /** Resolves to the record of an operation, or to undefined if no committed record is retained. */
@@ -120,8 +121,9 @@ export interface IdempotencyStore {
   /** Resolves to the number of retained records of a scope. Counting stops at `max`. */
   countLive(scope: string, max: number): Promise<number>;
   /**
-   * Erases at most `limit` completed records of a scope. Resolves to the number of erased records. An erased record only
-   * states that its key was executed, and for a series the last completed sequence. Records in progress are not erased.
+   * Erases at most `limit` completed records of a scope. Resolves to the number of erased records. An erased record
+   * only states that its key was executed, and for a series the last completed sequence. Records in progress are not
+   * erased.
    */
   erase(scope: string, limit: number): Promise<number>;
   /** Resolves when the store answers. @throws DatabaseUnavailableError when the store cannot be reached */

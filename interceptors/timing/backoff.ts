@@ -18,8 +18,8 @@ export type Jitter = 'none' | 'half' | 'full';
 const MAX_DOUBLINGS = 32;
 
 /**
- * Returns the pause before the next attempt, in milliseconds. The pause doubles with each failure up to `maxMs`. Jitter
- * spreads the attempts of callers that failed at the same time.
+ * Returns the pause before the next attempt, in milliseconds. The pause doubles with each failure up to `maxMs`.
+ * Jitter spreads the attempts of callers that failed at the same time.
  * @param failures the number of earlier pauses: 0 for the pause after the first failure
  * @param random a number from 0 to 1
  */

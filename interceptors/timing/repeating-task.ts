@@ -17,11 +17,11 @@ export interface RepeatingTaskOptions {
 
 /**
  * Runs a task at an interval and at each wake-up. Two runs never overlap. A tick of the interval during a run has no
- * effect. A wake-up during a run starts another run after the current one. After a failed run the pause doubles, up to
- * 5 seconds.
+ * effect. A wake-up during a run starts another run after the current one. After a failed run the pause doubles, up
+ * to 5 seconds.
  *
- * Each run has the asynchronous context in which the task was constructed. The context of the code that wakes the task
- * is not used, because that code may run inside a call with an open transaction.
+ * Each run has the asynchronous context in which the task was constructed. The context of the code that wakes the
+ * task is not used, because that code may run inside a call with an open transaction.
  */
 export class RepeatingTask {
   readonly #options: RepeatingTaskOptions;

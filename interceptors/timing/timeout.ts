@@ -14,8 +14,8 @@ export interface WaitLimit<T, Otherwise> {
 }
 
 /**
- * Resolves or rejects as `work` does, unless the limit ends the wait first. Then `limit.otherwise` gives the result. The
- * work itself continues, because a promise cannot be stopped. A later rejection of the work is dropped.
+ * Resolves or rejects as `work` does, unless the limit ends the wait first. Then `limit.otherwise` gives the result.
+ * The work itself continues, because a promise cannot be stopped. A later rejection of the work is dropped.
  */
 export function within<T, Otherwise>(
   work: Promise<T>,

@@ -26,8 +26,8 @@ function request(atomicity: ClaimRequest['atomicity']): ClaimRequest {
   };
 }
 
-async function claim({ store }: OpenStore, asked: ClaimRequest): Promise<Claim> {
-  const result = await store.claim(asked);
+async function claim({ store }: OpenStore, operation: ClaimRequest): Promise<Claim> {
+  const result = await store.claim(operation);
   if (result.outcome !== 'claimed') throw new Error(result.outcome);
   return result.claim;
 }
@@ -138,14 +138,14 @@ for (const [when, there] of [
   for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
     test(`${atomicity}: a connection cut ${when} COMMIT leaves a claim in doubt, and the record shows the outcome`, async (t) => {
       const { proxy, opened, database, ids, noneOpen } = await throughProxy(t);
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await claimed.run(() => database.query(insert, [1]));
       proxy.cutAt(/^COMMIT/, when);
       await t.throwsAsync(claimed.complete(Buffer.from('done')), { instanceOf: CommitInDoubtError });
       t.deepEqual(await ids(), [...there]);
       await noneOpen();
-      const found = await opened.store.claim(asked);
+      const found = await opened.store.claim(operation);
       if (when === 'after') t.is(found.outcome, 'completed');
       else t.is(found.outcome, atomicity === 'LEASE' ? 'in-progress' : 'claimed');
       if (found.outcome === 'claimed') await found.claim.release();
@@ -195,13 +195,13 @@ test('an outage between two calls makes later calls fail as unavailable and does
   const { proxy, database, opened } = await throughProxy(t, 0, 4);
   await Promise.all([1, 2, 3, 4].map((id) => database.query(insert, [id])));
   proxy.down();
-  const asked = [
+  const calls = [
     database.query(insert, [5]),
     database.query('SELECT 1 AS one'),
     opened.ping(),
     opened.store.purge(1),
   ];
-  for (const { status } of await Promise.allSettled(asked)) t.is(status, 'rejected');
+  for (const { status } of await Promise.allSettled(calls)) t.is(status, 'rejected');
   await t.throwsAsync(opened.ping(), { instanceOf: DatabaseUnavailableError });
   await t.throwsAsync(opened.store.claim(request('LEASE')), { instanceOf: DatabaseUnavailableError });
   await t.throwsAsync(opened.store.claim(request('TRANSACTION')), { instanceOf: DatabaseUnavailableError });
@@ -229,11 +229,11 @@ test('a transaction fails as unavailable when an operator terminates its session
 
 test('COMMIT of an aborted transaction does not count as a commit', async (t) => {
   const { opened, database } = await ownPool(t, { max: 3 });
-  const asked = request('TRANSACTION');
-  const claimed = await claim(opened, asked);
+  const operation = request('TRANSACTION');
+  const claimed = await claim(opened, operation);
   await t.throwsAsync(claimed.run(() => database.query('SELECT nothing FROM nowhere')));
   await t.throwsAsync(claimed.complete(Buffer.from('done')), { instanceOf: UnitOfWorkError });
-  await (await claim(opened, asked)).release();
+  await (await claim(opened, operation)).release();
 });
 
 test('a commit is in doubt if the server reports an unknown outcome', async (t) => {

@@ -11,7 +11,9 @@ const reading = /^\s*(select|values|table)\b/i;
 const perhapsReading = /^\s*(select|values|table|with)\b/i;
 const locking = /\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b/i;
 
-/** The Postgres engine over a pool of pipelined clients. A unit of work holds one client from its start to its end. */
+/**
+ * The Postgres engine over a pool of pipelined clients. A unit of work holds one client from its start to its end.
+ */
 export class PostgresEngine implements DatabaseEngine {
   readonly name = 'postgres';
   readonly now = '(extract(epoch from statement_timestamp()) * 1000)::bigint';

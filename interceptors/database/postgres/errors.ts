@@ -1,6 +1,8 @@
 import { DatabaseUnavailableError, LockTimeoutError } from '../errors.js';
 
-/** SQLSTATE classes and codes after which a retry may succeed: connection, resources, operator, rollback, time-outs. */
+/**
+ * SQLSTATE classes and codes after which a retry may succeed: connection, resources, operator, rollback, time-outs.
+ */
 const transient = /^(08|53|57|58|40|25P03|25P04)/;
 
 /** Converts an error of Postgres to an error of the port. An error of the statement itself is returned unchanged. */

@@ -8,8 +8,8 @@ import { leavesCommitInDoubt, toDatabaseError } from './errors.js';
 const begin = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
 /**
- * How long a statement with a short lock wait waits for a row, in milliseconds. An execution that is about to end ends
- * within this time. A longer execution must not keep connections of its duplicates busy.
+ * How long a statement with a short lock wait waits for a row, in milliseconds. An execution that is about to end
+ * ends within this time. A longer execution must not keep connections of its duplicates busy.
  */
 const SHORT_LOCK_WAIT_MS = 25;
 
@@ -25,7 +25,9 @@ export class PostgresSession implements Session {
     this.#client = client;
   }
 
-  /** Begins the transaction and runs `first`. Both are sent before either is awaited, so that they travel together. */
+  /**
+   * Begins the transaction and runs `first`. Both are sent before either is awaited, so that they travel together.
+   */
   async begin(first?: Statement): Promise<Row[]> {
     this.#hasShortLockWait = first?.hasShortLockWait ?? false;
     const withShortLockWait = `${begin}; SET LOCAL lock_timeout = ${SHORT_LOCK_WAIT_MS}`;

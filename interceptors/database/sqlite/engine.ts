@@ -3,7 +3,9 @@ import type { DatabaseEngine, Session, Statement } from '../engine.js';
 import { type Connection, retryWhileLocked } from './connection.js';
 import type { Writer } from './writer.js';
 
-/** The SQLite engine. Units of work run on the writer. Reads outside of them run on the reader and see committed data. */
+/**
+ * The SQLite engine. Units of work run on the writer. Reads outside of them run on the reader and see committed data.
+ */
 export class SqliteEngine implements DatabaseEngine {
   readonly name = 'sqlite';
   readonly now = 'replay_guard_now()';

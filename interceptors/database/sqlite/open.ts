@@ -10,8 +10,8 @@ export interface SqliteOptions {
   /** The file of the database. A missing file is created, together with its folder. */
   readonly path?: string;
   /**
-   * An open database of the application. It is set to WAL, `synchronous = FULL` and a short busy timeout. It stays open
-   * when the store closes.
+   * An open database of the application. It is set to WAL, `synchronous = FULL` and a short busy timeout. It stays
+   * open when the store closes.
    */
   readonly database?: Handle;
   /** How many units of work may share one commit. 1 gives every unit its own commit. Default: 256. */
@@ -28,8 +28,8 @@ export interface SqliteOptions {
 const GROUP_MS = 20;
 
 /**
- * Opens a SQLite database with one connection for the writer and one for reads. `close` waits for the units of work that
- * run or wait.
+ * Opens a SQLite database with one connection for the writer and one for reads. `close` waits for the units of work
+ * that run or wait.
  * @throws TypeError when `path` and `database` are both missing
  * @throws LockTimeoutError when another process holds the file for longer than `busyTimeoutMs`
  */

@@ -2,10 +2,10 @@ import type { RecordTable } from '../sql/maintenance.js';
 import { claimSequenceSql, producerTable } from '../sql/producers.js';
 
 /**
- * The migration steps of the table of series on Postgres. Every call rewrites the window. Half of each page stays free
- * for new versions, and no index has a column that changes more than once a minute. So old versions are removed in the
- * page itself, and the table does not grow. A window of more than about 2 KB is stored outside the page. Only vacuum
- * frees the space of old versions there.
+ * The migration steps of the table of series on Postgres. Every call rewrites the window. Half of each page stays
+ * free for new versions, and no index has a column that changes more than once a minute. So old versions are removed
+ * in the page itself, and the table does not grow. A window of more than about 2 KB is stored outside the page. Only
+ * vacuum frees the space of old versions there.
  */
 export const producersSchema = [
   `CREATE TABLE replay_guard_producers (
@@ -27,9 +27,9 @@ export const producersSchema = [
 ];
 
 /**
- * The statement that claims a position or finds the record of the series, as `claimOrFindKeySql` does for keys. If only
- * the previous sequence is missing, the statement checks whether the record is locked or has changed since. In that
- * case the previous sequence is executing or has just ended, which `hidden` reports.
+ * The statement that claims a position or finds the record of the series, as `claimOrFindKeySql` does for keys. If
+ * only the previous sequence is missing, the statement checks whether the record is locked or has changed since. In
+ * that case the previous sequence is executing or has just ended, which `hidden` reports.
  */
 export const claimOrFindSequenceSql = (now: string) => `
   WITH clock AS (SELECT ${now} AS now),

@@ -26,8 +26,8 @@ export const schema = [
 
 /**
  * The statement that claims a key or finds its record. A visible record that cannot be claimed costs no write and no
- * lock. A claimable record that another transaction has locked is not waited for. The claim decides on the current row;
- * the found record may be older.
+ * lock. A claimable record that another transaction has locked is not waited for. The claim decides on the current
+ * row; the found record may be older.
  */
 export const claimOrFindKeySql = (now: string) => `
   WITH clock AS (SELECT ${now} AS now),
@@ -52,8 +52,8 @@ export function keys(now: string): RecordTable {
 }
 
 /**
- * A batch is an array, so that its subquery runs once and locks at most `limit` rows. The estimate is the row count of
- * the statistics, which needs no scan.
+ * A batch is an array, so that its subquery runs once and locks at most `limit` rows. The estimate is the row count
+ * of the statistics, which needs no scan.
  */
 export const maintenanceSql: MaintenanceSql = {
   inBatch: (source) => `id = ANY (ARRAY (SELECT id ${source} FOR UPDATE SKIP LOCKED))`,

@@ -2,7 +2,9 @@ import type { Claim, ClaimResult } from '../store.js';
 import type { SequenceRequest } from './sequence-rules.js';
 import { SequenceWindow } from './sequence-window.js';
 
-/** The claim of a position in a series. It stores its reply in the window, beside the replies of earlier sequences. */
+/**
+ * The claim of a position in a series. It stores its reply in the window, beside the replies of earlier sequences.
+ */
 class SequenceClaim implements Claim {
   readonly takenOver: boolean;
   readonly expiresAtMs: number;

@@ -19,8 +19,8 @@ type Running = NonNullable<FoundProducer['running']>;
 const MAX_INITIAL_SEQUENCE = 1n;
 
 /**
- * Decides from the record of a series whether a position may be claimed. The claim statement of the SQL stores applies
- * the same rules and is authoritative.
+ * Decides from the record of a series whether a position may be claimed. The claim statement of the SQL stores
+ * applies the same rules and is authoritative.
  * @param found undefined if no record is retained
  * @param now the time of the store's clock, in milliseconds since the epoch
  */

@@ -21,9 +21,9 @@ const FINGERPRINT_BYTES = 32;
 const LENGTH_BYTES = 4;
 
 /**
- * The replies of the last sequences of an epoch, in their stored form. The form has a version (1 byte), a CRC-32 of the
- * rest (4 bytes) and the last sequence (8 bytes). For each reply, the oldest first, follow its fingerprint (32 bytes),
- * its length (4 bytes) and its bytes. Numbers are big-endian. An empty window is stored as no bytes.
+ * The replies of the last sequences of an epoch, in their stored form. The form has a version (1 byte), a CRC-32 of
+ * the rest (4 bytes) and the last sequence (8 bytes). For each reply, the oldest first, follow its fingerprint (32
+ * bytes), its length (4 bytes) and its bytes. Numbers are big-endian. An empty window is stored as no bytes.
  */
 export class SequenceWindow {
   readonly #last: bigint;

@@ -9,8 +9,8 @@ import { COMPLETED, ERASED, type RecordStatements, statementsOn } from './statem
 const TABLE = 'replay_guard_records';
 
 /**
- * The statement that claims a key. In one atomic step it inserts the record, or takes over a record that has expired or
- * whose lease has run out. It returns a row if the claim is granted.
+ * The statement that claims a key. In one atomic step it inserts the record, or takes over a record that has expired
+ * or whose lease has run out. It returns a row if the claim is granted.
  * @param now SQL for the database's clock
  * @param condition SQL for a further condition of the claim
  */

@@ -29,9 +29,9 @@ const isClaimable = (now: string, record: string) => `
 const isSameEpoch = (now: string) => `record.expires_at > ${now} AND record.epoch = excluded.epoch`;
 
 /**
- * The statement that claims a position in a series. In one atomic step it inserts the record for an initial sequence, or
- * advances an existing record. It returns a row with the stored window if the claim is granted. A later sequence is
- * claimed only on an existing record, which is locked first if the engine has row locks.
+ * The statement that claims a position in a series. In one atomic step it inserts the record for an initial sequence,
+ * or advances an existing record. It returns a row with the stored window if the claim is granted. A later sequence
+ * is claimed only on an existing record, which is locked first if the engine has row locks.
  * @param now SQL for the database's clock
  * @param skipLocked the clause that locks a row unless the row is already locked, or an empty text
  */

@@ -1,7 +1,9 @@
 import type { RecordTable } from '../sql/maintenance.js';
 import { producerTable } from '../sql/producers.js';
 
-/** The migration steps of the table of series. Its columns are those of Postgres, so both engines share statements. */
+/**
+ * The migration steps of the table of series. Its columns are those of Postgres, so both engines share statements.
+ */
 export const producersSchema = [
   `CREATE TABLE replay_guard_producers (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),

@@ -2,7 +2,10 @@ import { keyTable } from '../sql/keys.js';
 import type { MaintenanceSql, RecordTable } from '../sql/maintenance.js';
 import { producersSchema } from './producers.js';
 
-/** The migration steps of the guard's tables on SQLite. An index entry is small, because it holds only an id and a rowid. */
+/**
+ * The migration steps of the guard's tables on SQLite. An index entry is small, because it holds only an id and a
+ * rowid.
+ */
 export const schema = [
   `CREATE TABLE replay_guard_records (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),

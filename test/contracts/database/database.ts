@@ -11,7 +11,9 @@ type Database = OpenStore['database'];
 /** A database under test, and the means to disturb the database from outside. */
 export interface DatabaseSubject {
   readonly data: DataSource;
-  /** Opens the database such that `begin` makes writes impossible, until the function that `begin` returns is called. */
+  /**
+   * Opens the database such that `begin` makes writes impossible, until the function that `begin` returns is called.
+   */
   outage(t: ExecutionContext): Promise<{ opened: OpenStore; begin(): Promise<() => Promise<void>> }>;
   /** Runs `migrate` in three processes at the same time. Resolves to the output of each. */
   migrateInProcesses(component: string, steps: readonly string[]): Promise<string[]>;

@@ -8,7 +8,7 @@ const reply = Buffer.from('done');
 const bytes = () => createHash('sha256').update(randomUUID()).digest();
 
 async function claim({ store }: OpenStore, atomicity: ClaimRequest['atomicity']): Promise<Claim> {
-  const asked = {
+  const operation = {
     id: bytes(),
     scope: 'tenant',
     fingerprint: bytes(),
@@ -16,7 +16,7 @@ async function claim({ store }: OpenStore, atomicity: ClaimRequest['atomicity'])
     leaseMs: 30_000,
     retentionMs: 3_600_000,
   };
-  const result = await store.claim(asked);
+  const result = await store.claim(operation);
   if (result.outcome !== 'claimed') throw new Error(result.outcome);
   return result.claim;
 }

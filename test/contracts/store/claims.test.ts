@@ -15,8 +15,8 @@ function request(atomicity: ClaimRequest['atomicity'], leaseMs = 30_000): ClaimR
   return { id: bytes(), scope: 'tenant', fingerprint: bytes(), atomicity, leaseMs, retentionMs: 3_600_000 };
 }
 
-async function claim({ store }: OpenStore, asked: ClaimRequest): Promise<Claim> {
-  const result = await store.claim(asked);
+async function claim({ store }: OpenStore, operation: ClaimRequest): Promise<Claim> {
+  const result = await store.claim(operation);
   if (result.outcome !== 'claimed') throw new Error(`expected a claim, got ${result.outcome}`);
   return result.claim;
 }
@@ -44,8 +44,8 @@ for (const engine of engines) {
       claimed.run(() => opened.database.query(insert, [id]));
 
     it(`${atomicity}: the writes commit together with the reply`, async (t, opened, other) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await claimed.run(() => opened.database.transaction(() => opened.database.query(insert, [2])));
       t.deepEqual(await claimed.run(() => ids(opened)), [1n, 2n]);
@@ -53,32 +53,32 @@ for (const engine of engines) {
       t.deepEqual(await ids(other), []);
       await claimed.complete(reply);
       t.deepEqual(await ids(other), [1n, 2n]);
-      t.is((await other.store.claim(asked)).outcome, 'completed');
+      t.is((await other.store.claim(operation)).outcome, 'completed');
     });
 
     it(`${atomicity}: a failure stores its reply and rolls back its writes`, async (t, opened, other) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await claimed.fail(reply);
       t.deepEqual(await ids(other), []);
-      const found = await other.store.claim(asked);
+      const found = await other.store.claim(operation);
       t.deepEqual(found.outcome === 'completed' && found.reply, reply);
     });
 
     it(`${atomicity}: a failure is stored after a failed statement`, async (t, opened, other) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await t.throwsAsync(write(opened, claimed, 1), { any: true });
       await claimed.fail(reply);
       t.deepEqual(await ids(other), []);
-      t.is((await other.store.claim(asked)).outcome, 'completed');
+      t.is((await other.store.claim(operation)).outcome, 'completed');
     });
 
     it(`${atomicity}: a failure inside a nested transaction leaves no writes`, async (t, opened, other) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       const { database } = opened;
       const nested = claimed.run(() =>
         database.transaction(async () => {
@@ -89,27 +89,27 @@ for (const engine of engines) {
       await t.throwsAsync(nested, { message: 'refused' });
       await claimed.fail(reply);
       t.deepEqual(await ids(other), []);
-      t.is((await other.store.claim(asked)).outcome, 'completed');
+      t.is((await other.store.claim(operation)).outcome, 'completed');
     });
 
     it(`${atomicity}: a release leaves neither writes nor record`, async (t, opened) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await claimed.release();
       t.deepEqual(await ids(opened), []);
-      await (await claim(opened, asked)).release();
+      await (await claim(opened, operation)).release();
     });
 
     it(`${atomicity}: a claim cannot complete after a failed statement`, async (t, opened) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await t.throwsAsync(write(opened, claimed, 1), { any: true });
       await t.throwsAsync(claimed.complete(reply), { instanceOf: UnitOfWorkError });
       await claimed.release();
       t.deepEqual(await ids(opened), []);
-      await (await claim(opened, asked)).release();
+      await (await claim(opened, operation)).release();
     });
 
     for (const ending of ['complete', 'fail', 'release'] as const) {
@@ -140,8 +140,8 @@ for (const engine of engines) {
     it(
       `${atomicity}: a claim that exceeds the time limit of its transaction is lost`,
       async (t, opened) => {
-        const asked = request(atomicity);
-        const claimed = await claim(opened, asked);
+        const operation = request(atomicity);
+        const claimed = await claim(opened, operation);
         await write(opened, claimed, 1);
         await poll('the claim is lost', () => claimed.lost.aborted);
         t.true(claimed.lost.reason instanceof UnitOfWorkError);
@@ -149,18 +149,18 @@ for (const engine of engines) {
         await t.throwsAsync(claimed.complete(reply), { instanceOf: UnitOfWorkError });
         await claimed.release();
         t.deepEqual(await ids(opened), []);
-        await (await claim(opened, asked)).release();
+        await (await claim(opened, operation)).release();
       },
       { unitLimitMs: 100 },
     );
   }
 
   it('LEASE: an execution that was taken over before its first write cannot write', async (t, opened, other) => {
-    const asked = request('LEASE', 1);
-    const zombie = await claim(opened, asked);
+    const operation = request('LEASE', 1);
+    const zombie = await claim(opened, operation);
     let owner: Claim | undefined;
     await poll('the takeover', async () => {
-      const result = await other.store.claim({ ...asked, leaseMs: 30_000 });
+      const result = await other.store.claim({ ...operation, leaseMs: 30_000 });
       owner = result.outcome === 'claimed' ? result.claim : undefined;
       return owner !== undefined;
     });
@@ -175,12 +175,12 @@ for (const engine of engines) {
   });
 
   it('LEASE: an execution that has started to write cannot be taken over', async (t, opened, other) => {
-    const asked = request('LEASE', 1);
-    const late = await claim(opened, asked);
+    const operation = request('LEASE', 1);
+    const late = await claim(opened, operation);
     await late.run(() => opened.database.query(insert, [1]));
-    t.is((await other.store.claim(asked)).outcome, 'in-progress');
+    t.is((await other.store.claim(operation)).outcome, 'in-progress');
     await late.complete(reply);
     t.deepEqual(await ids(other), [1n]);
-    t.is((await other.store.claim(asked)).outcome, 'completed');
+    t.is((await other.store.claim(operation)).outcome, 'completed');
   });
 }

@@ -46,13 +46,13 @@ for (const name of storeNames) {
 
   /** Claims a key now and brings its record into a state. */
   const retain = async (t: ExecutionContext, { store, advance }: StoreSubject, state: Retained) => {
-    const asked = request({ retentionMs: state === 'expired' ? 15 * minute : hour });
-    const claim = claimed(t, await store.claim(asked));
+    const operation = request({ retentionMs: state === 'expired' ? 15 * minute : hour });
+    const claim = claimed(t, await store.claim(operation));
     if (state === 'completed' || state === 'erased' || state === 'expired')
       await claim.complete(reply('done'));
     if (state === 'erased') await store.erase('tenant', 1);
     if (state === 'lease ran out' || state === 'expired') await advance(15 * minute);
-    return { asked, claim };
+    return { operation, claim };
   };
 
   const sentTimes = (now: number): Record<'fine' | 'too old' | 'ahead', FirstSent> => ({
@@ -70,64 +70,64 @@ for (const name of storeNames) {
   };
   for (const [state, outcomes] of Object.entries(cases) as [Retained, (typeof cases)[Retained]][]) {
     it(`the first-sent time decides the answer for a key in the state: ${state}`, async (t, subject) => {
-      const { asked } = await retain(t, subject, state);
+      const { operation } = await retain(t, subject, state);
       for (const when of ['too old', 'ahead', 'fine'] as const) {
         const sent = sentTimes(subject.now())[when];
         // With a retention of 15 minutes, a request that was sent 14 minutes ago may still execute.
-        t.is((await subject.other.claim({ ...asked, firstSent: sent })).outcome, outcomes[when], when);
+        t.is((await subject.other.claim({ ...operation, firstSent: sent })).outcome, outcomes[when], when);
       }
     });
   }
 
   it('a refusal because of the first-sent time does not change the record', async (t, subject) => {
     const { store, other, now } = subject;
-    const { asked, claim } = await retain(t, subject, 'lease ran out');
-    const before = await other.find(asked.id);
+    const { operation, claim } = await retain(t, subject, 'lease ran out');
+    const before = await other.find(operation.id);
     for (const when of ['too old', 'ahead'] as const) {
-      await other.claim({ ...asked, fingerprint: digest('changed'), firstSent: sentTimes(now())[when] });
-      await other.claim({ ...asked, firstSent: sentTimes(now())[when] });
+      await other.claim({ ...operation, fingerprint: digest('changed'), firstSent: sentTimes(now())[when] });
+      await other.claim({ ...operation, firstSent: sentTimes(now())[when] });
     }
-    t.deepEqual(await other.find(asked.id), before);
+    t.deepEqual(await other.find(operation.id), before);
     await claim.complete(reply('late'));
-    t.deepEqual(completed(t, await store.claim(asked)).reply, reply('late'));
+    t.deepEqual(completed(t, await store.claim(operation)).reply, reply('late'));
   });
 
   it('every server refuses an operation whose record was purged', async (t, subject) => {
     const { store, other, now, advance } = subject;
     const sent = { earliestMs: now() - minute, latestMs: now() };
-    const asked: ClaimRequest = request({ firstSent: sent });
-    await claimed(t, await store.claim(asked)).complete(reply('done'));
+    const operation: ClaimRequest = request({ firstSent: sent });
+    await claimed(t, await store.claim(operation)).complete(reply('done'));
     await advance(hour - 1);
-    for (const server of [store, other]) completed(t, await server.claim(asked));
+    for (const server of [store, other]) completed(t, await server.claim(operation));
     await advance(1);
-    for (const server of [store, other]) t.is((await server.claim(asked)).outcome, 'expired');
+    for (const server of [store, other]) t.is((await server.claim(operation)).outcome, 'expired');
     t.is(await store.purge(10), 1);
-    for (const server of [store, other]) t.is((await server.claim(asked)).outcome, 'expired');
+    for (const server of [store, other]) t.is((await server.claim(operation)).outcome, 'expired');
   });
 
   it('a key with a first-sent time ahead of the clock is retained until the operation is too old', async (t, subject) => {
     const { store, other, now, advance } = subject;
     const ahead = now() + 5 * minute;
-    const asked: ClaimRequest = request({ firstSent: { earliestMs: ahead, latestMs: ahead } });
-    const claim = claimed(t, await store.claim(asked));
+    const operation: ClaimRequest = request({ firstSent: { earliestMs: ahead, latestMs: ahead } });
+    const claim = claimed(t, await store.claim(operation));
     await claim.complete(reply('done'));
     // The database's clock may have advanced by some milliseconds since the claim.
     await advance(hour + 4 * minute);
-    for (const server of [store, other]) completed(t, await server.claim(asked));
+    for (const server of [store, other]) completed(t, await server.claim(operation));
     await advance(minute);
-    for (const server of [store, other]) t.is((await server.claim(asked)).outcome, 'expired');
+    for (const server of [store, other]) t.is((await server.claim(operation)).outcome, 'expired');
   });
 
   it('a takeover does not shorten the retention of the first claim', async (t, subject) => {
     const { store, other, now, advance } = subject;
     const ahead = now() + 5 * minute;
-    const asked: ClaimRequest = request({
+    const operation: ClaimRequest = request({
       leaseMs: minute,
       firstSent: { earliestMs: ahead, latestMs: ahead },
     });
-    const { expiresAtMs } = claimed(t, await store.claim(asked));
+    const { expiresAtMs } = claimed(t, await store.claim(operation));
     await advance(minute);
-    const { firstSent, ...undated } = asked;
+    const { firstSent, ...undated } = operation;
     const taken = claimed(t, await other.claim(undated));
     t.deepEqual([taken.takenOver, taken.expiresAtMs], [true, expiresAtMs]);
     await taken.release();
@@ -136,9 +136,9 @@ for (const name of storeNames) {
   it('one of 20 simultaneous claims from two servers is granted, unless the operation is too old', async (t, subject) => {
     const { store, other, now } = subject;
     const ask = async (sent: FirstSent): Promise<Claim[]> => {
-      const asked = request({ firstSent: sent });
-      const asking = Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).claim(asked));
-      return (await Promise.all(asking)).flatMap((result) =>
+      const operation = request({ firstSent: sent });
+      const claims = Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).claim(operation));
+      return (await Promise.all(claims)).flatMap((result) =>
         result.outcome === 'claimed' ? [result.claim] : [],
       );
     };

@@ -15,10 +15,10 @@ const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
 const unavailable = { instanceOf: DatabaseUnavailableError };
 // The time-outs are so long that no wait ends because of them.
-const patient = { unitLimitMs: 60_000, lockTimeoutMs: 60_000 };
+const longTimeouts = { unitLimitMs: 60_000, lockTimeoutMs: 60_000 };
 
-const take = async (t: ExecutionContext, { store }: OpenStore, asked = request()): Promise<Claim> =>
-  claimed(t, await store.claim(asked));
+const take = async (t: ExecutionContext, { store }: OpenStore, operation = request()): Promise<Claim> =>
+  claimed(t, await store.claim(operation));
 
 async function openOn(data: DataSource, options: EngineOptions): Promise<OpenStore> {
   const opened = await data.open(options);
@@ -34,24 +34,24 @@ for (const engine of engines) {
   ) =>
     test.serial(`${engine}: ${title}`, async (t) => {
       const data = await emptied(t, engine);
-      await check(t, await openOn(data, patient), await data.open({ unitLimitMs: 60_000 }));
+      await check(t, await openOn(data, longTimeouts), await data.open({ unitLimitMs: 60_000 }));
     });
 
   it('a renewal during an open unit of work neither sends a statement nor waits', async (t, opened, other) => {
-    const asked = request({ leaseMs: 1 });
-    const claim = await take(t, opened, asked);
+    const operation = request({ leaseMs: 1 });
+    const claim = await take(t, opened, operation);
     await claim.run(() => opened.database.query(insert, [1]));
     await claim.renew();
-    const found = await other.store.find(asked.id);
+    const found = await other.store.find(operation.id);
     t.true(inProgress(t, found).leaseLeftMs <= 0, 'the record is unchanged');
-    inProgress(t, await other.store.claim(asked));
+    inProgress(t, await other.store.claim(operation));
     await claim.complete(reply('done'));
-    t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('done'));
+    t.deepEqual(completed(t, await other.store.claim(operation)).reply, reply('done'));
   });
 
   it('a renewal that is in progress when the unit of work opens resolves without a wait and without a loss', async (t, opened) => {
-    const asked = request();
-    const claim = await take(t, opened, asked);
+    const operation = request();
+    const claim = await take(t, opened, operation);
     const renewals = [claim.renew(), claim.renew()];
     const written = claim.run(() => opened.database.query(insert, [1]));
     renewals.push(claim.renew());
@@ -64,8 +64,8 @@ for (const engine of engines) {
 
   it('a renewal that waits for another unit of work resolves when its own unit of work opens', async (t, opened) => {
     const { database } = opened;
-    const asked = request();
-    const claim = await take(t, opened, asked);
+    const operation = request();
+    const claim = await take(t, opened, operation);
     const begun = new Barrier();
     const otherUnit = database.transaction(async () => {
       // On SQLite the transaction holds the writer, on Postgres the record.
@@ -80,15 +80,15 @@ for (const engine of engines) {
     await written;
     await Promise.all([otherUnit, claim.complete(reply('done'))]);
     t.false(claim.lost.aborted);
-    completed(t, await opened.store.claim(asked));
+    completed(t, await opened.store.claim(operation));
   });
 
   it('a lost claim rolls back its unit of work', async (t, opened, other) => {
-    const asked = request({ leaseMs: 1 });
-    const zombie = await take(t, opened, asked);
+    const operation = request({ leaseMs: 1 });
+    const zombie = await take(t, opened, operation);
     let owner: Claim | undefined;
     await poll('the takeover', async () => {
-      const result = await other.store.claim({ ...asked, leaseMs: 60_000 });
+      const result = await other.store.claim({ ...operation, leaseMs: 60_000 });
       owner = result.outcome === 'claimed' ? result.claim : undefined;
       return owner !== undefined;
     });

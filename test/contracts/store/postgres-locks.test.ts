@@ -13,32 +13,32 @@ const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
 const atomicities = ['TRANSACTION', 'LEASE'] as const;
 // The time-outs are so long that a test fails if a statement waits for a lock.
-const patient = { lockTimeoutMs: 60_000, unitLimitMs: 60_000 };
+const longTimeouts = { lockTimeoutMs: 60_000, unitLimitMs: 60_000 };
 
-const take = async (t: ExecutionContext, { store }: OpenStore, asked: ClaimRequest): Promise<Claim> =>
-  claimed(t, await store.claim(asked));
+const take = async (t: ExecutionContext, { store }: OpenStore, operation: ClaimRequest): Promise<Claim> =>
+  claimed(t, await store.claim(operation));
 
 async function twoServers(t: ExecutionContext, maxConnections = 2) {
   const data = await emptied(t, 'postgres');
-  const one = await data.open({ ...patient, maxConnections: 25 });
+  const one = await data.open({ ...longTimeouts, maxConnections: 25 });
   await one.database.migrate('notes', table);
-  return { one, other: await data.open({ ...patient, maxConnections }) };
+  return { one, other: await data.open({ ...longTimeouts, maxConnections }) };
 }
 
 /** The ways in which a server can hold the record of a key, so that another server cannot claim the key. */
 const holding: Record<
   string,
-  (t: ExecutionContext, opened: OpenStore, asked: ClaimRequest) => Promise<Claim>
+  (t: ExecutionContext, opened: OpenStore, operation: ClaimRequest) => Promise<Claim>
 > = {
-  'a transaction that has not committed': (t, opened, asked) =>
-    take(t, opened, { ...asked, atomicity: 'TRANSACTION' }),
-  'a lease that has begun to write': async (t, opened, asked) => {
-    const claim = await take(t, opened, { ...asked, atomicity: 'LEASE' });
+  'a transaction that has not committed': (t, opened, operation) =>
+    take(t, opened, { ...operation, atomicity: 'TRANSACTION' }),
+  'a lease that has begun to write': async (t, opened, operation) => {
+    const claim = await take(t, opened, { ...operation, atomicity: 'LEASE' });
     await claim.run(() => opened.database.query('DELETE FROM notes'));
     return claim;
   },
-  'a lease that ran out while it writes': async (t, opened, asked) => {
-    const claim = await take(t, opened, { ...asked, atomicity: 'LEASE', leaseMs: 1 });
+  'a lease that ran out while it writes': async (t, opened, operation) => {
+    const claim = await take(t, opened, { ...operation, atomicity: 'LEASE', leaseMs: 1 });
     await claim.run(() => opened.database.query('DELETE FROM notes'));
     return claim;
   },
@@ -51,10 +51,10 @@ for (const [what, hold] of Object.entries(holding)) {
     const { one, other } = await twoServers(t);
     const keys = Array.from({ length: 20 }, () => request({ atomicity }));
     const held: Claim[] = [];
-    for (const asked of keys) held.push(await hold(t, one, asked));
+    for (const operation of keys) held.push(await hold(t, one, operation));
     const events: string[] = [];
-    const duplicates = keys.map(async (asked) => {
-      inProgress(t, await other.store.claim(asked));
+    const duplicates = keys.map(async (operation) => {
+      inProgress(t, await other.store.claim(operation));
       events.push('duplicate');
     });
     const fresh = await take(t, other, request({ atomicity }));
@@ -69,7 +69,8 @@ for (const [what, hold] of Object.entries(holding)) {
       events.filter((event) => event !== 'duplicate'),
       ['fresh', 'completed', 'released'],
     );
-    for (const asked of keys) t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('held'));
+    for (const operation of keys)
+      t.deepEqual(completed(t, await other.store.claim(operation)).reply, reply('held'));
   });
 }
 
@@ -77,24 +78,24 @@ test.serial(
   'a claim does not wait for an owner whose lease has run out, and later finds the reply',
   async (t) => {
     const { one, other } = await twoServers(t);
-    const asked = request({ leaseMs: 1 });
-    const late = await take(t, one, asked);
+    const operation = request({ leaseMs: 1 });
+    const late = await take(t, one, operation);
     await late.run(() => one.database.query(insert, [1]));
-    t.true(inProgress(t, await other.store.claim(asked)).leaseLeftMs <= 0);
+    t.true(inProgress(t, await other.store.claim(operation)).leaseLeftMs <= 0);
     await late.complete(reply('late'));
-    t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('late'));
+    t.deepEqual(completed(t, await other.store.claim(operation)).reply, reply('late'));
   },
 );
 
 test.serial('a claim that waited in vain takes no second connection for a look-up', async (t) => {
   const data = await emptied(t, 'postgres');
-  const asked = request({ atomicity: 'TRANSACTION' });
-  const held = await take(t, await data.open(patient), asked);
+  const operation = request({ atomicity: 'TRANSACTION' });
+  const held = await take(t, await data.open(longTimeouts), operation);
   const proxy = await startProxy(t, data.url);
-  const other = await openUrl(proxy.url, patient);
+  const other = await openUrl(proxy.url, longTimeouts);
   t.teardown(() => other.close());
   proxy.reset();
-  inProgress(t, await other.store.claim(asked));
+  inProgress(t, await other.store.claim(operation));
   const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
   t.deepEqual(kinds, ['BEGIN', 'WITH', 'ROLLBACK']);
   await held.release();
@@ -103,13 +104,13 @@ test.serial('a claim that waited in vain takes no second connection for a look-u
 for (const atomicity of atomicities) {
   test.serial(`${atomicity}: a replay takes no lock and does not change the record`, async (t) => {
     const { one, other } = await twoServers(t);
-    const asked = request({ atomicity });
-    await (await take(t, one, asked)).complete(reply('done'));
+    const operation = request({ atomicity });
+    await (await take(t, one, operation)).complete(reply('done'));
     const version = () =>
       one.database.query('SELECT xmin::text AS made, xmax::text AS locked FROM replay_guard_records');
     const before = await version();
     t.is(before[0]?.locked, '0');
-    const answers = await Promise.all(Array.from({ length: 20 }, () => other.store.claim(asked)));
+    const answers = await Promise.all(Array.from({ length: 20 }, () => other.store.claim(operation)));
     for (const answer of answers) t.deepEqual(completed(t, answer).reply, reply('done'));
     t.deepEqual(await version(), before);
   });
@@ -130,8 +131,8 @@ for (const atomicity of atomicities) {
       await database.migrate('notes', table);
       const lockTimeout = async () =>
         (await database.query("SELECT current_setting('lock_timeout') AS is"))[0]?.is;
-      const asked = request({ atomicity });
-      const first = await take(t, opened, asked);
+      const operation = request({ atomicity });
+      const first = await take(t, opened, operation);
       t.is(await first.run(lockTimeout), expected, 'in the first statement');
       await first.complete(reply('done'));
       const nested = await take(t, opened, request({ atomicity }));
@@ -144,7 +145,7 @@ for (const atomicity of atomicities) {
         t.is(await lockTimeout(), expected, 'after the rollback');
       });
       await nested.release();
-      completed(t, await store.claim(asked));
+      completed(t, await store.claim(operation));
       t.is(await lockTimeout(), expected, 'on a connection that claimed before');
       await opened.close();
       await pool.end();
@@ -157,18 +158,18 @@ test.serial('a replay does not wait for the rollback of its transaction', async 
   const pool = new pg.Pool({ connectionString: data.url, max: 1, pipeline: true } as PoolConfig);
   t.teardown(() => pool.end());
   const { store } = await openPostgres({ pool });
-  const asked = request({ atomicity: 'TRANSACTION' });
-  await claimed(t, await store.claim(asked)).complete(reply('done'));
+  const operation = request({ atomicity: 'TRANSACTION' });
+  await claimed(t, await store.claim(operation)).complete(reply('done'));
   t.is(pool.idleCount, 1);
-  completed(t, await store.claim(asked));
+  completed(t, await store.claim(operation));
   t.is(pool.idleCount, 0, 'the connection is still busy with the rollback');
-  completed(t, await store.claim(asked));
+  completed(t, await store.claim(operation));
 });
 
 test.serial('a purge skips an expired record that is being claimed anew', async (t) => {
   const { one, other } = await twoServers(t);
   const keys = Array.from({ length: 5 }, () => request({ retentionMs: 1 }));
-  for (const asked of keys) await (await take(t, one, asked)).complete(reply('old'));
+  for (const operation of keys) await (await take(t, one, operation)).complete(reply('old'));
   const [first = request()] = keys;
   const anew = await take(t, one, { ...first, retentionMs: 3_600_000, atomicity: 'TRANSACTION' });
   t.is(await other.store.purge(100), 4);

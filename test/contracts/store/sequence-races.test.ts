@@ -6,22 +6,22 @@ import { administer } from '../../helpers/databases/postgres.js';
 import { poll } from '../../helpers/waiting/poll.js';
 import { claimed, reply, request } from './requests.js';
 
-const patient = { lockTimeoutMs: 60_000, unitLimitMs: 60_000, maxConnections: 2 };
+const longTimeouts = { lockTimeoutMs: 60_000, unitLimitMs: 60_000, maxConnections: 2 };
 
 for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
   test.serial(
     `postgres, ${atomicity}: a previous sequence that completes during a claim is not reported as a gap`,
     async (t) => {
       const data = await freshData(t, 'postgres');
-      const { store } = await data.open(patient);
+      const { store } = await data.open(longTimeouts);
       const id = createHash('sha256').update(randomUUID()).digest();
       const at = (sequence: bigint) => request({ series: { id, epoch: 0n, sequence } });
       await claimed(t, await store.claim(at(0n))).complete(reply('zero'));
       const leaseMs = atomicity === 'LEASE' ? 1 : 60_000;
       const executing = claimed(t, await store.claim({ ...at(1n), atomicity, leaseMs }));
 
-      // From now on a statement of a new connection stops when it reads the clock, until the gate is open. By then its
-      // snapshot exists.
+      // From now on a statement of a new connection stops when it reads the clock, until the gate is open. By then
+      // its snapshot exists.
       await administer(
         data.url,
         `CREATE FUNCTION statement_timestamp() RETURNS TIMESTAMPTZ LANGUAGE PLPGSQL AS $$ BEGIN
@@ -34,7 +34,7 @@ for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
       const gate = new pg.Client({ connectionString: data.url });
       await gate.connect();
       t.teardown(() => gate.end());
-      const { store: other } = await data.open(patient);
+      const { store: other } = await data.open(longTimeouts);
       await gate.query('SELECT pg_advisory_lock(7)');
       const claiming = other.claim(at(2n));
       const waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";

@@ -85,8 +85,8 @@ for (const name of storeNames) {
       const { store, other } = subject;
       const producer = newProducer();
       await complete(t, subject, producer, 0, 1);
-      const attempt = async (asking: typeof store) => {
-        const result = await asking.claim(at(2, producer, { atomicity }));
+      const attempt = async (server: typeof store) => {
+        const result = await server.claim(at(2, producer, { atomicity }));
         if (result.outcome === 'claimed') await result.claim.complete(reply('two'));
         return result.outcome;
       };
@@ -259,8 +259,8 @@ for (const name of storeNames) {
     const writing = claimed(t, await store.claim(at(1, producer)));
     await writing.run(() => database?.query('INSERT INTO notes (id) VALUES ($1)', [1]));
     await advance(11 * minute);
-    for (const asked of [at(1, producer), at(2, producer), at(0, { ...producer, epoch: 1n })])
-      t.is((await other.claim(asked)).outcome, 'in-progress');
+    for (const operation of [at(1, producer), at(2, producer), at(0, { ...producer, epoch: 1n })])
+      t.is((await other.claim(operation)).outcome, 'in-progress');
     await writing.complete(reply('one'));
     await claimed(t, await other.claim(at(2, producer))).release();
   });

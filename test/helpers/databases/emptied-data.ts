@@ -3,8 +3,9 @@ import { type DataSource, dataAt, type Engine, freshData } from './engines.js';
 import { administer, type Cleanup } from './postgres.js';
 
 /**
- * Returns a function that empties the data of a test file for the next test. It is cheaper than `freshData`: the Postgres
- * database is created once per file, because its creation takes seconds on a slow disk. The tests must be serial.
+ * Returns a function that empties the data of a test file for the next test. It is cheaper than `freshData`: the
+ * Postgres database is created once per file, because its creation takes seconds on a slow disk. The tests must be
+ * serial.
  */
 export function emptiedData(test: TestFn): (t: Cleanup, engine: Engine) => Promise<DataSource> {
   const ends: (() => void | Promise<void>)[] = [];

@@ -1,5 +1,5 @@
-// A process that runs one Postgres while its standard input is open. So Postgres stops when the parent process ends for
-// any reason. Prints {"url"} or {"error"} in one line.
+// A process that runs one Postgres while its standard input is open. So Postgres stops when the parent process ends
+// for any reason. Prints {"url"} or {"error"} in one line.
 import { startCluster } from './postgres-cluster.js';
 
 const released = new Promise((resolve) => {

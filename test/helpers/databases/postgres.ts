@@ -16,8 +16,8 @@ const worker = registerSharedWorker<unknown>({
 let cluster: Promise<string> | undefined;
 
 /**
- * Creates an empty database in the Postgres of the test run. Resolves to its connection string. The database is dropped
- * after the test.
+ * Creates an empty database in the Postgres of the test run. Resolves to its connection string. The database is
+ * dropped after the test.
  */
 export async function freshDatabase(t: Cleanup): Promise<string> {
   cluster ??= askForCluster();
