@@ -1,4 +1,4 @@
-/** A parameter of a statement. Numbers that are whole are bound as integers. */
+/** A parameter of a statement. A whole number is sent as an integer. */
 export type SqlValue = string | number | bigint | Uint8Array | null;
 
 /** The value of a column in a row. Integers are bigint and binary values are Buffers on every engine. */

@@ -1,3 +1,4 @@
+import { within } from '../timing/timeout.js';
 import type { Row } from './database.js';
 import type { DatabaseEngine, Session, Statement } from './engine.js';
 import { LeaseLostError, UnitOfWorkError } from './errors.js';
@@ -128,14 +129,8 @@ export class UnitOfWork implements SavepointUnit {
   }
 
   /** Waits for the statements and nested transactions of the work, but not past the unit's time limit. */
-  async #workEnded(): Promise<void> {
-    let stop = () => {};
-    const expired = new Promise<void>((resolve) => {
-      stop = resolve;
-    });
-    this.lost.addEventListener('abort', stop);
-    await Promise.race([this.root.idle(), expired]);
-    this.lost.removeEventListener('abort', stop);
+  #workEnded(): Promise<void> {
+    return within(this.root.idle(), { signal: this.lost, otherwise: () => {} });
   }
 
   #openOnce(): Promise<Session> {
