@@ -16,7 +16,10 @@ export class CommitInDoubtError extends Error {
   readonly code: string = 'REPLAY_GUARD_COMMIT_IN_DOUBT';
 }
 
-/** Another execution took the key over before this one committed. Everything was rolled back. */
+/**
+ * The execution lost its lease before its commit, and its writes were rolled back. Another execution took the key over,
+ * the lease was not renewed in time, or the store ended the unit of work.
+ */
 export class LeaseLostError extends Error {
   override name = 'LeaseLostError';
   readonly code: string = 'REPLAY_GUARD_LEASE_LOST';
