@@ -1,49 +1,54 @@
-/** What a statement takes. Integers read back as bigint on every engine. */
+/** A parameter of a statement. A whole number is sent as an integer. */
 export type SqlValue = string | number | bigint | Uint8Array | null;
 
-/** What a column reads back as: integers are bigint, binary is a Buffer. */
+/** The value of a column in a row. Integers are bigint and binary values are Buffers on every engine. */
 export type SqlColumn = string | number | bigint | Buffer | null;
 
+/** A row of a result: the values by column name. */
 export type Row = Record<string, SqlColumn>;
 
-/** What is different in the SQL of the engines, for statements that must be worded for each. */
+/** The differences between the SQL of the engines, for statements that cannot have the same text on each. */
 export interface Dialect {
   readonly name: 'sqlite' | 'postgres';
-  /** The database's clock: SQL for milliseconds since the epoch, the same throughout a statement. */
+  /**
+   * A SQL expression for the database's clock, in milliseconds since the epoch. Its value is the same throughout one
+   * statement.
+   */
   readonly now: string;
 }
 
 /**
- * The database that services use. Inside a guarded call everything done through it commits together
- * with the reply, or not at all; elsewhere each query stands alone.
+ * The database handle of the services. Inside a guarded call, every write through the handle commits together with
+ * the reply, or not at all. Elsewhere each query commits on its own.
  *
- * The same SQL text runs on every engine: `$1`, `$2` for parameters, `RETURNING` for what was written,
- * and the types TEXT, BIGINT, BYTEA and DOUBLE PRECISION. Texts are prepared once, so keep them constant.
+ * The same SQL text runs on every engine: `$1`, `$2` for parameters, `RETURNING` for written rows, and the types
+ * TEXT, BIGINT, BYTEA and DOUBLE PRECISION. The engine prepares each text once and keeps it, so texts must be
+ * constant.
  */
 export interface Database {
   readonly dialect: Dialect;
   /**
-   * Runs one statement and returns its rows.
-   * @throws DatabaseUnavailableError the database is out of reach, busy or full: worth a retry
-   * @throws CommitInDoubtError outside a transaction: the statement was sent and its answer lost
-   * @throws UnitOfWorkError the surrounding unit of work has ended, or a statement in it failed before
+   * Runs one statement and resolves to its rows.
+   * @throws DatabaseUnavailableError when the database cannot be reached, or is busy or full; a retry may succeed
+   * @throws CommitInDoubtError when, outside a transaction, the statement was sent and its answer was lost
+   * @throws UnitOfWorkError when the surrounding unit of work has ended, or an earlier statement in it failed
    */
   query<R extends object = Row>(sql: string, params?: readonly SqlValue[]): Promise<R[]>;
   /**
-   * Runs `work` as one transaction: committed when it resolves, rolled back when it rejects. Inside a
-   * unit of work it is a savepoint; several started at once run one after another.
-   * @throws CommitInDoubtError the commit was sent and its answer lost
+   * Runs `work` as one transaction, which commits when `work` resolves and rolls back when it rejects. Inside a unit
+   * of work the transaction is a savepoint. Savepoints that start at the same time run one after another.
+   * @throws CommitInDoubtError when the commit was sent and its answer was lost
    */
   transaction<T>(work: () => Promise<T>): Promise<T>;
   /**
-   * Runs `action` once the unit of work that surrounds this has committed; never if it rolls back, or its
-   * commit is in doubt. A failure of the action cannot undo the commit: it is an uncaught exception.
-   * @throws UnitOfWorkError there is no unit of work, or it has ended
+   * Runs `action` after the surrounding unit of work has committed. The action does not run if the unit of work rolls
+   * back or its commit is in doubt. An error of the action is an uncaught exception: the commit cannot be undone.
+   * @throws UnitOfWorkError when no unit of work surrounds the call, or the unit of work has ended
    */
   afterCommit(action: () => void): void;
   /**
-   * Brings the schema of one component up to date: each step is one statement, applied once, in order.
-   * Safe when several servers start at once.
+   * Brings the schema of one component up to date. Each step is one statement, which is applied once and in order.
+   * Several servers may migrate at the same time.
    */
   migrate(component: string, steps: readonly string[]): Promise<void>;
 }

@@ -1,38 +1,46 @@
 import type { Dialect, Row, SqlValue } from './database.js';
 
+/** A SQL text and its parameters. */
 export interface Statement {
   readonly text: string;
   readonly params: readonly SqlValue[];
-  /** Not worth more than a moment's wait for what another transaction has locked. */
-  readonly impatient?: true;
+  /** Present if the statement must wait only briefly for a row that another transaction has locked. */
+  readonly hasShortLockWait?: true;
 }
 
-/** An open transaction on one connection. Ended by exactly one of `commit` and `rollback`. */
+/** A connection with an open transaction. Exactly one of `commit` and `rollback` ends the session. */
 export interface Session {
+  /** Runs one statement in the transaction and resolves to its rows. */
   query(statement: Statement): Promise<Row[]>;
   /**
-   * Commits, after running `last`, whose rows it returns; both travel together.
-   * @throws CommitInDoubtError the answer was lost; any other error means nothing was committed
+   * Runs `last`, commits, and resolves to the rows of `last`. Both travel together.
+   * @throws CommitInDoubtError when the answer was lost; after any other error nothing was committed
    */
   commit(last?: Statement): Promise<Row[]>;
-  /** Rolls back; never rejects. Safe to call again, and after the session has ended. */
+  /** Rolls back. Never rejects. A second call, or a call after the session has ended, has no effect. */
   rollback(): Promise<void>;
 }
 
-/** What a SQL database has to do for the unit of work, the handle and the store, which all engines share. */
+/** The port of a SQL database, on which the unit of work, the handle and the SQL store are built. */
 export interface DatabaseEngine extends Dialect {
-  /** Whether a look before a claim costs next to nothing, so that replays need no transaction. */
-  readonly readsAreCheap: boolean;
+  /**
+   * Whether reads have a connection of their own. Then a look-up before a claim costs almost nothing, and a replay
+   * needs no transaction.
+   */
+  readonly hasSeparateReader: boolean;
   /** How long a unit of work may stay open, in milliseconds. */
   readonly unitLimitMs: number;
-  /** Taken first by a schema migration, where the engine does not serialise writers by itself. */
+  /** The first statement of a schema migration, if the engine does not serialise writers by itself. */
   readonly migrationLock?: Statement;
-  /** Opens a transaction; `first` travels with its opening. */
+  /** Opens a transaction and runs `first` in it. `first` travels with the opening. */
   open(first?: Statement): Promise<{ session: Session; rows: Row[] }>;
-  /** Runs one statement on its own, committed when it resolves. */
+  /** Runs one statement on its own. The statement is committed when the promise resolves. */
   run(statement: Statement): Promise<Row[]>;
-  /** Whether the statement looks as if it only reads. */
+  /** Whether the statement appears to only read. A function that it calls may still write. */
   mayOnlyRead(text: string): boolean;
-  /** Runs such a statement on its own; undefined where it would have written, and so did nothing. */
+  /**
+   * Runs a statement on its own for which `mayOnlyRead` is true. Resolves to undefined, without an effect, if the
+   * statement would have written.
+   */
   read(statement: Statement): Promise<Row[] | undefined>;
 }

@@ -1,10 +1,10 @@
-/** The database cannot be reached, or refuses work for now. Nothing was committed: the caller may try again. */
+/** The database cannot be reached, or refuses work at present. Nothing was committed, so the caller may retry. */
 export class DatabaseUnavailableError extends Error {
   override name = 'DatabaseUnavailableError';
   readonly code: string = 'REPLAY_GUARD_DATABASE_UNAVAILABLE';
 }
 
-/** A row lock was not granted in time, because another transaction holds it. Nothing was committed. */
+/** A lock was not granted in time, because another transaction or process holds it. Nothing was committed. */
 export class LockTimeoutError extends DatabaseUnavailableError {
   override name = 'LockTimeoutError';
   override readonly code: string = 'REPLAY_GUARD_LOCK_TIMEOUT';
@@ -16,13 +16,16 @@ export class CommitInDoubtError extends Error {
   readonly code: string = 'REPLAY_GUARD_COMMIT_IN_DOUBT';
 }
 
-/** Another execution took the key over, or the time of this one ran out, before the commit. Everything was rolled back. */
+/**
+ * The execution lost its lease before its commit, and its writes were rolled back. Another execution took the key over,
+ * the lease was not renewed in time, or the store ended the unit of work.
+ */
 export class LeaseLostError extends Error {
   override name = 'LeaseLostError';
   readonly code: string = 'REPLAY_GUARD_LEASE_LOST';
 }
 
-/** A unit of work cannot go on: it has ended, it ran too long, or one of its statements failed. */
+/** A unit of work cannot continue: it has ended, it exceeded its time limit, or one of its statements failed. */
 export class UnitOfWorkError extends Error {
   override name = 'UnitOfWorkError';
   readonly code: string = 'REPLAY_GUARD_UNIT_OF_WORK';

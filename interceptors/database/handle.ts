@@ -6,10 +6,12 @@ import { migrate } from './migrate.js';
 import type { Savepoint } from './savepoint.js';
 import { UnitOfWork } from './unit-of-work.js';
 
-/** The database handle over an engine: joins the ambient unit of work where there is one. */
+/**
+ * The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one.
+ */
 export class DatabaseHandle implements Database {
   readonly #engine: DatabaseEngine;
-  readonly #ambient = new AsyncLocalStorage<Savepoint>();
+  readonly #current = new AsyncLocalStorage<Savepoint>();
 
   constructor(engine: DatabaseEngine) {
     this.#engine = engine;
@@ -20,18 +22,20 @@ export class DatabaseHandle implements Database {
   }
 
   async query<R extends object = Row>(text: string, params: readonly SqlValue[] = []): Promise<R[]> {
-    const level = this.#ambient.getStore();
+    const savepoint = this.#current.getStore();
     const statement = { text, params };
-    return (level ? level.query(statement) : this.#engine.run(statement)) as Promise<R[]>;
+    return (savepoint ? savepoint.query(statement) : this.#engine.run(statement)) as Promise<R[]>;
   }
 
   async transaction<T>(work: () => Promise<T>): Promise<T> {
-    const level = this.#ambient.getStore();
-    if (level) return level.transaction((nested, inside) => this.#ambient.run(nested, inside), work);
+    const savepoint = this.#current.getStore();
+    if (savepoint) {
+      return savepoint.transaction((nested, inside) => this.#current.run(nested, inside), work);
+    }
     const { session } = await this.#engine.open();
     const unit = new UnitOfWork(this.#engine, session, false);
     try {
-      const result = await this.join(unit, work);
+      const result = await this.runIn(unit, work);
       await unit.commit();
       return result;
     } catch (error) {
@@ -41,17 +45,17 @@ export class DatabaseHandle implements Database {
   }
 
   afterCommit(action: () => void): void {
-    const level = this.#ambient.getStore();
-    if (!level) throw new UnitOfWorkError('there is no unit of work here that could commit');
-    level.afterCommit(action);
+    const savepoint = this.#current.getStore();
+    if (!savepoint) throw new UnitOfWorkError('afterCommit must be called inside a unit of work');
+    savepoint.afterCommit(action);
   }
 
   migrate(component: string, steps: readonly string[]): Promise<void> {
     return migrate(this.#engine, component, steps);
   }
 
-  /** Makes `unit` the ambient one while `work` runs. */
-  join<T>(unit: UnitOfWork, work: () => T): T {
-    return this.#ambient.run(unit.root, work);
+  /** Runs `work` in an asynchronous context in which the handle joins `unit`. */
+  runIn<T>(unit: UnitOfWork, work: () => T): T {
+    return this.#current.run(unit.root, work);
   }
 }

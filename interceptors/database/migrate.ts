@@ -2,8 +2,8 @@ import type { SqlValue } from './database.js';
 import type { DatabaseEngine } from './engine.js';
 
 /**
- * Applies the steps of a component that the database does not have yet, in one transaction. A database
- * that is ahead (a newer server migrated it) is left as it is.
+ * Applies the steps of a component that the database does not have yet, in one transaction. A database that a newer
+ * server has migrated further is not changed.
  */
 export async function migrate(
   engine: DatabaseEngine,

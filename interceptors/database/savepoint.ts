@@ -1,33 +1,46 @@
 import type { Row } from './database.js';
 import type { Statement } from './engine.js';
 import { UnitOfWorkError } from './errors.js';
-import type { UnitOfWork } from './unit-of-work.js';
+
+/** The part of a unit of work that its savepoints need. */
+export interface SavepointUnit {
+  /** Whether the unit of work has ended, or is ending. */
+  readonly hasEnded: boolean;
+  /** Sends a statement of the unit's work. */
+  send(statement: Statement): Promise<Row[]>;
+  /** Returns the name of the unit's own savepoint, if no statement of the work was sent yet. */
+  takeWorkSavepoint(): string | undefined;
+}
+
+/** Makes a savepoint the current one of an asynchronous context, and runs `work` in that context. */
+type Enter = <R>(savepoint: Savepoint, work: () => R) => R;
 
 /**
- * One level of nesting inside a unit of work: the unit itself, or a savepoint in it. Queries of a level
- * wait while one of its nested transactions runs, so that what rolls back is only what belongs to it.
+ * One savepoint of a unit of work. The root is the unit itself. A query of a savepoint waits while a nested
+ * transaction of the savepoint runs, so that a rollback of the nested transaction does not undo the query.
  */
 export class Savepoint {
-  readonly unit: UnitOfWork;
-  /** The first statement of this level that failed; the level can only be rolled back since. */
+  /** The error of the first statement that failed. After a failure the savepoint can only be rolled back. */
   failure: Error | undefined;
+  readonly #unit: SavepointUnit;
   readonly #depth: number;
   #nested: Promise<unknown> | undefined;
-  /** Statements that were sent and not answered yet. */
+  /** The statements that were sent and have no answer yet. */
   readonly #pending = new Set<Promise<unknown>>();
-  /** What is to be done once the unit has committed, if this level is part of it then. */
+  /** The actions to run after the unit has committed, if this savepoint is part of the commit. */
   readonly #afterCommit: (() => void)[] = [];
-  #closed = false;
+  #hasEnded = false;
 
-  constructor(unit: UnitOfWork, depth = 0) {
-    this.unit = unit;
+  constructor(unit: SavepointUnit, depth = 0) {
+    this.#unit = unit;
     this.#depth = depth;
   }
 
+  /** Sends a statement after the running nested transaction has ended. */
   async query(statement: Statement): Promise<Row[]> {
     while (this.#nested) await this.#nested;
     this.#assertUsable();
-    const sent = this.unit.send(statement);
+    const sent = this.#unit.send(statement);
     this.#pending.add(sent);
     try {
       return await sent;
@@ -39,8 +52,8 @@ export class Savepoint {
     }
   }
 
-  /** Runs `work` in a savepoint; `enter` makes the savepoint's level the ambient one. */
-  async transaction<T>(enter: <R>(level: Savepoint, work: () => R) => R, work: () => Promise<T>): Promise<T> {
+  /** Runs `work` in a nested savepoint, after the running nested transaction has ended. */
+  async transaction<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
     while (this.#nested) await this.#nested;
     this.#assertUsable();
     const running = this.#runNested(enter, work);
@@ -56,18 +69,21 @@ export class Savepoint {
     }
   }
 
+  /** Registers an action to run after the unit of work has committed. */
   afterCommit(action: () => void): void {
     this.#assertUsable();
-    if (this.unit.ended) throw new UnitOfWorkError('this unit of work has already ended');
+    if (this.#unit.hasEnded) throw new UnitOfWorkError('this unit of work has already ended');
     this.#afterCommit.push(action);
   }
 
-  /** Not run here and now: what fails in them must not look like a commit that failed. */
-  committed(): void {
+  /**
+   * Schedules the registered actions. They run in microtasks, so that their errors do not look like a failed commit.
+   */
+  runAfterCommit(): void {
     for (const action of this.#afterCommit) queueMicrotask(action);
   }
 
-  /** Resolves when no nested transaction is running and every statement is answered. */
+  /** Resolves when no nested transaction runs and every sent statement has its answer. */
   async idle(): Promise<void> {
     while (this.#nested || this.#pending.size > 0) {
       await this.#nested;
@@ -75,45 +91,49 @@ export class Savepoint {
     }
   }
 
-  async #runNested<T>(enter: <R>(level: Savepoint, work: () => R) => R, work: () => Promise<T>): Promise<T> {
-    const level = new Savepoint(this.unit, this.#depth + 1);
-    // The unit's own savepoint serves the transaction that begins its work, and stays for the unit.
-    const own = this.unit.startWork();
-    const name = own ?? `nested_${level.#depth}`;
-    this.#tell(`SAVEPOINT ${name}`);
+  async #runNested<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
+    const nested = new Savepoint(this.#unit, this.#depth + 1);
+    // If the nested transaction is the first work of the unit, the unit's own savepoint serves it and is not
+    // released.
+    const workSavepoint = this.#unit.takeWorkSavepoint();
+    const name = workSavepoint ?? `nested_${nested.#depth}`;
+    this.#sendControl(`SAVEPOINT ${name}`);
     try {
-      const result = await enter(level, work);
-      await level.idle();
-      if (level.failure) {
-        throw new UnitOfWorkError('a statement of this transaction failed, so it cannot commit', {
-          cause: level.failure,
+      const result = await enter(nested, work);
+      await nested.idle();
+      if (nested.failure) {
+        throw new UnitOfWorkError('this transaction cannot commit, because one of its statements failed', {
+          cause: nested.failure,
         });
       }
-      if (!own) this.#tell(`RELEASE SAVEPOINT ${name}`);
-      this.#afterCommit.push(...level.#afterCommit);
+      if (!workSavepoint) this.#sendControl(`RELEASE SAVEPOINT ${name}`);
+      this.#afterCommit.push(...nested.#afterCommit);
       return result;
     } catch (error) {
-      this.#tell(`ROLLBACK TO SAVEPOINT ${name}`);
-      if (!own) this.#tell(`RELEASE SAVEPOINT ${name}`);
+      this.#sendControl(`ROLLBACK TO SAVEPOINT ${name}`);
+      if (!workSavepoint) this.#sendControl(`RELEASE SAVEPOINT ${name}`);
       throw error;
     } finally {
-      level.#closed = true;
+      nested.#hasEnded = true;
     }
   }
 
-  /** Not awaited: savepoints cost no round trip, and one that fails fails what comes after it. */
-  #tell(text: string): void {
-    this.unit.send({ text, params: [] }).catch((error) => {
+  /** Sends transaction control without waiting, which saves a round trip. If it fails, later statements fail too. */
+  #sendControl(text: string): void {
+    this.#unit.send({ text, params: [] }).catch((error) => {
       this.failure ??= error as Error;
     });
   }
 
   #assertUsable(): void {
-    if (this.#closed) throw new UnitOfWorkError('this transaction has already ended');
+    if (this.#hasEnded) throw new UnitOfWorkError('this transaction has already ended');
     if (this.failure) {
-      throw new UnitOfWorkError('a statement of this transaction failed before; roll it back', {
-        cause: this.failure,
-      });
+      throw new UnitOfWorkError(
+        'an earlier statement of this transaction failed; roll the transaction back',
+        {
+          cause: this.failure,
+        },
+      );
     }
   }
 }

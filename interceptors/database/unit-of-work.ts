@@ -1,58 +1,62 @@
+import { within } from '../timing/timeout.js';
 import type { Row } from './database.js';
 import type { DatabaseEngine, Session, Statement } from './engine.js';
 import { LeaseLostError, UnitOfWorkError } from './errors.js';
-import { Savepoint } from './savepoint.js';
+import { Savepoint, type SavepointUnit } from './savepoint.js';
 
-const WORK = 'work';
-const workSavepoint: Statement = { text: `SAVEPOINT ${WORK}`, params: [] };
-const rollbackToWork: Statement = { text: `ROLLBACK TO SAVEPOINT ${WORK}`, params: [] };
+const WORK_SAVEPOINT = 'work';
+const setWorkSavepoint: Statement = { text: `SAVEPOINT ${WORK_SAVEPOINT}`, params: [] };
+const rollbackToWorkSavepoint: Statement = { text: `ROLLBACK TO SAVEPOINT ${WORK_SAVEPOINT}`, params: [] };
 
 /**
- * One unit of work: everything sent in it commits together or not at all. Its transaction opens at the
- * first statement that writes, or before, where it is built on an open session.
+ * One unit of work: all statements in it commit together or not at all. The transaction opens at the first statement
+ * that writes. A unit that is constructed with a session has an open transaction from the start.
  */
-export class UnitOfWork {
+export class UnitOfWork implements SavepointUnit {
   readonly root: Savepoint;
-  /** Resolves when the unit's transaction begins to open. */
-  readonly beginning: Promise<void>;
-  #announceBeginning!: () => void;
+  /** Resolves when the transaction of the unit starts to open. */
+  readonly opening: Promise<void>;
+  #resolveOpening!: () => void;
   readonly #engine: DatabaseEngine;
   readonly #openSession: () => Promise<Session>;
   readonly #lost = new AbortController();
   #session: Promise<Session> | undefined;
-  /** Whether the work that can be taken back has begun. */
-  #workStarted: boolean;
-  #ended: Error | undefined;
-  #limit: NodeJS.Timeout | undefined;
+  /** Whether a statement of the revertible work was sent, or the unit is not revertible. */
+  #hasWork: boolean;
+  #endReason: Error | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
-  /** @param revertible whether `revert` is to take back the work but not what the session began with */
-  constructor(engine: DatabaseEngine, session: Session | (() => Promise<Session>), revertible: boolean) {
+  /**
+   * @param session an open session, or a function that opens one at the first write
+   * @param isRevertible whether `revert` must undo the work and keep the first statement of the session
+   */
+  constructor(engine: DatabaseEngine, session: Session | (() => Promise<Session>), isRevertible: boolean) {
     this.#engine = engine;
-    this.#workStarted = !revertible;
+    this.#hasWork = !isRevertible;
     this.root = new Savepoint(this);
-    this.beginning = new Promise((resolve) => {
-      this.#announceBeginning = resolve;
+    this.opening = new Promise((resolve) => {
+      this.#resolveOpening = resolve;
     });
     this.#openSession = typeof session === 'function' ? session : async () => session;
-    if (typeof session !== 'function') this.#begin();
+    if (typeof session !== 'function') this.#openOnce();
   }
 
-  /** Aborted when the unit was rolled back from outside: past the engine's limit, or its key taken over. */
+  /** Aborted when the unit is rolled back because it exceeded the engine's time limit or lost its lease. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
 
-  /** Whether the transaction is open, or opening. */
-  get begun(): boolean {
+  /** Whether the transaction is open or opening. */
+  get hasTransaction(): boolean {
     return this.#session !== undefined;
   }
 
-  /** Whether the unit is settled, or on its way there. */
-  get ended(): boolean {
-    return this.#ended !== undefined;
+  /** Whether the unit has ended or is ending. */
+  get hasEnded(): boolean {
+    return this.#endReason !== undefined;
   }
 
-  /** Sends a statement of the unit's work; a read before the first write needs no transaction. */
+  /** Sends a statement of the work. A read before the first write runs outside the transaction. */
   async send(statement: Statement): Promise<Row[]> {
     this.#assertOpen();
     if (!this.#session && this.#engine.mayOnlyRead(statement.text)) {
@@ -60,36 +64,36 @@ export class UnitOfWork {
       if (rows) return rows;
       this.#assertOpen();
     }
-    // Decided before waiting: what is sent later must not begin the work before this does.
-    const startsWork = this.startWork() !== undefined;
-    const session = await this.#begin();
+    // The savepoint is taken before any wait, so that no later statement can start the work first.
+    const isFirst = this.takeWorkSavepoint() !== undefined;
+    const session = await this.#openOnce();
     this.#assertOpen();
-    // Not awaited: it travels with the statement behind it, which fails if this one does.
-    if (startsWork) session.query(workSavepoint).catch(() => {});
+    // Not awaited: the savepoint travels with the statement, which fails if the savepoint fails.
+    if (isFirst) session.query(setWorkSavepoint).catch(() => {});
     return session.query(statement);
   }
 
-  /** The savepoint that the work begins with, for a nested transaction that begins it; undefined after that. */
-  startWork(): string | undefined {
-    if (this.#workStarted) return undefined;
-    this.#workStarted = true;
-    return WORK;
+  /** Returns the name of the savepoint before the work at the first call, and undefined at later calls. */
+  takeWorkSavepoint(): string | undefined {
+    if (this.#hasWork) return undefined;
+    this.#hasWork = true;
+    return WORK_SAVEPOINT;
   }
 
-  /** Commits the work and `last` together; without an open transaction `last` stands alone. */
+  /** Commits the work and `last` together. If no transaction is open, `last` commits on its own. */
   async commit(last?: Statement): Promise<Row[]> {
-    await this.#workDone();
+    await this.#workEnded();
     this.#assertOpen();
     if (this.root.failure) {
       await this.rollback();
       if (this.root.failure instanceof LeaseLostError) throw this.root.failure;
-      throw new UnitOfWorkError('a statement of this unit of work failed, so it cannot commit', {
+      throw new UnitOfWorkError('this unit of work cannot commit, because one of its statements failed', {
         cause: this.root.failure,
       });
     }
-    this.#end(settled());
+    this.#end(alreadyEnded());
     const rows = await this.#commitWith(last);
-    this.root.committed();
+    this.root.runAfterCommit();
     return rows;
   }
 
@@ -98,17 +102,17 @@ export class UnitOfWork {
     return last ? this.#engine.run(last) : [];
   }
 
-  /** Takes the work back and commits `last` alone, in the same transaction where there is one. */
+  /** Undoes the work and commits `last` alone, in the same transaction if one is open. */
   async revert(last: Statement): Promise<Row[]> {
     this.#assertOpen();
-    this.#end(settled());
+    this.#end(alreadyEnded());
     if (!this.#session) return this.#engine.run(last);
     const session = await this.#session;
-    if (this.#workStarted) session.query(rollbackToWork).catch(() => {});
+    if (this.#hasWork) session.query(rollbackToWorkSavepoint).catch(() => {});
     return session.commit(last);
   }
 
-  /** Rolls everything back; later statements fail with `reason`. Never rejects. */
+  /** Rolls everything back. Later statements fail with `reason`. Never rejects. */
   async rollback(reason: Error = new UnitOfWorkError('this unit of work was rolled back')): Promise<void> {
     const session = this.#session;
     this.#end(reason);
@@ -118,57 +122,50 @@ export class UnitOfWork {
     );
   }
 
-  /** Rolls everything back on behalf of who runs the unit, and tells by `lost`. */
-  lose(reason: Error): void {
+  /** Rolls everything back while the work may still run, and aborts `lost` with `reason`. */
+  abort(reason: Error): void {
     void this.rollback(reason);
     this.#lost.abort(reason);
   }
 
-  /** Waits for what the work has started, but not past the unit's limit: it may never come. */
-  async #workDone(): Promise<void> {
-    let stop = () => {};
-    const expired = new Promise<void>((resolve) => {
-      stop = resolve;
-    });
-    this.lost.addEventListener('abort', stop);
-    await Promise.race([this.root.idle(), expired]);
-    this.lost.removeEventListener('abort', stop);
+  /** Waits for the statements and nested transactions of the work, but not past the unit's time limit. */
+  #workEnded(): Promise<void> {
+    return within(this.root.idle(), { signal: this.lost, otherwise: () => {} });
   }
 
-  #begin(): Promise<Session> {
+  #openOnce(): Promise<Session> {
     if (!this.#session) {
       this.#session = this.#openSession();
-      this.#announceBeginning();
+      this.#resolveOpening();
       this.#session.then(
-        () => this.#startLimit(),
-        // Whatever the handler makes of its failed statement, the unit has lost its key.
-        (error) => error instanceof LeaseLostError && this.lose(error),
+        () => this.#startTimer(),
+        // The handler may ignore its failed statement, but the unit has lost its lease.
+        (error) => error instanceof LeaseLostError && this.abort(error),
       );
     }
     return this.#session;
   }
 
-  #startLimit(): void {
-    if (!this.#ended) this.#limit = setTimeout(() => this.#expire(), this.#engine.unitLimitMs).unref();
+  #startTimer(): void {
+    if (!this.#endReason) this.#timer = setTimeout(() => this.#expire(), this.#engine.unitLimitMs).unref();
   }
 
   #expire(): void {
-    const reason = new UnitOfWorkError(
-      `this unit of work held its transaction for more than ${this.#engine.unitLimitMs} ms and was rolled back`,
-    );
-    this.lose(reason);
+    const { unitLimitMs } = this.#engine;
+    const text = `this unit of work kept its transaction open for more than ${unitLimitMs} ms and was rolled back`;
+    this.abort(new UnitOfWorkError(text));
   }
 
   #end(reason: Error): void {
-    clearTimeout(this.#limit);
-    this.#ended ??= reason;
+    clearTimeout(this.#timer);
+    this.#endReason ??= reason;
   }
 
   #assertOpen(): void {
-    if (this.#ended) throw this.#ended;
+    if (this.#endReason) throw this.#endReason;
   }
 }
 
-function settled(): Error {
+function alreadyEnded(): Error {
   return new UnitOfWorkError('this unit of work has already ended');
 }

@@ -1,9 +1,11 @@
-/** The name of every option of a type: a missing or a surplus name does not compile. */
+/** The name of every option of a type. A missing or an unknown name does not compile. */
 export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: true };
 
 /**
- * Refuses options that a factory does not have: a misspelt option would silently have no effect.
- * @throws TypeError the message names the factory, the unknown option, and the known ones
+ * Refuses options that a factory does not know. Without this check a misspelt option would silently have no effect.
+ * @param factory the name of the factory, for the message
+ * @param names every option that the factory knows
+ * @throws TypeError when an option is unknown; the message names the factory, the option and the known options
  */
 export function assertKnownOptions<Options extends object>(
   factory: string,

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 
 /**
- * Whether a host can be reached from this machine only.
- * @param host a name or an address; IPv6 with or without the brackets that a URL has
+ * Whether only this machine can reach a host.
+ * @param host a name or an address; an IPv6 address may have the brackets of a URL
  */
 export function isLoopback(host: string): boolean {
   return (

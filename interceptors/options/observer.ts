@@ -1,9 +1,9 @@
 type Method = (...args: never[]) => void;
 
 /**
- * Completes an observer of which methods may be missing: a missing method does nothing.
+ * Completes an observer that has only some of its methods. An added method has no effect.
  * @param names every method of the observer
- * @throws TypeError a property with the name of a method is not a function
+ * @throws TypeError when a property with the name of a method is not a function
  */
 export function completeObserver<Observer extends { readonly [Name in keyof Observer]: Method }>(
   observer: Partial<Observer> | undefined,
@@ -13,7 +13,7 @@ export function completeObserver<Observer extends { readonly [Name in keyof Obse
     const method: unknown = observer?.[name];
     if (method === undefined) return [name, () => {}];
     if (typeof method !== 'function') throw new TypeError(`observer: ${name} must be a function`);
-    // Bound: the observer may be an object of a class.
+    // Bound, because the observer may be an instance of a class.
     return [name, method.bind(observer)];
   });
   return Object.fromEntries(methods);

@@ -1,6 +1,7 @@
-/** The longest delay of a Node timer, in milliseconds. Node runs a timer with a longer one at once. */
+/** The maximum delay of a Node timer, in milliseconds. Node fires a timer with a longer delay at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** The inclusive bounds of a whole number. */
 export interface Bounds {
   /** Default: 1. */
   readonly min?: number;
@@ -9,8 +10,8 @@ export interface Bounds {
 }
 
 /**
- * Checks an option that is a whole number. Undefined passes: the option then has its default.
- * @throws TypeError the value is not a whole number within the bounds; the message names the option
+ * Checks an option whose value must be a whole number. Undefined is valid and stands for the default.
+ * @throws TypeError when the value is not a whole number within the bounds; the message names the option
  */
 export function assertWholeNumber(name: string, value: number | undefined, bounds: Bounds = {}): void {
   const { min = 1, max = Number.MAX_SAFE_INTEGER } = bounds;

@@ -1,4 +1,5 @@
 export * from './headers.js';
+export { REASONS, type Reason } from './reasons.js';
 export { parseTime } from './rfc3339.js';
 export {
   type FailureDetails,

@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs';
 
-/** A detail of a `google.rpc.Status`, as defined in google/rpc/error_details.proto (AIP-193). */
+/** A detail of a `google.rpc.Status`. The messages are defined in google/rpc/error_details.proto (AIP-193). */
 export type StatusDetail =
   | { readonly errorInfo: { reason: string; domain: string; metadata?: Record<string, string> } }
   | { readonly badRequest: { fieldViolations: readonly { field: string; description: string }[] } }
@@ -37,7 +37,7 @@ const pack = (type: string, message: object) => ({
   value: encode(type, message),
 });
 
-/** The bytes of a `google.rpc.Status`, for the trailer `grpc-status-details-bin`. */
+/** Encodes a `google.rpc.Status` for the trailer `grpc-status-details-bin`. */
 export function statusDetails(code: number, message: string, details: readonly StatusDetail[]): Buffer {
   return Buffer.from(encode('Status', { code, message, details: details.map(packDetail) }));
 }
@@ -51,9 +51,10 @@ function packDetail(detail: StatusDetail) {
   });
 }
 
-/** What a client wants to know of the details of a failure. */
+/** The details of a failed call that a client uses. */
 export interface FailureDetails {
   readonly errorInfo?: { readonly reason: string; readonly domain: string };
+  /** The delay of the RetryInfo, in milliseconds. */
   readonly retryDelayMs?: number;
 }
 
@@ -62,7 +63,7 @@ interface Packed {
   readonly value: Uint8Array;
 }
 
-/** Reads the bytes of `grpc-status-details-bin`; nothing where they are no `google.rpc.Status`. */
+/** Reads the bytes of `grpc-status-details-bin`. Returns no details if the bytes are not a `google.rpc.Status`. */
 export function readStatusDetails(bytes: Uint8Array): FailureDetails {
   try {
     const { details } = decode<{ details: Packed[] }>('Status', bytes);

@@ -1,28 +1,34 @@
 import { type ClaimRequest, type FirstSent, MAX_FIRST_SENT_AHEAD_MS } from './store.js';
 
-type Judged = Pick<ClaimRequest, 'sent' | 'retentionMs'>;
+type DatedRequest = Pick<ClaimRequest, 'firstSent' | 'retentionMs'>;
 
 /**
- * The time in whole milliseconds, in doubt against the caller. Who does not say when the operation was first
- * sent is neither too old nor too far ahead.
+ * The bounds of the first-sent time in whole milliseconds, rounded to the disadvantage of the caller. A request
+ * without a first-sent time gets bounds that are neither too old nor too far ahead.
  */
-export function sentTime({ sent }: Pick<ClaimRequest, 'sent'>): FirstSent {
-  if (!sent) return { earliestMs: Number.MAX_SAFE_INTEGER, latestMs: 0 };
-  return { earliestMs: Math.floor(sent.earliestMs), latestMs: Math.ceil(sent.latestMs) };
+export function firstSentBounds({ firstSent }: Pick<ClaimRequest, 'firstSent'>): FirstSent {
+  if (!firstSent) return { earliestMs: Number.MAX_SAFE_INTEGER, latestMs: 0 };
+  return { earliestMs: Math.floor(firstSent.earliestMs), latestMs: Math.ceil(firstSent.latestMs) };
 }
 
-/** Whether the operation says to have been first sent in the future; `now` is the store's clock. */
-export function isTooFarAhead(request: Judged, now: number): boolean {
-  return sentTime(request).latestMs > now + MAX_FIRST_SENT_AHEAD_MS;
+/** Whether the first-sent time is too far in the future. @param now the time of the store's clock, in milliseconds */
+export function isTooFarAhead(request: DatedRequest, now: number): boolean {
+  return firstSentBounds(request).latestMs > now + MAX_FIRST_SENT_AHEAD_MS;
 }
 
-/** Whether a record of the operation's first attempt could have been purged by now. */
-export function isTooOld(request: Judged, now: number): boolean {
-  return sentTime(request).earliestMs + request.retentionMs <= now;
+/**
+ * Whether a record of the first attempt could already be purged.
+ * @param now the time of the store's clock, in milliseconds
+ */
+export function isTooOld(request: DatedRequest, now: number): boolean {
+  return firstSentBounds(request).earliestMs + request.retentionMs <= now;
 }
 
-/** Until when the key of a claim is retained, at least: what was first sent ahead of the clock is too old later. */
-export function retainedUntil(request: Judged, now: number): number {
-  const begin = request.sent ? Math.max(now, sentTime(request).earliestMs) : now;
+/**
+ * The earliest expiry of a claimed record, in milliseconds since the epoch. A first-sent time ahead of the clock
+ * extends the retention, because the operation becomes too old later.
+ */
+export function retainedUntil(request: DatedRequest, now: number): number {
+  const begin = request.firstSent ? Math.max(now, firstSentBounds(request).earliestMs) : now;
   return begin + request.retentionMs;
 }

@@ -1,12 +1,12 @@
 import type { Database } from '../database/database.js';
 import type { IdempotencyStore } from './store.js';
 
-/** A database opened twice over: for the guard as its store, for the services as their handle. */
+/** One open database in two roles: the store of the guard and the database handle of the services. */
 export interface OpenStore {
   readonly store: IdempotencyStore;
   readonly database: Database;
-  /** Resolves when the database answers. @throws DatabaseUnavailableError */
+  /** Resolves when the database answers. @throws DatabaseUnavailableError when the database cannot be reached */
   ping(): Promise<void>;
-  /** Waits for what is running, then closes the connections that were opened here. */
+  /** Waits for running work, then closes the connections that were opened with the store. */
   close(): Promise<void>;
 }

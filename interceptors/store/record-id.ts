@@ -1,7 +1,10 @@
-/** The length of a stored record id, in bytes: half of a SHA-256 digest tells records apart and keeps rows small. */
+/** The length of a stored record id, in bytes. Half of a SHA-256 digest identifies a record and keeps rows small. */
 const STORED_ID_BYTES = 16;
 
-/** A part of a digest with its length before it (4 bytes, big-endian): no two lists of parts give the same bytes. */
+/**
+ * Returns a part of a digest's input with its length in front, as 4 bytes in big-endian order. Two different lists of
+ * parts never give the same bytes.
+ */
 export function lengthPrefixed(part: string | Buffer): Buffer {
   const bytes = Buffer.from(part as string);
   const prefix = Buffer.alloc(4);
@@ -9,7 +12,7 @@ export function lengthPrefixed(part: string | Buffer): Buffer {
   return Buffer.concat([prefix, bytes]);
 }
 
-/** The part of an id that a table keeps. A reply is bound to the whole id. */
+/** The prefix of a record id that a table stores. A stored reply is bound to the whole id. */
 export function storedId(id: Buffer): Buffer {
   return id.subarray(0, STORED_ID_BYTES);
 }

@@ -1,73 +1,75 @@
 /**
- * How the claim, the handler's writes and the reply are bound together.
- * TRANSACTION: all three are one transaction. LEASE: the claim commits first, on its own.
+ * How the claim, the handler's writes and the reply depend on each other.
+ * - TRANSACTION: one transaction holds all three.
+ * - LEASE: the claim commits first. A second transaction holds the writes and the reply.
  */
 export type Atomicity = 'TRANSACTION' | 'LEASE';
 
-/** What a store needs to know of a call to claim its key. */
+/** The input of a claim: an operation and the rules of its method. */
 export interface ClaimRequest {
-  /** 32 bytes that name the operation: (scope, method, key), or its place in a series. */
+  /** 32 bytes that name the operation: a digest of (scope, method, key), or of its position in a series. */
   readonly id: Buffer;
-  /** Present where the operation has a place in a producer's series instead of a key. */
+  /** Present if the operation is named by a producer and a sequence instead of a key. */
   readonly series?: SeriesPosition;
   readonly scope: string;
-  /** Full method path, `/package.Service/Method`. */
-  readonly method: string;
   /** 32 bytes, equal for equal requests. */
   readonly fingerprint: Buffer;
   readonly atomicity: Atomicity;
-  /** How long the claim is trusted, in milliseconds, at least 1. */
+  /** How long the claim is valid without a renewal, in milliseconds. At least 1. */
   readonly leaseMs: number;
-  /** How long the key is retained, in milliseconds; counted from the claim. */
+  /** How long the key is retained, in milliseconds, counted from the claim. */
   readonly retentionMs: number;
-  /** When the operation was first sent, where that is known: judged before a new execution begins. */
-  readonly sent?: FirstSent;
+  /** When the operation was first sent, if known. The store checks the time before it grants a claim. */
+  readonly firstSent?: FirstSent;
 }
 
 /**
- * What a call says of the time of its operation's first attempt, in milliseconds since the epoch. Several
- * sources may say it, a header and the key itself: the earliest and the latest that was said.
+ * The time of the operation's first attempt, in milliseconds since the epoch. A call may state the time more than
+ * once, in a header and in the key. Then the two bounds differ.
  */
 export interface FirstSent {
   readonly earliestMs: number;
   readonly latestMs: number;
 }
 
-/** How far ahead of the store's clock a first attempt may claim to have been sent, in milliseconds. */
+/** How far the first-sent time may be ahead of the store's clock, in milliseconds. */
 export const MAX_FIRST_SENT_AHEAD_MS = 5 * 60 * 1_000;
 
 /**
- * A claimed key: the right to execute the operation once. Exactly one of `complete`, `fail` and
- * `release` ends it.
+ * A claim: the right to execute an operation once. Exactly one of `complete`, `fail` and `release` ends the claim.
  */
 export interface Claim {
-  /** Whether an earlier execution held this key and its lease ran out. */
+  /** Whether the lease of an earlier execution of this operation ran out. */
   readonly takenOver: boolean;
-  /** When the key's retention ends, in milliseconds since the epoch, by the store's clock. */
+  /** The expiry of the record, in milliseconds since the epoch by the store's clock. */
   readonly expiresAtMs: number;
-  /** Aborted when the store itself ends the unit of work; its reason says why. */
+  /** Aborted when the store itself ends the unit of work. The reason of the signal is the cause. */
   readonly lost: AbortSignal;
-  /** Runs `work` so that the database handle joins this claim's unit of work. */
+  /** Runs `work` with the database handle joined to the unit of work of this claim. */
   run<T>(work: () => T): T;
   /**
-   * Commits the handler's writes and the reply together; resolves when both are durable.
-   * @throws LeaseLostError nothing was committed: another execution took the key over
-   * @throws CommitInDoubtError the commit was sent and its answer lost
+   * Commits the handler's writes and the reply together. Resolves when both are durable.
+   * @throws LeaseLostError when another execution has taken the key over; nothing was committed
+   * @throws CommitInDoubtError when the commit was sent and its answer was lost
    */
   complete(reply: Buffer): Promise<void>;
-  /** Rolls the handler's writes back and commits the reply alone; throws as `complete` does. */
+  /**
+   * Rolls the handler's writes back and commits the reply alone.
+   * @throws LeaseLostError as `complete`
+   * @throws CommitInDoubtError as `complete`
+   */
   fail(reply: Buffer): Promise<void>;
-  /** Rolls the handler's writes back and gives the key up, if it is still this claim's. */
+  /** Rolls the handler's writes back and gives up the key, if this claim still owns the key. */
   release(): Promise<void>;
   /**
-   * Has the claim trusted for another lease from now on. Nothing to do, and no statement, while an open
-   * transaction keeps the record locked.
-   * @throws LeaseLostError another execution took the key over; its unit of work was rolled back
+   * Extends the lease to its full length from now. While a transaction is open, the transaction keeps the record
+   * locked. Then `renew` sends no statement.
+   * @throws LeaseLostError when another execution has taken the key over; the unit of work was rolled back
    */
   renew(): Promise<void>;
 }
 
-/** What the store knows of a key that is retained. */
+/** A retained record of an operation. */
 export type FoundRecord =
   | {
       readonly outcome: 'completed';
@@ -75,71 +77,75 @@ export type FoundRecord =
       readonly reply: Buffer;
       readonly expiresAtMs: number;
     }
-  /** Executed once, and everything but that was erased. */
+  /** The operation was executed. Its fingerprint and reply were erased. */
   | { readonly outcome: 'erased'; readonly expiresAtMs: number }
   | {
       readonly outcome: 'in-progress';
-      /** Absent where an open transaction hides it. */
+      /** Absent if an open transaction hides the fingerprint. */
       readonly fingerprint?: Buffer;
       readonly ageMs: number;
-      /** How much longer the execution is trusted; 0 or less where it may be taken over. */
+      /** The remaining time of the lease. 0 or less if the key may be taken over. */
       readonly leaseLeftMs: number;
     };
 
-/** Why a key, or a place in a series, was not claimed. */
+/** Why an operation was not claimed. */
 export type NotClaimed =
   | FoundRecord
   | SequenceRefusal
-  /** First sent too long ago, with no record to answer it, or in the future: see `ClaimRequest.sent`. */
+  /** First sent in the future, or too long ago and without a record: see `ClaimRequest.firstSent`. */
   | { readonly outcome: 'expired' };
 
+/** The result of `IdempotencyStore.claim`. */
 export type ClaimResult = NotClaimed | { readonly outcome: 'claimed'; readonly claim: Claim };
 
 /**
- * Where the records of idempotency keys live. Every method addresses one record by its id, except
- * `purge`. All times are the store's own clock.
+ * The port of a store, which keeps the records of operations. Every time is a time of the store's own clock. `claim`,
+ * `find` and `findProducer` address one record by its id.
  */
 export interface IdempotencyStore {
   /**
-   * Claims a key in one atomic step: a new record, an expired one, or one whose lease ran out. For a request with
-   * a place in a series it claims that: see `decideSequence` for what may be claimed and what is answered otherwise.
-   * @throws DatabaseUnavailableError nothing was claimed, or what was keeps the key until its lease runs out
+   * Claims an operation in one atomic step. The claim is granted if there is no record, the record has expired, or
+   * its lease has run out. `decideSequence` gives the rules for a position in a series.
+   * @throws DatabaseUnavailableError when nothing was claimed, or a claim may be stored and keeps the key for one
+   *   lease
    */
   claim(request: ClaimRequest): Promise<ClaimResult>;
-  /** What is known of a key, without claiming it; undefined where nothing is retained or committed yet. */
+  /** Resolves to the record of an operation, or to undefined if no committed record is retained. */
   find(id: Buffer): Promise<FoundRecord | undefined>;
-  /** The record of a series, by the id of the series; undefined where none is retained or committed yet. */
+  /** Resolves to the record of a series, or to undefined if no committed record is retained. */
   findProducer(id: Buffer): Promise<FoundProducer | undefined>;
-  /** Deletes at most `limit` expired records, of keys and series, and returns how many. */
+  /** Deletes at most `limit` expired records of keys and series. Resolves to the number of deleted records. */
   purge(limit: number): Promise<number>;
-  /** How many records there are, roughly and cheaply. */
+  /** Resolves to an estimate of the number of records. The estimate must be cheap. */
   estimateRecords(): Promise<number>;
-  /** How many records of a scope are retained; stops counting at `atMost`. */
-  countLive(scope: string, atMost: number): Promise<number>;
+  /** Resolves to the number of retained records of a scope. Counting stops at `max`. */
+  countLive(scope: string, max: number): Promise<number>;
   /**
-   * Erases at most `limit` completed records of a scope and returns how many: what is left of each is that its
-   * key was executed, of a series how far it came. Records in progress stay.
+   * Erases at most `limit` completed records of a scope. Resolves to the number of erased records. An erased record
+   * only states that its key was executed, and for a series the last completed sequence. Records in progress are not
+   * erased.
    */
   erase(scope: string, limit: number): Promise<number>;
-  /** Resolves when the store answers. @throws DatabaseUnavailableError */
+  /** Resolves when the store answers. @throws DatabaseUnavailableError when the store cannot be reached */
   ping(): Promise<void>;
 }
 
-/** Where an operation stands among those of one producer, which share a record. */
+/** The position of an operation in the series of one producer. The operations of a series share one record. */
 export interface SeriesPosition {
   /** 32 bytes that name (scope, method, producer). */
   readonly id: Buffer;
-  /** From 0 to 2^63 - 1, as the sequence. */
+  /** From 0 to 2^63 - 1. */
   readonly epoch: bigint;
+  /** From 0 to 2^63 - 1. */
   readonly sequence: bigint;
 }
 
-/** The record of a series that is retained. */
+/** A retained record of a series. */
 export interface FoundProducer {
   readonly epoch: bigint;
-  /** The last sequence of the epoch that was completed; -1 where none was. */
+  /** The last completed sequence of the epoch, or -1. */
   readonly completed: bigint;
-  /** The window: the last replies, as `SequenceWindow` writes them. */
+  /** The last replies, in the form of `SequenceWindow`. */
   readonly replies: Buffer;
   readonly expiresAtMs: number;
   /** Present while a sequence is executed. */
@@ -147,26 +153,26 @@ export interface FoundProducer {
     readonly sequence: bigint;
     readonly fingerprint: Buffer;
     readonly ageMs: number;
-    /** How much longer the execution is trusted; 0 or less where it may be taken over. */
+    /** The remaining time of the lease. 0 or less if the sequence may be taken over. */
     readonly leaseLeftMs: number;
   };
 }
 
-/** Sequences between the last one and the one that was asked for were never completed. */
+/** An earlier sequence was never completed. */
 export interface SequenceGap {
   readonly outcome: 'gap';
+  /** The next sequence of the series, if known. */
   readonly expected?: bigint;
-  /** That the one that is missing may be executed just now, in a transaction that nobody else can see into. */
+  /** Present if the missing sequence may be executing in a transaction that other connections cannot see. */
   readonly mayBeHidden?: true;
 }
 
-/** Why a place in a series cannot be had, where no record of its own tells. */
+/** Why a position in a series was refused. */
 export type SequenceRefusal =
-  /** Not the next one; `expected` is, where one is known. */
   | SequenceGap
-  /** Of an epoch that a later one, `epoch`, has ended. */
+  /** A later epoch, `epoch`, has ended the epoch of the request. */
   | { readonly outcome: 'fenced'; readonly epoch: bigint }
-  /** Passed so long ago that its reply is not kept any more. */
+  /** The series has passed the sequence, and its reply is no longer in the window. */
   | { readonly outcome: 'outdated' }
-  /** What is kept of the series cannot be read. */
+  /** The stored window of the series is not readable. */
   | { readonly outcome: 'unreadable' };

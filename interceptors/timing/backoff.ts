@@ -1,20 +1,26 @@
+/** The bounds of an exponential backoff. */
 export interface Backoff {
   /** The pause after the first failure, in milliseconds. */
   readonly initialMs: number;
-  /** The longest pause, in milliseconds. */
+  /** The upper bound of every pause, in milliseconds. */
   readonly maxMs: number;
 }
 
-/** How chance shortens a pause: not at all, by at most half of it, or by at most all of it. */
+/**
+ * How much of a pause is random.
+ * - `none`: the pause is exact.
+ * - `half`: the pause is between half and all of its length.
+ * - `full`: the pause is between 0 and its length.
+ */
 export type Jitter = 'none' | 'half' | 'full';
 
-/** 2^32 times any pause is beyond every limit; a higher power would be Infinity. */
+/** After 32 doublings any pause has reached its upper bound. A much higher power would be Infinity. */
 const MAX_DOUBLINGS = 32;
 
 /**
- * The pause before the next attempt, in milliseconds: it doubles with each failure up to the longest one. Jitter keeps
- * callers that failed together from coming back together.
- * @param failures how many attempts have failed before this pause, less one: 0 for the first pause
+ * Returns the pause before the next attempt, in milliseconds. The pause doubles with each failure up to `maxMs`.
+ * Jitter spreads the attempts of callers that failed at the same time.
+ * @param failures the number of earlier pauses: 0 for the pause after the first failure
  * @param random a number from 0 to 1
  */
 export function backoffMs(
@@ -23,7 +29,7 @@ export function backoffMs(
   jitter: Jitter = 'none',
   random = Math.random(),
 ): number {
-  const longest = Math.min(maxMs, initialMs * 2 ** Math.min(failures, MAX_DOUBLINGS));
-  if (jitter === 'none') return longest;
-  return jitter === 'full' ? random * longest : (longest / 2) * (1 + random);
+  const pauseMs = Math.min(maxMs, initialMs * 2 ** Math.min(failures, MAX_DOUBLINGS));
+  if (jitter === 'none') return pauseMs;
+  return jitter === 'full' ? random * pauseMs : (pauseMs / 2) * (1 + random);
 }

@@ -1,7 +1,9 @@
-/** Tells the time, in milliseconds since the epoch. */
+/** Returns the time in milliseconds since the epoch. */
 export type Clock = () => number;
 
-/** The clock's time as a value for a statement: a whole number, or null where the database's own clock decides. */
+/**
+ * Returns the time of a clock as a whole number for a SQL statement, or null if the database must use its own clock.
+ */
 export function clockValue(clock: Clock | undefined): number | null {
   return clock ? Math.trunc(clock()) : null;
 }

@@ -1,25 +1,27 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-/** After failed runs the pause doubles up to this length, in milliseconds, or stays at the interval if that is longer. */
+/** The upper bound of the pause after failed runs, in milliseconds. A longer interval is not shortened. */
 const MAX_FAILURE_PAUSE_MS = 5_000;
 
+/** The options of a `RepeatingTask`. */
 export interface RepeatingTaskOptions {
-  /** One run. Where it resolves to `true` more work waits, and the next run starts at once. */
+  /** Runs the task once. If the run resolves to `true`, the next run starts at once. */
   readonly run: () => Promise<unknown>;
   /** The interval between the starts of two runs, in milliseconds. */
   readonly intervalMs: number;
-  /** Is told of each run that failed. The task goes on. */
+  /** Receives the error of each failed run. The task continues. */
   readonly onError: (error: unknown) => void;
   /** Whether the timers keep the process alive. Default: true. */
   readonly keepsProcessAlive?: boolean;
 }
 
 /**
- * Runs a task at an interval and whenever it is woken, never twice at the same time. A tick that comes during a run
- * is dropped; a wake-up that comes during a run starts another run after it.
+ * Runs a task at an interval and at each wake-up. Two runs never overlap. A tick of the interval during a run has no
+ * effect. A wake-up during a run starts another run after the current one. After a failed run the pause doubles, up
+ * to 5 seconds.
  *
- * Runs happen in the asynchronous context in which the task was made, not in the context of the code that wakes it:
- * that code may be inside a call with an open transaction.
+ * Each run has the asynchronous context in which the task was constructed. The context of the code that wakes the
+ * task is not used, because that code may run inside a call with an open transaction.
  */
 export class RepeatingTask {
   readonly #options: RepeatingTaskOptions;
@@ -36,21 +38,25 @@ export class RepeatingTask {
     this.#options = options;
   }
 
-  /** @param firstRun whether the first run starts now or after one interval */
+  /**
+   * Starts the interval. A task that has started is not started again.
+   * @param firstRun whether the first run starts now or after one interval
+   */
   start(firstRun: 'now' | 'after-interval' = 'now'): void {
+    if (!this.#isStopped) return;
     this.#isStopped = false;
     this.#interval = this.#keep(setInterval(() => this.#tick(), this.#options.intervalMs));
     if (firstRun === 'now') this.wake();
   }
 
-  /** Runs now, or directly after the current run. */
+  /** Starts a run now, or directly after the current run. */
   wake(): void {
     if (this.#isStopped) return;
     this.#isWoken = true;
     this.#running ??= this.#inOwnContext(() => this.#runAll());
   }
 
-  /** Runs in `ms` milliseconds. A time beyond the interval needs no timer of its own. */
+  /** Starts a run in `ms` milliseconds. A time of one interval or more has no effect, because a tick comes first. */
   wakeIn(ms: number): void {
     if (this.#isStopped || ms >= this.#options.intervalMs) return;
     const timer = setTimeout(() => {
@@ -60,7 +66,7 @@ export class RepeatingTask {
     this.#wakeUps.add(this.#keep(timer));
   }
 
-  /** Resolves when the current run has ended. No other run starts. */
+  /** Prevents further runs. Resolves when the current run has ended. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearInterval(this.#interval);

@@ -1,20 +1,21 @@
-/** Why a wait ended before the work did. */
+/** Why a wait ended before the work: the time limit passed, or the signal was aborted. */
 export type WaitEnd = 'timeout' | 'aborted';
 
+/** The limit of a wait. */
 export interface WaitLimit<T, Otherwise> {
-  /** How long to wait, in milliseconds. Default: no limit. */
+  /** The time limit in milliseconds. Default: no time limit. */
   readonly ms?: number;
-  /** Ends the wait when it is aborted. */
+  /** Ends the wait when the signal is aborted. */
   readonly signal?: AbortSignal;
-  /** Gives the result when the wait ends before the work, or throws the error for that case. */
+  /** Returns the result, or throws the error, of a wait that ends before the work. */
   readonly otherwise: (end: WaitEnd) => Otherwise;
-  /** Receives what the work resolves to after the wait has ended. Default: it is dropped. */
+  /** Receives the result of work that resolves after the wait has ended. Default: the result is dropped. */
   readonly late?: (result: T) => void;
 }
 
 /**
- * Settles as `work` does, or as `limit.otherwise` decides when the limit comes first. The work itself goes on: it cannot
- * be stopped from here. A rejection that comes after the limit is dropped.
+ * Resolves or rejects as `work` does, unless the limit ends the wait first. Then `limit.otherwise` gives the result.
+ * The work itself continues, because a promise cannot be stopped. A later rejection of the work is dropped.
  */
 export function within<T, Otherwise>(
   work: Promise<T>,
@@ -28,7 +29,7 @@ export function within<T, Otherwise>(
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
     };
-    const give = (why: WaitEnd) => {
+    const endEarly = (why: WaitEnd) => {
       end();
       try {
         resolve(otherwise(why));
@@ -36,8 +37,8 @@ export function within<T, Otherwise>(
         reject(error);
       }
     };
-    const onAbort = () => give('aborted');
-    const timer = ms === undefined ? undefined : setTimeout(() => give('timeout'), ms);
+    const onAbort = () => endEarly('aborted');
+    const timer = ms === undefined ? undefined : setTimeout(() => endEarly('timeout'), ms);
     work.then(
       (result) => {
         if (isOver) return late?.(result);
@@ -56,19 +57,19 @@ export function within<T, Otherwise>(
 }
 
 /**
- * What `ask` resolves to, if it does so in time; the asking itself cannot be stopped.
- * @param expired makes the error that is thrown when `ms` have passed
- * @param late is given what is resolved to after that
+ * Resolves or rejects as `start()` does, or rejects after `ms` milliseconds. The work itself continues.
+ * @param expired returns the error of a wait that exceeds the time limit
+ * @param late receives the result of work that resolves after the time limit
  */
 export function inTime<T>(
   ms: number,
-  ask: () => Promise<T>,
+  start: () => Promise<T>,
   expired: () => Error,
   late?: (result: T) => void,
 ): Promise<T> {
   const otherwise = (): never => {
     throw expired();
   };
-  // A store of somebody else's may throw where it should reject.
-  return within((async () => ask())(), { ms, otherwise, ...(late && { late }) });
+  // The async function turns an error that `start` throws synchronously into a rejection.
+  return within((async () => start())(), { ms, otherwise, ...(late && { late }) });
 }

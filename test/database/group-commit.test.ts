@@ -13,7 +13,7 @@ test.afterEach.always(() => {
   performance.now = real;
 });
 
-/** How many COMMITs `count` calls need that wait together for the writer, and how many effects they leave. */
+/** Sends `count` calls that wait together for the writer. Resolves to the number of COMMITs. */
 async function commitsOf(t: ExecutionContext, method: LedgerMethod, count: number, groupLimit: number) {
   const sent: string[] = [];
   const path = join(await freshFolder(t), 'test.db');
@@ -27,7 +27,7 @@ async function commitsOf(t: ExecutionContext, method: LedgerMethod, count: numbe
   const data = { engine: 'sqlite', url: '', open: async () => opened } as const;
   const ledger = await openLedger(t, data, { opened, guard: { scope } });
   const replies = Array.from({ length: count }, (_, i) => i);
-  // Time stands still, so that no group is closed for having been open too long.
+  // The clock stands still, so that no group ends because of its age.
   performance.now = () => 1;
   const holder = ledger.database.transaction(() => holding.pass());
   await holding.reached();
@@ -42,20 +42,23 @@ async function commitsOf(t: ExecutionContext, method: LedgerMethod, count: numbe
   return sent.filter((text) => text === 'COMMIT').length;
 }
 
-// The transaction that held the writer is a unit like the others, one more.
+// The transaction that holds the writer is one more unit.
 test.serial('32 TRANSACTION calls that wait together share one commit', async (t) => {
   t.is(await commitsOf(t, 'append', 32, 256), 1);
 });
 
-test.serial('32 TRANSACTION calls commit one by one where a group has one unit', async (t) => {
+test.serial('32 TRANSACTION calls have one commit each if a group has one unit', async (t) => {
   t.is(await commitsOf(t, 'append', 32, 1), 33);
 });
 
-test.serial('a full group leaves the others to the next', async (t) => {
+test.serial('units beyond a full group commit with the next group', async (t) => {
   t.is(await commitsOf(t, 'append', 31, 8), 4);
 });
 
-test.serial('one LEASE call commits twice, 32 that wait together no more than that', async (t) => {
-  t.is(await commitsOf(t, 'transfer', 1, 1), 3);
-  t.true((await commitsOf(t, 'transfer', 32, 256)) <= 3);
-});
+test.serial(
+  'one LEASE call commits twice, and 32 LEASE calls that wait together share those commits',
+  async (t) => {
+    t.is(await commitsOf(t, 'transfer', 1, 1), 3);
+    t.true((await commitsOf(t, 'transfer', 32, 256)) <= 3);
+  },
+);

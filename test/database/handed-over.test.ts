@@ -8,7 +8,7 @@ import pg from 'pg';
 import { freshData, freshFolder } from '../helpers/databases/engines.js';
 import { type Ledger, methods, openLedger } from '../helpers/servers/guarded-ledger.js';
 
-/** Calls each kind of method twice, with the effect in the application's own database. */
+/** Calls each kind of method twice. Resolves to whether each reply was a replay. */
 async function callTwice(ledger: Ledger): Promise<boolean[]> {
   const replayed: boolean[] = [];
   for (const method of methods) {
@@ -22,7 +22,7 @@ async function callTwice(ledger: Ledger): Promise<boolean[]> {
 }
 
 for (const pipeline of [true, false]) {
-  test(`a pool of the application's serves as the store, pipeline ${pipeline}`, async (t) => {
+  test(`a pool of the application serves as the store and stays open, pipeline ${pipeline}`, async (t) => {
     const data = await freshData(t, 'postgres');
     const config: pg.PoolConfig & { pipeline: boolean } = { connectionString: data.url, pipeline, max: 2 };
     const pool = new pg.Pool(config);
@@ -33,13 +33,13 @@ for (const pipeline of [true, false]) {
     const own = await pool.query('SELECT account FROM effects ORDER BY account');
     t.deepEqual(own.rows, [{ account: 'append' }, { account: 'transfer' }]);
     await opened.close();
-    t.deepEqual((await pool.query('SELECT 1 AS alive')).rows, [{ alive: 1 }], 'it stays open');
+    t.deepEqual((await pool.query('SELECT 1 AS alive')).rows, [{ alive: 1 }], 'stays open');
     t.is(pool.idleCount, pool.totalCount);
   });
 }
 
 for (const where of ['in a file', 'in memory'] as const) {
-  test(`a Database of the application's serves as the store, ${where}`, async (t) => {
+  test(`a Database of the application serves as the store and stays open, ${where}`, async (t) => {
     const path = where === 'in memory' ? ':memory:' : join(await freshFolder(t), 'app.db');
     const database = new Sqlite(path);
     t.teardown(() => void database.close());
@@ -51,7 +51,7 @@ for (const where of ['in a file', 'in memory'] as const) {
     t.deepEqual(own, [{ account: 'append' }, { account: 'transfer' }]);
     t.is(database.pragma('synchronous', { simple: true }), 2, 'FULL');
     await opened.close();
-    t.true(database.open, 'it stays open');
+    t.true(database.open, 'stays open');
     t.false(database.inTransaction);
   });
 }

@@ -16,17 +16,23 @@ const insert = 'INSERT INTO notes (id) VALUES ($1)';
 
 function request(atomicity: ClaimRequest['atomicity']): ClaimRequest {
   const bytes = () => createHash('sha256').update(randomUUID()).digest();
-  const where = { scope: 'tenant', method: '/test.v1.LedgerService/Append' };
-  return { id: bytes(), ...where, fingerprint: bytes(), atomicity, leaseMs: 30_000, retentionMs: 3_600_000 };
+  return {
+    id: bytes(),
+    scope: 'tenant',
+    fingerprint: bytes(),
+    atomicity,
+    leaseMs: 30_000,
+    retentionMs: 3_600_000,
+  };
 }
 
-async function claim({ store }: OpenStore, asked: ClaimRequest): Promise<Claim> {
-  const result = await store.claim(asked);
+async function claim({ store }: OpenStore, operation: ClaimRequest): Promise<Claim> {
+  const result = await store.claim(operation);
   if (result.outcome !== 'claimed') throw new Error(result.outcome);
   return result.claim;
 }
 
-/** Opened through a proxy, with a table, and warm: every connection exists and has prepared nothing yet. */
+/** Opens a new database through a proxy and creates a table. No notes statement is prepared yet. */
 async function throughProxy(t: ExecutionContext, latencyMs = 0, maxConnections = 1) {
   const data = await freshData(t, 'postgres');
   const proxy = await startProxy(t, data.url, { latencyMs });
@@ -51,14 +57,14 @@ async function ownPool(t: ExecutionContext, config: PoolConfig = {}, unitLimitMs
   return { pool, opened, database: opened.database };
 }
 
-test('a pool that was handed over stays usable after close', async (t) => {
+test('a pool of the application is usable after close', async (t) => {
   const { pool, opened, database } = await ownPool(t);
   await database.query(insert, [1]);
   await opened.close();
   t.deepEqual((await pool.query('SELECT id FROM notes')).rows, [{ id: '1' }]);
 });
 
-test('however a unit ends, its connection goes back clean', async (t) => {
+test('every end of a unit of work returns a clean connection to the pool', async (t) => {
   const { pool, database } = await ownPool(t, { max: 1 }, 1_000);
   let barrier = new Barrier();
   const endings: (() => Promise<unknown>)[] = [
@@ -95,13 +101,13 @@ test('however a unit ends, its connection goes back clean', async (t) => {
     barrier.open();
     await ended;
   }
-  t.is(listeners.size, 1, 'listeners pile up');
+  t.is(listeners.size, 1, 'the number of listeners grows');
   t.is(pool.totalCount, 1);
   t.is(pool.idleCount, 1);
   t.deepEqual(await database.query('SELECT id FROM notes'), [{ id: 1n }]);
 });
 
-test('a hundred transactions leave no listener behind', async (t) => {
+test('a hundred transactions leave no listener on their connections', async (t) => {
   const { pool, database } = await ownPool(t, { max: 2 });
   const counts: number[] = [];
   for (let round = 0; round < 50; round++) {
@@ -130,23 +136,23 @@ for (const [when, there] of [
   });
 
   for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
-    test(`${atomicity}: a claim whose COMMIT is cut ${when} is in doubt, and the record tells`, async (t) => {
+    test(`${atomicity}: a connection cut ${when} COMMIT leaves a claim in doubt, and the record shows the outcome`, async (t) => {
       const { proxy, opened, database, ids, noneOpen } = await throughProxy(t);
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await claimed.run(() => database.query(insert, [1]));
       proxy.cutAt(/^COMMIT/, when);
       await t.throwsAsync(claimed.complete(Buffer.from('done')), { instanceOf: CommitInDoubtError });
       t.deepEqual(await ids(), [...there]);
       await noneOpen();
-      const found = await opened.store.claim(asked);
+      const found = await opened.store.claim(operation);
       if (when === 'after') t.is(found.outcome, 'completed');
       else t.is(found.outcome, atomicity === 'LEASE' ? 'in-progress' : 'claimed');
       if (found.outcome === 'claimed') await found.claim.release();
     });
   }
 
-  test(`a write on its own that is cut ${when} it ran is in doubt`, async (t) => {
+  test(`a connection cut ${when} a single write leaves the write in doubt`, async (t) => {
     const { proxy, database, ids } = await throughProxy(t);
     proxy.cutAt(/^INSERT INTO notes/, when);
     await t.throwsAsync(database.query(insert, [1]), { instanceOf: CommitInDoubtError });
@@ -154,7 +160,7 @@ for (const [when, there] of [
     await database.query(insert, [2]);
   });
 
-  test(`a read that is cut ${when} it ran is worth a retry`, async (t) => {
+  test(`a connection cut ${when} a read makes the read fail as unavailable`, async (t) => {
     const { proxy, database } = await throughProxy(t);
     proxy.cutAt(/^SELECT id/, when);
     await t.throwsAsync(database.query('SELECT id FROM notes'), { instanceOf: DatabaseUnavailableError });
@@ -162,7 +168,7 @@ for (const [when, there] of [
   });
 
   for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
-    test(`${atomicity}: a claim that is cut ${when} it ran is unavailable, as the port says`, async (t) => {
+    test(`${atomicity}: a connection cut ${when} a claim makes the claim fail as unavailable`, async (t) => {
       const { proxy, opened, noneOpen } = await throughProxy(t);
       proxy.cutAt(/INSERT INTO replay_guard_records/, when);
       await t.throwsAsync(opened.store.claim(request(atomicity)), { instanceOf: DatabaseUnavailableError });
@@ -172,7 +178,7 @@ for (const [when, there] of [
   }
 }
 
-test('a connection cut inside a transaction rolls back, and is worth a retry', async (t) => {
+test('a connection cut inside a transaction rolls back, and the transaction fails as unavailable', async (t) => {
   const { proxy, database, ids } = await throughProxy(t);
   const cut = database.transaction(async () => {
     await database.query(insert, [1]);
@@ -185,17 +191,17 @@ test('a connection cut inside a transaction rolls back, and is worth a retry', a
   t.deepEqual(await ids(), [3n]);
 });
 
-test('a database that goes away between two calls does not end the process', async (t) => {
+test('an outage between two calls makes later calls fail as unavailable and does not end the process', async (t) => {
   const { proxy, database, opened } = await throughProxy(t, 0, 4);
   await Promise.all([1, 2, 3, 4].map((id) => database.query(insert, [id])));
   proxy.down();
-  const asked = [
+  const calls = [
     database.query(insert, [5]),
     database.query('SELECT 1 AS one'),
     opened.ping(),
     opened.store.purge(1),
   ];
-  for (const { status } of await Promise.allSettled(asked)) t.is(status, 'rejected');
+  for (const { status } of await Promise.allSettled(calls)) t.is(status, 'rejected');
   await t.throwsAsync(opened.ping(), { instanceOf: DatabaseUnavailableError });
   await t.throwsAsync(opened.store.claim(request('LEASE')), { instanceOf: DatabaseUnavailableError });
   await t.throwsAsync(opened.store.claim(request('TRANSACTION')), { instanceOf: DatabaseUnavailableError });
@@ -204,7 +210,7 @@ test('a database that goes away between two calls does not end the process', asy
   await (await claim(opened, request('TRANSACTION'))).complete(Buffer.alloc(0));
 });
 
-test('an operator who ends every session costs one retry', async (t) => {
+test('a transaction fails as unavailable when an operator terminates its session, and a retry commits', async (t) => {
   const data = await freshData(t, 'postgres');
   const { database } = await data.open({ maxConnections: 1 });
   await database.migrate('notes', table);
@@ -221,16 +227,16 @@ test('an operator who ends every session costs one retry', async (t) => {
   t.deepEqual(await operator.query('SELECT id FROM notes'), [{ id: 3n }]);
 });
 
-test('COMMIT of an aborted transaction is not taken for a commit', async (t) => {
+test('COMMIT of an aborted transaction does not count as a commit', async (t) => {
   const { opened, database } = await ownPool(t, { max: 3 });
-  const asked = request('TRANSACTION');
-  const claimed = await claim(opened, asked);
+  const operation = request('TRANSACTION');
+  const claimed = await claim(opened, operation);
   await t.throwsAsync(claimed.run(() => database.query('SELECT nothing FROM nowhere')));
   await t.throwsAsync(claimed.complete(Buffer.from('done')), { instanceOf: UnitOfWorkError });
-  await (await claim(opened, asked)).release();
+  await (await claim(opened, operation)).release();
 });
 
-test('a commit that the server says it cannot tell the end of is in doubt', async (t) => {
+test('a commit is in doubt if the server reports an unknown outcome', async (t) => {
   const data = await freshData(t, 'postgres');
   const { database } = await data.open();
   await database.migrate('notes', [
@@ -249,7 +255,7 @@ test('a commit that the server says it cannot tell the end of is in doubt', asyn
   await database.transaction(() => database.query(insert, [1]));
 });
 
-test('TRANSACTION: the guard adds statements, but neither commits nor round trips', async (t) => {
+test('TRANSACTION: a claim adds statements, but no commits and no round trips', async (t) => {
   const { proxy, opened, database } = await throughProxy(t, 15);
   const work = async () => {
     await database.query(insert, [BigInt(Date.now())]);
@@ -271,7 +277,7 @@ test('TRANSACTION: the guard adds statements, but neither commits nor round trip
   t.deepEqual(kinds, ['BEGIN', 'WITH', 'SET', 'INSERT', 'UPDATE', 'COMMIT']);
 });
 
-test('LEASE: two commits, and the wait for others holds no transaction', async (t) => {
+test('LEASE: a claim has two commits and no open transaction before the first write', async (t) => {
   const { proxy, opened, database } = await throughProxy(t, 15);
   const guarded = async (between: () => Promise<void>) => {
     const claimed = await claim(opened, request('LEASE'));
@@ -289,7 +295,7 @@ test('LEASE: two commits, and the wait for others holds no transaction', async (
   t.deepEqual(kinds, ['WITH', 'SELECT', 'BEGIN', 'SELECT', 'SAVEPOINT', 'INSERT', 'UPDATE', 'COMMIT']);
 });
 
-test('three servers start on an empty database at once', async (t) => {
+test('three servers can start on an empty database at the same time', async (t) => {
   const data = await freshData(t, 'postgres');
   const open = () => data.open({ lockTimeoutMs: 20_000 });
   const opened = await Promise.all([open(), open(), open()]);
@@ -298,16 +304,16 @@ test('three servers start on an empty database at once', async (t) => {
   for (const { database } of opened) t.deepEqual(await database.query('SELECT id FROM notes'), [{ id: 1n }]);
 });
 
-test('a server that starts during a long migration waits for it', async (t) => {
+test('a server that starts during a long migration waits for the migration', async (t) => {
   const data = await freshData(t, 'postgres');
   const { database } = await data.open();
   const operator = (await data.open({ unitLimitMs: 60_000 })).database;
   await operator.migrate('gate', ['CREATE TABLE gate (id INT)']);
-  const waits = (event: string, longerThanMs: number) =>
-    poll(`somebody waits for the ${event}`, async () => {
+  const waits = (event: string, minMs: number) =>
+    poll(`a wait for the ${event} lock`, async () => {
       const waiting = `SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database()
         AND wait_event_type = 'Lock' AND wait_event = $1 AND clock_timestamp() - query_start > $2::interval`;
-      return (await database.query(waiting, [event, `${longerThanMs} ms`])).length > 0;
+      return (await database.query(waiting, [event, `${minMs} ms`])).length > 0;
     });
   const starting = await operator.transaction(async () => {
     await operator.query('LOCK TABLE gate');

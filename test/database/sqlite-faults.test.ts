@@ -10,7 +10,7 @@ import { methods, onBoth, openLedger, writeEffect } from '../helpers/servers/gua
 import { loadLedger } from '../helpers/servers/ledger.js';
 
 for (const method of methods) {
-  test(`sqlite, ${method}: where the reply no longer fits on the disk everything is rolled back`, async (t) => {
+  test(`sqlite, ${method}: a reply that does not fit on the disk rolls the execution back`, async (t) => {
     const path = join(await freshFolder(t), 'test.db');
     const handle = new Sqlite(path);
     t.teardown(() => {
@@ -40,9 +40,9 @@ for (const method of methods) {
     t.is(ledger.outcomes.takenOver.includes(true), false);
   });
 
-  test(`sqlite, ${method}: a COMMIT that fails half-way is in doubt, and its key is not given up`, async (t) => {
+  test(`sqlite, ${method}: a COMMIT that fails while it is written is in doubt, and the claim is not released`, async (t) => {
     const data = await freshData(t, 'sqlite');
-    // Another server on the file, which may write as much as it likes.
+    // Another server on the same file, without a limit on its file size.
     const other = await openLedger(t, data, { engine: { lockTimeoutMs: 5_000 } });
     const { Append, Transfer } = loadLedger();
     const settings = { url: data.url, leaseMs: 60_000, waitMs: 0 };
@@ -54,7 +54,7 @@ for (const method of methods) {
         : await limited.call(Transfer, { from: account }, { key: 'key' });
     assertRefused(t, first, status.UNAVAILABLE, 'IDEMPOTENCY_OUTCOME_UNKNOWN', 'RetryInfo');
     const records = await other.database.query('SELECT state FROM replay_guard_records');
-    // In a transaction the claim was rolled back with the rest.
+    // With TRANSACTION the claim was rolled back with the writes.
     t.deepEqual(records, method === 'append' ? [] : [{ state: 0n }]);
     t.deepEqual(await other.effects(), []);
     await other.database.query('UPDATE replay_guard_records SET lease_until = 0');

@@ -9,7 +9,7 @@ import { Barrier } from '../helpers/waiting/barrier.js';
 
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
 
-/** A database of the application's, with a table, that says what is run on it. */
+/** Opens a database of the application with a table, and records the statements that run on it. */
 async function handedOver(t: ExecutionContext, options: SqliteOptions = {}) {
   const path = join(await freshFolder(t), 'test.db');
   const statements: string[] = [];
@@ -34,7 +34,7 @@ async function handedOver(t: ExecutionContext, options: SqliteOptions = {}) {
 
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
-test('a database that was handed over is durable, and stays usable after close', async (t) => {
+test('a database of the application is made durable and is usable after close', async (t) => {
   const { handle, opened, database } = await handedOver(t);
   t.is(handle.pragma('journal_mode', { simple: true }), 'wal');
   t.is(handle.pragma('synchronous', { simple: true }), 2);
@@ -45,7 +45,7 @@ test('a database that was handed over is durable, and stays usable after close',
   t.deepEqual(handle.prepare('SELECT count(*) AS notes FROM notes').get(), { notes: 2 });
 });
 
-test('a database opened by path is durable', async (t) => {
+test('a database that is opened by path is durable', async (t) => {
   const folder = await freshFolder(t);
   const opened = await openSqlite({ path: join(folder, 'new', 'folder', 'test.db') });
   t.teardown(() => opened.close());
@@ -56,7 +56,7 @@ test('a database opened by path is durable', async (t) => {
   t.deepEqual(await inside('foreign_keys'), [{ foreign_keys: 1n }]);
 });
 
-test('units that wait share one commit, and each is durable when it is told so', async (t) => {
+test('units that wait share a commit, and each is durable when its promise resolves', async (t) => {
   const { database, ids, commits, statements } = await handedOver(t);
   const before = commits();
   const unit = (id: number) =>
@@ -64,21 +64,21 @@ test('units that wait share one commit, and each is durable when it is told so',
       .transaction(async () => {
         await database.query(insert, [id]);
       })
-      .then(() => t.true(ids().includes(id), `${id} was told before its commit`));
+      .then(() => t.true(ids().includes(id), `${id} resolved before its commit`));
   await Promise.all(numbers(60).map(unit));
   t.is(ids().length, 60);
   t.log(`${commits() - before} commits for 60 units`);
   t.true(commits() - before <= 15, statements.join('\n'));
 });
 
-test('a group of one gives every unit its own commit', async (t) => {
+test('with a group limit of one every unit has its own commit', async (t) => {
   const { database, commits } = await handedOver(t, { groupLimit: 1 });
   const before = commits();
   await Promise.all(numbers(20).map((id) => database.transaction(() => database.query(insert, [id]))));
   t.is(commits() - before, 20);
 });
 
-test('queries on their own share commits too', async (t) => {
+test('queries outside transactions share commits', async (t) => {
   const { database, commits, ids } = await handedOver(t);
   const before = commits();
   await Promise.all(numbers(60).map((id) => database.query(insert, [id])));
@@ -86,12 +86,12 @@ test('queries on their own share commits too', async (t) => {
   t.true(commits() - before <= 15);
 });
 
-test('a unit that rolls back does not disturb its group', async (t) => {
+test('a unit that rolls back does not affect the other units of its group', async (t) => {
   const { database, ids } = await handedOver(t);
   const unit = (id: number) =>
     database.transaction(async () => {
       await database.query(insert, [id]);
-      if (id % 3 === 1) throw new Error('changed my mind');
+      if (id % 3 === 1) throw new Error('rolled back');
       if (id % 3 === 2) await database.query(insert, [id]);
     });
   const ended = await Promise.allSettled(numbers(30).map(unit));
@@ -103,7 +103,7 @@ test('a unit that rolls back does not disturb its group', async (t) => {
   t.deepEqual(ids(), kept);
 });
 
-test('a commit that fails fails its whole group, and the next one works', async (t) => {
+test('a failed commit fails its whole group, and the next group commits', async (t) => {
   const { database, handle, ids } = await handedOver(t);
   handle.pragma('foreign_keys = ON');
   const barrier = new Barrier();
@@ -115,11 +115,11 @@ test('a commit that fails fails its whole group, and the next one works', async 
   barrier.open();
   const ended = await Promise.allSettled([orphan, ...others]);
   t.is(ended[0]?.status, 'rejected');
-  // Whoever was told yes is there, whoever was told no is not.
-  const told = ended.flatMap(({ status }, index) => (status === 'fulfilled' ? [100 + index] : []));
-  t.deepEqual(ids(), told);
-  t.true(told.length < 5, 'none shared the commit that failed');
-  // The others did nothing wrong, so to them it has to be something to retry.
+  // Exactly the units whose promises resolved are in the database.
+  const resolved = ended.flatMap(({ status }, index) => (status === 'fulfilled' ? [100 + index] : []));
+  t.deepEqual(ids(), resolved);
+  t.true(resolved.length < 5, 'no unit shared the failed commit');
+  // The other units violated no constraint, so their error must allow a retry.
   for (const end of ended.slice(1)) {
     if (end.status === 'rejected') t.true(end.reason instanceof DatabaseUnavailableError, String(end.reason));
   }
@@ -127,7 +127,7 @@ test('a commit that fails fails its whole group, and the next one works', async 
   t.true(ids().includes(7));
 });
 
-test('a unit that always fails at COMMIT fails alone, with its own error, and no other for ever', async (t) => {
+test('after a failed group commit a unit that violates a constraint fails alone, with its own error', async (t) => {
   const { database, handle, ids } = await handedOver(t);
   handle.pragma('foreign_keys = ON');
   const orphan = () =>
@@ -146,17 +146,17 @@ test('a unit that always fails at COMMIT fails alone, with its own error, and no
   t.is(ids().length, 45);
 });
 
-test('where nobody shares its commit, a unit that fails at COMMIT is told why at once', async (t) => {
+test('a unit that fails at a commit of its own gets its own error at once', async (t) => {
   const { database, handle } = await handedOver(t);
   handle.pragma('foreign_keys = ON');
   const orphan = database.transaction(() => database.query('INSERT INTO notes (id, of) VALUES (1, 999)'));
   const error = await t.throwsAsync(orphan, { any: true });
   t.like(error, { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' });
-  // Those that come later share commits again, when some time has passed.
+  // Later units have commits of their own for some time, and must still succeed.
   await database.query(insert, [2]);
 });
 
-test('a full disk fails as unavailable, loses nothing that was told, and heals', async (t) => {
+test('a full disk makes writes fail as unavailable and loses no committed unit, and later writes succeed', async (t) => {
   const { database, handle, ids } = await handedOver(t);
   await database.query(insert, [1]);
   const pages = handle.pragma('page_count', { simple: true }) as number;
@@ -171,14 +171,14 @@ test('a full disk fails as unavailable, loses nothing that was told, and heals',
   );
   const ended = await Promise.allSettled(units);
   t.true(ended[2]?.status === 'rejected' && ended[2].reason instanceof DatabaseUnavailableError);
-  const told = ended.flatMap(({ status }, index) => (status === 'fulfilled' ? [11 + index] : []));
-  t.deepEqual(ids(), [1, ...told]);
+  const resolved = ended.flatMap(({ status }, index) => (status === 'fulfilled' ? [11 + index] : []));
+  t.deepEqual(ids(), [1, ...resolved]);
   handle.pragma('max_page_count = 1000000');
   await database.query(insert, [2]);
   t.true(ids().includes(2));
 });
 
-test('a unit that waits for the outside holds up others no longer than its limit', async (t) => {
+test('a unit that never ends delays other units only up to its time limit', async (t) => {
   const { database, ids } = await handedOver(t, { unitLimitMs: 50 });
   const barrier = new Barrier();
   const stuck = database.transaction(async () => {
@@ -196,7 +196,7 @@ test('a unit that waits for the outside holds up others no longer than its limit
   t.is(ids().length, 10);
 });
 
-test('while another process holds the file nothing else waits, and then the unit runs', async (t) => {
+test('while another process holds the file, reads succeed and writes wait', async (t) => {
   const { handle, opened, database, ids } = await handedOver(t, { busyTimeoutMs: 20_000 });
   const holder = new Sqlite(handle.name);
   t.teardown(() => {
@@ -205,7 +205,7 @@ test('while another process holds the file nothing else waits, and then the unit
   holder.exec('BEGIN IMMEDIATE');
   const held = [1, 2].map((id) => database.query(insert, [id]));
   const unit = database.transaction(() => database.query(insert, [3]));
-  // Only an event loop that turns gets here before the time is up.
+  // A blocked event loop would not get here before the busy timeout.
   await nextTurn();
   t.deepEqual(await database.query('SELECT id FROM notes'), []);
   await opened.ping();
@@ -214,7 +214,7 @@ test('while another process holds the file nothing else waits, and then the unit
   t.deepEqual(ids(), [1, 2, 3]);
 });
 
-test('a file that stays held is given up after the busy timeout, and is fine later', async (t) => {
+test('writes fail after the busy timeout while another process holds the file, and then succeed', async (t) => {
   const { handle, database, ids } = await handedOver(t, { busyTimeoutMs: 50 });
   const holder = new Sqlite(handle.name);
   t.teardown(() => {
@@ -231,13 +231,13 @@ test('a file that stays held is given up after the busy timeout, and is fine lat
   t.deepEqual(ids(), [2]);
 });
 
-test('a file that is held at the start is waited for', async (t) => {
+test('opening waits for a file that another process holds, up to the busy timeout', async (t) => {
   const path = join(await freshFolder(t), 'test.db');
   const holder = new Sqlite(path);
   t.teardown(() => {
     holder.close();
   });
-  // Not in WAL mode yet: the holder keeps readers out, too.
+  // The file is not in WAL mode yet, so the lock also excludes readers.
   holder.exec('BEGIN EXCLUSIVE');
   const opening = openSqlite({ path, busyTimeoutMs: 20_000 });
   await nextTurn();

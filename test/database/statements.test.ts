@@ -8,14 +8,14 @@ import { Barrier } from '../helpers/waiting/barrier.js';
 
 const emptied = emptiedData(test);
 
-/** What a statement is, in one word. */
+/** The kind of each statement, in one word. */
 const kinds: readonly [RegExp, string][] = [
   [/^BEGIN/, 'begin'],
   [/INSERT INTO replay_guard_(records|producers)/, 'claim'],
   [/^SELECT fence FROM replay_guard_(records|producers)/, 'lock'],
   [/^SELECT state/, 'find'],
   [/^(SET LOCAL lock_timeout TO DEFAULT; )?SAVEPOINT work/, 'savepoint'],
-  [/^ROLLBACK TO SAVEPOINT work/, 'back'],
+  [/^ROLLBACK TO SAVEPOINT work/, 'revert'],
   [/^INSERT INTO effects/, 'work'],
   [/^UPDATE replay_guard_producers SET state = 1 WHERE/, 'release'],
   [/^UPDATE replay_guard_(records|producers)/, 'complete'],
@@ -28,11 +28,11 @@ const kindOf = (text: string) => kinds.find(([pattern]) => pattern.test(text))?.
 interface Counted {
   readonly ledger: Ledger;
   readonly proxy: PostgresProxy;
-  /** What `work` sends over a connection on which everything is prepared. */
+  /** Resolves to the statements and round trips of `work` on a connection with prepared statements. */
   count(work: () => Promise<unknown>): Promise<{ statements: string[]; roundTrips: number }>;
 }
 
-/** A ledger behind a counting proxy, on one connection. */
+/** Opens a ledger on one connection, behind a proxy that counts statements and round trips. */
 async function counted(t: Parameters<typeof emptied>[0]): Promise<Counted> {
   const data = await emptied(t, 'postgres');
   const proxy = await startProxy(t, data.url, { latencyMs: 10 });
@@ -56,32 +56,35 @@ async function counted(t: Parameters<typeof emptied>[0]): Promise<Counted> {
   return { ledger, proxy, count };
 }
 
-/** Prepares every statement of every road on the one connection. */
+/** Prepares every statement of every outcome on the one connection. */
 async function warm(ledger: Ledger) {
   for (const method of methods)
     for (const account of ['ok', 'ok', 'fails', 'aborts'])
       await ledger.ask(method, `warm-${account}`, account);
 }
 
-test.serial('postgres: a TRANSACTION call costs no round trip more than its work', async (t) => {
-  const { ledger, count } = await counted(t);
-  const { database } = ledger;
-  const unguarded = () => database.transaction(() => writeEffect(database, 'plain'));
-  await unguarded();
-  await warm(ledger);
-  const plain = await count(unguarded);
-  const guarded = await count(() => ledger.append('key', { account: 'alice' }));
-  t.deepEqual(plain.statements, ['begin', 'work', 'commit']);
-  t.deepEqual(guarded.statements, ['begin', 'claim', 'savepoint', 'work', 'complete', 'commit']);
-  t.is(plain.roundTrips, 3);
-  t.is(guarded.roundTrips, plain.roundTrips);
-});
+test.serial(
+  'postgres: a TRANSACTION call needs no more round trips than an unguarded transaction',
+  async (t) => {
+    const { ledger, count } = await counted(t);
+    const { database } = ledger;
+    const unguarded = () => database.transaction(() => writeEffect(database, 'plain'));
+    await unguarded();
+    await warm(ledger);
+    const plain = await count(unguarded);
+    const guarded = await count(() => ledger.append('key', { account: 'alice' }));
+    t.deepEqual(plain.statements, ['begin', 'work', 'commit']);
+    t.deepEqual(guarded.statements, ['begin', 'claim', 'savepoint', 'work', 'complete', 'commit']);
+    t.is(plain.roundTrips, 3);
+    t.is(guarded.roundTrips, plain.roundTrips);
+  },
+);
 
 test.serial('postgres: a LEASE call commits twice', async (t) => {
   const { ledger, count } = await counted(t);
   await warm(ledger);
   const { statements, roundTrips } = await count(() => ledger.transfer('key', { from: 'alice' }));
-  // The claim stands alone: one commit; the other is the COMMIT.
+  // The claim commits on its own. The second commit is the COMMIT.
   t.deepEqual(statements, ['claim', 'begin', 'lock', 'savepoint', 'work', 'complete', 'commit']);
   t.is(roundTrips, 4);
 });
@@ -97,16 +100,16 @@ test.serial('postgres: a replay commits no write', async (t) => {
     await ledger.ask(method, 'key', 'alice');
     const replay = await count(() => ledger.ask(method, 'key', 'alice'));
     t.deepEqual(replay.statements, replays[method], method);
-    // The caller waits for the first only, and not for the end of the empty transaction.
+    // The call does not wait for the second round trip, which ends the empty transaction.
     t.is(replay.roundTrips, method === 'append' ? 2 : 1, method);
   }
 });
 
-test.serial('postgres: a failure that is kept and one that is not', async (t) => {
+test.serial('postgres: a kept failure commits once, and another failure rolls back', async (t) => {
   const { ledger, count } = await counted(t);
   await warm(ledger);
   const kept = await count(() => ledger.append('kept', { account: 'fails' }));
-  t.deepEqual(kept.statements, ['begin', 'claim', 'savepoint', 'work', 'back', 'complete', 'commit']);
+  t.deepEqual(kept.statements, ['begin', 'claim', 'savepoint', 'work', 'revert', 'complete', 'commit']);
   t.is(kept.roundTrips, 3);
   const released = await count(() => ledger.append('released', { account: 'aborts' }));
   t.deepEqual(released.statements, ['begin', 'claim', 'savepoint', 'work', 'rollback']);
@@ -114,16 +117,16 @@ test.serial('postgres: a failure that is kept and one that is not', async (t) =>
   t.deepEqual(lease.statements.slice(-2), ['rollback', 'release']);
 });
 
-test.serial('postgres: a call with a sequence sends what one with a key does', async (t) => {
+test.serial('postgres: a call with a sequence sends the same statements as a call with a key', async (t) => {
   const { ledger, count } = await counted(t);
-  const ways = {
+  const calls = {
     append: (account: string, key?: string, settings = {}) => ledger.append(key, { account }, settings),
     transfer: (account: string, key?: string, settings = {}) =>
       ledger.transfer(key, { from: account }, settings),
   };
   await warm(ledger);
   for (const method of methods) {
-    const ask = ways[method];
+    const ask = calls[method];
     const at = (sequence: number) => numbered(`producer of ${method}`, sequence);
     for (const account of ['ok', 'fails', 'aborts'])
       await ask(account, undefined, numbered(`warm ${account}`, 0));
@@ -146,7 +149,7 @@ test.serial('postgres: a call with a sequence sends what one with a key does', a
   }
 });
 
-/** A ledger with one connection, whose handlers wait at a barrier. */
+/** Opens a ledger with one connection, whose handlers wait at a barrier. */
 async function waitingLedger(t: ExecutionContext) {
   const barrier = new Barrier();
   const data = await emptied(t, 'postgres');
@@ -161,7 +164,7 @@ async function waitingLedger(t: ExecutionContext) {
   return { barrier, proxy, ledger };
 }
 
-test.serial('postgres: duplicates that wait in this process send nothing', async (t) => {
+test.serial('postgres: duplicates that join an in-flight call send no statements', async (t) => {
   const { barrier, proxy, ledger } = await waitingLedger(t);
   const calls = [ledger.append('key')];
   await barrier.reached();
@@ -173,15 +176,18 @@ test.serial('postgres: duplicates that wait in this process send nothing', async
   t.is(proxy.statements.filter((text) => kindOf(text) === 'complete').length, 1);
 });
 
-test.serial('postgres: a call that waits in this process for its turn sends nothing', async (t) => {
-  const { barrier, proxy, ledger } = await waitingLedger(t);
-  const call = (sequence: number) => ledger.append(undefined, {}, numbered('producer', sequence));
-  const calls = [call(0)];
-  await barrier.reached();
-  calls.push(...[1, 2, 3, 4].map(call));
-  barrier.open();
-  for (const reply of await Promise.all(calls)) t.is(reply.code, 0);
-  const kinds = proxy.statements.map(kindOf);
-  const each = ['begin', 'claim', 'complete', 'commit'];
-  t.deepEqual(kinds, [...each, ...each, ...each, ...each, ...each]);
-});
+test.serial(
+  'postgres: a call that waits for the previous sequence in this process sends no statements',
+  async (t) => {
+    const { barrier, proxy, ledger } = await waitingLedger(t);
+    const call = (sequence: number) => ledger.append(undefined, {}, numbered('producer', sequence));
+    const calls = [call(0)];
+    await barrier.reached();
+    calls.push(...[1, 2, 3, 4].map(call));
+    barrier.open();
+    for (const reply of await Promise.all(calls)) t.is(reply.code, 0);
+    const kinds = proxy.statements.map(kindOf);
+    const each = ['begin', 'claim', 'complete', 'commit'];
+    t.deepEqual(kinds, [...each, ...each, ...each, ...each, ...each]);
+  },
+);

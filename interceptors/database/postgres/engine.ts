@@ -2,23 +2,24 @@ import type { Pool } from 'pg';
 import type { Row } from '../database.js';
 import type { DatabaseEngine, Session, Statement } from '../engine.js';
 import { CommitInDoubtError } from '../errors.js';
-import { checkOut, giveBack } from './checkout.js';
+import { checkOut, returnToPool, send } from './connection.js';
 import { isReadOnlyViolation, leavesCommitInDoubt, toDatabaseError } from './errors.js';
-import { send } from './query.js';
 import { PostgresSession } from './session.js';
 
 const reading = /^\s*(select|values|table)\b/i;
-/** WITH may lead to either. */
+/** A statement that starts with WITH may read or write. */
 const perhapsReading = /^\s*(select|values|table|with)\b/i;
 const locking = /\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b/i;
 
-/** Postgres: a pool of pipelined clients; a unit of work holds one from its first statement to its last. */
+/**
+ * The Postgres engine over a pool of pipelined clients. A unit of work holds one client from its start to its end.
+ */
 export class PostgresEngine implements DatabaseEngine {
   readonly name = 'postgres';
   readonly now = '(extract(epoch from statement_timestamp()) * 1000)::bigint';
-  readonly readsAreCheap = false;
+  readonly hasSeparateReader = false;
   readonly unitLimitMs: number;
-  /** Servers that start together migrate one after another, however long the first one takes. */
+  /** Servers that start at the same time migrate one after another. The wait for the lock has no limit. */
   readonly migrationLock: Statement = {
     text: "SELECT set_config('lock_timeout', '0', true), pg_advisory_xact_lock(7267136, 1)",
     params: [],
@@ -39,13 +40,13 @@ export class PostgresEngine implements DatabaseEngine {
     const client = await checkOut(this.#pool);
     try {
       const rows = await send(client, statement);
-      giveBack(client, false);
+      returnToPool(client, false);
       return rows;
     } catch (error) {
-      const lost = leavesCommitInDoubt(error);
-      giveBack(client, lost);
-      if (lost && !this.#reads(statement.text)) {
-        throw new CommitInDoubtError('the statement was sent and its answer lost', { cause: error });
+      const isInDoubt = leavesCommitInDoubt(error);
+      returnToPool(client, isInDoubt);
+      if (isInDoubt && !onlyReads(statement.text)) {
+        throw new CommitInDoubtError('the statement was sent and its answer was lost', { cause: error });
       }
       throw toDatabaseError(error);
     }
@@ -55,21 +56,21 @@ export class PostgresEngine implements DatabaseEngine {
     return perhapsReading.test(text) && !locking.test(text);
   }
 
-  /** The database has the last word: a function that is called by SELECT may write. */
+  /** Runs the statement in a read-only transaction, because a function that a SELECT calls may write. */
   async read(statement: Statement): Promise<Row[] | undefined> {
     const client = await checkOut(this.#pool);
-    const [begun, rows, ended] = await Promise.allSettled([
+    const [begin, rows, commit] = await Promise.allSettled([
       client.query('BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY'),
       send(client, statement),
       client.query('COMMIT'),
     ]);
-    giveBack(client, begun.status === 'rejected' || ended.status === 'rejected');
+    returnToPool(client, begin.status === 'rejected' || commit.status === 'rejected');
     if (rows.status === 'fulfilled') return rows.value;
     if (isReadOnlyViolation(rows.reason)) return undefined;
     throw toDatabaseError(rows.reason);
   }
+}
 
-  #reads(text: string): boolean {
-    return reading.test(text) && !locking.test(text);
-  }
+function onlyReads(text: string): boolean {
+  return reading.test(text) && !locking.test(text);
 }

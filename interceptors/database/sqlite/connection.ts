@@ -1,23 +1,31 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Database as Handle, Statement as Prepared } from 'better-sqlite3';
 import type { Row, SqlValue } from '../database.js';
 import type { Statement } from '../engine.js';
+import { LockTimeoutError } from '../errors.js';
 import { toDatabaseError } from './errors.js';
 
-/** One SQLite connection: statements prepared once, values as on every engine, errors in our terms. */
+/** How long SQLite itself waits for another process, in milliseconds. During this wait the event loop is blocked. */
+export const BLOCKING_WAIT_MS = 5;
+
+const LOCK_RETRY_MS = 15;
+
+/** One SQLite connection. It prepares each statement once, and converts values and errors to the common form. */
 export class Connection {
   readonly #handle: Handle;
+  readonly #clock: () => number;
   readonly #prepared = new Map<string, Prepared>();
   #now = 0n;
 
+  /** @param clock the time of `replay_guard_now()` in SQL, in milliseconds since the epoch */
   constructor(handle: Handle, clock: () => number) {
     this.#handle = handle;
     this.#clock = clock;
-    // One time for a whole statement, like Postgres' statement_timestamp().
+    // The time is the same throughout a statement, as with statement_timestamp() of Postgres.
     handle.function('replay_guard_now', () => this.#now);
   }
 
-  readonly #clock: () => number;
-
+  /** Runs one statement and returns its rows. */
   run({ text, params }: Statement): Row[] {
     try {
       const prepared = this.#prepare(text);
@@ -36,12 +44,13 @@ export class Connection {
     this.run({ text, params: [] });
   }
 
-  /** Whether the statement only reads; transaction control counts as writing. */
-  reads(text: string): boolean {
+  /** Whether the statement only reads. Transaction control counts as writing. */
+  onlyReads(text: string): boolean {
     const prepared = this.#prepare(text);
     return prepared.readonly && prepared.reader;
   }
 
+  /** Whether a transaction is open on the connection. */
   get inTransaction(): boolean {
     return this.#handle.inTransaction;
   }
@@ -60,7 +69,7 @@ export class Connection {
   }
 }
 
-/** `$1` is a named parameter to SQLite; a whole number is bound as an integer, not as a double. */
+/** SQLite treats `$1` as a named parameter. A whole number is bound as an integer, not as a double. */
 function bind(params: readonly SqlValue[]): Record<string, SqlValue> {
   return Object.fromEntries(
     params.map((value, index) => [
@@ -68,4 +77,20 @@ function bind(params: readonly SqlValue[]): Record<string, SqlValue> {
       typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value,
     ]),
   );
+}
+
+/**
+ * Repeats `attempt` while another process holds the file. The event loop is free between two attempts.
+ * @throws LockTimeoutError when another process still holds the file after `limitMs`
+ */
+export async function retryWhileLocked<T>(limitMs: number, attempt: () => T): Promise<T> {
+  const until = performance.now() + limitMs;
+  for (;;) {
+    try {
+      return attempt();
+    } catch (error) {
+      if (!(error instanceof LockTimeoutError) || performance.now() >= until) throw error;
+    }
+    await delay(LOCK_RETRY_MS);
+  }
 }

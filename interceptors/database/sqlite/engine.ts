@@ -1,21 +1,25 @@
 import type { Row } from '../database.js';
 import type { DatabaseEngine, Session, Statement } from '../engine.js';
-import { retryWhileLocked } from './busy.js';
-import type { Connection } from './connection.js';
+import { type Connection, retryWhileLocked } from './connection.js';
 import type { Writer } from './writer.js';
 
-/** SQLite: units of work on the one writer, everything else on a reader that sees committed data only. */
+/**
+ * The SQLite engine. Units of work run on the writer. Reads outside of them run on the reader and see committed data.
+ */
 export class SqliteEngine implements DatabaseEngine {
   readonly name = 'sqlite';
   readonly now = 'replay_guard_now()';
-  readonly readsAreCheap: boolean;
+  readonly hasSeparateReader: boolean;
   readonly unitLimitMs: number;
   readonly #connection: Connection;
   readonly #writer: Writer;
   readonly #reader: Connection | undefined;
   readonly #busyTimeoutMs: number;
 
-  /** @param reader absent for a database in memory, which has but one connection */
+  /**
+   * @param connection the connection of the writer
+   * @param reader absent for a database in memory, which has only one connection
+   */
   constructor(
     connection: Connection,
     writer: Writer,
@@ -26,7 +30,7 @@ export class SqliteEngine implements DatabaseEngine {
     this.#connection = connection;
     this.#writer = writer;
     this.#reader = reader;
-    this.readsAreCheap = reader !== undefined;
+    this.hasSeparateReader = reader !== undefined;
     this.unitLimitMs = unitLimitMs;
     this.#busyTimeoutMs = busyTimeoutMs;
   }
@@ -36,21 +40,20 @@ export class SqliteEngine implements DatabaseEngine {
   }
 
   async run(statement: Statement): Promise<Row[]> {
-    if (this.#reader && this.mayOnlyRead(statement.text)) return this.#read(this.#reader, statement);
+    const reader = this.#reader;
+    if (reader && this.mayOnlyRead(statement.text)) {
+      return retryWhileLocked(this.#busyTimeoutMs, () => reader.run(statement));
+    }
     const { session, rows } = await this.#writer.open(statement);
     await session.commit();
     return rows;
   }
 
   mayOnlyRead(text: string): boolean {
-    return this.#connection.reads(text);
+    return this.#connection.onlyReads(text);
   }
 
   read(statement: Statement): Promise<Row[]> {
     return this.run(statement);
-  }
-
-  #read(reader: Connection, statement: Statement): Promise<Row[]> {
-    return retryWhileLocked(this.#busyTimeoutMs, () => reader.run(statement));
   }
 }

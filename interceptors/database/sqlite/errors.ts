@@ -2,7 +2,7 @@ import { DatabaseUnavailableError, LockTimeoutError } from '../errors.js';
 
 const unavailable = /^SQLITE_(FULL|IOERR|CANTOPEN|NOMEM|READONLY)/;
 
-/** SQLite's error in the terms that all engines share; an error of the statement itself stays as it is. */
+/** Converts an error of SQLite to an error of the port. An error of the statement itself is returned unchanged. */
 export function toDatabaseError(error: unknown): Error {
   const code = sqliteCode(error);
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
@@ -14,13 +14,13 @@ export function toDatabaseError(error: unknown): Error {
   return error as Error;
 }
 
-/** Whether a COMMIT that failed so may have reached the disk all the same. */
+/** Whether a COMMIT that failed with this error may have reached the disk. */
 export function leavesCommitInDoubt(error: unknown): boolean {
   return error instanceof Error && sqliteCode(error.cause).startsWith('SQLITE_IOERR');
 }
 
-/** Whether what was written breaks a rule of the schema, a deferred foreign key for instance. */
-export function isConstraint(error: unknown): boolean {
+/** Whether a constraint of the schema was violated, for example a deferred foreign key. */
+export function isConstraintViolation(error: unknown): boolean {
   return sqliteCode(error).startsWith('SQLITE_CONSTRAINT');
 }
 

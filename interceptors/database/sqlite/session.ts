@@ -3,30 +3,30 @@ import type { Session, Statement } from '../engine.js';
 import { DatabaseUnavailableError, UnitOfWorkError } from '../errors.js';
 import type { Connection } from './connection.js';
 
-/** A unit's turn on the writer: a savepoint inside the group's transaction. */
+/** The session of one unit on the writer: a savepoint inside the transaction of the group. */
 export class SqliteSession implements Session {
-  /** Resolves when the turn is over. */
-  readonly over: Promise<void>;
-  /** Whether the unit is to be committed with its group. */
-  kept = false;
+  /** Resolves when the unit has released the writer. */
+  readonly ended: Promise<void>;
+  /** Whether the unit commits with its group. */
+  joinsCommit = false;
   readonly #connection: Connection;
-  readonly #committed: Promise<void>;
-  #finish!: () => void;
-  #ended = false;
+  readonly #groupCommitted: Promise<void>;
+  #resolveEnded!: () => void;
+  #hasEnded = false;
 
-  /** @param committed settles with the group's COMMIT */
-  constructor(connection: Connection, committed: Promise<void>) {
+  /** @param groupCommitted resolves when the COMMIT of the group succeeds, rejects when it fails */
+  constructor(connection: Connection, groupCommitted: Promise<void>) {
     this.#connection = connection;
-    this.#committed = committed;
-    this.over = new Promise((resolve) => {
-      this.#finish = resolve;
+    this.#groupCommitted = groupCommitted;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
     });
     connection.control('SAVEPOINT unit');
   }
 
   async query(statement: Statement): Promise<Row[]> {
-    if (this.#ended) throw new UnitOfWorkError('this unit of work has already ended');
-    // SQLite rolls the whole transaction back by itself on some errors, a full disk among them.
+    if (this.#hasEnded) throw new UnitOfWorkError('this unit of work has already ended');
+    // SQLite itself rolls the whole transaction back after some errors, for example when the disk is full.
     if (!this.#connection.inTransaction)
       throw new DatabaseUnavailableError('the transaction was rolled back');
     return this.#connection.run(statement);
@@ -41,19 +41,19 @@ export class SqliteSession implements Session {
       await this.rollback();
       throw error;
     }
-    this.kept = true;
+    this.joinsCommit = true;
     this.#end();
-    await this.#committed;
+    await this.#groupCommitted;
     return rows;
   }
 
   async rollback(): Promise<void> {
-    if (this.#ended) return;
+    if (this.#hasEnded) return;
     try {
       this.#connection.control('ROLLBACK TO SAVEPOINT unit');
       this.#connection.control('RELEASE SAVEPOINT unit');
     } catch {
-      // What cannot be taken back alone must not be committed with the others.
+      // If the unit cannot be rolled back alone, the whole group must not commit.
       if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
     } finally {
       this.#end();
@@ -61,7 +61,7 @@ export class SqliteSession implements Session {
   }
 
   #end(): void {
-    this.#ended = true;
-    this.#finish();
+    this.#hasEnded = true;
+    this.#resolveEnded();
   }
 }

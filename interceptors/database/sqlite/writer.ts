@@ -2,37 +2,37 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Row } from '../database.js';
 import type { Statement } from '../engine.js';
 import { CommitInDoubtError, DatabaseUnavailableError } from '../errors.js';
-import { retryWhileLocked } from './busy.js';
-import type { Connection } from './connection.js';
-import { isConstraint, leavesCommitInDoubt } from './errors.js';
+import { type Connection, retryWhileLocked } from './connection.js';
+import { isConstraintViolation, leavesCommitInDoubt } from './errors.js';
 import { SqliteSession } from './session.js';
 
-interface Waiting {
+/** A unit of work that waits for the writer. */
+interface QueuedUnit {
   readonly first: Statement | undefined;
   resolve(opened: { session: SqliteSession; rows: Row[] }): void;
   reject(error: unknown): void;
 }
 
-/** For so long after a constraint failed at a COMMIT every unit has its own. */
-const ALONE_MS = 10_000;
+/** How long every unit has its own commit after a constraint failed at a COMMIT, in milliseconds. */
+const SEPARATE_COMMITS_MS = 10_000;
 
 /**
- * The one writer. Units of work take turns; those that wait share one transaction and so one fsync, and
- * none is told that it committed before that transaction has.
+ * The only writer of a SQLite database. Units of work run one after another. Waiting units form a group, which shares
+ * one transaction and one fsync. The commit of a unit resolves after the group has committed.
  */
 export class Writer {
   readonly #connection: Connection;
   readonly #groupLimit: number;
   readonly #groupMs: number;
   readonly #busyTimeoutMs: number;
-  readonly #queue: Waiting[] = [];
+  readonly #queue: QueuedUnit[] = [];
   #draining: Promise<void> | undefined;
-  #aloneUntil = 0;
+  #separateUntil = 0;
 
   /**
-   * @param groupLimit the most units that share a commit; 1 gives every unit its own
-   * @param groupMs after this long no further unit joins a group
-   * @param busyTimeoutMs how long a group waits for another process that writes
+   * @param groupLimit how many units may share a commit; 1 gives every unit its own
+   * @param groupMs how long a group accepts further units, in milliseconds
+   * @param busyTimeoutMs how long a group waits for another process that writes, in milliseconds
    */
   constructor(connection: Connection, groupLimit: number, groupMs: number, busyTimeoutMs: number) {
     this.#connection = connection;
@@ -41,7 +41,7 @@ export class Writer {
     this.#busyTimeoutMs = busyTimeoutMs;
   }
 
-  /** Resolves at the unit's turn, after `first` has run. */
+  /** Resolves when the unit has the writer and `first` has run. */
   open(first?: Statement): Promise<{ session: SqliteSession; rows: Row[] }> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ first, resolve, reject });
@@ -49,16 +49,17 @@ export class Writer {
     });
   }
 
+  /** Resolves when no unit runs or waits. */
   async idle(): Promise<void> {
     while (this.#draining) await this.#draining;
   }
 
   async #drain(): Promise<void> {
-    while (this.#queue.length > 0) await this.#group();
+    while (this.#queue.length > 0) await this.#runGroup();
     this.#draining = undefined;
   }
 
-  async #group(): Promise<void> {
+  async #runGroup(): Promise<void> {
     try {
       await retryWhileLocked(this.#busyTimeoutMs, () => this.#connection.control('BEGIN IMMEDIATE'));
     } catch (error) {
@@ -67,40 +68,41 @@ export class Writer {
     }
     const group = new Group();
     try {
-      this.#commit(await this.#takeTurns(group.committed));
+      this.#commit(await this.#runUnits(group.committed));
       group.succeed();
     } catch (error) {
       group.fail(error);
     }
   }
 
-  /** Returns how many units are to be committed. */
-  async #takeTurns(committed: Promise<void>): Promise<number> {
-    const begun = performance.now();
-    const until = begun + this.#groupMs;
-    const limit = begun < this.#aloneUntil ? 1 : this.#groupLimit;
-    let kept = 0;
+  /** Runs units until the group is complete. Returns the number of units that commit. */
+  async #runUnits(groupCommitted: Promise<void>): Promise<number> {
+    const begin = performance.now();
+    const until = begin + this.#groupMs;
+    const limit = begin < this.#separateUntil ? 1 : this.#groupLimit;
+    let committing = 0;
     do {
-      if (await this.#turn(this.#queue.shift() as Waiting, committed)) kept++;
+      if (await this.#runUnit(this.#queue.shift() as QueuedUnit, groupCommitted)) committing++;
       if (!this.#connection.inTransaction)
         throw new DatabaseUnavailableError('the transaction was rolled back');
-      // A look at the sockets: the calls that have arrived meanwhile may join this commit.
-      if (this.#queue.length === 0 && kept < limit) await nextTurn();
-    } while (this.#queue.length > 0 && kept < limit && performance.now() < until);
-    return kept;
+      // One iteration of the event loop reads the sockets, so that calls that have just arrived can join the group.
+      if (this.#queue.length === 0 && committing < limit) await nextTurn();
+    } while (this.#queue.length > 0 && committing < limit && performance.now() < until);
+    return committing;
   }
 
-  async #turn(unit: Waiting, committed: Promise<void>): Promise<boolean> {
+  /** Runs one unit until it ends. Returns whether the unit commits with the group. */
+  async #runUnit(unit: QueuedUnit, groupCommitted: Promise<void>): Promise<boolean> {
     let session: SqliteSession | undefined;
     try {
-      session = new SqliteSession(this.#connection, committed);
+      session = new SqliteSession(this.#connection, groupCommitted);
       unit.resolve({ session, rows: unit.first ? await session.query(unit.first) : [] });
     } catch (error) {
       await session?.rollback();
       unit.reject(error);
     }
-    await session?.over;
-    return session?.kept ?? false;
+    await session?.ended;
+    return session?.joinsCommit ?? false;
   }
 
   #commit(units: number): void {
@@ -108,11 +110,12 @@ export class Writer {
       this.#connection.control('COMMIT');
     } catch (error) {
       if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
-      if (leavesCommitInDoubt(error))
-        throw new CommitInDoubtError('the commit failed half-way', { cause: error });
-      if (isConstraint(error)) {
-        // Whose fault it was cannot be told, so the next ones are not to suffer from each other.
-        this.#aloneUntil = performance.now() + ALONE_MS;
+      if (leavesCommitInDoubt(error)) {
+        throw new CommitInDoubtError('the commit failed while it was written', { cause: error });
+      }
+      if (isConstraintViolation(error)) {
+        // SQLite does not name the unit that violated the constraint. Separate commits protect the other units.
+        this.#separateUntil = performance.now() + SEPARATE_COMMITS_MS;
         if (units === 1) throw error;
       }
       throw new DatabaseUnavailableError('the commit of the group failed', { cause: error });
@@ -120,7 +123,7 @@ export class Writer {
   }
 }
 
-/** The outcome that the units of one group wait for. */
+/** The outcome of one group, for which its units wait. */
 class Group {
   succeed!: () => void;
   fail!: (error: unknown) => void;
@@ -130,7 +133,7 @@ class Group {
   });
 
   constructor() {
-    // A group in which every unit rolled back has nobody waiting for it.
+    // If every unit of the group rolled back, no code waits for the outcome, and a rejection would be unhandled.
     this.committed.catch(() => {});
   }
 }

@@ -58,7 +58,7 @@ export class Executor {
     const execution: Execution = {
       recordId: operation.id,
       callerMetadata: call.metadata,
-      ...(operation.sent && { firstSentMs: operation.sent.earliestMs }),
+      ...(operation.firstSent && { firstSentMs: operation.firstSent.earliestMs }),
       steps: [],
       startedSteps: new Set(),
       callCounts: new Map(),

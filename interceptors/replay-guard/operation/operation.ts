@@ -42,12 +42,11 @@ export class OperationReader {
       ...current,
       ...others,
       scope,
-      method: path,
       fingerprint,
       atomicity: policy.atomicity,
       leaseMs: policy.leaseMs,
       retentionMs: policy.retentionMs,
-      ...(sent && { sent }),
+      ...(sent && { firstSent: sent }),
     });
   }
 

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { Metadata, type MetadataValue } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
-import { isGuards } from '../../protocol/headers.js';
+import { isGuardMetadata } from '../../protocol/headers.js';
 
 /** The answer of a handler, in the form in which it is stored and replayed. */
 export interface Reply {
@@ -98,7 +98,7 @@ const credentialNames = new Set(['authorization', 'proxy-authorization', 'cookie
 /** Credentials, gRPC's own entries and the guard's entries belong to one call. The status details are stored. */
 function isStored(name: string): boolean {
   if (name === 'grpc-status-details-bin') return true;
-  return !credentialNames.has(name) && !name.startsWith('grpc-') && !isGuards(name);
+  return !credentialNames.has(name) && !name.startsWith('grpc-') && !isGuardMetadata(name);
 }
 
 function toEntries(metadata: Metadata): Entry[] {

@@ -1,5 +1,5 @@
 import { Metadata } from '@grpc/grpc-js';
-import { EXPIRES_TRAILER, isGuards, REPLAYED_TRAILER } from '../../protocol/headers.js';
+import { EXPIRES_TRAILER, isGuardMetadata, REPLAYED_TRAILER } from '../../protocol/headers.js';
 import type { Reply } from './reply.js';
 
 /**
@@ -8,7 +8,7 @@ import type { Reply } from './reply.js';
  */
 export function ownMetadata(sent: Metadata = new Metadata()): Metadata {
   const own = sent.clone();
-  for (const name of Object.keys(own.getMap()).filter(isGuards)) own.remove(name);
+  for (const name of Object.keys(own.getMap()).filter(isGuardMetadata)) own.remove(name);
   return own;
 }
 

@@ -1,16 +1,16 @@
 import { LeaseLostError } from '../../database/errors.js';
 import type { Claim } from '../store.js';
 
-/** What a claim in memory is on. */
-export interface MemorySlot {
+/** The record of a claim in memory, as far as the claim reads and changes the record. */
+export interface ClaimedRecord {
   readonly takenOver: boolean;
   readonly expiresAtMs: number;
-  /** Whether it is still this claim's. */
+  /** Whether the claim still owns the record. */
   isOwned(): boolean;
-  /** Keeps what the claim is completed with. */
-  complete(kept: Buffer): void;
+  /** Stores the reply of a key, or the window of a series. */
+  complete(stored: Buffer): void;
   release(): void;
-  /** Has it trusted for another lease from now on. */
+  /** Extends the lease to its full length from now. */
   renew(): void;
 }
 
@@ -18,14 +18,14 @@ export interface MemorySlot {
 export class MemoryClaim implements Claim {
   readonly takenOver: boolean;
   readonly expiresAtMs: number;
-  readonly #slot: MemorySlot;
+  readonly #record: ClaimedRecord;
   readonly #lost = new AbortController();
-  #ended = false;
+  #hasEnded = false;
 
-  constructor(slot: MemorySlot) {
-    this.#slot = slot;
-    this.takenOver = slot.takenOver;
-    this.expiresAtMs = slot.expiresAtMs;
+  constructor(record: ClaimedRecord) {
+    this.#record = record;
+    this.takenOver = record.takenOver;
+    this.expiresAtMs = record.expiresAtMs;
   }
 
   get lost(): AbortSignal {
@@ -37,10 +37,10 @@ export class MemoryClaim implements Claim {
   }
 
   async complete(reply: Buffer): Promise<void> {
-    this.#ended = true;
-    if (!this.#slot.isOwned()) throw lost();
-    // A copy: the caller may reuse its buffer.
-    this.#slot.complete(Buffer.from(reply));
+    this.#hasEnded = true;
+    if (!this.#record.isOwned()) throw leaseLost();
+    // Copied, because the caller may reuse its buffer.
+    this.#record.complete(Buffer.from(reply));
   }
 
   fail(reply: Buffer): Promise<void> {
@@ -48,21 +48,21 @@ export class MemoryClaim implements Claim {
   }
 
   async release(): Promise<void> {
-    this.#ended = true;
-    if (this.#slot.isOwned()) this.#slot.release();
+    this.#hasEnded = true;
+    if (this.#record.isOwned()) this.#record.release();
   }
 
   async renew(): Promise<void> {
-    if (this.#ended) return;
-    if (!this.#slot.isOwned()) {
-      const reason = lost();
+    if (this.#hasEnded) return;
+    if (!this.#record.isOwned()) {
+      const reason = leaseLost();
       this.#lost.abort(reason);
       throw reason;
     }
-    this.#slot.renew();
+    this.#record.renew();
   }
 }
 
-function lost(): LeaseLostError {
+function leaseLost(): LeaseLostError {
   return new LeaseLostError('the key was taken over before this execution ended');
 }

@@ -1,3 +1,4 @@
+import { assertKnownOptions } from '../../options/known-options.js';
 import { isTooFarAhead, isTooOld, retainedUntil } from '../first-sent.js';
 import { isSequenceRequest } from '../producer/sequence-rules.js';
 import type {
@@ -10,47 +11,55 @@ import type {
 } from '../store.js';
 import { MemoryClaim } from './claim.js';
 import { MemoryProducers } from './producers.js';
-import type { MemoryRecord } from './record.js';
-import { MemoryRecords } from './records.js';
+import { type MemoryRecord, MemoryRecords } from './records.js';
 
+/** The options of `createMemoryStore`. */
 export interface MemoryStoreOptions {
-  /** Milliseconds since the epoch. Default: `Date.now`. */
+  /** Returns the time in milliseconds since the epoch. Default: `Date.now`. */
   readonly clock?: () => number;
 }
 
 /**
- * A store in this process's memory, for tests and for servers that may forget their keys at a restart.
- * It has no database: what a handler writes elsewhere does not commit together with its reply.
+ * Creates a store in the memory of this process, for tests and for servers that may lose their keys at a restart. The
+ * store has no database: the writes of a handler do not commit together with its reply.
+ * @throws TypeError when an option is unknown
  */
+export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore {
+  return new MemoryStore(options);
+}
+
+/** The store that `createMemoryStore` returns. */
 export class MemoryStore implements IdempotencyStore {
   readonly #records = new MemoryRecords();
-  readonly #series: MemoryProducers;
+  readonly #producers: MemoryProducers;
   readonly #clock: () => number;
 
+  /** @throws TypeError when an option is unknown */
   constructor(options: MemoryStoreOptions = {}) {
+    assertKnownOptions<MemoryStoreOptions>('createMemoryStore', options, { clock: true });
     this.#clock = options.clock ?? Date.now;
-    this.#series = new MemoryProducers(this.#clock);
+    this.#producers = new MemoryProducers(this.#clock);
   }
 
   async claim(request: ClaimRequest): Promise<ClaimResult> {
-    if (isSequenceRequest(request)) return this.#series.claim(request);
+    if (isSequenceRequest(request)) return this.#producers.claim(request);
     const now = this.#clock();
-    const id = nameOf(request.id);
+    const id = mapKey(request.id);
     const live = this.#live(id, now);
     if (isTooFarAhead(request, now)) return { outcome: 'expired' };
-    if (live && !isOrphaned(live, request, now)) return toFound(live, now);
-    if (isTooOld(request, now)) return live ? toFound(live, now) : { outcome: 'expired' };
-    return { outcome: 'claimed', claim: this.#claim(id, request, now, live) };
+    if (live && !mayBeTakenOver(live, request, now)) return foundRecord(live, now);
+    if (isTooOld(request, now)) return live ? foundRecord(live, now) : { outcome: 'expired' };
+    return { outcome: 'claimed', claim: this.#grant(id, request, now, live) };
   }
 
   async find(id: Buffer): Promise<FoundRecord | undefined> {
     const now = this.#clock();
-    const live = this.#live(nameOf(id), now);
-    return live && toFound(live, now);
+    const live = this.#live(mapKey(id), now);
+    return live && foundRecord(live, now);
   }
 
   async findProducer(id: Buffer): Promise<FoundProducer | undefined> {
-    return this.#series.find(id);
+    return this.#producers.find(id);
   }
 
   async purge(limit: number): Promise<number> {
@@ -62,21 +71,21 @@ export class MemoryStore implements IdempotencyStore {
       this.#records.delete(id);
       purged++;
     }
-    return purged + this.#series.purge(limit - purged);
+    return purged + this.#producers.purge(limit - purged);
   }
 
   async estimateRecords(): Promise<number> {
-    return this.#records.size + this.#series.size;
+    return this.#records.size + this.#producers.size;
   }
 
-  async countLive(scope: string, atMost: number): Promise<number> {
+  async countLive(scope: string, max: number): Promise<number> {
     const now = this.#clock();
     let count = 0;
     for (const [, { expiresAtMs }] of this.#records.ofScope(scope)) {
-      if (count === atMost) break;
+      if (count === max) break;
       if (expiresAtMs > now) count++;
     }
-    return count + this.#series.countLive(scope, atMost - count);
+    return count + this.#producers.countLive(scope, max - count);
   }
 
   async erase(scope: string, limit: number): Promise<number> {
@@ -89,7 +98,7 @@ export class MemoryStore implements IdempotencyStore {
       this.#records.set(id, { fingerprint, createdAtMs, leaseUntilMs, expiresAtMs });
       erased++;
     }
-    return erased + this.#series.erase(scope, limit - erased);
+    return erased + this.#producers.erase(scope, limit - erased);
   }
 
   async ping(): Promise<void> {}
@@ -99,15 +108,15 @@ export class MemoryStore implements IdempotencyStore {
     return record && record.expiresAtMs > now ? record : undefined;
   }
 
-  #claim(id: string, request: ClaimRequest, now: number, live: MemoryRecord | undefined): Claim {
+  #grant(id: string, request: ClaimRequest, now: number, live: MemoryRecord | undefined): Claim {
     const { scope, leaseMs } = request;
     const record: MemoryRecord = {
       scope,
-      // A copy: the caller may reuse its buffer.
+      // Copied, because the caller may reuse its buffer.
       fingerprint: Buffer.from(request.fingerprint),
       createdAtMs: now,
       leaseUntilMs: now + leaseMs,
-      // No call shortens what an earlier one was promised.
+      // A later claim never shortens the retention of an earlier one.
       expiresAtMs: Math.max(live?.expiresAtMs ?? 0, retainedUntil(request, now)),
     };
     this.#records.set(id, record);
@@ -126,16 +135,16 @@ export class MemoryStore implements IdempotencyStore {
   }
 }
 
-function nameOf(id: Buffer): string {
+function mapKey(id: Buffer): string {
   return id.toString('base64');
 }
 
-function isOrphaned(record: MemoryRecord, request: ClaimRequest, now: number): boolean {
-  const running = !record.reply && record.scope !== undefined;
-  return running && record.leaseUntilMs <= now && record.fingerprint.equals(request.fingerprint);
+function mayBeTakenOver(record: MemoryRecord, request: ClaimRequest, now: number): boolean {
+  const isRunning = !record.reply && record.scope !== undefined;
+  return isRunning && record.leaseUntilMs <= now && record.fingerprint.equals(request.fingerprint);
 }
 
-function toFound(record: MemoryRecord, now: number): FoundRecord {
+function foundRecord(record: MemoryRecord, now: number): FoundRecord {
   const { fingerprint, reply, expiresAtMs } = record;
   if (record.scope === undefined) return { outcome: 'erased', expiresAtMs };
   if (reply) return { outcome: 'completed', fingerprint, reply, expiresAtMs };

@@ -11,20 +11,20 @@ interface Running {
   leaseUntilMs: number;
 }
 
-interface SeriesRecord {
-  /** Absent where its replies were erased. */
+interface ProducerRecord {
+  /** Absent if the replies were erased. */
   scope: string | undefined;
   epoch: bigint;
   completed: bigint;
   replies: Buffer;
   expiresAtMs: number;
-  /** The object itself is the fence. */
+  /** The execution under a claim. The object itself is the fence. */
   running: Running | undefined;
 }
 
-/** The series of producers in memory. Few producers make many calls, so questions about a scope look at them all. */
+/** The records of series in memory. Producers are few, so a query about a scope scans all records. */
 export class MemoryProducers {
-  readonly #byId = new Map<string, SeriesRecord>();
+  readonly #byId = new Map<string, ProducerRecord>();
   readonly #clock: () => number;
 
   constructor(clock: () => number) {
@@ -38,18 +38,17 @@ export class MemoryProducers {
   async claim(request: SequenceRequest): Promise<ClaimResult> {
     const now = this.#clock();
     const record = this.#live(request.series.id, now);
-    const verdict = decideSequence(request, record && toFound(record, now), now);
-    if (verdict.outcome !== 'claimable') return verdict;
-    const goesOn = record?.epoch === request.series.epoch ? record : undefined;
-    const moved = record ?? emptyRecord();
-    const replies = goesOn?.replies ?? Buffer.alloc(0);
-    return grantSequence(this.#move(moved, request, goesOn, now), request, replies);
+    const decision = decideSequence(request, record && foundProducer(record, now), now);
+    if (decision.outcome !== 'claimable') return decision;
+    const sameEpoch = record?.epoch === request.series.epoch ? record : undefined;
+    const replies = sameEpoch?.replies ?? Buffer.alloc(0);
+    return grantSequence(this.#advance(record ?? emptyRecord(), request, sameEpoch, now), request, replies);
   }
 
   find(id: Buffer): FoundProducer | undefined {
     const now = this.#clock();
     const record = this.#live(id, now);
-    return record && toFound(record, now);
+    return record && foundProducer(record, now);
   }
 
   purge(limit: number): number {
@@ -59,55 +58,55 @@ export class MemoryProducers {
     return expired.length;
   }
 
-  countLive(scope: string, atMost: number): number {
+  countLive(scope: string, max: number): number {
     const now = this.#clock();
-    return this.#ofScope(scope, ({ expiresAtMs }) => expiresAtMs > now, atMost).length;
+    return this.#ofScope(scope, ({ expiresAtMs }) => expiresAtMs > now, max).length;
   }
 
   erase(scope: string, limit: number): number {
     const now = this.#clock();
-    const isErasable = ({ running }: SeriesRecord) => !running || running.leaseUntilMs <= now;
+    const isErasable = ({ running }: ProducerRecord) => !running || running.leaseUntilMs <= now;
     const erased = this.#ofScope(scope, isErasable, limit);
     for (const record of erased) {
-      // An execution that was left behind can be taken over, but must not wake up and complete.
+      // The copy is a new fence. The execution whose lease ran out cannot complete, but it can be taken over.
       const running = record.running && { ...record.running };
       Object.assign(record, { scope: undefined, replies: Buffer.alloc(0), running });
     }
     return erased.length;
   }
 
-  #ofScope(scope: string, matches: (record: SeriesRecord) => boolean, limit: number): SeriesRecord[] {
+  #ofScope(scope: string, matches: (record: ProducerRecord) => boolean, limit: number): ProducerRecord[] {
     const ofScope = [...this.#byId.values()].filter((record) => record.scope === scope && matches(record));
     return ofScope.slice(0, limit);
   }
 
-  #live(id: Buffer, now: number): SeriesRecord | undefined {
-    const record = this.#byId.get(nameOf(id));
+  #live(id: Buffer, now: number): ProducerRecord | undefined {
+    const record = this.#byId.get(mapKey(id));
     return record && record.expiresAtMs > now ? record : undefined;
   }
 
-  /** Moves the record on to the place, as the statement of the SQL stores does. */
-  #move(
-    record: SeriesRecord,
+  /** Advances the record to the position of the request, as the claim statement of the SQL stores does. */
+  #advance(
+    record: ProducerRecord,
     request: SequenceRequest,
-    goesOn: SeriesRecord | undefined,
+    sameEpoch: ProducerRecord | undefined,
     now: number,
   ): Claim {
-    const { scope, series, fingerprint, leaseMs } = request;
+    const { scope, series, leaseMs } = request;
     const { epoch, sequence } = series;
-    const takenOver = goesOn?.running !== undefined;
-    // A copy: the caller may reuse its buffer.
-    const copy = Buffer.from(fingerprint);
-    const running: Running = { sequence, fingerprint: copy, createdAtMs: now, leaseUntilMs: now + leaseMs };
-    if (!goesOn) Object.assign(record, { completed: -1n, replies: Buffer.alloc(0) });
-    // No call shortens what an earlier one was promised.
+    const takenOver = sameEpoch?.running !== undefined;
+    // Copied, because the caller may reuse its buffer.
+    const fingerprint = Buffer.from(request.fingerprint);
+    const running: Running = { sequence, fingerprint, createdAtMs: now, leaseUntilMs: now + leaseMs };
+    if (!sameEpoch) Object.assign(record, { completed: -1n, replies: Buffer.alloc(0) });
+    // A later claim never shortens the retention of an earlier one.
     const expiresAtMs = Math.max(record.expiresAtMs, retainedUntil(request, now));
     Object.assign(record, { scope, epoch, running, expiresAtMs });
-    this.#byId.set(nameOf(series.id), record);
+    this.#byId.set(mapKey(series.id), record);
     return new MemoryClaim({
       takenOver,
       expiresAtMs: record.expiresAtMs,
-      isOwned: () => this.#byId.get(nameOf(series.id)) === record && record.running === running,
+      isOwned: () => this.#byId.get(mapKey(series.id)) === record && record.running === running,
       complete: (replies) => Object.assign(record, { running: undefined, completed: sequence, replies }),
       release: () => {
         record.running = undefined;
@@ -119,19 +118,23 @@ export class MemoryProducers {
   }
 }
 
-function emptyRecord(): SeriesRecord {
-  const nothing = { completed: -1n, replies: Buffer.alloc(0), running: undefined };
-  return { scope: undefined, epoch: 0n, expiresAtMs: 0, ...nothing };
+function emptyRecord(): ProducerRecord {
+  return {
+    scope: undefined,
+    epoch: 0n,
+    completed: -1n,
+    replies: Buffer.alloc(0),
+    expiresAtMs: 0,
+    running: undefined,
+  };
 }
 
-function nameOf(id: Buffer): string {
+function mapKey(id: Buffer): string {
   return id.toString('base64');
 }
 
-function toFound(
-  { running, epoch, completed, replies, expiresAtMs }: SeriesRecord,
-  now: number,
-): FoundProducer {
+function foundProducer(record: ProducerRecord, now: number): FoundProducer {
+  const { running, epoch, completed, replies, expiresAtMs } = record;
   const found = { epoch, completed, replies, expiresAtMs };
   if (!running) return found;
   const { sequence, fingerprint, createdAtMs, leaseUntilMs } = running;

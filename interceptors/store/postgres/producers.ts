@@ -1,40 +1,13 @@
-import type { MaintenanceStatements } from '../sql/maintenance.js';
-import { erasable, erased, seriesText } from '../sql/series-text.js';
+import type { RecordTable } from '../sql/maintenance.js';
+import { claimSequenceSql, producerTable } from '../sql/producers.js';
 
 /**
- * Claims a place in a series or finds its record, in one statement, as `claimOrFind` does for keys. Where only the
- * sequence before is missing it looks whether somebody has the record locked, or has changed it since: then that one
- * is executed just now, or was.
+ * The migration steps of the table of series on Postgres. Every call rewrites the window. Half of each page stays
+ * free for new versions, and no index has a column that changes more than once a minute. So old versions are removed
+ * in the page itself, and the table does not grow. A window of more than about 2 KB is stored outside the page. Only
+ * vacuum frees the space of old versions there.
  */
-export const claimOrFindSeries = (now: string) => `
-  WITH clock AS (SELECT ${now} AS now),
-  found AS (SELECT * FROM replay_guard_producers WHERE id = $1 AND expires_at > ${now}),
-  claimed AS (${seriesText(now, ' FOR UPDATE SKIP LOCKED')})
-  SELECT claimed.claimed, found.state, found.fingerprint, found.lease_until, found.epoch, found.sequence,
-    found.completed, now, coalesce(claimed.fence, found.fence) AS fence,
-    coalesce(claimed.expires_at, found.expires_at) AS expires_at,
-    coalesce(claimed.replies, found.replies) AS replies,
-    CASE WHEN found.epoch = $8 AND ${previousIsMissing} THEN
-      CASE WHEN EXISTS (${unchanged}) THEN 0 ELSE 1 END
-      ELSE 0 END AS hidden
-  FROM clock LEFT JOIN claimed ON TRUE LEFT JOIN found ON claimed.claimed IS NULL`;
-
-const previousIsMissing = `
-  CASE WHEN found.state > 0 THEN found.completed = $9 - 2
-    ELSE found.sequence = $9 - 1 AND found.lease_until <= now END`;
-
-/** A row that is locked is seen as it is by then, not as of when the statement began. */
-const unchanged = `
-  SELECT 1 FROM replay_guard_producers AS held
-  WHERE id = $1 AND held.fence = found.fence AND held.state = found.state AND held.lease_until = found.lease_until
-  FOR UPDATE SKIP LOCKED`;
-
-/**
- * The window is rewritten with every call: half of each page is left free for it, and no index is on a column that
- * changes more than once a minute, so that old versions are cleared away in passing and the table does not grow. A
- * window of more than about 2 KB is kept beside the table, where only vacuum makes room.
- */
-export const seriesSchema = [
+export const producersSchema = [
   `CREATE TABLE replay_guard_producers (
     scope BIGINT NOT NULL,
     epoch BIGINT NOT NULL,
@@ -53,22 +26,35 @@ export const seriesSchema = [
   'CREATE INDEX replay_guard_producers_scope ON replay_guard_producers (scope)',
 ];
 
-export const seriesMaintenance = (now: string): MaintenanceStatements => ({
-  purge: `
-    DELETE FROM replay_guard_producers WHERE id = ANY (ARRAY
-      (SELECT id FROM replay_guard_producers
-       WHERE expires_minute <= ${now} / 60000 AND expires_at <= ${now}
-       ORDER BY expires_minute LIMIT $1 FOR UPDATE SKIP LOCKED))
-    RETURNING state`,
-  estimate: `
-    SELECT coalesce(max(n_live_tup), 0) AS records
-    FROM pg_stat_user_tables WHERE relid = 'replay_guard_producers'::regclass`,
-  countLive: `
-    SELECT count(*) AS records FROM
-      (SELECT 1 FROM replay_guard_producers WHERE scope = $1 AND expires_at > ${now} LIMIT $2) AS live`,
-  erase: `
-    UPDATE replay_guard_producers SET ${erased}, replies = ''
-    WHERE id = ANY (ARRAY
-      (SELECT id FROM replay_guard_producers WHERE scope = $1 AND ${erasable(now)} LIMIT $2 FOR UPDATE SKIP LOCKED))
-    RETURNING state`,
-});
+/**
+ * The statement that claims a position or finds the record of the series, as `claimOrFindKeySql` does for keys. If
+ * only the previous sequence is missing, the statement checks whether the record is locked or has changed since. In
+ * that case the previous sequence is executing or has just ended, which `hidden` reports.
+ */
+export const claimOrFindSequenceSql = (now: string) => `
+  WITH clock AS (SELECT ${now} AS now),
+  found AS (SELECT * FROM replay_guard_producers WHERE id = $1 AND expires_at > ${now}),
+  claimed AS (${claimSequenceSql(now, ' FOR UPDATE SKIP LOCKED')})
+  SELECT claimed.claimed, found.state, found.fingerprint, found.lease_until, found.epoch, found.sequence,
+    found.completed, now, coalesce(claimed.fence, found.fence) AS fence,
+    coalesce(claimed.expires_at, found.expires_at) AS expires_at,
+    coalesce(claimed.replies, found.replies) AS replies,
+    CASE WHEN found.epoch = $8 AND ${isPreviousMissing} THEN
+      CASE WHEN EXISTS (${unchanged}) THEN 0 ELSE 1 END
+      ELSE 0 END AS hidden
+  FROM clock LEFT JOIN claimed ON TRUE LEFT JOIN found ON claimed.claimed IS NULL`;
+
+const isPreviousMissing = `
+  CASE WHEN found.state > 0 THEN found.completed = $9 - 2
+    ELSE found.sequence = $9 - 1 AND found.lease_until <= now END`;
+
+/** FOR UPDATE reads the current version of the row, not the version at the start of the statement. */
+const unchanged = `
+  SELECT 1 FROM replay_guard_producers AS held
+  WHERE id = $1 AND held.fence = found.fence AND held.state = found.state AND held.lease_until = found.lease_until
+  FOR UPDATE SKIP LOCKED`;
+
+/** The table of series for maintenance. */
+export function producers(now: string): RecordTable {
+  return producerTable(now, "''");
+}

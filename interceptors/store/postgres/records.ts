@@ -1,10 +1,12 @@
-import type { MaintenanceStatements } from '../sql/maintenance.js';
-import { seriesSchema } from './producers.js';
+import { mayBeTakenOver } from '../sql/claim-sql.js';
+import { claimKeySql, keyTable } from '../sql/keys.js';
+import type { MaintenanceSql, RecordTable } from '../sql/maintenance.js';
+import { producersSchema } from './producers.js';
 
 /**
- * The steps that bring a Postgres database up to date. Eight columns, the wide ones first: a row with an
- * empty one needs no more room than a full one, and none is lost to alignment. By the second of their expiry
- * index entries are alike, so that they share their room too.
+ * The migration steps of the guard's tables on Postgres. The wide columns come first, so that no byte is lost to
+ * alignment. With eight columns the bitmap of null values needs no additional space. The expiry index has entries by
+ * second: equal entries share their space.
  */
 export const schema = [
   `CREATE TABLE replay_guard_records (
@@ -19,29 +21,43 @@ export const schema = [
   )`,
   'CREATE INDEX replay_guard_records_expiry ON replay_guard_records ((expires_at / 1000))',
   'CREATE INDEX replay_guard_records_scope ON replay_guard_records (scope)',
-  ...seriesSchema,
+  ...producersSchema,
 ];
 
 /**
- * The estimate is the statistics' count: close enough for a gauge, and no scan. Batches are arrays, so that
- * their subquery runs once and locks no more rows than it may.
+ * The statement that claims a key or finds its record. A visible record that cannot be claimed costs no write and no
+ * lock. A claimable record that another transaction has locked is not waited for. The claim decides on the current
+ * row; the found record may be older.
  */
-export const maintenance = (now: string): MaintenanceStatements => ({
-  purge: `
-    DELETE FROM replay_guard_records WHERE id = ANY (ARRAY
-      (SELECT id FROM replay_guard_records
-       WHERE expires_at / 1000 <= ${now} / 1000 AND expires_at <= ${now}
-       ORDER BY expires_at / 1000 LIMIT $1 FOR UPDATE SKIP LOCKED))
-    RETURNING state`,
-  estimate: `
+export const claimOrFindKeySql = (now: string) => `
+  WITH clock AS (SELECT ${now} AS now),
+  found AS (SELECT * FROM replay_guard_records WHERE id = $1 AND expires_at > ${now}),
+  claimed AS (${claimKeySql(now, isClaimable(now))})
+  SELECT claimed.claimed, found.state, found.fingerprint, found.reply, found.lease_until, now,
+    coalesce(claimed.fence, found.fence) AS fence,
+    coalesce(claimed.expires_at, found.expires_at) AS expires_at
+  FROM clock LEFT JOIN claimed ON TRUE LEFT JOIN found ON claimed.claimed IS NULL`;
+
+const isClaimable = (now: string) => `
+  NOT EXISTS (SELECT 1 FROM replay_guard_records WHERE id = $1)
+  OR EXISTS (
+    SELECT 1 FROM replay_guard_records AS held
+    WHERE id = $1 AND (expires_at <= ${now} OR (${mayBeTakenOver(now, 'held')}))
+    FOR UPDATE SKIP LOCKED)`;
+
+/** The table of keys for maintenance. The first condition uses the expiry index. */
+export function keys(now: string): RecordTable {
+  const expired = `expires_at / 1000 <= ${now} / 1000 AND expires_at <= ${now}`;
+  return keyTable({ expired, expiryOrder: 'expires_at / 1000' });
+}
+
+/**
+ * A batch is an array, so that its subquery runs once and locks at most `limit` rows. The estimate is the row count
+ * of the statistics, which needs no scan.
+ */
+export const maintenanceSql: MaintenanceSql = {
+  inBatch: (source) => `id = ANY (ARRAY (SELECT id ${source} FOR UPDATE SKIP LOCKED))`,
+  estimate: (table) => `
     SELECT coalesce(max(n_live_tup), 0) AS records
-    FROM pg_stat_user_tables WHERE relid = 'replay_guard_records'::regclass`,
-  countLive: `
-    SELECT count(*) AS records FROM
-      (SELECT 1 FROM replay_guard_records WHERE scope = $1 AND expires_at > ${now} LIMIT $2) AS live`,
-  erase: `
-    UPDATE replay_guard_records SET state = 2, scope = 0, fingerprint = $3, reply = NULL
-    WHERE id = ANY (ARRAY
-      (SELECT id FROM replay_guard_records WHERE scope = $1 AND state = 1 LIMIT $2 FOR UPDATE SKIP LOCKED))
-    RETURNING state`,
-});
+    FROM pg_stat_user_tables WHERE relid = '${table}'::regclass`,
+};

@@ -2,7 +2,9 @@ import type { Claim, ClaimResult } from '../store.js';
 import type { SequenceRequest } from './sequence-rules.js';
 import { SequenceWindow } from './sequence-window.js';
 
-/** The claim of a place in a series: its reply is stored beside those of the sequences before it. */
+/**
+ * The claim of a position in a series. It stores its reply in the window, beside the replies of earlier sequences.
+ */
 class SequenceClaim implements Claim {
   readonly takenOver: boolean;
   readonly expiresAtMs: number;
@@ -25,11 +27,11 @@ class SequenceClaim implements Claim {
   }
 
   complete(reply: Buffer): Promise<void> {
-    return this.#claim.complete(this.#with(reply));
+    return this.#claim.complete(this.#windowWith(reply));
   }
 
   fail(reply: Buffer): Promise<void> {
-    return this.#claim.fail(this.#with(reply));
+    return this.#claim.fail(this.#windowWith(reply));
   }
 
   release(): Promise<void> {
@@ -40,16 +42,17 @@ class SequenceClaim implements Claim {
     return this.#claim.renew();
   }
 
-  #with(reply: Buffer): Buffer {
+  #windowWith(reply: Buffer): Buffer {
     const { series, fingerprint } = this.#request;
     return this.#window.with(series.sequence, { fingerprint, reply });
   }
 }
 
 /**
- * What a call that was granted its place is given.
- * @param claim on the record of the series; what it completes with becomes the stored window
- * @param replies the window as it is stored
+ * Returns the claim of a position whose record was claimed. Releases the claim if the stored window is not readable:
+ * nothing may be executed after an unreadable reply, but a new epoch discards the window.
+ * @param claim the claim on the record of the series, which is completed with the next window
+ * @param replies the stored window
  */
 export async function grantSequence(
   claim: Claim,
@@ -60,7 +63,6 @@ export async function grantSequence(
     const window = SequenceWindow.read(replies, request.series.sequence - 1n);
     return { outcome: 'claimed', claim: new SequenceClaim(claim, request, window) };
   } catch {
-    // Nothing is executed on top of what cannot be read; a new epoch leaves it behind.
     await claim.release();
     return { outcome: 'unreadable' };
   }

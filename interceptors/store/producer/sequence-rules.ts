@@ -2,55 +2,56 @@ import { isTooFarAhead, isTooOld } from '../first-sent.js';
 import type { ClaimRequest, FoundProducer, NotClaimed, SeriesPosition } from '../store.js';
 import { SequenceWindow } from './sequence-window.js';
 
-/** A request for a place in a series. */
+/** A request to claim a position in a series. */
 export type SequenceRequest = ClaimRequest & { readonly series: SeriesPosition };
 
+/** Whether a request names a position in a series instead of a key. */
 export function isSequenceRequest(request: ClaimRequest): request is SequenceRequest {
   return request.series !== undefined;
 }
 
-/** What a call is told of its place, or that it may be claimed. */
+/** The decision on a position: it may be claimed, or the reason why not. */
 export type SequenceDecision = NotClaimed | { readonly outcome: 'claimable' };
 
 type Running = NonNullable<FoundProducer['running']>;
 
-/** The highest sequence that a series may begin with: producers count from 0 or from 1. */
-const HIGHEST_FIRST = 1n;
+/** The highest sequence with which a series may begin, because producers count from 0 or from 1. */
+const MAX_INITIAL_SEQUENCE = 1n;
 
 /**
- * Judges a place by the record of its series. The statement that claims a place decides alike, see
- * `series-text.ts`, and has the last word.
- * @param found undefined where nothing is retained
- * @param now by the store's clock, in milliseconds since the epoch
+ * Decides from the record of a series whether a position may be claimed. The claim statement of the SQL stores
+ * applies the same rules and is authoritative.
+ * @param found undefined if no record is retained
+ * @param now the time of the store's clock, in milliseconds since the epoch
  */
 export function decideSequence(
-  asked: SequenceRequest,
+  request: SequenceRequest,
   found: FoundProducer | undefined,
   now: number,
 ): SequenceDecision {
-  if (isTooFarAhead(asked, now)) return { outcome: 'expired' };
-  const verdict = decideByRecord(asked, found);
-  if (verdict.outcome !== 'claimable' || !isTooOld(asked, now)) return verdict;
-  // As with keys: an execution that was left behind is in progress to who comes too late to take it over.
-  const { epoch, sequence } = asked.series;
-  const isBehind = found?.epoch === epoch && found.running?.sequence === sequence;
-  return isBehind && found.running ? inProgress(found.running) : { outcome: 'expired' };
+  if (isTooFarAhead(request, now)) return { outcome: 'expired' };
+  const decision = decideByRecord(request, found);
+  if (decision.outcome !== 'claimable' || !isTooOld(request, now)) return decision;
+  // As with keys: a request that is too old for a takeover finds the execution in progress.
+  const { epoch, sequence } = request.series;
+  const isSameOperation = found?.epoch === epoch && found.running?.sequence === sequence;
+  return isSameOperation && found.running ? inProgress(found.running) : { outcome: 'expired' };
 }
 
-/** Judges a place without regard to when the operation was first sent. */
-export function decideByRecord(asked: SequenceRequest, found: FoundProducer | undefined): SequenceDecision {
-  const { epoch, sequence } = asked.series;
-  if (!found) return sequence <= HIGHEST_FIRST ? { outcome: 'claimable' } : { outcome: 'gap' };
+/** Decides on a position without a check of the first-sent time. @param found undefined if no record is retained */
+export function decideByRecord(request: SequenceRequest, found: FoundProducer | undefined): SequenceDecision {
+  const { epoch, sequence } = request.series;
+  if (!found) return sequence <= MAX_INITIAL_SEQUENCE ? { outcome: 'claimable' } : { outcome: 'gap' };
   if (epoch < found.epoch) return { outcome: 'fenced', epoch: found.epoch };
-  if (epoch > found.epoch) return judgeNewEpoch(sequence, found);
+  if (epoch > found.epoch) return decideNewEpoch(sequence, found);
   if (sequence <= found.completed) return fromWindow(sequence, found);
-  return found.running ? judgeBeside(asked, found, found.running) : judgeNext(sequence, found);
+  return found.running ? decideBesideRunning(request, found, found.running) : decideNext(sequence, found);
 }
 
-function judgeNewEpoch(sequence: bigint, found: FoundProducer): SequenceDecision {
-  if (sequence > HIGHEST_FIRST) return { outcome: 'gap' };
-  // What is under way is not rolled back: the new epoch begins when it has ended.
-  return isHeld(found) ? withoutFingerprint(found) : { outcome: 'claimable' };
+function decideNewEpoch(sequence: bigint, found: FoundProducer): SequenceDecision {
+  if (sequence > MAX_INITIAL_SEQUENCE) return { outcome: 'gap' };
+  // The running execution is not rolled back. The new epoch begins when the execution has ended.
+  return isLeaseValid(found) ? withoutFingerprint(found) : { outcome: 'claimable' };
 }
 
 function fromWindow(sequence: bigint, { replies, completed, expiresAtMs }: FoundProducer): SequenceDecision {
@@ -62,50 +63,50 @@ function fromWindow(sequence: bigint, { replies, completed, expiresAtMs }: Found
   }
 }
 
-/** While a sequence is executed, or its execution was left behind. */
-function judgeBeside(
+/** Decides on a sequence after the completed ones, while the record names an execution that has not completed. */
+function decideBesideRunning(
   { series: { sequence }, fingerprint }: SequenceRequest,
   found: FoundProducer,
   running: Running,
 ): SequenceDecision {
   if (sequence === running.sequence) {
-    const isOrphan = !isHeld(found) && running.fingerprint.equals(fingerprint);
-    return isOrphan ? { outcome: 'claimable' } : inProgress(running);
+    const mayBeTakenOver = !isLeaseValid(found) && running.fingerprint.equals(fingerprint);
+    return mayBeTakenOver ? { outcome: 'claimable' } : inProgress(running);
   }
-  // The series began with 1, so 0 was never there.
+  // The series began with 1, so sequence 0 was never executed.
   if (sequence < running.sequence) return { outcome: 'outdated' };
-  if (!isHeld(found)) return gapAt(running.sequence, sequence);
+  if (!isLeaseValid(found)) return gapAt(running.sequence, sequence);
   const isNext = sequence === running.sequence + 1n;
   return isNext ? withoutFingerprint(found) : { outcome: 'gap', expected: running.sequence + 1n };
 }
 
-function judgeNext(sequence: bigint, { completed }: FoundProducer): SequenceDecision {
-  if (completed < 0n) return sequence <= HIGHEST_FIRST ? { outcome: 'claimable' } : { outcome: 'gap' };
+function decideNext(sequence: bigint, { completed }: FoundProducer): SequenceDecision {
+  if (completed < 0n) return sequence <= MAX_INITIAL_SEQUENCE ? { outcome: 'claimable' } : { outcome: 'gap' };
   const expected = completed + 1n;
   return sequence === expected ? { outcome: 'claimable' } : gapAt(expected, sequence);
 }
 
-/** A call that waits for its turn asks for what comes right after the one that is executed. */
+/** If only one sequence is missing, another connection may be executing it in a transaction that is not visible. */
 const gapAt = (expected: bigint, sequence: bigint): SequenceDecision => ({
   outcome: 'gap',
   expected,
   ...(expected === sequence - 1n && { mayBeHidden: true }),
 });
 
-const isHeld = ({ running }: FoundProducer) => running !== undefined && running.leaseLeftMs > 0;
+const isLeaseValid = ({ running }: FoundProducer) => running !== undefined && running.leaseLeftMs > 0;
 
 function inProgress({ fingerprint, ageMs, leaseLeftMs }: Running): NotClaimed {
   return { outcome: 'in-progress', fingerprint, ageMs, leaseLeftMs };
 }
 
-/** In progress is another operation than the one that was asked for: its payload says nothing of this one's. */
+/** The running execution belongs to another operation, so its fingerprint must not be compared with the request's. */
 const withoutFingerprint = ({ running }: FoundProducer): SequenceDecision => ({
   outcome: 'in-progress',
   ageMs: running?.ageMs ?? 0,
   leaseLeftMs: running?.leaseLeftMs ?? 0,
 });
 
-/** Whether the verdict holds, whatever else a claim would find. */
-export function isFinal(verdict: SequenceDecision): verdict is NotClaimed {
-  return verdict.outcome !== 'claimable' && !(verdict.outcome === 'gap' && verdict.mayBeHidden);
+/** Whether a claim would have the same result as this decision, so that no claim needs to be tried. */
+export function isFinal(decision: SequenceDecision): decision is NotClaimed {
+  return decision.outcome !== 'claimable' && !(decision.outcome === 'gap' && decision.mayBeHidden);
 }

@@ -1,17 +1,18 @@
 import { crc32 } from 'node:zlib';
 
-/** How many replies of a series are kept: as many as a producer may have under way. */
+/** How many replies of a series are kept. A producer may have as many calls in flight. */
 export const SEQUENCE_WINDOW_SIZE = 5;
 
-/** What is kept of a completed sequence. */
+/** The stored result of a completed sequence. */
 export interface KeptReply {
   readonly fingerprint: Buffer;
   readonly reply: Buffer;
 }
 
-/** The stored window of a series is corrupt, or of a version that is not known. */
+/** The stored window of a series is corrupt or has an unknown version. */
 export class UnreadableWindowError extends Error {
   override name = 'UnreadableWindowError';
+  readonly code: string = 'REPLAY_GUARD_UNREADABLE_WINDOW';
 }
 
 const VERSION = 1;
@@ -20,8 +21,9 @@ const FINGERPRINT_BYTES = 32;
 const LENGTH_BYTES = 4;
 
 /**
- * The replies of the last sequences of an epoch, as a store keeps them: a version, a checksum, the last sequence,
- * then for each reply, the oldest first, its fingerprint, its length and itself. No bytes stand for no reply.
+ * The replies of the last sequences of an epoch, in their stored form. The form has a version (1 byte), a CRC-32 of
+ * the rest (4 bytes) and the last sequence (8 bytes). For each reply, the oldest first, follow its fingerprint (32
+ * bytes), its length (4 bytes) and its bytes. Numbers are big-endian. An empty window is stored as no bytes.
  */
 export class SequenceWindow {
   readonly #last: bigint;
@@ -33,8 +35,9 @@ export class SequenceWindow {
   }
 
   /**
-   * @param last the last sequence that was completed
-   * @throws UnreadableWindowError
+   * Reads a stored window.
+   * @param last the last completed sequence
+   * @throws UnreadableWindowError when the window is corrupt, has an unknown version, or belongs to another sequence
    */
   static read(stored: Buffer, last: bigint): SequenceWindow {
     if (stored.length === 0) return new SequenceWindow(last, []);
@@ -47,13 +50,13 @@ export class SequenceWindow {
     return new SequenceWindow(last, [...entries(stored)]);
   }
 
-  /** What is kept of a sequence; undefined where it is not in the window. */
+  /** Returns the stored result of a sequence, or undefined if the window does not contain the sequence. */
   find(sequence: bigint): KeptReply | undefined {
     const back = this.#last - sequence;
     return back < 0n || back >= this.#kept.length ? undefined : this.#kept.at(-1 - Number(back));
   }
 
-  /** The bytes of the window that follows, when the next sequence is completed. */
+  /** Returns the stored form of the window after `sequence`, the next one, has completed with `next`. */
   with(sequence: bigint, next: KeptReply): Buffer {
     const header = Buffer.alloc(HEADER_BYTES);
     header.writeUInt8(VERSION);
@@ -69,14 +72,17 @@ export class SequenceWindow {
 }
 
 function* entries(stored: Buffer): Generator<KeptReply> {
-  let at = HEADER_BYTES;
-  for (let count = 0; at < stored.length; count++) {
-    const start = at + FINGERPRINT_BYTES + LENGTH_BYTES;
+  let offset = HEADER_BYTES;
+  for (let count = 0; offset < stored.length; count++) {
+    const start = offset + FINGERPRINT_BYTES + LENGTH_BYTES;
     const end = start <= stored.length ? start + stored.readUInt32BE(start - LENGTH_BYTES) : start;
     if (end > stored.length || count === SEQUENCE_WINDOW_SIZE)
-      throw new UnreadableWindowError('the window does not add up');
-    yield { fingerprint: stored.subarray(at, at + FINGERPRINT_BYTES), reply: stored.subarray(start, end) };
-    at = end;
+      throw new UnreadableWindowError('the lengths in the window do not match its size');
+    yield {
+      fingerprint: stored.subarray(offset, offset + FINGERPRINT_BYTES),
+      reply: stored.subarray(start, end),
+    };
+    offset = end;
   }
 }
 

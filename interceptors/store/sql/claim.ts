@@ -6,18 +6,18 @@ import type { UnitOfWork } from '../../database/unit-of-work.js';
 import type { Claim, ClaimRequest } from '../store.js';
 import { type RecordStatements, TAKEN_OVER } from './statements.js';
 
-/** A claim and the unit of work that its execution writes in. */
+/** A claim on a record in a SQL database, together with the unit of work of its execution. */
 export class SqlClaim implements Claim {
   readonly takenOver: boolean;
   readonly expiresAtMs: number;
-  /** What the statement that claimed has returned. */
+  /** The row that the claim statement returned. */
   readonly row: Row;
   readonly #request: ClaimRequest;
   readonly #fence: bigint;
   readonly #unit: UnitOfWork;
   readonly #engine: DatabaseEngine;
   readonly #database: DatabaseHandle;
-  readonly #records: RecordStatements;
+  readonly #statements: RecordStatements;
 
   constructor(
     request: ClaimRequest,
@@ -25,7 +25,7 @@ export class SqlClaim implements Claim {
     unit: UnitOfWork,
     engine: DatabaseEngine,
     database: DatabaseHandle,
-    records: RecordStatements,
+    statements: RecordStatements,
   ) {
     this.#request = request;
     this.row = row;
@@ -35,7 +35,7 @@ export class SqlClaim implements Claim {
     this.#unit = unit;
     this.#engine = engine;
     this.#database = database;
-    this.#records = records;
+    this.#statements = statements;
   }
 
   get lost(): AbortSignal {
@@ -43,50 +43,53 @@ export class SqlClaim implements Claim {
   }
 
   run<T>(work: () => T): T {
-    return this.#database.join(this.#unit, work);
+    return this.#database.runIn(this.#unit, work);
   }
 
   async complete(reply: Buffer): Promise<void> {
-    this.#assertHit(await this.#unit.commit(this.#records.complete(this.#request.id, this.#fence, reply)));
+    const completion = this.#statements.complete(this.#request.id, this.#fence, reply);
+    assertOwned(await this.#unit.commit(completion));
   }
 
   async fail(reply: Buffer): Promise<void> {
-    this.#assertHit(await this.#unit.revert(this.#records.complete(this.#request.id, this.#fence, reply)));
+    const completion = this.#statements.complete(this.#request.id, this.#fence, reply);
+    assertOwned(await this.#unit.revert(completion));
   }
 
   async release(): Promise<void> {
     await this.#unit.rollback();
-    // In a TRANSACTION the claim was part of what rolled back.
+    // With TRANSACTION the rollback has also undone the claim.
     if (this.#request.atomicity === 'LEASE') {
-      await this.#engine.run(this.#records.release(this.#request.id, this.#fence));
+      await this.#engine.run(this.#statements.release(this.#request.id, this.#fence));
     }
   }
 
   async renew(): Promise<void> {
-    // The transaction has the record locked, and would make this wait for its own end.
-    if (this.#unit.begun || this.#unit.ended) return;
-    const renewed = await Promise.race([this.#extendLease(), this.#unit.beginning]);
-    // What begins meanwhile finds out by itself whether the key is still its own.
-    if (renewed || this.#unit.begun || this.#unit.ended) return;
+    // The open transaction has the record locked, so a renewal would wait for the end of the transaction.
+    if (this.#unit.hasTransaction || this.#unit.hasEnded) return;
+    const isRenewed = await Promise.race([this.#extendLease(), this.#unit.opening]);
+    // A transaction that has opened in the meantime checks the fence itself.
+    if (isRenewed || this.#unit.hasTransaction || this.#unit.hasEnded) return;
     const reason = takenOver();
-    this.#unit.lose(reason);
+    this.#unit.abort(reason);
     throw reason;
   }
 
-  /** Whether the record was still this claim's. */
+  /** Resolves to whether the claim still owned the record. */
   async #extendLease(): Promise<boolean> {
     const { id, leaseMs } = this.#request;
     try {
-      return (await this.#engine.run(this.#records.renew(id, this.#fence, leaseMs))).length > 0;
+      return (await this.#engine.run(this.#statements.renew(id, this.#fence, leaseMs))).length > 0;
     } catch (error) {
       if (!(error instanceof CommitInDoubtError)) throw error;
-      throw new DatabaseUnavailableError('it is not known whether the lease was renewed', { cause: error });
+      throw new DatabaseUnavailableError('the answer to the renewal of the lease was lost', { cause: error });
     }
   }
+}
 
-  #assertHit(rows: Row[]): void {
-    if (rows.length === 0) throw takenOver();
-  }
+/** @param rows the rows of a completion: none if the claim does not own the record any more */
+function assertOwned(rows: Row[]): void {
+  if (rows.length === 0) throw takenOver();
 }
 
 function takenOver(): LeaseLostError {

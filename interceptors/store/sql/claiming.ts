@@ -1,75 +1,128 @@
 import type { Row } from '../../database/database.js';
-import type { DatabaseEngine } from '../../database/engine.js';
-import { CommitInDoubtError, DatabaseUnavailableError, LockTimeoutError } from '../../database/errors.js';
+import type { DatabaseEngine, Session, Statement } from '../../database/engine.js';
+import {
+  CommitInDoubtError,
+  DatabaseUnavailableError,
+  LeaseLostError,
+  LockTimeoutError,
+} from '../../database/errors.js';
 import type { DatabaseHandle } from '../../database/handle.js';
+import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { ClaimRequest, ClaimResult, NotClaimed } from '../store.js';
 import { SqlClaim } from './claim.js';
-import { SqlClaimer } from './sql-claimer.js';
 import type { RecordStatements } from './statements.js';
 
-/** What differs from keys to series where their records are claimed. */
+/** The differences between claims of keys and claims of positions in a series. */
 export interface ClaimRules<R extends ClaimRequest> {
   readonly statements: RecordStatements;
-  /** The record that a request is about. */
+  /** Returns the id of the record that the request claims. */
   recordId(request: R): Buffer;
-  /** What a call is told by the row of a `find`; undefined where it may ask for its record. */
-  answerTo(request: R, row: Row): NotClaimed | undefined;
-  /** Whether an answer holds, whatever else a claim would find. */
-  isFinal(answer: NotClaimed): boolean;
+  /** Decides from the row of a `find`. Returns why the request may not claim, or undefined if it may. */
+  decide(request: R, row: Row): NotClaimed | undefined;
+  /** Whether a claim would have the same result, so that no claim needs to be tried. */
+  isFinal(result: NotClaimed): boolean;
+  /** Returns the result for a claim that the statement granted. */
   grant(request: R, claim: SqlClaim): Promise<ClaimResult>;
 }
 
-/** Claims records of one kind, or tells what is in the way. */
-export class SqlClaiming<R extends ClaimRequest> {
+/** Claims the records of one table. A claim starts the transaction of the execution, or is a lease on its own. */
+export class RecordClaimer<R extends ClaimRequest> {
   readonly #engine: DatabaseEngine;
+  readonly #database: DatabaseHandle;
   readonly #rules: ClaimRules<R>;
-  readonly #claimer: SqlClaimer;
 
   constructor(engine: DatabaseEngine, database: DatabaseHandle, rules: ClaimRules<R>) {
     this.#engine = engine;
+    this.#database = database;
     this.#rules = rules;
-    this.#claimer = new SqlClaimer(engine, database, rules.statements);
   }
 
+  /** Claims a record, or resolves to the reason why the record was not claimed. */
   async claim(request: R): Promise<ClaimResult> {
-    const { answerTo, isFinal, recordId, grant } = this.#rules;
+    const { decide, isFinal, recordId, grant } = this.#rules;
     const id = recordId(request);
-    if (this.#engine.readsAreCheap) {
-      const answer = answerTo(request, await this.find(id));
-      if (answer && isFinal(answer)) return answer;
+    if (this.#engine.hasSeparateReader) {
+      const result = decide(request, await this.find(id));
+      if (result && isFinal(result)) return result;
     }
-    let seen: Row | undefined;
+    let found: Row | undefined;
     try {
-      const tried = await this.#claimer.try({ ...request, id });
+      const tried = await this.#try({ ...request, id });
       if (tried instanceof SqlClaim) return grant(request, tried);
-      seen = tried;
+      found = tried;
     } catch (error) {
       if (!(error instanceof LockTimeoutError)) throw asUnavailable(error);
-      // Who has waited with one connection does not take another.
-      if (!this.#engine.readsAreCheap) return hidden(request);
-      const answer = answerTo(request, await this.find(id));
-      const holds = answer && (answer.outcome === 'in-progress' || isFinal(answer));
-      return holds ? answer : hidden(request);
+      return this.#afterLockTimeout(request, id);
     }
-    // Read in a new statement: the record that stopped the claim may be newer than what the claim saw.
-    const answer = (seen && answerTo(request, seen)) ?? answerTo(request, await this.find(id));
-    return answer ?? hidden(request);
+    // The second look-up is a new statement, because the record that stopped the claim may be newer than `found`.
+    const result = (found && decide(request, found)) ?? decide(request, await this.find(id));
+    return result ?? hiddenExecution(request);
   }
 
-  /** The row of a `find`. */
+  /** Resolves to the row of a `find`. */
   async find(id: Buffer): Promise<Row> {
     const [row] = await this.#engine.run(this.#rules.statements.find(id));
     return row as Row;
   }
+
+  async #afterLockTimeout(request: R, id: Buffer): Promise<NotClaimed> {
+    // A request that has waited on one connection of the pool must not take a second one for a look-up.
+    if (!this.#engine.hasSeparateReader) return hiddenExecution(request);
+    const { decide, isFinal } = this.#rules;
+    const result = decide(request, await this.find(id));
+    return result && (result.outcome === 'in-progress' || isFinal(result))
+      ? result
+      : hiddenExecution(request);
+  }
+
+  /** Resolves to the claim, or to the row that the claim statement returned instead. */
+  #try(request: ClaimRequest): Promise<SqlClaim | Row | undefined> {
+    return request.atomicity === 'TRANSACTION'
+      ? this.#claimInTransaction(request)
+      : this.#claimLease(request);
+  }
+
+  async #claimInTransaction(request: ClaimRequest): Promise<SqlClaim | Row | undefined> {
+    const { session, rows } = await this.#engine.open(this.#rules.statements.claim(request));
+    const [row] = rows;
+    if (isClaimed(row)) return this.#granted(request, row, session);
+    // Not awaited: the caller gains nothing from the end of an empty transaction.
+    void session.rollback();
+    return row;
+  }
+
+  async #claimLease(request: ClaimRequest): Promise<SqlClaim | Row | undefined> {
+    const [row] = await this.#engine.run(this.#rules.statements.claim(request));
+    if (!isClaimed(row)) return row;
+    const lock = this.#rules.statements.lock(request.id, row.fence as bigint);
+    return this.#granted(request, row, () => this.#openLocked(lock));
+  }
+
+  /** Opens the transaction of the writes and locks the record until the commit, so that its fence cannot change. */
+  async #openLocked(lock: Statement): Promise<Session> {
+    const { session, rows } = await this.#engine.open(lock);
+    if (rows[0]) return session;
+    await session.rollback();
+    throw new LeaseLostError('the key was taken over before the first write');
+  }
+
+  #granted(request: ClaimRequest, row: Row, session: Session | (() => Promise<Session>)): SqlClaim {
+    const unit = new UnitOfWork(this.#engine, session, true);
+    return new SqlClaim(request, row, unit, this.#engine, this.#database, this.#rules.statements);
+  }
 }
 
-/** What stopped the claim cannot be seen: another transaction is executing, or has just ended. */
-export function hidden({ leaseMs }: ClaimRequest): NotClaimed {
+/** The result for a claim that was stopped by a record which is not visible: another transaction holds the record. */
+export function hiddenExecution({ leaseMs }: ClaimRequest): NotClaimed {
   return { outcome: 'in-progress', ageMs: 0, leaseLeftMs: leaseMs };
 }
 
-/** A claim that may have been committed is nobody's: it keeps the key until its lease has run out. */
+function isClaimed(row: Row | undefined): row is Row {
+  return row?.claimed !== undefined && row.claimed !== null;
+}
+
+/** A claim whose commit is in doubt is given to no execution. If it was committed, it keeps the key for one lease. */
 function asUnavailable(error: unknown): unknown {
   if (!(error instanceof CommitInDoubtError)) return error;
-  return new DatabaseUnavailableError('it is not known whether the key was claimed', { cause: error });
+  return new DatabaseUnavailableError('the answer to the claim was lost', { cause: error });
 }

@@ -1,44 +1,49 @@
 import type { DatabaseEngine } from '../../database/engine.js';
-import type { DatabaseHandle } from '../../database/handle.js';
+import { DatabaseHandle } from '../../database/handle.js';
+import { migrate } from '../../database/migrate.js';
+import type { OpenStore } from '../open-store.js';
 import { isSequenceRequest, type SequenceRequest } from '../producer/sequence-rules.js';
 import type { ClaimRequest, ClaimResult, FoundProducer, FoundRecord, IdempotencyStore } from '../store.js';
-import { SqlClaiming } from './claiming.js';
-import { keyRules, toFound } from './found-record.js';
+import { RecordClaimer } from './claiming.js';
+import { foundRecord, keyRules } from './keys.js';
 import { Maintenance, type MaintenanceStatements } from './maintenance.js';
-import { seriesRules, toFoundSeries } from './producers.js';
+import { foundProducer, producerRules } from './producers.js';
 import type { RecordStatements } from './statements.js';
 
-/** The statements of one engine on both kinds of records. */
-export interface StoreStatements {
+/** The SQL of one engine for the store. */
+export interface StoreSql {
+  /** The migration steps of the guard's tables. */
+  readonly schema: readonly string[];
   readonly keys: RecordStatements;
-  readonly series: RecordStatements;
+  readonly producers: RecordStatements;
+  /** The maintenance statements of each table. */
   readonly maintenance: readonly MaintenanceStatements[];
 }
 
-/** The records in a SQL database, in the same transactions as the services' own writes. */
-export class SqlStore implements IdempotencyStore {
+/** The store in a SQL database. A claim and the writes of the services share a transaction. */
+class SqlStore implements IdempotencyStore {
   readonly #engine: DatabaseEngine;
-  readonly #keys: SqlClaiming<ClaimRequest>;
-  readonly #series: SqlClaiming<SequenceRequest>;
+  readonly #keys: RecordClaimer<ClaimRequest>;
+  readonly #producers: RecordClaimer<SequenceRequest>;
   readonly #maintenance: Maintenance;
 
-  constructor(engine: DatabaseEngine, database: DatabaseHandle, statements: StoreStatements) {
+  constructor(engine: DatabaseEngine, database: DatabaseHandle, sql: StoreSql) {
     this.#engine = engine;
-    this.#keys = new SqlClaiming(engine, database, keyRules(statements.keys));
-    this.#series = new SqlClaiming(engine, database, seriesRules(statements.series));
-    this.#maintenance = new Maintenance(engine, statements.maintenance);
+    this.#keys = new RecordClaimer(engine, database, keyRules(sql.keys));
+    this.#producers = new RecordClaimer(engine, database, producerRules(sql.producers));
+    this.#maintenance = new Maintenance(engine, sql.maintenance);
   }
 
   claim(request: ClaimRequest): Promise<ClaimResult> {
-    return isSequenceRequest(request) ? this.#series.claim(request) : this.#keys.claim(request);
+    return isSequenceRequest(request) ? this.#producers.claim(request) : this.#keys.claim(request);
   }
 
   async find(id: Buffer): Promise<FoundRecord | undefined> {
-    return toFound(await this.#keys.find(id));
+    return foundRecord(await this.#keys.find(id));
   }
 
   async findProducer(id: Buffer): Promise<FoundProducer | undefined> {
-    return toFoundSeries(await this.#series.find(id));
+    return foundProducer(await this.#producers.find(id));
   }
 
   purge(limit: number): Promise<number> {
@@ -49,8 +54,8 @@ export class SqlStore implements IdempotencyStore {
     return this.#maintenance.estimate();
   }
 
-  countLive(scope: string, atMost: number): Promise<number> {
-    return this.#maintenance.countLive(scope, atMost);
+  countLive(scope: string, max: number): Promise<number> {
+    return this.#maintenance.countLive(scope, max);
   }
 
   erase(scope: string, limit: number): Promise<number> {
@@ -60,4 +65,21 @@ export class SqlStore implements IdempotencyStore {
   async ping(): Promise<void> {
     await this.#engine.run({ text: 'SELECT 1 AS alive', params: [] });
   }
+}
+
+/** Migrates the guard's tables, then builds the store and the database handle on the engine. */
+export async function openSqlStore(
+  engine: DatabaseEngine,
+  sql: StoreSql,
+  close: () => Promise<void>,
+): Promise<OpenStore> {
+  try {
+    await migrate(engine, 'grpc-replay-guard', sql.schema);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const database = new DatabaseHandle(engine);
+  const store = new SqlStore(engine, database, sql);
+  return { store, database, ping: () => store.ping(), close };
 }

@@ -1,49 +1,55 @@
 import { createHash } from 'node:crypto';
 import type { SqlValue } from '../../database/database.js';
 import type { Statement } from '../../database/engine.js';
-import { sentTime } from '../first-sent.js';
+import { firstSentBounds } from '../first-sent.js';
 import { storedId } from '../record-id.js';
 import type { ClaimRequest } from '../store.js';
 
-/** The states of a record as they are stored; zero and less are in progress. */
+/** The state of a record in progress whose execution was taken over. Zero is the state of a first execution. */
 export const TAKEN_OVER = -1n;
+/** The state of a completed record. */
 export const COMPLETED = 1n;
-/** Completed once, and its reply erased since. */
+/** The state of a completed record whose reply was erased. */
 export const ERASED = 2n;
 
-/** The statements of one engine on one kind of records. Each addresses one record by its id. */
+/** The statements of one engine on one table. Each statement addresses one record by its id. */
 export interface RecordStatements {
   /**
-   * Where the record is claimed a row with `claimed`, its new state. Otherwise no row, or one as of `find`, if
-   * that costs nothing more.
+   * Claims a record. If the claim is granted, the statement returns a row with `claimed`, the new state. Otherwise it
+   * returns a row like that of `find`, or no row.
    */
   claim(request: ClaimRequest): Statement;
-  /** One row, with the time `now`; the other columns are null where nothing is retained. */
+  /** Returns one row with the time `now`. The other columns are null if no record is retained. */
   find(id: Buffer): Statement;
+  /** Locks the record if the claim with this fence still owns it. Returns a row if it does. */
   lock(id: Buffer, fence: bigint): Statement;
+  /** Extends the lease if the claim with this fence still owns the record. Returns a row if it does. */
   renew(id: Buffer, fence: bigint, leaseMs: number): Statement;
-  complete(id: Buffer, fence: bigint, kept: Buffer): Statement;
+  /** Stores a reply or a window if the claim with this fence still owns the record. Returns a row if it does. */
+  complete(id: Buffer, fence: bigint, stored: Buffer): Statement;
+  /** Gives up the record if the claim with this fence still owns it. */
   release(id: Buffer, fence: bigint): Statement;
 }
 
-/** What differs from one kind of records to the other. */
+/** The SQL that differs between the two tables. */
 export interface RecordTexts {
   readonly table: string;
-  /** The statement that claims, see `claimText` and `seriesText`. */
+  /** The statement that claims. */
   readonly claim: string;
-  /** The columns of a `find`, besides the times. */
+  /** The columns of `find`, besides the state, the fence and the times. */
   readonly columns: string;
-  /** What a claim that is completed sets; `$3` is what it keeps. */
+  /** The assignments of a completion. `$3` is the stored reply or window. */
   readonly completed: string;
-  /** What is done to a record, `DELETE FROM` or `UPDATE .. SET`, that a claim gives up. */
+  /** The start of the statement that gives up a record, `DELETE FROM` or `UPDATE .. SET`. */
   readonly release: string;
-  /** What the claim takes besides what every claim does. */
+  /** The parameters of `claim` after the common ones. */
   claimParams?(request: ClaimRequest): SqlValue[];
 }
 
 /**
- * @param now SQL for the database's clock, milliseconds since the epoch
- * @param forUpdate the row lock clause, where the engine has one
+ * Returns the statements on one table.
+ * @param now SQL for the database's clock, in milliseconds since the epoch
+ * @param forUpdate the row lock clause, or an empty text if the engine has no row locks
  */
 export function statementsOn(texts: RecordTexts, now: string, forUpdate: string): RecordStatements {
   const { table, columns, completed, claimParams = () => [] } = texts;
@@ -61,31 +67,23 @@ export function statementsOn(texts: RecordTexts, now: string, forUpdate: string)
   return {
     claim: (request) => ({
       ...on(texts.claim, ...commonParams(request), ...claimParams(request)),
-      impatient: true,
+      hasShortLockWait: true,
     }),
     find: (id) => on(find, storedId(id)),
     lock: (id, fence) => on(lock, storedId(id), fence),
     renew: (id, fence, leaseMs) => on(renew, storedId(id), fence, leaseMs),
-    complete: (id, fence, kept) => on(complete, storedId(id), fence, kept),
+    complete: (id, fence, stored) => on(complete, storedId(id), fence, stored),
     release: (id, fence) => on(release, storedId(id), fence),
   };
 }
 
-/** The statements on the records of keys. @param claim the statement that claims, see `claimText` */
-export function recordStatements(now: string, claim: string, forUpdate = ''): RecordStatements {
-  const table = 'replay_guard_records';
-  const completed = 'state = 1, fence = NULL, lease_until = NULL, reply = $3';
-  const release = `DELETE FROM ${table}`;
-  return statementsOn({ table, claim, columns: 'fingerprint, reply', completed, release }, now, forUpdate);
-}
-
-/** What is kept of a scope: enough to count and to erase its records, not to read who it is. */
+/** The stored form of a scope. It serves to count and to erase the records of a scope, and hides the scope's name. */
 export function scopeDigest(scope: string): bigint {
   return createHash('sha256').update(scope).digest().readBigInt64BE();
 }
 
 function commonParams(request: ClaimRequest): SqlValue[] {
   const { id, scope, fingerprint, leaseMs, retentionMs } = request;
-  const { earliestMs, latestMs } = sentTime(request);
+  const { earliestMs, latestMs } = firstSentBounds(request);
   return [storedId(id), fingerprint, scopeDigest(scope), leaseMs, retentionMs, earliestMs, latestMs];
 }

@@ -1,83 +1,40 @@
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
-import Sqlite, { type Database as Handle } from 'better-sqlite3';
-import { BLOCKING_WAIT_MS, retryWhileLocked } from '../../database/sqlite/busy.js';
-import { Connection } from '../../database/sqlite/connection.js';
-import { SqliteEngine } from '../../database/sqlite/engine.js';
-import { Writer } from '../../database/sqlite/writer.js';
+import { openSqliteEngine, type SqliteOptions } from '../../database/sqlite/open.js';
+import { assertKnownOptions } from '../../options/known-options.js';
 import type { OpenStore } from '../open-store.js';
-import { claimText } from '../sql/claim-sql.js';
-import { openSqlStore } from '../sql/open.js';
-import { seriesStatements } from '../sql/producers.js';
-import { seriesText } from '../sql/series-text.js';
-import { recordStatements } from '../sql/statements.js';
-import { seriesMaintenance } from './producers.js';
-import { maintenance, schema } from './records.js';
+import { claimKeySql, keyStatements } from '../sql/keys.js';
+import { maintenanceStatements } from '../sql/maintenance.js';
+import { claimSequenceSql, producerStatements } from '../sql/producers.js';
+import { openSqlStore } from '../sql/sql-store.js';
+import { producers } from './producers.js';
+import { keys, maintenanceSql, schema } from './records.js';
 
+export type { SqliteOptions } from '../../database/sqlite/open.js';
 export type { OpenStore } from '../open-store.js';
 
-export interface SqliteOptions {
-  /** The file of the database, made if it is missing; or an open `database` of the application's. */
-  readonly path?: string;
-  /** Set to WAL, `synchronous = FULL` and a short busy timeout; it stays open when the store closes. */
-  readonly database?: Handle;
-  /** The most units of work that share one commit. 1 gives every unit its own. Default: 256. */
-  readonly groupLimit?: number;
-  /** How long a unit of work may hold the writer, in milliseconds. Default: 5,000. */
-  readonly unitLimitMs?: number;
-  /** How long a statement waits for another process that writes, in milliseconds. Default: 5,000. */
-  readonly busyTimeoutMs?: number;
-  /** Milliseconds since the epoch. Default: `Date.now`. */
-  readonly clock?: () => number;
-}
-
-/** No further unit joins a group that has been open for so long. */
-const GROUP_MS = 20;
-
-/** Opens a SQLite database as the store of a replay guard and as the services' database. */
+/**
+ * Opens a SQLite database as the store of a replay guard and as the database of the services.
+ * @throws TypeError when an option is unknown, or `path` and `database` are both missing
+ * @throws LockTimeoutError when another process holds the file for longer than `busyTimeoutMs`
+ */
 export async function openSqlite(options: SqliteOptions): Promise<OpenStore> {
-  const handle = options.database ?? openFile(options.path);
-  const clock = options.clock ?? Date.now;
-  const busyTimeoutMs = options.busyTimeoutMs ?? 5_000;
-  const connection = new Connection(handle, clock);
-  const writer = new Writer(connection, options.groupLimit ?? 256, GROUP_MS, busyTimeoutMs);
-  let reader: Connection | undefined;
-  const close = async () => {
-    await writer.idle();
-    reader?.close();
-    if (!options.database) connection.close();
-  };
-  try {
-    await makeDurable(connection, busyTimeoutMs);
-    if (!handle.memory) reader = openReader(handle.name, clock);
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  const engine = new SqliteEngine(connection, writer, reader, options.unitLimitMs ?? 5_000, busyTimeoutMs);
+  assertKnownOptions<SqliteOptions>('openSqlite', options, {
+    path: true,
+    database: true,
+    groupLimit: true,
+    unitLimitMs: true,
+    busyTimeoutMs: true,
+    clock: true,
+  });
+  const { engine, close } = await openSqliteEngine(options);
   const { now } = engine;
-  const statements = {
-    keys: recordStatements(now, claimText(now)),
-    series: seriesStatements(now, seriesText(now)),
-    maintenance: [maintenance(now), seriesMaintenance(now)],
+  const maintenance = [keys(now), producers(now)].map((table) =>
+    maintenanceStatements(table, maintenanceSql, now),
+  );
+  const sql = {
+    schema,
+    keys: keyStatements(now, claimKeySql(now)),
+    producers: producerStatements(now, claimSequenceSql(now)),
+    maintenance,
   };
-  return openSqlStore(engine, statements, schema, close);
-}
-
-function openFile(path: string | undefined): Handle {
-  if (!path) throw new TypeError('openSqlite needs a `path` or a `database`');
-  mkdirSync(dirname(path), { recursive: true });
-  const handle = new Sqlite(path);
-  handle.pragma('foreign_keys = ON');
-  return handle;
-}
-
-async function makeDurable(connection: Connection, busyTimeoutMs: number): Promise<void> {
-  connection.control(`PRAGMA busy_timeout = ${BLOCKING_WAIT_MS}`);
-  await retryWhileLocked(busyTimeoutMs, () => connection.control('PRAGMA journal_mode = WAL'));
-  connection.control('PRAGMA synchronous = FULL');
-}
-
-function openReader(path: string, clock: () => number): Connection {
-  return new Connection(new Sqlite(path, { readonly: true, timeout: BLOCKING_WAIT_MS }), clock);
+  return openSqlStore(engine, sql, close);
 }

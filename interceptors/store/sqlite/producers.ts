@@ -1,8 +1,10 @@
-import type { MaintenanceStatements } from '../sql/maintenance.js';
-import { erasable, erased } from '../sql/series-text.js';
+import type { RecordTable } from '../sql/maintenance.js';
+import { producerTable } from '../sql/producers.js';
 
-/** As on Postgres, so that the same statements run on both. */
-export const seriesSchema = [
+/**
+ * The migration steps of the table of series. Its columns are those of Postgres, so both engines share statements.
+ */
+export const producersSchema = [
   `CREATE TABLE replay_guard_producers (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     fingerprint BLOB NOT NULL,
@@ -21,20 +23,7 @@ export const seriesSchema = [
   'CREATE INDEX replay_guard_producers_scope ON replay_guard_producers (scope)',
 ];
 
-export const seriesMaintenance = (now: string): MaintenanceStatements => ({
-  purge: `
-    DELETE FROM replay_guard_producers WHERE rowid IN
-      (SELECT rowid FROM replay_guard_producers
-       WHERE expires_minute <= ${now} / 60000 AND expires_at <= ${now} ORDER BY expires_minute LIMIT $1)
-    RETURNING state`,
-  estimate: `
-    SELECT coalesce((SELECT max(rowid) FROM replay_guard_producers)
-      - (SELECT min(rowid) FROM replay_guard_producers) + 1, 0) AS records`,
-  countLive: `
-    SELECT count(*) AS records FROM
-      (SELECT 1 FROM replay_guard_producers WHERE scope = $1 AND expires_at > ${now} LIMIT $2) AS live`,
-  erase: `
-    UPDATE replay_guard_producers SET ${erased}, replies = x''
-    WHERE rowid IN (SELECT rowid FROM replay_guard_producers WHERE scope = $1 AND ${erasable(now)} LIMIT $2)
-    RETURNING state`,
-});
+/** The table of series for maintenance. */
+export function producers(now: string): RecordTable {
+  return producerTable(now, "x''");
+}

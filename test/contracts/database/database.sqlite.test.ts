@@ -12,7 +12,7 @@ databaseContract(test, 'sqlite', async (t) => {
     outage: async () => ({
       opened: await data.open(),
       begin: async () => {
-        // Another process that does not let go of the file.
+        // A second connection that holds the file, as another process would.
         const holder = new Sqlite(data.url.slice('sqlite:'.length));
         holder.exec('BEGIN IMMEDIATE');
         return async () => {

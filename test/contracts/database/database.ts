@@ -8,19 +8,21 @@ import { poll } from '../../helpers/waiting/poll.js';
 
 type Database = OpenStore['database'];
 
-/** A database under test, and what the suite must be able to do to it from outside. */
+/** A database under test, and the means to disturb the database from outside. */
 export interface DatabaseSubject {
   readonly data: DataSource;
-  /** Makes writes impossible for what `opened` is connected to, until the function it returns is called. */
+  /**
+   * Opens the database such that `begin` makes writes impossible, until the function that `begin` returns is called.
+   */
   outage(t: ExecutionContext): Promise<{ opened: OpenStore; begin(): Promise<() => Promise<void>> }>;
-  /** Runs `migrate` in three processes at once; gives what each of them printed. */
+  /** Runs `migrate` in three processes at the same time. Resolves to the output of each. */
   migrateInProcesses(component: string, steps: readonly string[]): Promise<string[]>;
 }
 
 const table = [
   'CREATE TABLE notes (id BIGINT PRIMARY KEY, text TEXT, data BYTEA, rate DOUBLE PRECISION, amount BIGINT)',
 ];
-// What better-sqlite3 throws does not pass for an error of the language.
+// Ava does not recognise an error of better-sqlite3 as an Error.
 const raw = { any: true } as const;
 const insert = 'INSERT INTO notes (id, text) VALUES ($1, $2)';
 const texts = 'SELECT text FROM notes ORDER BY id';
@@ -29,7 +31,7 @@ async function written(database: Database): Promise<string[]> {
   return (await database.query<{ text: string }>(texts)).map((row) => row.text);
 }
 
-/** What the handle has to do, whatever database it stands on. */
+/** The contract of the database handle, on every database. */
 export function databaseContract(
   test: TestFn,
   name: string,
@@ -38,7 +40,7 @@ export function databaseContract(
   const it = (title: string, check: (t: ExecutionContext, subject: DatabaseSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await create(t)));
 
-  /** With a table of notes, seen by two servers. */
+  /** Runs a test on a table of notes, with the handles of two servers. */
   const onNotes = (
     title: string,
     check: (t: ExecutionContext, database: Database, other: Database) => Promise<void>,
@@ -49,7 +51,7 @@ export function databaseContract(
       await check(t, database, (await data.open()).database);
     });
 
-  onNotes('values come back as they went in', async (t, database) => {
+  onNotes('values are read as they were written', async (t, database) => {
     const write =
       'INSERT INTO notes (id, text, data, rate, amount) VALUES ($1, $2, $3, $4, $5) RETURNING text, data, rate, amount';
     const read = 'SELECT text, data, rate, amount FROM notes WHERE id = $1';
@@ -66,7 +68,7 @@ export function databaseContract(
     }
   });
 
-  onNotes('numbers and plain byte arrays are taken too', async (t, database) => {
+  onNotes('numbers and byte arrays are valid parameters', async (t, database) => {
     const write =
       'INSERT INTO notes (id, data, amount) VALUES ($1, $2, $3) RETURNING data, amount, amount + 1 AS next';
     const [row] = await database.query(write, [1, new Uint8Array([1, 2, 3]), Number.MAX_SAFE_INTEGER]);
@@ -75,56 +77,65 @@ export function databaseContract(
     t.deepEqual(await database.query('SELECT count(*) AS notes FROM notes'), [{ notes: 1n }]);
   });
 
-  onNotes('a parameter may stand in several places', async (t, database) => {
+  onNotes('a parameter may be used more than once', async (t, database) => {
     await database.query('INSERT INTO notes (id, text, amount) VALUES ($1, $2, $1)', [5, 'five']);
     t.deepEqual(await database.query('SELECT id, amount FROM notes WHERE id = $1 AND amount = $1', [5]), [
       { id: 5n, amount: 5n },
     ]);
   });
 
-  onNotes('a query on its own is committed when it resolves', async (t, database, other) => {
-    t.deepEqual(await database.query(insert, [1, 'one']), []);
-    t.deepEqual(await written(other), ['one']);
-    t.deepEqual(await database.query('SELECT text FROM notes WHERE id = $1', [2]), []);
-  });
+  onNotes(
+    'a query outside a transaction is committed when the query resolves',
+    async (t, database, other) => {
+      t.deepEqual(await database.query(insert, [1, 'one']), []);
+      t.deepEqual(await written(other), ['one']);
+      t.deepEqual(await database.query('SELECT text FROM notes WHERE id = $1', [2]), []);
+    },
+  );
 
-  onNotes('a statement that is wrong fails as itself, and harms nothing', async (t, database) => {
-    await database.query(insert, [1, 'one']);
-    const wrong: [string, number[]][] = [
-      ['INSERT INTO notes (id) VALUES ($1)', [1]],
-      ['SELECT nothing FROM nowhere', []],
-      ['INSERT INTO', []],
-    ];
-    for (const [text, params] of wrong) {
-      const error = await t.throwsAsync(database.query(text, params), raw);
-      t.false(error instanceof DatabaseUnavailableError, String(error));
-    }
-    await database.query(insert, [2, 'two']);
-    t.deepEqual(await written(database), ['one', 'two']);
-  });
+  onNotes(
+    'an invalid statement fails with its own error and does not affect later statements',
+    async (t, database) => {
+      await database.query(insert, [1, 'one']);
+      const wrong: [string, number[]][] = [
+        ['INSERT INTO notes (id) VALUES ($1)', [1]],
+        ['SELECT nothing FROM nowhere', []],
+        ['INSERT INTO', []],
+      ];
+      for (const [text, params] of wrong) {
+        const error = await t.throwsAsync(database.query(text, params), raw);
+        t.false(error instanceof DatabaseUnavailableError, String(error));
+      }
+      await database.query(insert, [2, 'two']);
+      t.deepEqual(await written(database), ['one', 'two']);
+    },
+  );
 
   onNotes('a transaction commits when its work resolves', async (t, database, other) => {
     const result = await database.transaction(async () => {
       await database.query(insert, [1, 'one']);
       await database.query(insert, [2, 'two']);
-      t.deepEqual(await written(database), ['one', 'two'], 'it sees its own writes');
+      t.deepEqual(await written(database), ['one', 'two'], 'the transaction reads its own writes');
       return 'done';
     });
     t.is(result, 'done');
     t.deepEqual(await written(other), ['one', 'two']);
   });
 
-  onNotes('a transaction rolls back when its work rejects, with that error', async (t, database) => {
-    const thrown = new Error('changed my mind');
-    const work = database.transaction(async () => {
-      await database.query(insert, [1, 'one']);
-      throw thrown;
-    });
-    t.is(await t.throwsAsync(work), thrown);
-    t.deepEqual(await written(database), []);
-  });
+  onNotes(
+    'a transaction rolls back when its work rejects, and rejects with the same error',
+    async (t, database) => {
+      const thrown = new Error('rejected');
+      const work = database.transaction(async () => {
+        await database.query(insert, [1, 'one']);
+        throw thrown;
+      });
+      t.is(await t.throwsAsync(work), thrown);
+      t.deepEqual(await written(database), []);
+    },
+  );
 
-  onNotes('an empty transaction is fine', async (t, database) => {
+  onNotes('an empty transaction commits and rolls back', async (t, database) => {
     t.is(await database.transaction(async () => 1), 1);
     await t.throwsAsync(
       database.transaction(async () => Promise.reject(new Error('no'))),
@@ -133,7 +144,7 @@ export function databaseContract(
     t.deepEqual(await written(database), []);
   });
 
-  onNotes('reads outside never see what is not committed', async (t, database, other) => {
+  onNotes('a read outside a transaction sees only committed data', async (t, database, other) => {
     const barrier = new Barrier();
     const work = database.transaction(async () => {
       await database.query(insert, [1, 'one']);
@@ -148,7 +159,7 @@ export function databaseContract(
     t.deepEqual(await written(other), ['one']);
   });
 
-  onNotes('50 transactions at once all count', async (t, database) => {
+  onNotes('50 simultaneous transactions all commit', async (t, database) => {
     await database.query('INSERT INTO notes (id, amount) VALUES (1, 0)');
     const add = () =>
       database.transaction(async () => {
@@ -158,7 +169,7 @@ export function databaseContract(
     t.deepEqual(await database.query('SELECT amount FROM notes'), [{ amount: 50n }]);
   });
 
-  onNotes('a nested transaction that rejects takes back only its own', async (t, database) => {
+  onNotes('a nested transaction that rejects rolls back only its own writes', async (t, database) => {
     await database.transaction(async () => {
       await database.query(insert, [1, 'one']);
       const inner = database.transaction(async () => {
@@ -171,7 +182,7 @@ export function databaseContract(
     t.deepEqual(await written(database), ['one', 'three']);
   });
 
-  onNotes('a nested transaction goes with the outer one', async (t, database) => {
+  onNotes('a nested transaction rolls back with the outer one', async (t, database) => {
     const outer = database.transaction(async () => {
       t.is(await database.transaction(async () => (await database.query(insert, [1, 'one'])).length), 0);
       throw new Error('outer');
@@ -181,7 +192,7 @@ export function databaseContract(
   });
 
   onNotes(
-    'what waits for the commit is done after it, unless what it belongs to is taken back',
+    'an afterCommit action runs after the commit, unless its transaction rolled back',
     async (t, database, other) => {
       const done: string[] = [];
       const note = (name: string) => database.afterCommit(() => done.push(name));
@@ -190,11 +201,11 @@ export function databaseContract(
           note(name);
           throw new Error('no');
         });
-      let seen: Promise<string[]> | undefined;
+      let visible: Promise<string[]> | undefined;
       await database.transaction(async () => {
         await database.query(insert, [1, 'one']);
         database.afterCommit(() => {
-          seen = written(other);
+          visible = written(other);
         });
         note('outer');
         await database.transaction(async () => note('inner'));
@@ -204,14 +215,14 @@ export function databaseContract(
       });
       await Promise.resolve();
       t.deepEqual(done, ['outer', 'inner']);
-      t.deepEqual(await seen, ['one']);
+      t.deepEqual(await visible, ['one']);
       await t.throwsAsync(failing('outer that fails'));
       await database.query(insert, [2, 'two']);
       t.deepEqual(done, ['outer', 'inner']);
     },
   );
 
-  onNotes('nothing can wait for a commit where there will be none', async (t, database) => {
+  onNotes('afterCommit is refused outside a unit of work and after its end', async (t, database) => {
     const none = { instanceOf: UnitOfWorkError };
     t.throws(() => database.afterCommit(() => {}), none);
     let late: (() => void) | undefined;
@@ -222,7 +233,7 @@ export function databaseContract(
     t.throws(() => late?.(), none);
   });
 
-  onNotes('nesting goes three deep', async (t, database) => {
+  onNotes('transactions can be nested three deep', async (t, database) => {
     await database.transaction(async () => {
       await database.query(insert, [1, 'one']);
       await database.transaction(async () => {
@@ -239,31 +250,34 @@ export function databaseContract(
     t.deepEqual(await written(database), ['one', 'two', 'four', 'five']);
   });
 
-  onNotes('nested transactions started at once run one after another', async (t, database) => {
-    const seen: string[] = [];
+  onNotes('nested transactions that start at the same time run one after another', async (t, database) => {
+    const order: string[] = [];
     const nested = (id: number) =>
       database.transaction(async () => {
-        seen.push(`begin ${id}`);
+        order.push(`begin ${id}`);
         await database.query(insert, [id, `${id}`]);
         await written(database);
-        seen.push(`end ${id}`);
-        if (id === 2) throw new Error('not this one');
+        order.push(`end ${id}`);
+        if (id === 2) throw new Error('rejected');
       });
     await database.transaction(() => Promise.allSettled([nested(1), nested(2), nested(3)]));
-    t.deepEqual(seen, ['begin 1', 'end 1', 'begin 2', 'end 2', 'begin 3', 'end 3']);
+    t.deepEqual(order, ['begin 1', 'end 1', 'begin 2', 'end 2', 'begin 3', 'end 3']);
     t.deepEqual(await written(database), ['1', '3']);
   });
 
-  onNotes('a query beside a nested transaction is not taken back with it', async (t, database) => {
-    await database.transaction(async () => {
-      const nested = database.transaction(async () => {
-        await database.query(insert, [1, 'nested']);
-        throw new Error('nested');
+  onNotes(
+    'a query beside a nested transaction does not roll back with the nested transaction',
+    async (t, database) => {
+      await database.transaction(async () => {
+        const nested = database.transaction(async () => {
+          await database.query(insert, [1, 'nested']);
+          throw new Error('nested');
+        });
+        await Promise.allSettled([nested, database.query(insert, [2, 'beside'])]);
       });
-      await Promise.allSettled([nested, database.query(insert, [2, 'beside'])]);
-    });
-    t.deepEqual(await written(database), ['beside']);
-  });
+      t.deepEqual(await written(database), ['beside']);
+    },
+  );
 
   onNotes('after a failed statement a transaction cannot commit', async (t, database) => {
     const swallowing = database.transaction(async () => {
@@ -274,7 +288,7 @@ export function databaseContract(
     t.deepEqual(await written(database), []);
   });
 
-  onNotes('after a failed statement a transaction takes no other', async (t, database) => {
+  onNotes('after a failed statement a transaction refuses further statements', async (t, database) => {
     const going = database.transaction(async () => {
       await t.throwsAsync(database.query('SELECT nothing FROM nowhere'), raw);
       await t.throwsAsync(database.query(insert, [1, 'one']), { instanceOf: UnitOfWorkError });
@@ -288,37 +302,40 @@ export function databaseContract(
     t.deepEqual(await written(database), ['two']);
   });
 
-  onNotes('a failed statement in a nested transaction ends with it', async (t, database) => {
-    await database.transaction(async () => {
-      await database.query(insert, [1, 'one']);
-      const nested = database.transaction(() => database.query(insert, [1, 'again']));
-      t.false((await t.throwsAsync(nested, raw)) instanceof UnitOfWorkError);
-      const swallowing = database.transaction(async () => {
-        await database.query(insert, [2, 'two']);
-        await t.throwsAsync(database.query(insert, [2, 'again']), raw);
+  onNotes(
+    'a failed statement in a nested transaction does not affect the outer transaction',
+    async (t, database) => {
+      await database.transaction(async () => {
+        await database.query(insert, [1, 'one']);
+        const nested = database.transaction(() => database.query(insert, [1, 'again']));
+        t.false((await t.throwsAsync(nested, raw)) instanceof UnitOfWorkError);
+        const swallowing = database.transaction(async () => {
+          await database.query(insert, [2, 'two']);
+          await t.throwsAsync(database.query(insert, [2, 'again']), raw);
+        });
+        await t.throwsAsync(swallowing, { instanceOf: UnitOfWorkError });
+        await database.query(insert, [3, 'three']);
       });
-      await t.throwsAsync(swallowing, { instanceOf: UnitOfWorkError });
-      await database.query(insert, [3, 'three']);
-    });
-    t.deepEqual(await written(database), ['one', 'three']);
-  });
+      t.deepEqual(await written(database), ['one', 'three']);
+    },
+  );
 
-  onNotes('queries after the end of their transaction fail', async (t, database) => {
+  onNotes('queries after the end of their transaction are refused', async (t, database) => {
     const gate = new Barrier();
     const late: Promise<unknown>[] = [];
-    const leave = (id: number) => {
+    const start = (id: number) => {
       late.push(gate.pass().then(() => database.query(insert, [id, 'late'])));
       late.push(gate.pass().then(() => database.transaction(() => database.query(insert, [id, 'late']))));
       late.push(gate.pass().then(() => written(database)));
     };
     await database.transaction(async () => {
       await database.query(insert, [1, 'one']);
-      leave(2);
-      await database.transaction(async () => leave(3));
+      start(2);
+      await database.transaction(async () => start(3));
     });
     await t.throwsAsync(
       database.transaction(async () => {
-        leave(4);
+        start(4);
         throw new Error('rolled back');
       }),
     );
@@ -327,7 +344,9 @@ export function databaseContract(
     t.deepEqual(await written(database), ['one']);
   });
 
-  it('a unit that holds its transaction too long is rolled back, and others go on', async (t, { data }) => {
+  it('a unit of work that exceeds its time limit is rolled back, and other units continue', async (t, {
+    data,
+  }) => {
     const { database } = await data.open({ unitLimitMs: 100 });
     await database.migrate('notes', table);
     const barrier = new Barrier();
@@ -352,14 +371,14 @@ export function databaseContract(
     const next = quick().then(() => {
       free = true;
     });
-    await poll('the next one is served', () => free);
+    await poll('the next write', () => free);
     await next;
     barrier.open();
     await rejected;
     t.deepEqual(await written(database), ['quick']);
   });
 
-  it('migrations are applied once, in order, and added to', async (t, { data }) => {
+  it('migration steps are applied once and in order, and new steps are added', async (t, { data }) => {
     const { database } = await data.open();
     const steps = [...table, "INSERT INTO notes (id, text) VALUES (1, 'one')"];
     await database.migrate('notes', steps);
@@ -370,13 +389,13 @@ export function databaseContract(
     t.deepEqual(await written(database), ['one', 'two']);
   });
 
-  it('a database that is ahead is left alone', async (t, { data }) => {
+  it('a database that a newer server migrated is not changed', async (t, { data }) => {
     const { database } = await data.open();
     const steps = [...table, "INSERT INTO notes (id, text) VALUES (1, 'one')"];
     await database.migrate('notes', steps);
     await database.migrate('notes', table);
     await database.migrate('notes', steps);
-    t.deepEqual(await written(database), ['one'], 'the older server did not set the version back');
+    t.deepEqual(await written(database), ['one'], 'the older server did not lower the version');
   });
 
   it('components migrate independently', async (t, { data }) => {
@@ -386,7 +405,7 @@ export function databaseContract(
     t.deepEqual(await written(database), ['one']);
   });
 
-  it('a migration that fails leaves nothing, and can be tried again', async (t, { data }) => {
+  it('a migration that fails changes nothing and can be retried', async (t, { data }) => {
     const { database } = await data.open();
     await t.throwsAsync(database.migrate('notes', [...table, 'INSERT INTO nowhere VALUES (1)']), raw);
     await t.throwsAsync(written(database), raw);
@@ -394,20 +413,25 @@ export function databaseContract(
     t.deepEqual(await written(database), []);
   });
 
-  it('three processes may migrate an empty database at once', async (t, { data, migrateInProcesses }) => {
+  it('three processes can migrate an empty database at the same time', async (t, {
+    data,
+    migrateInProcesses,
+  }) => {
     const steps = [...table, "INSERT INTO notes (id, text) VALUES (1, 'one')"];
     t.deepEqual(await migrateInProcesses('notes', steps), ['migrated', 'migrated', 'migrated']);
     t.deepEqual(await written((await data.open()).database), ['one']);
   });
 
-  it('what fails while the database is out of reach is worth a retry', async (t, { outage }) => {
+  it('statements fail as unavailable while the database cannot be reached, and then succeed', async (t, {
+    outage,
+  }) => {
     const { opened, begin } = await outage(t);
     const { database, store } = opened;
     await database.migrate('notes', table);
     await database.query(insert, [1, 'one']);
     const end = await begin();
     const unavailable = { instanceOf: DatabaseUnavailableError };
-    // What the connection's end overtakes may have been done.
+    // The connection may break after the statement was sent, so the first write may be in doubt.
     const first = await t.throwsAsync(database.query(insert, [2, 'two']));
     t.true(first instanceof DatabaseUnavailableError || first instanceof CommitInDoubtError, String(first));
     await t.throwsAsync(database.query(insert, [2, 'two']), unavailable);
@@ -423,7 +447,7 @@ export function databaseContract(
     await opened.ping();
   });
 
-  it('close waits for what is running', async (t, { data }) => {
+  it('close waits for running units of work', async (t, { data }) => {
     const opened = await data.open();
     await opened.database.migrate('notes', table);
     const barrier = new Barrier();

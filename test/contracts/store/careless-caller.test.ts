@@ -8,16 +8,15 @@ const reply = Buffer.from('done');
 const bytes = () => createHash('sha256').update(randomUUID()).digest();
 
 async function claim({ store }: OpenStore, atomicity: ClaimRequest['atomicity']): Promise<Claim> {
-  const where = { scope: 'tenant', method: '/test.v1.LedgerService/Append' };
-  const asked = {
+  const operation = {
     id: bytes(),
-    ...where,
+    scope: 'tenant',
     fingerprint: bytes(),
     atomicity,
     leaseMs: 30_000,
     retentionMs: 3_600_000,
   };
-  const result = await store.claim(asked);
+  const result = await store.claim(operation);
   if (result.outcome !== 'claimed') throw new Error(result.outcome);
   return result.claim;
 }
@@ -26,7 +25,7 @@ async function ids({ database }: OpenStore): Promise<unknown[]> {
   return (await database.query('SELECT id FROM notes ORDER BY id')).map(({ id }) => id);
 }
 
-// Handlers that do not await what they start: the unit of work is whole all the same.
+// Handlers that do not await their statements. The unit of work stays atomic.
 for (const engine of engines) {
   for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
     const it = (
@@ -40,7 +39,7 @@ for (const engine of engines) {
         await check(t, opened, await claim(opened, atomicity));
       });
 
-    it('a write and a transaction that begin side by side are both taken back', async (t, opened, claimed) => {
+    it('a failure rolls back a write and a transaction that started at the same time', async (t, opened, claimed) => {
       const { database } = opened;
       await claimed.run(() =>
         Promise.all([database.query(insert, [1]), database.transaction(() => database.query(insert, [2]))]),
@@ -49,14 +48,14 @@ for (const engine of engines) {
       t.deepEqual(await ids(opened), []);
     });
 
-    it('a write that is not awaited commits with the reply', async (t, opened, claimed) => {
+    it('a write that the handler does not await commits with the reply', async (t, opened, claimed) => {
       const sent = claimed.run(() => opened.database.query(insert, [1]));
       await claimed.complete(reply);
       await sent;
       t.deepEqual(await ids(opened), [1n]);
     });
 
-    it('a write that is not awaited and fails keeps all from being committed', async (t, opened, claimed) => {
+    it('a failed write that the handler does not await prevents the commit', async (t, opened, claimed) => {
       await claimed.run(() => opened.database.query(insert, [1]));
       const failing = claimed.run(() => opened.database.query(insert, [1])).catch(() => {});
       await t.throwsAsync(claimed.complete(reply));
@@ -66,7 +65,7 @@ for (const engine of engines) {
     });
 
     it(
-      'a transaction that never ends does not hold the end up past the limit',
+      'a transaction that never ends delays the commit only up to the time limit',
       async (t, opened, claimed) => {
         const { database } = opened;
         const stuck = claimed.run(() =>

@@ -12,12 +12,11 @@ const reply = Buffer.from('done');
 
 function request(atomicity: ClaimRequest['atomicity'], leaseMs = 30_000): ClaimRequest {
   const bytes = () => createHash('sha256').update(randomUUID()).digest();
-  const where = { scope: 'tenant', method: '/test.v1.LedgerService/Append' };
-  return { id: bytes(), ...where, fingerprint: bytes(), atomicity, leaseMs, retentionMs: 3_600_000 };
+  return { id: bytes(), scope: 'tenant', fingerprint: bytes(), atomicity, leaseMs, retentionMs: 3_600_000 };
 }
 
-async function claim({ store }: OpenStore, asked: ClaimRequest): Promise<Claim> {
-  const result = await store.claim(asked);
+async function claim({ store }: OpenStore, operation: ClaimRequest): Promise<Claim> {
+  const result = await store.claim(operation);
   if (result.outcome !== 'claimed') throw new Error(`expected a claim, got ${result.outcome}`);
   return result.claim;
 }
@@ -26,7 +25,7 @@ async function ids({ database }: OpenStore): Promise<bigint[]> {
   return (await database.query<{ id: bigint }>('SELECT id FROM notes ORDER BY id')).map(({ id }) => id);
 }
 
-// What a claim and the handler's writes have to do together, on every database.
+// The contract between a claim and the handler's writes, on every database.
 for (const engine of engines) {
   const it = (
     title: string,
@@ -44,9 +43,9 @@ for (const engine of engines) {
     const write = (opened: OpenStore, claimed: Claim, id: number) =>
       claimed.run(() => opened.database.query(insert, [id]));
 
-    it(`${atomicity}: the writes commit with the reply, and not before`, async (t, opened, other) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+    it(`${atomicity}: the writes commit together with the reply`, async (t, opened, other) => {
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await claimed.run(() => opened.database.transaction(() => opened.database.query(insert, [2])));
       t.deepEqual(await claimed.run(() => ids(opened)), [1n, 2n]);
@@ -54,32 +53,32 @@ for (const engine of engines) {
       t.deepEqual(await ids(other), []);
       await claimed.complete(reply);
       t.deepEqual(await ids(other), [1n, 2n]);
-      t.is((await other.store.claim(asked)).outcome, 'completed');
+      t.is((await other.store.claim(operation)).outcome, 'completed');
     });
 
-    it(`${atomicity}: a failure keeps its reply and none of its writes`, async (t, opened, other) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+    it(`${atomicity}: a failure stores its reply and rolls back its writes`, async (t, opened, other) => {
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await claimed.fail(reply);
       t.deepEqual(await ids(other), []);
-      const found = await other.store.claim(asked);
+      const found = await other.store.claim(operation);
       t.deepEqual(found.outcome === 'completed' && found.reply, reply);
     });
 
-    it(`${atomicity}: a failure is recorded after a failed statement too`, async (t, opened, other) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+    it(`${atomicity}: a failure is stored after a failed statement`, async (t, opened, other) => {
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await t.throwsAsync(write(opened, claimed, 1), { any: true });
       await claimed.fail(reply);
       t.deepEqual(await ids(other), []);
-      t.is((await other.store.claim(asked)).outcome, 'completed');
+      t.is((await other.store.claim(operation)).outcome, 'completed');
     });
 
-    it(`${atomicity}: a failure inside a nested transaction leaves nothing`, async (t, opened, other) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+    it(`${atomicity}: a failure inside a nested transaction leaves no writes`, async (t, opened, other) => {
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       const { database } = opened;
       const nested = claimed.run(() =>
         database.transaction(async () => {
@@ -90,31 +89,31 @@ for (const engine of engines) {
       await t.throwsAsync(nested, { message: 'refused' });
       await claimed.fail(reply);
       t.deepEqual(await ids(other), []);
-      t.is((await other.store.claim(asked)).outcome, 'completed');
+      t.is((await other.store.claim(operation)).outcome, 'completed');
     });
 
     it(`${atomicity}: a release leaves neither writes nor record`, async (t, opened) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await claimed.release();
       t.deepEqual(await ids(opened), []);
-      await (await claim(opened, asked)).release();
+      await (await claim(opened, operation)).release();
     });
 
-    it(`${atomicity}: after a failed statement nothing is completed`, async (t, opened) => {
-      const asked = request(atomicity);
-      const claimed = await claim(opened, asked);
+    it(`${atomicity}: a claim cannot complete after a failed statement`, async (t, opened) => {
+      const operation = request(atomicity);
+      const claimed = await claim(opened, operation);
       await write(opened, claimed, 1);
       await t.throwsAsync(write(opened, claimed, 1), { any: true });
       await t.throwsAsync(claimed.complete(reply), { instanceOf: UnitOfWorkError });
       await claimed.release();
       t.deepEqual(await ids(opened), []);
-      await (await claim(opened, asked)).release();
+      await (await claim(opened, operation)).release();
     });
 
     for (const ending of ['complete', 'fail', 'release'] as const) {
-      it(`${atomicity}: a write after ${ending} goes nowhere`, async (t, opened) => {
+      it(`${atomicity}: a write after ${ending} is refused`, async (t, opened) => {
         const claimed = await claim(opened, request(atomicity));
         const gate = new Barrier();
         const late = claimed.run(() => gate.pass().then(() => opened.database.query(insert, [1])));
@@ -126,7 +125,7 @@ for (const engine of engines) {
       });
     }
 
-    it(`${atomicity}: claims side by side keep their writes apart`, async (t, opened, other) => {
+    it(`${atomicity}: simultaneous claims have separate writes`, async (t, opened, other) => {
       const execute = async (id: number) => {
         const claimed = await claim(opened, request(atomicity));
         await write(opened, claimed, id);
@@ -139,10 +138,10 @@ for (const engine of engines) {
     });
 
     it(
-      `${atomicity}: a claim that holds its transaction too long is lost, and says so`,
+      `${atomicity}: a claim that exceeds the time limit of its transaction is lost`,
       async (t, opened) => {
-        const asked = request(atomicity);
-        const claimed = await claim(opened, asked);
+        const operation = request(atomicity);
+        const claimed = await claim(opened, operation);
         await write(opened, claimed, 1);
         await poll('the claim is lost', () => claimed.lost.aborted);
         t.true(claimed.lost.reason instanceof UnitOfWorkError);
@@ -150,18 +149,18 @@ for (const engine of engines) {
         await t.throwsAsync(claimed.complete(reply), { instanceOf: UnitOfWorkError });
         await claimed.release();
         t.deepEqual(await ids(opened), []);
-        await (await claim(opened, asked)).release();
+        await (await claim(opened, operation)).release();
       },
       { unitLimitMs: 100 },
     );
   }
 
-  it('LEASE: who was taken over before its first write cannot write', async (t, opened, other) => {
-    const asked = request('LEASE', 1);
-    const zombie = await claim(opened, asked);
+  it('LEASE: an execution that was taken over before its first write cannot write', async (t, opened, other) => {
+    const operation = request('LEASE', 1);
+    const zombie = await claim(opened, operation);
     let owner: Claim | undefined;
-    await poll('it is taken over', async () => {
-      const result = await other.store.claim({ ...asked, leaseMs: 30_000 });
+    await poll('the takeover', async () => {
+      const result = await other.store.claim({ ...operation, leaseMs: 30_000 });
       owner = result.outcome === 'claimed' ? result.claim : undefined;
       return owner !== undefined;
     });
@@ -175,13 +174,13 @@ for (const engine of engines) {
     t.deepEqual(await ids(opened), [2n]);
   });
 
-  it('LEASE: who has begun to write cannot be taken over', async (t, opened, other) => {
-    const asked = request('LEASE', 1);
-    const late = await claim(opened, asked);
+  it('LEASE: an execution that has started to write cannot be taken over', async (t, opened, other) => {
+    const operation = request('LEASE', 1);
+    const late = await claim(opened, operation);
     await late.run(() => opened.database.query(insert, [1]));
-    t.is((await other.store.claim(asked)).outcome, 'in-progress');
+    t.is((await other.store.claim(operation)).outcome, 'in-progress');
     await late.complete(reply);
     t.deepEqual(await ids(other), [1n]);
-    t.is((await other.store.claim(asked)).outcome, 'completed');
+    t.is((await other.store.claim(operation)).outcome, 'completed');
   });
 }

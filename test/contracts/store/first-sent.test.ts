@@ -5,7 +5,7 @@ import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js
 
 const subjects = storeSubjects(test);
 
-/** When a first attempt was sent, in milliseconds from now, and what becomes of a key that is not retained. */
+/** The bounds of the first-sent time, in milliseconds from now, and the expected outcome for a new key. */
 const freshKeys: readonly (readonly [number, number, 'claimed' | 'expired'])[] = [
   [0, 0, 'claimed'],
   [-hour + 1, 0, 'claimed'],
@@ -22,18 +22,21 @@ const freshKeys: readonly (readonly [number, number, 'claimed' | 'expired'])[] =
   [1_000 * hour, 1_000 * hour, 'expired'],
 ];
 
-type Retained = 'in progress' | 'orphaned' | 'completed' | 'erased' | 'expired';
+type Retained = 'in progress' | 'lease ran out' | 'completed' | 'erased' | 'expired';
 
-// An operation that says when it was first sent: it never begins after its record could have been purged.
+// An operation with a first-sent time never starts after its record could have been purged.
 for (const name of storeNames) {
   const it = (title: string, check: (t: ExecutionContext, subject: StoreSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await subjects(t, name)));
 
   for (const atomicity of ['LEASE', 'TRANSACTION'] as const) {
-    it(`${atomicity}: a new key is claimed or refused by its first-sent time`, async (t, { store, now }) => {
+    it(`${atomicity}: the first-sent time decides whether a new key is claimed`, async (t, {
+      store,
+      now,
+    }) => {
       for (const [earliest, latest, expected] of freshKeys) {
         const sent = { earliestMs: now() + earliest, latestMs: now() + latest };
-        const result = await store.claim(request({ atomicity, sent }));
+        const result = await store.claim(request({ atomicity, firstSent: sent }));
         t.is(result.outcome, expected, `${earliest} to ${latest}`);
         if (result.outcome === 'claimed') await result.claim.release();
       }
@@ -41,15 +44,15 @@ for (const name of storeNames) {
     });
   }
 
-  /** Brings a key into a state, with its retention beginning now; the claim is there while it runs. */
+  /** Claims a key now and brings its record into a state. */
   const retain = async (t: ExecutionContext, { store, advance }: StoreSubject, state: Retained) => {
-    const asked = request({ retentionMs: state === 'expired' ? 15 * minute : hour });
-    const claim = claimed(t, await store.claim(asked));
+    const operation = request({ retentionMs: state === 'expired' ? 15 * minute : hour });
+    const claim = claimed(t, await store.claim(operation));
     if (state === 'completed' || state === 'erased' || state === 'expired')
       await claim.complete(reply('done'));
     if (state === 'erased') await store.erase('tenant', 1);
-    if (state === 'orphaned' || state === 'expired') await advance(15 * minute);
-    return { asked, claim };
+    if (state === 'lease ran out' || state === 'expired') await advance(15 * minute);
+    return { operation, claim };
   };
 
   const sentTimes = (now: number): Record<'fine' | 'too old' | 'ahead', FirstSent> => ({
@@ -59,80 +62,83 @@ for (const name of storeNames) {
   });
   const cases: Record<Retained, Record<'fine' | 'too old' | 'ahead', ClaimResult['outcome']>> = {
     'in progress': { fine: 'in-progress', 'too old': 'in-progress', ahead: 'expired' },
-    // Whoever would take it over would begin to execute.
-    orphaned: { fine: 'claimed', 'too old': 'in-progress', ahead: 'expired' },
+    // A takeover starts a new execution.
+    'lease ran out': { fine: 'claimed', 'too old': 'in-progress', ahead: 'expired' },
     completed: { fine: 'completed', 'too old': 'completed', ahead: 'expired' },
     erased: { fine: 'erased', 'too old': 'erased', ahead: 'expired' },
     expired: { fine: 'claimed', 'too old': 'expired', ahead: 'expired' },
   };
   for (const [state, outcomes] of Object.entries(cases) as [Retained, (typeof cases)[Retained]][]) {
-    it(`a key that is ${state} answers by its first-sent time`, async (t, subject) => {
-      const { asked } = await retain(t, subject, state);
+    it(`the first-sent time decides the answer for a key in the state: ${state}`, async (t, subject) => {
+      const { operation } = await retain(t, subject, state);
       for (const when of ['too old', 'ahead', 'fine'] as const) {
         const sent = sentTimes(subject.now())[when];
-        // Retained for 15 minutes, what was sent 14 minutes ago may still run.
-        t.is((await subject.other.claim({ ...asked, sent })).outcome, outcomes[when], when);
+        // With a retention of 15 minutes, a request that was sent 14 minutes ago may still execute.
+        t.is((await subject.other.claim({ ...operation, firstSent: sent })).outcome, outcomes[when], when);
       }
     });
   }
 
-  it('a refusal for the first-sent time changes no record', async (t, subject) => {
+  it('a refusal because of the first-sent time does not change the record', async (t, subject) => {
     const { store, other, now } = subject;
-    const { asked, claim } = await retain(t, subject, 'orphaned');
-    const before = await other.find(asked.id);
+    const { operation, claim } = await retain(t, subject, 'lease ran out');
+    const before = await other.find(operation.id);
     for (const when of ['too old', 'ahead'] as const) {
-      await other.claim({ ...asked, fingerprint: digest('changed'), sent: sentTimes(now())[when] });
-      await other.claim({ ...asked, sent: sentTimes(now())[when] });
+      await other.claim({ ...operation, fingerprint: digest('changed'), firstSent: sentTimes(now())[when] });
+      await other.claim({ ...operation, firstSent: sentTimes(now())[when] });
     }
-    t.deepEqual(await other.find(asked.id), before);
+    t.deepEqual(await other.find(operation.id), before);
     await claim.complete(reply('late'));
-    t.deepEqual(completed(t, await store.claim(asked)).reply, reply('late'));
+    t.deepEqual(completed(t, await store.claim(operation)).reply, reply('late'));
   });
 
-  it('after its record was purged an operation is refused, with every server', async (t, subject) => {
+  it('every server refuses an operation whose record was purged', async (t, subject) => {
     const { store, other, now, advance } = subject;
     const sent = { earliestMs: now() - minute, latestMs: now() };
-    const asked: ClaimRequest = request({ sent });
-    await claimed(t, await store.claim(asked)).complete(reply('done'));
+    const operation: ClaimRequest = request({ firstSent: sent });
+    await claimed(t, await store.claim(operation)).complete(reply('done'));
     await advance(hour - 1);
-    for (const server of [store, other]) completed(t, await server.claim(asked));
+    for (const server of [store, other]) completed(t, await server.claim(operation));
     await advance(1);
-    for (const server of [store, other]) t.is((await server.claim(asked)).outcome, 'expired');
+    for (const server of [store, other]) t.is((await server.claim(operation)).outcome, 'expired');
     t.is(await store.purge(10), 1);
-    for (const server of [store, other]) t.is((await server.claim(asked)).outcome, 'expired');
+    for (const server of [store, other]) t.is((await server.claim(operation)).outcome, 'expired');
   });
 
-  it('what was first sent ahead of the clock is retained until it is too old', async (t, subject) => {
+  it('a key with a first-sent time ahead of the clock is retained until the operation is too old', async (t, subject) => {
     const { store, other, now, advance } = subject;
     const ahead = now() + 5 * minute;
-    const asked: ClaimRequest = request({ sent: { earliestMs: ahead, latestMs: ahead } });
-    const claim = claimed(t, await store.claim(asked));
+    const operation: ClaimRequest = request({ firstSent: { earliestMs: ahead, latestMs: ahead } });
+    const claim = claimed(t, await store.claim(operation));
     await claim.complete(reply('done'));
-    // The database's clock may have gone on by some milliseconds since.
+    // The database's clock may have advanced by some milliseconds since the claim.
     await advance(hour + 4 * minute);
-    for (const server of [store, other]) completed(t, await server.claim(asked));
+    for (const server of [store, other]) completed(t, await server.claim(operation));
     await advance(minute);
-    for (const server of [store, other]) t.is((await server.claim(asked)).outcome, 'expired');
+    for (const server of [store, other]) t.is((await server.claim(operation)).outcome, 'expired');
   });
 
-  it('who takes over retains the key no shorter than who claimed it', async (t, subject) => {
+  it('a takeover does not shorten the retention of the first claim', async (t, subject) => {
     const { store, other, now, advance } = subject;
     const ahead = now() + 5 * minute;
-    const asked: ClaimRequest = request({ leaseMs: minute, sent: { earliestMs: ahead, latestMs: ahead } });
-    const { expiresAtMs } = claimed(t, await store.claim(asked));
+    const operation: ClaimRequest = request({
+      leaseMs: minute,
+      firstSent: { earliestMs: ahead, latestMs: ahead },
+    });
+    const { expiresAtMs } = claimed(t, await store.claim(operation));
     await advance(minute);
-    const { sent, ...undated } = asked;
+    const { firstSent, ...undated } = operation;
     const taken = claimed(t, await other.claim(undated));
     t.deepEqual([taken.takenOver, taken.expiresAtMs], [true, expiresAtMs]);
     await taken.release();
   });
 
-  it('of 20 claims at once, from two servers, one is granted where the time allows', async (t, subject) => {
+  it('one of 20 simultaneous claims from two servers is granted, unless the operation is too old', async (t, subject) => {
     const { store, other, now } = subject;
     const ask = async (sent: FirstSent): Promise<Claim[]> => {
-      const asked = request({ sent });
-      const asking = Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).claim(asked));
-      return (await Promise.all(asking)).flatMap((result) =>
+      const operation = request({ firstSent: sent });
+      const claims = Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).claim(operation));
+      return (await Promise.all(claims)).flatMap((result) =>
         result.outcome === 'claimed' ? [result.claim] : [],
       );
     };

@@ -14,11 +14,11 @@ const emptied = emptiedData(test);
 const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
 const unavailable = { instanceOf: DatabaseUnavailableError };
-// Nothing may end because somebody waited long enough.
-const patient = { unitLimitMs: 60_000, lockTimeoutMs: 60_000 };
+// The time-outs are so long that no wait ends because of them.
+const longTimeouts = { unitLimitMs: 60_000, lockTimeoutMs: 60_000 };
 
-const take = async (t: ExecutionContext, { store }: OpenStore, asked = request()): Promise<Claim> =>
-  claimed(t, await store.claim(asked));
+const take = async (t: ExecutionContext, { store }: OpenStore, operation = request()): Promise<Claim> =>
+  claimed(t, await store.claim(operation));
 
 async function openOn(data: DataSource, options: EngineOptions): Promise<OpenStore> {
   const opened = await data.open(options);
@@ -26,7 +26,7 @@ async function openOn(data: DataSource, options: EngineOptions): Promise<OpenSto
   return opened;
 }
 
-// Renewals and the unit of work that they are for.
+// Renewals of a claim while its unit of work opens or is open.
 for (const engine of engines) {
   const it = (
     title: string,
@@ -34,61 +34,61 @@ for (const engine of engines) {
   ) =>
     test.serial(`${engine}: ${title}`, async (t) => {
       const data = await emptied(t, engine);
-      await check(t, await openOn(data, patient), await data.open({ unitLimitMs: 60_000 }));
+      await check(t, await openOn(data, longTimeouts), await data.open({ unitLimitMs: 60_000 }));
     });
 
-  it('while its unit of work is open a claim neither renews nor waits', async (t, opened, other) => {
-    const asked = request({ leaseMs: 1 });
-    const claim = await take(t, opened, asked);
+  it('a renewal during an open unit of work neither sends a statement nor waits', async (t, opened, other) => {
+    const operation = request({ leaseMs: 1 });
+    const claim = await take(t, opened, operation);
     await claim.run(() => opened.database.query(insert, [1]));
     await claim.renew();
-    const found = await other.store.find(asked.id);
-    t.true(inProgress(t, found).leaseLeftMs <= 0, 'the record is as it was');
-    inProgress(t, await other.store.claim(asked));
+    const found = await other.store.find(operation.id);
+    t.true(inProgress(t, found).leaseLeftMs <= 0, 'the record is unchanged');
+    inProgress(t, await other.store.claim(operation));
     await claim.complete(reply('done'));
-    t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('done'));
+    t.deepEqual(completed(t, await other.store.claim(operation)).reply, reply('done'));
   });
 
-  it('a renewal on its way when the unit of work opens neither waits for it nor tells of a loss', async (t, opened) => {
-    const asked = request();
-    const claim = await take(t, opened, asked);
-    const beats = [claim.renew(), claim.renew()];
+  it('a renewal that is in progress when the unit of work opens resolves without a wait and without a loss', async (t, opened) => {
+    const operation = request();
+    const claim = await take(t, opened, operation);
+    const renewals = [claim.renew(), claim.renew()];
     const written = claim.run(() => opened.database.query(insert, [1]));
-    beats.push(claim.renew());
-    await Promise.all(beats);
+    renewals.push(claim.renew());
+    await Promise.all(renewals);
     await written;
     t.false(claim.lost.aborted);
     await claim.complete(reply('done'));
     t.deepEqual(await opened.database.query('SELECT id FROM notes'), [{ id: 1n }]);
   });
 
-  it('a renewal behind the unit of work of somebody else is answered when its own opens', async (t, opened) => {
+  it('a renewal that waits for another unit of work resolves when its own unit of work opens', async (t, opened) => {
     const { database } = opened;
-    const asked = request();
-    const claim = await take(t, opened, asked);
+    const operation = request();
+    const claim = await take(t, opened, operation);
     const begun = new Barrier();
-    const theirs = database.transaction(async () => {
-      // On SQLite the writer is taken, on Postgres the record.
+    const otherUnit = database.transaction(async () => {
+      // On SQLite the transaction holds the writer, on Postgres the record.
       await database.query('UPDATE replay_guard_records SET reply = NULL WHERE TRUE');
       await begun.pass();
     });
     await begun.reached();
-    const beats = Promise.all([claim.renew(), claim.renew()]);
+    const renewals = Promise.all([claim.renew(), claim.renew()]);
     const written = claim.run(() => database.query(insert, [1]));
-    await beats;
+    await renewals;
     begun.open();
     await written;
-    await Promise.all([theirs, claim.complete(reply('done'))]);
+    await Promise.all([otherUnit, claim.complete(reply('done'))]);
     t.false(claim.lost.aborted);
-    completed(t, await opened.store.claim(asked));
+    completed(t, await opened.store.claim(operation));
   });
 
-  it('a claim that is lost takes its unit of work with it', async (t, opened, other) => {
-    const asked = request({ leaseMs: 1 });
-    const zombie = await take(t, opened, asked);
+  it('a lost claim rolls back its unit of work', async (t, opened, other) => {
+    const operation = request({ leaseMs: 1 });
+    const zombie = await take(t, opened, operation);
     let owner: Claim | undefined;
-    await poll('it is taken over', async () => {
-      const result = await other.store.claim({ ...asked, leaseMs: 60_000 });
+    await poll('the takeover', async () => {
+      const result = await other.store.claim({ ...operation, leaseMs: 60_000 });
       owner = result.outcome === 'claimed' ? result.claim : undefined;
       return owner !== undefined;
     });
@@ -102,19 +102,22 @@ for (const engine of engines) {
   });
 }
 
-test.serial('sqlite: a renewal that meets a held file is worth another, and loses nothing', async (t) => {
-  const data = await emptied(t, 'sqlite');
-  const opened = await openOn(data, { unitLimitMs: 60_000, lockTimeoutMs: 50 });
-  const claim = await take(t, opened);
-  const holder = new Sqlite(data.url.slice('sqlite:'.length));
-  t.teardown(() => void holder.close());
-  holder.exec('BEGIN IMMEDIATE');
-  await t.throwsAsync(claim.renew(), unavailable);
-  t.false(claim.lost.aborted);
-  holder.exec('COMMIT');
-  await claim.renew();
-  await claim.complete(reply('done'));
-});
+test.serial(
+  'sqlite: a renewal fails as unavailable while another process holds the file, and then succeeds',
+  async (t) => {
+    const data = await emptied(t, 'sqlite');
+    const opened = await openOn(data, { unitLimitMs: 60_000, lockTimeoutMs: 50 });
+    const claim = await take(t, opened);
+    const holder = new Sqlite(data.url.slice('sqlite:'.length));
+    t.teardown(() => void holder.close());
+    holder.exec('BEGIN IMMEDIATE');
+    await t.throwsAsync(claim.renew(), unavailable);
+    t.false(claim.lost.aborted);
+    holder.exec('COMMIT');
+    await claim.renew();
+    await claim.complete(reply('done'));
+  },
+);
 
 async function behindProxy(t: ExecutionContext): Promise<{ opened: OpenStore; proxy: PostgresProxy }> {
   const data = await emptied(t, 'postgres');
@@ -125,19 +128,19 @@ async function behindProxy(t: ExecutionContext): Promise<{ opened: OpenStore; pr
   return { opened, proxy };
 }
 
-test.serial('postgres: a renewal is one statement, and none while the unit of work is open', async (t) => {
+test.serial('postgres: a renewal sends one statement, or none while the unit of work is open', async (t) => {
   const { opened, proxy } = await behindProxy(t);
   const sent = async (claim: Claim) => {
     proxy.reset();
     await claim.renew();
-    // There are two connections, and one that waits for the unit of work would not be free.
+    // The pool has two connections. A statement that waited for the unit of work would block the ping.
     await opened.ping();
     return proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
   };
   const lease = await take(t, opened);
   t.deepEqual(await sent(lease), ['UPDATE', 'SELECT']);
   await lease.run(() => opened.database.query('SELECT id FROM notes'));
-  t.deepEqual(await sent(lease), ['UPDATE', 'SELECT'], 'a read opens nothing');
+  t.deepEqual(await sent(lease), ['UPDATE', 'SELECT'], 'a read opens no transaction');
   await lease.run(() => opened.database.query(insert, [1]));
   t.deepEqual(await sent(lease), ['SELECT']);
   await lease.complete(reply('done'));
@@ -149,7 +152,7 @@ test.serial('postgres: a renewal is one statement, and none while the unit of wo
 
 for (const when of ['before', 'after'] as const) {
   test.serial(
-    `postgres: a renewal that is cut ${when} it ran is worth another, and loses nothing`,
+    `postgres: a renewal fails as unavailable if its connection is cut ${when} the statement runs, and then succeeds`,
     async (t) => {
       const { opened, proxy } = await behindProxy(t);
       const claim = await take(t, opened);
@@ -163,12 +166,12 @@ for (const when of ['before', 'after'] as const) {
 }
 
 test.serial(
-  'postgres: renewals while the database is away fail as unavailable, and then go on',
+  'postgres: renewals fail as unavailable while the database is down, and then succeed',
   async (t) => {
     const { opened, proxy } = await behindProxy(t);
     const claim = await take(t, opened);
     proxy.down();
-    for (let beat = 0; beat < 3; beat++) await t.throwsAsync(claim.renew(), unavailable);
+    for (let count = 0; count < 3; count++) await t.throwsAsync(claim.renew(), unavailable);
     t.false(claim.lost.aborted);
     proxy.up();
     await claim.renew();
@@ -178,7 +181,7 @@ test.serial(
 );
 
 test.serial(
-  'postgres: a renewal that somebody keeps waiting fails as unavailable, and loses nothing',
+  'postgres: a renewal fails as unavailable if another transaction keeps the record locked, and then succeeds',
   async (t) => {
     const data = await emptied(t, 'postgres');
     const opened = await openOn(data, { unitLimitMs: 60_000, lockTimeoutMs: 50 });

@@ -12,33 +12,33 @@ const emptied = emptiedData(test);
 const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
 const atomicities = ['TRANSACTION', 'LEASE'] as const;
-// Whoever waits so long for a lock fails the test by its time-outs.
-const patient = { lockTimeoutMs: 60_000, unitLimitMs: 60_000 };
+// The time-outs are so long that a test fails if a statement waits for a lock.
+const longTimeouts = { lockTimeoutMs: 60_000, unitLimitMs: 60_000 };
 
-const take = async (t: ExecutionContext, { store }: OpenStore, asked: ClaimRequest): Promise<Claim> =>
-  claimed(t, await store.claim(asked));
+const take = async (t: ExecutionContext, { store }: OpenStore, operation: ClaimRequest): Promise<Claim> =>
+  claimed(t, await store.claim(operation));
 
 async function twoServers(t: ExecutionContext, maxConnections = 2) {
   const data = await emptied(t, 'postgres');
-  const one = await data.open({ ...patient, maxConnections: 25 });
+  const one = await data.open({ ...longTimeouts, maxConnections: 25 });
   await one.database.migrate('notes', table);
-  return { one, other: await data.open({ ...patient, maxConnections }) };
+  return { one, other: await data.open({ ...longTimeouts, maxConnections }) };
 }
 
-/** How a server comes to hold the record of a key, so that another one can neither see its end nor have it. */
+/** The ways in which a server can hold the record of a key, so that another server cannot claim the key. */
 const holding: Record<
   string,
-  (t: ExecutionContext, opened: OpenStore, asked: ClaimRequest) => Promise<Claim>
+  (t: ExecutionContext, opened: OpenStore, operation: ClaimRequest) => Promise<Claim>
 > = {
-  'a transaction that has not committed': (t, opened, asked) =>
-    take(t, opened, { ...asked, atomicity: 'TRANSACTION' }),
-  'a lease that has begun to write': async (t, opened, asked) => {
-    const claim = await take(t, opened, { ...asked, atomicity: 'LEASE' });
+  'a transaction that has not committed': (t, opened, operation) =>
+    take(t, opened, { ...operation, atomicity: 'TRANSACTION' }),
+  'a lease that has begun to write': async (t, opened, operation) => {
+    const claim = await take(t, opened, { ...operation, atomicity: 'LEASE' });
     await claim.run(() => opened.database.query('DELETE FROM notes'));
     return claim;
   },
-  'a lease that ran out while it writes': async (t, opened, asked) => {
-    const claim = await take(t, opened, { ...asked, atomicity: 'LEASE', leaseMs: 1 });
+  'a lease that ran out while it writes': async (t, opened, operation) => {
+    const claim = await take(t, opened, { ...operation, atomicity: 'LEASE', leaseMs: 1 });
     await claim.run(() => opened.database.query('DELETE FROM notes'));
     return claim;
   },
@@ -51,10 +51,10 @@ for (const [what, hold] of Object.entries(holding)) {
     const { one, other } = await twoServers(t);
     const keys = Array.from({ length: 20 }, () => request({ atomicity }));
     const held: Claim[] = [];
-    for (const asked of keys) held.push(await hold(t, one, asked));
+    for (const operation of keys) held.push(await hold(t, one, operation));
     const events: string[] = [];
-    const duplicates = keys.map(async (asked) => {
-      inProgress(t, await other.store.claim(asked));
+    const duplicates = keys.map(async (operation) => {
+      inProgress(t, await other.store.claim(operation));
       events.push('duplicate');
     });
     const fresh = await take(t, other, request({ atomicity }));
@@ -69,49 +69,53 @@ for (const [what, hold] of Object.entries(holding)) {
       events.filter((event) => event !== 'duplicate'),
       ['fresh', 'completed', 'released'],
     );
-    for (const asked of keys) t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('held'));
+    for (const operation of keys)
+      t.deepEqual(completed(t, await other.store.claim(operation)).reply, reply('held'));
   });
 }
 
-test.serial('a late owner is not waited for, and then its reply is found', async (t) => {
-  const { one, other } = await twoServers(t);
-  const asked = request({ leaseMs: 1 });
-  const late = await take(t, one, asked);
-  await late.run(() => one.database.query(insert, [1]));
-  t.true(inProgress(t, await other.store.claim(asked)).leaseLeftMs <= 0);
-  await late.complete(reply('late'));
-  t.deepEqual(completed(t, await other.store.claim(asked)).reply, reply('late'));
-});
+test.serial(
+  'a claim does not wait for an owner whose lease has run out, and later finds the reply',
+  async (t) => {
+    const { one, other } = await twoServers(t);
+    const operation = request({ leaseMs: 1 });
+    const late = await take(t, one, operation);
+    await late.run(() => one.database.query(insert, [1]));
+    t.true(inProgress(t, await other.store.claim(operation)).leaseLeftMs <= 0);
+    await late.complete(reply('late'));
+    t.deepEqual(completed(t, await other.store.claim(operation)).reply, reply('late'));
+  },
+);
 
-test.serial('who waited in vain for a key takes no second connection to look at it', async (t) => {
+test.serial('a claim that waited in vain takes no second connection for a look-up', async (t) => {
   const data = await emptied(t, 'postgres');
-  const asked = request({ atomicity: 'TRANSACTION' });
-  const held = await take(t, await data.open(patient), asked);
+  const operation = request({ atomicity: 'TRANSACTION' });
+  const held = await take(t, await data.open(longTimeouts), operation);
   const proxy = await startProxy(t, data.url);
-  const other = await openUrl(proxy.url, patient);
+  const other = await openUrl(proxy.url, longTimeouts);
   t.teardown(() => other.close());
   proxy.reset();
-  inProgress(t, await other.store.claim(asked));
+  inProgress(t, await other.store.claim(operation));
   const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
   t.deepEqual(kinds, ['BEGIN', 'WITH', 'ROLLBACK']);
   await held.release();
 });
 
 for (const atomicity of atomicities) {
-  test.serial(`${atomicity}: a replay takes no lock and leaves the record as it is`, async (t) => {
+  test.serial(`${atomicity}: a replay takes no lock and does not change the record`, async (t) => {
     const { one, other } = await twoServers(t);
-    const asked = request({ atomicity });
-    await (await take(t, one, asked)).complete(reply('done'));
+    const operation = request({ atomicity });
+    await (await take(t, one, operation)).complete(reply('done'));
     const version = () =>
       one.database.query('SELECT xmin::text AS made, xmax::text AS locked FROM replay_guard_records');
     const before = await version();
     t.is(before[0]?.locked, '0');
-    const answers = await Promise.all(Array.from({ length: 20 }, () => other.store.claim(asked)));
+    const answers = await Promise.all(Array.from({ length: 20 }, () => other.store.claim(operation)));
     for (const answer of answers) t.deepEqual(completed(t, answer).reply, reply('done'));
     t.deepEqual(await version(), before);
   });
 
-  test.serial(`${atomicity}: the handler's statements wait as long as the pool says`, async (t) => {
+  test.serial(`${atomicity}: the handler's statements have the lock timeout of the pool`, async (t) => {
     const data = await emptied(t, 'postgres');
     const settings: Record<string, PoolConfig> = { '20s': { lock_timeout: 20_000 }, '0': {} };
     for (const [expected, config] of Object.entries(settings)) {
@@ -127,21 +131,21 @@ for (const atomicity of atomicities) {
       await database.migrate('notes', table);
       const lockTimeout = async () =>
         (await database.query("SELECT current_setting('lock_timeout') AS is"))[0]?.is;
-      const asked = request({ atomicity });
-      const first = await take(t, opened, asked);
+      const operation = request({ atomicity });
+      const first = await take(t, opened, operation);
       t.is(await first.run(lockTimeout), expected, 'in the first statement');
       await first.complete(reply('done'));
       const nested = await take(t, opened, request({ atomicity }));
       await nested.run(async () => {
         const failed = database.transaction(async () => {
-          t.is(await lockTimeout(), expected, 'in a transaction that begins the work');
-          throw new Error('taken back');
+          t.is(await lockTimeout(), expected, 'in a transaction that starts the work');
+          throw new Error('rolled back');
         });
-        await t.throwsAsync(failed, { message: 'taken back' });
-        t.is(await lockTimeout(), expected, 'after it was taken back');
+        await t.throwsAsync(failed, { message: 'rolled back' });
+        t.is(await lockTimeout(), expected, 'after the rollback');
       });
       await nested.release();
-      completed(t, await store.claim(asked));
+      completed(t, await store.claim(operation));
       t.is(await lockTimeout(), expected, 'on a connection that claimed before');
       await opened.close();
       await pool.end();
@@ -149,23 +153,23 @@ for (const atomicity of atomicities) {
   });
 }
 
-test.serial('the end of an empty transaction is not waited for', async (t) => {
+test.serial('a replay does not wait for the rollback of its transaction', async (t) => {
   const data = await emptied(t, 'postgres');
   const pool = new pg.Pool({ connectionString: data.url, max: 1, pipeline: true } as PoolConfig);
   t.teardown(() => pool.end());
   const { store } = await openPostgres({ pool });
-  const asked = request({ atomicity: 'TRANSACTION' });
-  await claimed(t, await store.claim(asked)).complete(reply('done'));
+  const operation = request({ atomicity: 'TRANSACTION' });
+  await claimed(t, await store.claim(operation)).complete(reply('done'));
   t.is(pool.idleCount, 1);
-  completed(t, await store.claim(asked));
-  t.is(pool.idleCount, 0, 'its connection is still busy with the rollback');
-  completed(t, await store.claim(asked));
+  completed(t, await store.claim(operation));
+  t.is(pool.idleCount, 0, 'the connection is still busy with the rollback');
+  completed(t, await store.claim(operation));
 });
 
-test.serial('a purge passes by an expired record that is being claimed anew', async (t) => {
+test.serial('a purge skips an expired record that is being claimed anew', async (t) => {
   const { one, other } = await twoServers(t);
   const keys = Array.from({ length: 5 }, () => request({ retentionMs: 1 }));
-  for (const asked of keys) await (await take(t, one, asked)).complete(reply('old'));
+  for (const operation of keys) await (await take(t, one, operation)).complete(reply('old'));
   const [first = request()] = keys;
   const anew = await take(t, one, { ...first, retentionMs: 3_600_000, atomicity: 'TRANSACTION' });
   t.is(await other.store.purge(100), 4);
@@ -174,7 +178,7 @@ test.serial('a purge passes by an expired record that is being claimed anew', as
   t.deepEqual(completed(t, await other.store.find(first.id)).reply, reply('new'));
 });
 
-test.serial('erasing passes by a record that somebody has locked', async (t) => {
+test.serial('an erasure skips a locked record', async (t) => {
   const { one, other } = await twoServers(t);
   for (let index = 0; index < 3; index++) await (await take(t, one, request())).complete(reply('secret'));
   await one.database.transaction(async () => {
@@ -184,7 +188,7 @@ test.serial('erasing passes by a record that somebody has locked', async (t) => 
   t.is(await other.store.erase('tenant', 100), 1);
 });
 
-// What looks like a read and is not, before the first write of a call.
+// Statements that look like reads but write, before the first write of a call.
 const sideEffects: Record<string, string> = {
   'a function that writes': 'SELECT note($1)',
   'a common table expression that writes':

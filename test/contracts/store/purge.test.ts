@@ -6,7 +6,7 @@ import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js
 
 const subjects = storeSubjects(test);
 
-/** As servers do: what finds the database busy is tried again. */
+/** Retries while the database is busy, as servers do. */
 async function insist<T>(attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -17,48 +17,49 @@ async function insist<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-// Expired records go, a bounded batch at a time, and no other record does.
+// A purge deletes expired records in bounded batches, and no other records.
 for (const name of storeNames) {
   const it = (title: string, check: (t: ExecutionContext, subject: StoreSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await subjects(t, name)));
 
-  it('a record is purged from the moment it expires, in whatever state', async (t, { store, advance }) => {
-    const asked = [request(), request(), request()] as const;
-    const running = claimed(t, await store.claim(asked[0]));
-    await claimed(t, await store.claim(asked[1])).complete(reply('done'));
+  it('a record in any state is purged from the moment of its expiry', async (t, { store, advance }) => {
+    const operations = [request(), request(), request()] as const;
+    const running = claimed(t, await store.claim(operations[0]));
+    await claimed(t, await store.claim(operations[1])).complete(reply('done'));
     await store.erase('tenant', 1);
-    await claimed(t, await store.claim(asked[2])).fail(reply('failed'));
+    await claimed(t, await store.claim(operations[2])).fail(reply('failed'));
     await advance(hour - 1);
     t.is(await store.purge(10), 0);
-    inProgress(t, await store.find(asked[0].id));
-    t.is((await store.find(asked[1].id))?.outcome, 'erased');
-    completed(t, await store.find(asked[2].id));
+    inProgress(t, await store.find(operations[0].id));
+    t.is((await store.find(operations[1].id))?.outcome, 'erased');
+    completed(t, await store.find(operations[2].id));
     await advance(1);
     t.is(await store.purge(10), 3);
     await running.release();
   });
 
-  it('purges, claims and renewals go on side by side', async (t, { store, other, advance }) => {
-    const keep = async (asked: ClaimRequest) => claimed(t, await store.claim(asked)).complete(reply('kept'));
+  it('purges, claims and renewals run at the same time', async (t, { store, other, advance }) => {
+    const keep = async (operation: ClaimRequest) =>
+      claimed(t, await store.claim(operation)).complete(reply('kept'));
     const requests = (count: number) =>
       Array.from({ length: count }, () => request({ retentionMs: 15 * minute }));
     const long = request({ retentionMs: hour });
     await keep(long);
     const running = claimed(t, await store.claim(request()));
     const expired = requests(60);
-    for (const asked of expired) await keep(asked);
+    for (const operation of expired) await keep(operation);
     await advance(15 * minute);
     const purge = async (server: IdempotencyStore) => {
       let purged = 0;
       for (let batch = 7; batch > 0; purged += batch) batch = await insist(() => server.purge(7));
       return purged;
     };
-    const execute = async (asked: ClaimRequest) => {
-      let result = await insist(() => other.claim(asked));
-      // Of no key here: the record is being purged, or the database is busy.
-      while (result.outcome === 'in-progress') result = await insist(() => other.claim(asked));
+    const execute = async (operation: ClaimRequest) => {
+      let result = await insist(() => other.claim(operation));
+      // No other execution has these keys. The record is being purged, or the database is busy.
+      while (result.outcome === 'in-progress') result = await insist(() => other.claim(operation));
       if (result.outcome === 'claimed') await result.claim.complete(reply('new'));
-      return result.outcome === 'claimed' ? [asked] : [];
+      return result.outcome === 'claimed' ? [operation] : [];
     };
     const [fresh, again] = [requests(20), expired.slice(0, 20)];
     const [purged, executed] = await Promise.all([
@@ -68,10 +69,11 @@ for (const name of storeNames) {
     ]);
     const rest = await purge(store);
     t.true(purged.every((count) => count + rest <= 60) && (purged[0] ?? 0) + (purged[1] ?? 0) + rest >= 40);
-    // An expired key may just be on its way out; nothing stands in the way of a new one.
+    // A purge may be deleting an expired key at this moment. A new key is always granted.
     const kept = executed.flat();
-    t.true(fresh.every((asked) => kept.includes(asked)));
-    for (const asked of kept) t.deepEqual(completed(t, await store.find(asked.id)).reply, reply('new'));
+    t.true(fresh.every((operation) => kept.includes(operation)));
+    for (const operation of kept)
+      t.deepEqual(completed(t, await store.find(operation.id)).reply, reply('new'));
     completed(t, await store.find(long.id));
     t.is(await store.countLive('tenant', 100), kept.length + 2);
     await running.complete(reply('kept'));

@@ -6,46 +6,50 @@ import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js
 
 const subjects = storeSubjects(test);
 
-// How long an execution is trusted, and what an owner may still do when it no longer is.
+// Renewals of a lease, and the rights of an owner whose lease has run out.
 for (const name of storeNames) {
   const it = (title: string, check: (t: ExecutionContext, subject: StoreSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await subjects(t, name)));
 
-  it('a renewed lease counts from now, and nobody takes the key over meanwhile', async (t, subject) => {
+  it('a renewed lease counts from the renewal, and prevents a takeover', async (t, subject) => {
     const { store, other, advance } = subject;
-    const asked = request();
-    const claim = claimed(t, await store.claim(asked));
-    for (let beat = 0; beat < 3; beat++) {
+    const operation = request();
+    const claim = claimed(t, await store.claim(operation));
+    for (let count = 0; count < 3; count++) {
       await advance(9 * minute);
       await claim.renew();
-      t.is(inProgress(t, await other.find(asked.id)).leaseLeftMs, 10 * minute);
+      t.is(inProgress(t, await other.find(operation.id)).leaseLeftMs, 10 * minute);
     }
     await advance(10 * minute - 1);
-    t.is(inProgress(t, await other.claim(asked)).leaseLeftMs, 1);
+    t.is(inProgress(t, await other.claim(operation)).leaseLeftMs, 1);
     await advance(1);
-    t.true(claimed(t, await other.claim(asked)).takenOver);
+    t.true(claimed(t, await other.claim(operation)).takenOver);
   });
 
-  it('a renewal does not make the key be retained longer', async (t, { store, now, advance }) => {
-    const asked = request({ retentionMs: 15 * minute });
-    const claim = claimed(t, await store.claim(asked));
+  it('a renewal does not extend the retention', async (t, { store, now, advance }) => {
+    const operation = request({ retentionMs: 15 * minute });
+    const claim = claimed(t, await store.claim(operation));
     const expiresAtMs = now() + 15 * minute;
     await advance(9 * minute);
     await claim.renew();
     await claim.complete(reply('done'));
-    t.is(completed(t, await store.claim(asked)).expiresAtMs, expiresAtMs);
+    t.is(completed(t, await store.claim(operation)).expiresAtMs, expiresAtMs);
     await advance(6 * minute);
-    t.is(await store.find(asked.id), undefined);
+    t.is(await store.find(operation.id), undefined);
   });
 
-  it('who is late but was not taken over renews', async (t, { store, other, advance }) => {
-    const asked = request();
-    const claim = claimed(t, await store.claim(asked));
+  it('an owner whose lease has run out renews if no other execution took the key over', async (t, {
+    store,
+    other,
+    advance,
+  }) => {
+    const operation = request();
+    const claim = claimed(t, await store.claim(operation));
     await advance(30 * minute);
     await claim.renew();
-    t.is(inProgress(t, await other.claim(asked)).leaseLeftMs, 10 * minute);
+    t.is(inProgress(t, await other.claim(operation)).leaseLeftMs, 10 * minute);
     await claim.complete(reply('late'));
-    t.deepEqual(completed(t, await other.claim(asked)).reply, reply('late'));
+    t.deepEqual(completed(t, await other.claim(operation)).reply, reply('late'));
   });
 
   const losses: Record<string, (subject: StoreSubject, taker: Claim) => Promise<unknown>> = {
@@ -58,33 +62,37 @@ for (const name of storeNames) {
     },
   };
   for (const [loss, lose] of Object.entries(losses)) {
-    it(`a key that ${loss} cannot be renewed, and its claim is lost`, async (t, subject) => {
+    it(`the lease of a key that ${loss} cannot be renewed, and the claim is lost`, async (t, subject) => {
       const { store, other, advance } = subject;
-      const asked = request();
-      const zombie = claimed(t, await store.claim(asked));
+      const operation = request();
+      const zombie = claimed(t, await store.claim(operation));
       await advance(10 * minute);
-      await lose(subject, claimed(t, await other.claim(asked)));
-      const before = await other.find(asked.id);
+      await lose(subject, claimed(t, await other.claim(operation)));
+      const before = await other.find(operation.id);
       const error = await t.throwsAsync(zombie.renew(), { instanceOf: LeaseLostError });
       t.true(zombie.lost.aborted);
       t.is(zombie.lost.reason, error);
       await t.throwsAsync(zombie.complete(reply('zombie')), { instanceOf: LeaseLostError });
       await zombie.release();
-      t.deepEqual(await other.find(asked.id), before, 'nothing changed');
+      t.deepEqual(await other.find(operation.id), before, 'the record is unchanged');
     });
   }
 
-  it('a key that was released and made anew cannot be renewed', async (t, { store, other, advance }) => {
-    const asked = request();
-    const zombie = claimed(t, await store.claim(asked));
+  it('an earlier owner cannot renew the lease of a key that was released and claimed again', async (t, {
+    store,
+    other,
+    advance,
+  }) => {
+    const operation = request();
+    const zombie = claimed(t, await store.claim(operation));
     await advance(10 * minute);
-    await claimed(t, await other.claim(asked)).release();
-    const anew = claimed(t, await other.claim(asked));
+    await claimed(t, await other.claim(operation)).release();
+    const anew = claimed(t, await other.claim(operation));
     await t.throwsAsync(zombie.renew(), { instanceOf: LeaseLostError });
     await anew.complete(reply('anew'));
   });
 
-  it('a key that was purged cannot be renewed', async (t, { store, advance }) => {
+  it('the lease of a purged key cannot be renewed', async (t, { store, advance }) => {
     const zombie = claimed(t, await store.claim(request({ retentionMs: 15 * minute })));
     await advance(15 * minute);
     t.is(await store.purge(10), 1);
@@ -93,42 +101,42 @@ for (const name of storeNames) {
 
   for (const atomicity of ['LEASE', 'TRANSACTION'] as const) {
     for (const ending of ['complete', 'fail', 'release'] as const) {
-      it(`${atomicity}: a renewal after ${ending} does nothing`, async (t, { store, other }) => {
-        const asked = request({ atomicity });
-        const claim = claimed(t, await store.claim(asked));
+      it(`${atomicity}: a renewal after ${ending} has no effect`, async (t, { store, other }) => {
+        const operation = request({ atomicity });
+        const claim = claimed(t, await store.claim(operation));
         await claim[ending](reply('done'));
-        const before = await other.find(asked.id);
+        const before = await other.find(operation.id);
         await claim.renew();
         t.false(claim.lost.aborted);
-        t.deepEqual(await other.find(asked.id), before);
+        t.deepEqual(await other.find(operation.id), before);
       });
     }
 
-    it(`${atomicity}: a renewal that meets the end of its execution harms nothing`, async (t, { store }) => {
-      const asked = request({ atomicity });
-      const claim = claimed(t, await store.claim(asked));
-      const beats = [claim.renew(), claim.renew()];
+    it(`${atomicity}: a renewal during the completion does not affect the claim`, async (t, { store }) => {
+      const operation = request({ atomicity });
+      const claim = claimed(t, await store.claim(operation));
+      const renewals = [claim.renew(), claim.renew()];
       const ended = claim.complete(reply('done'));
-      await Promise.all([...beats, claim.renew(), ended]);
+      await Promise.all([...renewals, claim.renew(), ended]);
       t.false(claim.lost.aborted);
-      t.deepEqual(completed(t, await store.claim(asked)).reply, reply('done'));
+      t.deepEqual(completed(t, await store.claim(operation)).reply, reply('done'));
     });
   }
 
-  it('of 20 takeovers at once, from two servers, exactly one is granted', async (t, subject) => {
+  it('exactly one of 20 simultaneous takeovers from two servers is granted', async (t, subject) => {
     const { store, other, advance } = subject;
     for (let round = 0; round < 5; round++) {
-      const asked = request();
-      const zombie = claimed(t, await store.claim(asked));
+      const operation = request();
+      const zombie = claimed(t, await store.claim(operation));
       await advance(10 * minute);
-      const asking = Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).claim(asked));
-      const results = await Promise.all(asking);
+      const claims = Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).claim(operation));
+      const results = await Promise.all(claims);
       const granted = results.filter((result) => result.outcome === 'claimed');
       t.is(granted.length, 1);
       t.is(results.filter((result) => result.outcome === 'in-progress').length, 19);
       await t.throwsAsync(zombie.renew(), { instanceOf: LeaseLostError });
       for (const result of granted) await result.claim.complete(reply(`${round}`));
-      t.deepEqual(completed(t, await store.claim(asked)).reply, reply(`${round}`));
+      t.deepEqual(completed(t, await store.claim(operation)).reply, reply(`${round}`));
     }
   });
 }

@@ -6,39 +6,43 @@ import { administer } from '../../helpers/databases/postgres.js';
 import { poll } from '../../helpers/waiting/poll.js';
 import { claimed, reply, request } from './requests.js';
 
-const patient = { lockTimeoutMs: 60_000, unitLimitMs: 60_000, maxConnections: 2 };
+const longTimeouts = { lockTimeoutMs: 60_000, unitLimitMs: 60_000, maxConnections: 2 };
 
 for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
-  test.serial(`postgres, ${atomicity}: the one before that ends while a claim looks is no gap`, async (t) => {
-    const data = await freshData(t, 'postgres');
-    const { store } = await data.open(patient);
-    const id = createHash('sha256').update(randomUUID()).digest();
-    const at = (sequence: bigint) => request({ series: { id, epoch: 0n, sequence } });
-    await claimed(t, await store.claim(at(0n))).complete(reply('zero'));
-    const leaseMs = atomicity === 'LEASE' ? 1 : 60_000;
-    const executing = claimed(t, await store.claim({ ...at(1n), atomicity, leaseMs }));
+  test.serial(
+    `postgres, ${atomicity}: a previous sequence that completes during a claim is not reported as a gap`,
+    async (t) => {
+      const data = await freshData(t, 'postgres');
+      const { store } = await data.open(longTimeouts);
+      const id = createHash('sha256').update(randomUUID()).digest();
+      const at = (sequence: bigint) => request({ series: { id, epoch: 0n, sequence } });
+      await claimed(t, await store.claim(at(0n))).complete(reply('zero'));
+      const leaseMs = atomicity === 'LEASE' ? 1 : 60_000;
+      const executing = claimed(t, await store.claim({ ...at(1n), atomicity, leaseMs }));
 
-    // Who connects from now on stops, when it asks for the time, until the gate is open: after it began to look.
-    await administer(
-      data.url,
-      `CREATE FUNCTION statement_timestamp() RETURNS TIMESTAMPTZ LANGUAGE PLPGSQL AS $$ BEGIN
+      // From now on a statement of a new connection stops when it reads the clock, until the gate is open. By then
+      // its snapshot exists.
+      await administer(
+        data.url,
+        `CREATE FUNCTION statement_timestamp() RETURNS TIMESTAMPTZ LANGUAGE PLPGSQL AS $$ BEGIN
          PERFORM pg_advisory_lock_shared(7), pg_advisory_unlock_shared(7);
          RETURN clock_timestamp();
        END $$`,
-    );
-    const name = new URL(data.url).pathname.slice(1);
-    await administer(data.url, `ALTER DATABASE ${name} SET search_path = public, pg_catalog`);
-    const gate = new pg.Client({ connectionString: data.url });
-    await gate.connect();
-    t.teardown(() => gate.end());
-    const { store: other } = await data.open(patient);
-    await gate.query('SELECT pg_advisory_lock(7)');
-    const looking = other.claim(at(2n));
-    const waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-    await poll('the claim looks', async () => (await gate.query(waiting)).rows.length > 0);
-    await executing.complete(reply('one'));
-    await gate.query('SELECT pg_advisory_unlock(7)');
-    t.is((await looking).outcome, 'in-progress');
-    await claimed(t, await other.claim(at(2n))).complete(reply('two'));
-  });
+      );
+      const name = new URL(data.url).pathname.slice(1);
+      await administer(data.url, `ALTER DATABASE ${name} SET search_path = public, pg_catalog`);
+      const gate = new pg.Client({ connectionString: data.url });
+      await gate.connect();
+      t.teardown(() => gate.end());
+      const { store: other } = await data.open(longTimeouts);
+      await gate.query('SELECT pg_advisory_lock(7)');
+      const claiming = other.claim(at(2n));
+      const waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+      await poll('the claim waits at the gate', async () => (await gate.query(waiting)).rows.length > 0);
+      await executing.complete(reply('one'));
+      await gate.query('SELECT pg_advisory_unlock(7)');
+      t.is((await claiming).outcome, 'in-progress');
+      await claimed(t, await other.claim(at(2n))).complete(reply('two'));
+    },
+  );
 }

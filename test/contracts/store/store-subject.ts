@@ -1,21 +1,21 @@
 import type { ExecutionContext, TestFn } from 'ava';
 import type { Database } from 'grpc-replay-guard/database';
-import { MemoryStore } from 'grpc-replay-guard/memory';
+import { createMemoryStore } from 'grpc-replay-guard/memory';
 import type { IdempotencyStore } from 'grpc-replay-guard/store';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { freshData } from '../../helpers/databases/engines.js';
 import { administer } from '../../helpers/databases/postgres.js';
 
-/** A store under test, and what a suite must be able to do to it from outside. Its time stands still. */
+/** A store under test, with access to its data and its clock. The clock stands still until a test advances it. */
 export interface StoreSubject {
   readonly store: IdempotencyStore;
-  /** Another server's store on the same data; the same one where a store belongs to one process. */
+  /** The store of another server on the same data. A store in memory is its own `other`. */
   readonly other: IdempotencyStore;
-  /** The handle beside `store`; none where the store has no database. */
+  /** The database handle of `store`. Absent for a store in memory. */
   readonly database?: Database;
-  /** What time the store's clock shows, in milliseconds since the epoch. */
+  /** Returns the time of the store's clock, in milliseconds since the epoch. */
   now(): number;
-  /** Lets time pass. */
+  /** Advances the store's clock. */
   advance(ms: number): Promise<void>;
 }
 
@@ -24,7 +24,7 @@ export const storeNames: readonly StoreName[] = ['memory', 'sqlite', 'postgres']
 
 const serverOptions = { unitLimitMs: 60_000, maxConnections: 10 };
 
-/** Makes the subjects of one test file; for serial tests only. */
+/** Returns a function that creates the subjects of one test file. The tests must be serial. */
 export function storeSubjects(test: TestFn): (t: ExecutionContext, name: StoreName) => Promise<StoreSubject> {
   const emptied = emptiedData(test);
   return async (t, name) => {
@@ -34,7 +34,7 @@ export function storeSubjects(test: TestFn): (t: ExecutionContext, name: StoreNa
       time += ms;
     };
     if (name === 'memory') {
-      const store = new MemoryStore({ clock: now });
+      const store = createMemoryStore({ clock: now });
       return { store, other: store, now, advance };
     }
     if (name === 'sqlite') {
@@ -56,7 +56,7 @@ export function storeSubjects(test: TestFn): (t: ExecutionContext, name: StoreNa
   };
 }
 
-/** Puts a clock that is set by hand in the place of the one that Postgres has. */
+/** Replaces the clock of Postgres. Returns a function that sets the new clock. */
 async function stopTime(url: string): Promise<(ms: number) => Promise<void>> {
   const name = new URL(url).pathname.slice(1);
   for (const sql of [
@@ -64,7 +64,7 @@ async function stopTime(url: string): Promise<(ms: number) => Promise<void>> {
     'INSERT INTO set_time VALUES (0)',
     `CREATE FUNCTION statement_timestamp() RETURNS TIMESTAMPTZ STABLE LANGUAGE SQL
      AS 'SELECT to_timestamp(ms / 1000) FROM public.set_time'`,
-    // What the system has is looked up first unless the path says otherwise.
+    // Without a search path Postgres finds the function of pg_catalog first.
     `ALTER DATABASE ${name} SET search_path = public, pg_catalog`,
   ]) {
     await administer(url, sql);

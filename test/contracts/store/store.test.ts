@@ -7,7 +7,7 @@ import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js
 
 const subjects = storeSubjects(test);
 
-// What every `IdempotencyStore` has to do, whatever it keeps its records in.
+// The contract of every `IdempotencyStore`: claims, takeovers, replies and purges.
 for (const name of storeNames) {
   const it = (title: string, check: (t: ExecutionContext, subject: StoreSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await subjects(t, name)));
@@ -23,7 +23,7 @@ for (const name of storeNames) {
       await claim.release();
     });
 
-    it(`${atomicity}: run gives back what the work gives`, async (t, { store }) => {
+    it(`${atomicity}: run returns the result of the work`, async (t, { store }) => {
       const claim = claimed(t, await store.claim(ask()));
       t.is(
         claim.run(() => 7),
@@ -33,111 +33,105 @@ for (const name of storeNames) {
       await claim.release();
     });
 
-    it(`${atomicity}: a key in progress is granted to nobody else`, async (t, { store, other }) => {
-      const asked = ask();
-      const claim = claimed(t, await store.claim(asked));
-      // Where units of work take turns, it is answered when this one has ended.
-      const second = store.claim(asked);
-      const third = await other.claim(asked);
+    it(`${atomicity}: a key in progress is not granted to another claim`, async (t, { store, other }) => {
+      const operation = ask();
+      const claim = claimed(t, await store.claim(operation));
+      // SQLite runs units of work one after another, so this claim resolves after the first one has ended.
+      const second = store.claim(operation);
+      const third = await other.claim(operation);
       if (third.outcome !== 'in-progress') return t.fail(third.outcome);
       t.true(third.ageMs >= 0 && third.ageMs < 5 * minute);
-      if (third.fingerprint) t.deepEqual(third.fingerprint, asked.fingerprint);
+      if (third.fingerprint) t.deepEqual(third.fingerprint, operation.fingerprint);
       await claim.complete(reply('done'));
       t.not((await second).outcome, 'claimed');
-      t.is((await other.claim(asked)).outcome, 'completed');
+      t.is((await other.claim(operation)).outcome, 'completed');
     });
 
-    it(`${atomicity}: a completed key is found by every server, with its reply`, async (t, {
-      store,
-      other,
-    }) => {
-      const asked = ask();
-      const claim = claimed(t, await store.claim(asked));
+    it(`${atomicity}: every server finds a completed key with its reply`, async (t, { store, other }) => {
+      const operation = ask();
+      const claim = claimed(t, await store.claim(operation));
       await claim.complete(reply('\0done\xff'));
-      for (const asking of [store, other]) {
-        const found = completed(t, await asking.claim(asked));
+      for (const server of [store, other]) {
+        const found = completed(t, await server.claim(operation));
         t.deepEqual(found.reply, reply('\0done\xff'));
-        t.deepEqual(found.fingerprint, asked.fingerprint);
+        t.deepEqual(found.fingerprint, operation.fingerprint);
         t.is(found.expiresAtMs, claim.expiresAtMs);
       }
     });
 
     it(`${atomicity}: an empty reply is a reply`, async (t, { store }) => {
-      const asked = ask();
-      await claimed(t, await store.claim(asked)).complete(Buffer.alloc(0));
-      t.is(completed(t, await store.claim(asked)).reply.length, 0);
+      const operation = ask();
+      await claimed(t, await store.claim(operation)).complete(Buffer.alloc(0));
+      t.is(completed(t, await store.claim(operation)).reply.length, 0);
     });
 
     it(`${atomicity}: a large reply comes back whole`, async (t, { store }) => {
-      const asked = ask();
+      const operation = ask();
       const large = Buffer.alloc(1_200_000, 'abc\0');
-      await claimed(t, await store.claim(asked)).complete(large);
-      t.true(completed(t, await store.claim(asked)).reply.equals(large));
+      await claimed(t, await store.claim(operation)).complete(large);
+      t.true(completed(t, await store.claim(operation)).reply.equals(large));
     });
 
-    it(`${atomicity}: a completed key asked for with another payload shows the first fingerprint`, async (t, {
+    it(`${atomicity}: a claim with another payload finds the fingerprint of the completed execution`, async (t, {
       store,
     }) => {
-      const asked = ask();
-      await claimed(t, await store.claim(asked)).complete(reply('done'));
-      const found = completed(t, await store.claim({ ...asked, fingerprint: bytes('changed') }));
-      t.deepEqual(found.fingerprint, asked.fingerprint);
-      t.deepEqual(completed(t, await store.claim(asked)).fingerprint, asked.fingerprint);
+      const operation = ask();
+      await claimed(t, await store.claim(operation)).complete(reply('done'));
+      const found = completed(t, await store.claim({ ...operation, fingerprint: bytes('changed') }));
+      t.deepEqual(found.fingerprint, operation.fingerprint);
+      t.deepEqual(completed(t, await store.claim(operation)).fingerprint, operation.fingerprint);
     });
 
-    it(`${atomicity}: a recorded failure is found like any reply`, async (t, { store, other }) => {
-      const asked = ask();
-      await claimed(t, await store.claim(asked)).fail(reply('refused'));
-      t.deepEqual(completed(t, await store.claim(asked)).reply, reply('refused'));
-      t.deepEqual(completed(t, await other.claim(asked)).fingerprint, asked.fingerprint);
+    it(`${atomicity}: a stored failure is found like any other reply`, async (t, { store, other }) => {
+      const operation = ask();
+      await claimed(t, await store.claim(operation)).fail(reply('refused'));
+      t.deepEqual(completed(t, await store.claim(operation)).reply, reply('refused'));
+      t.deepEqual(completed(t, await other.claim(operation)).fingerprint, operation.fingerprint);
     });
 
     it(`${atomicity}: a released key can be claimed anew, with any payload`, async (t, { store }) => {
-      const asked = ask();
-      await claimed(t, await store.claim(asked)).release();
-      const again = claimed(t, await store.claim({ ...asked, fingerprint: bytes('changed') }));
+      const operation = ask();
+      await claimed(t, await store.claim(operation)).release();
+      const again = claimed(t, await store.claim({ ...operation, fingerprint: bytes('changed') }));
       t.false(again.takenOver);
       await again.complete(reply('second'));
-      t.deepEqual(completed(t, await store.claim(asked)).reply, reply('second'));
+      t.deepEqual(completed(t, await store.claim(operation)).reply, reply('second'));
     });
 
-    it(`${atomicity}: a released key is free for other servers, at least soon`, async (t, {
-      store,
-      other,
-    }) => {
-      const asked = ask();
-      await claimed(t, await store.claim(asked)).release();
-      let result = await other.claim(asked);
+    it(`${atomicity}: a released key becomes free for other servers`, async (t, { store, other }) => {
+      const operation = ask();
+      await claimed(t, await store.claim(operation)).release();
+      let result = await other.claim(operation);
       await poll('the key is free', async () => {
-        if (result.outcome === 'in-progress') result = await other.claim(asked);
+        if (result.outcome === 'in-progress') result = await other.claim(operation);
         return result.outcome !== 'in-progress';
       });
       t.false(claimed(t, result).takenOver);
       await claimed(t, result).release();
     });
 
-    it(`${atomicity}: of 50 claims at once exactly one is granted`, async (t, { store, other }) => {
-      const asked = ask();
-      const attempt = async (asking: IdempotencyStore) => {
-        const result = await asking.claim(asked);
+    it(`${atomicity}: exactly one of 50 simultaneous claims is granted`, async (t, { store, other }) => {
+      const operation = ask();
+      const attempt = async (server: IdempotencyStore) => {
+        const result = await server.claim(operation);
         if (result.outcome === 'claimed') await result.claim.complete(reply('one'));
         return result.outcome;
       };
       const outcomes = await Promise.all(Array.from({ length: 50 }, () => attempt(store)));
       t.is(outcomes.filter((outcome) => outcome === 'claimed').length, 1, outcomes.join());
-      for (const asking of [store, other]) {
-        t.deepEqual(completed(t, await asking.claim(asked)).reply, reply('one'));
+      for (const server of [store, other]) {
+        t.deepEqual(completed(t, await server.claim(operation)).reply, reply('one'));
       }
     });
 
-    it(`${atomicity}: 50 keys at once are all granted`, async (t, { store }) => {
+    it(`${atomicity}: simultaneous claims of 50 keys are all granted`, async (t, { store }) => {
       const attempt = async () => {
         await claimed(t, await store.claim(ask())).complete(reply('one'));
       };
       await t.notThrowsAsync(Promise.all(Array.from({ length: 50 }, attempt)));
     });
 
-    it(`${atomicity}: keys do not touch each other`, async (t, { store }) => {
+    it(`${atomicity}: keys are independent of each other`, async (t, { store }) => {
       const [one, two, three] = [ask(), ask(), ask()];
       await claimed(t, await store.claim(one)).complete(reply('one'));
       await claimed(t, await store.claim(two)).release();
@@ -152,14 +146,14 @@ for (const name of storeNames) {
       other,
       advance,
     }) => {
-      const asked = ask({ retentionMs: 20 * minute });
-      await claimed(t, await store.claim(asked)).complete(reply('old'));
+      const operation = ask({ retentionMs: 20 * minute });
+      await claimed(t, await store.claim(operation)).complete(reply('old'));
       await advance(10 * minute);
-      t.is((await other.claim(asked)).outcome, 'completed');
+      t.is((await other.claim(operation)).outcome, 'completed');
       await advance(10 * minute + 1);
-      const anew = { ...asked, fingerprint: bytes('changed') };
+      const anew = { ...operation, fingerprint: bytes('changed') };
       const claim = claimed(t, await store.claim(anew));
-      t.false(claim.takenOver, 'nobody held it');
+      t.false(claim.takenOver, 'the earlier execution had completed');
       await claim.complete(reply('new'));
       const found = completed(t, await other.claim(anew));
       t.deepEqual(found.reply, reply('new'));
@@ -167,167 +161,181 @@ for (const name of storeNames) {
       t.is(found.expiresAtMs, claim.expiresAtMs);
     });
 
-    it(`${atomicity}: what the caller does to its buffers later changes nothing`, async (t, { store }) => {
-      const asked = ask();
-      const [id, fingerprint] = [Buffer.from(asked.id), Buffer.from(asked.fingerprint)];
-      const claim = claimed(t, await store.claim({ ...asked, id, fingerprint }));
+    it(`${atomicity}: later changes of the caller's buffers do not change the record`, async (t, {
+      store,
+    }) => {
+      const operation = ask();
+      const [id, fingerprint] = [Buffer.from(operation.id), Buffer.from(operation.fingerprint)];
+      const claim = claimed(t, await store.claim({ ...operation, id, fingerprint }));
       fingerprint.fill(0);
       const sent = reply('done');
       const ended = claim.complete(sent);
       await ended;
       sent.fill(0);
-      const found = completed(t, await store.claim(asked));
-      t.deepEqual(found.fingerprint, asked.fingerprint);
+      const found = completed(t, await store.claim(operation));
+      t.deepEqual(found.fingerprint, operation.fingerprint);
       t.deepEqual(found.reply, reply('done'));
     });
   }
 
-  it('a key in progress shows its fingerprint and its age', async (t, { store, other, advance }) => {
-    const asked = request();
-    const claim = claimed(t, await store.claim(asked));
+  it('a key in progress is found with its fingerprint and its age', async (t, { store, other, advance }) => {
+    const operation = request();
+    const claim = claimed(t, await store.claim(operation));
     await advance(5 * minute);
-    const second = await other.claim({ ...asked, fingerprint: bytes('changed') });
+    const second = await other.claim({ ...operation, fingerprint: bytes('changed') });
     if (second.outcome !== 'in-progress') return t.fail(second.outcome);
-    t.deepEqual(second.fingerprint, asked.fingerprint);
+    t.deepEqual(second.fingerprint, operation.fingerprint);
     t.true(second.ageMs >= 5 * minute && second.ageMs < 10 * minute, `${second.ageMs}`);
     await claim.release();
   });
 
-  it('a lease that has not run out is respected', async (t, { store, other, advance }) => {
-    const asked = request();
-    const claim = claimed(t, await store.claim(asked));
+  it('a key with a valid lease is not taken over', async (t, { store, other, advance }) => {
+    const operation = request();
+    const claim = claimed(t, await store.claim(operation));
     await advance(5 * minute);
-    t.is((await other.claim(asked)).outcome, 'in-progress');
+    t.is((await other.claim(operation)).outcome, 'in-progress');
     await claim.complete(reply('done'));
   });
 
   it('a key whose lease ran out is taken over', async (t, { store, other, advance }) => {
-    const asked = request();
-    claimed(t, await store.claim(asked));
+    const operation = request();
+    claimed(t, await store.claim(operation));
     await advance(10 * minute + 1);
-    const claim = claimed(t, await other.claim(asked));
+    const claim = claimed(t, await other.claim(operation));
     t.true(claim.takenOver);
-    t.is((await store.claim(asked)).outcome, 'in-progress', 'the lease runs anew');
+    t.is((await store.claim(operation)).outcome, 'in-progress', 'the lease runs anew');
     await claim.complete(reply('second'));
-    t.deepEqual(completed(t, await store.claim(asked)).reply, reply('second'));
+    t.deepEqual(completed(t, await store.claim(operation)).reply, reply('second'));
   });
 
-  it('a takeover is for the same payload only', async (t, { store, other, advance }) => {
-    const asked = request();
-    claimed(t, await store.claim(asked));
+  it('only a request with the same payload takes a key over', async (t, { store, other, advance }) => {
+    const operation = request();
+    claimed(t, await store.claim(operation));
     await advance(10 * minute + 1);
-    const second = await other.claim({ ...asked, fingerprint: bytes('changed') });
+    const second = await other.claim({ ...operation, fingerprint: bytes('changed') });
     if (second.outcome !== 'in-progress') return t.fail(second.outcome);
-    t.deepEqual(second.fingerprint, asked.fingerprint);
-    t.true(claimed(t, await other.claim(asked)).takenOver);
+    t.deepEqual(second.fingerprint, operation.fingerprint);
+    t.true(claimed(t, await other.claim(operation)).takenOver);
   });
 
   it('a takeover starts the retention anew', async (t, { store, advance }) => {
-    const asked = request({ retentionMs: 20 * minute });
-    claimed(t, await store.claim(asked));
+    const operation = request({ retentionMs: 20 * minute });
+    claimed(t, await store.claim(operation));
     await advance(10 * minute + 1);
-    await claimed(t, await store.claim(asked)).complete(reply('second'));
+    await claimed(t, await store.claim(operation)).complete(reply('second'));
     await advance(15 * minute);
-    t.is((await store.claim(asked)).outcome, 'completed');
+    t.is((await store.claim(operation)).outcome, 'completed');
   });
 
-  it('of 50 takeovers at once exactly one is granted', async (t, { store, advance }) => {
-    const asked = request();
-    claimed(t, await store.claim(asked));
+  it('exactly one of 50 simultaneous takeovers is granted', async (t, { store, advance }) => {
+    const operation = request();
+    claimed(t, await store.claim(operation));
     await advance(10 * minute + 1);
-    const results = await Promise.all(Array.from({ length: 50 }, () => store.claim(asked)));
+    const results = await Promise.all(Array.from({ length: 50 }, () => store.claim(operation)));
     t.is(results.filter((result) => result.outcome === 'claimed').length, 1);
   });
 
   for (const ending of ['complete', 'fail'] as const) {
-    it(`${ending} after a takeover hits nothing`, async (t, { store, other, advance }) => {
-      const asked = request();
-      const zombie = claimed(t, await store.claim(asked));
-      await advance(10 * minute + 1);
-      const owner = claimed(t, await other.claim(asked));
-      await t.throwsAsync(zombie[ending](reply('zombie')), { instanceOf: LeaseLostError });
-      t.is((await store.claim(asked)).outcome, 'in-progress', 'the new owner still has it');
-      await owner.complete(reply('owner'));
-      t.deepEqual(completed(t, await store.claim(asked)).reply, reply('owner'));
-    });
-
-    it(`${ending} after the new owner has completed changes no byte`, async (t, {
+    it(`${ending} after a takeover is refused and changes no record`, async (t, {
       store,
       other,
       advance,
     }) => {
-      const asked = request();
-      const zombie = claimed(t, await store.claim(asked));
+      const operation = request();
+      const zombie = claimed(t, await store.claim(operation));
       await advance(10 * minute + 1);
-      await claimed(t, await other.claim(asked)).complete(reply('owner'));
+      const owner = claimed(t, await other.claim(operation));
       await t.throwsAsync(zombie[ending](reply('zombie')), { instanceOf: LeaseLostError });
-      t.deepEqual(completed(t, await store.claim(asked)).reply, reply('owner'));
+      t.is((await store.claim(operation)).outcome, 'in-progress', 'the new owner still holds the key');
+      await owner.complete(reply('owner'));
+      t.deepEqual(completed(t, await store.claim(operation)).reply, reply('owner'));
+    });
+
+    it(`${ending} after the new owner has completed does not change the reply`, async (t, {
+      store,
+      other,
+      advance,
+    }) => {
+      const operation = request();
+      const zombie = claimed(t, await store.claim(operation));
+      await advance(10 * minute + 1);
+      await claimed(t, await other.claim(operation)).complete(reply('owner'));
+      await t.throwsAsync(zombie[ending](reply('zombie')), { instanceOf: LeaseLostError });
+      t.deepEqual(completed(t, await store.claim(operation)).reply, reply('owner'));
     });
   }
 
-  it('release after a takeover hits nothing', async (t, { store, other, advance }) => {
-    const asked = request();
-    const zombie = claimed(t, await store.claim(asked));
+  it('release after a takeover does not change the record', async (t, { store, other, advance }) => {
+    const operation = request();
+    const zombie = claimed(t, await store.claim(operation));
     await advance(10 * minute + 1);
-    const owner = claimed(t, await other.claim(asked));
+    const owner = claimed(t, await other.claim(operation));
     await zombie.release();
-    t.is((await store.claim(asked)).outcome, 'in-progress');
+    t.is((await store.claim(operation)).outcome, 'in-progress');
     await owner.complete(reply('owner'));
     await t.notThrowsAsync(zombie.release());
-    t.deepEqual(completed(t, await store.claim(asked)).reply, reply('owner'));
+    t.deepEqual(completed(t, await store.claim(operation)).reply, reply('owner'));
   });
 
-  it('a chain of takeovers: only the last owner counts', async (t, { store, other, advance }) => {
-    const asked = request({ leaseMs: 1 });
-    const first = claimed(t, await store.claim(asked));
+  it('after several takeovers only the last owner completes', async (t, { store, other, advance }) => {
+    const operation = request({ leaseMs: 1 });
+    const first = claimed(t, await store.claim(operation));
     await advance(2);
-    const second = claimed(t, await other.claim(asked));
+    const second = claimed(t, await other.claim(operation));
     await advance(2);
-    const third = claimed(t, await store.claim(asked));
+    const third = claimed(t, await store.claim(operation));
     t.deepEqual([first.takenOver, second.takenOver, third.takenOver], [false, true, true]);
     await t.throwsAsync(first.complete(reply('1')), { instanceOf: LeaseLostError });
     await t.throwsAsync(second.complete(reply('2')), { instanceOf: LeaseLostError });
     await third.complete(reply('3'));
-    t.deepEqual(completed(t, await other.claim(asked)).reply, reply('3'));
+    t.deepEqual(completed(t, await other.claim(operation)).reply, reply('3'));
   });
 
-  it('a zombie cannot end a record that was released and made anew', async (t, { store, other, advance }) => {
-    const asked = request({ leaseMs: 1 });
-    const zombie = claimed(t, await store.claim(asked));
+  it('an earlier owner cannot complete a record that was released and inserted again', async (t, {
+    store,
+    other,
+    advance,
+  }) => {
+    const operation = request({ leaseMs: 1 });
+    const zombie = claimed(t, await store.claim(operation));
     await advance(2);
-    await claimed(t, await other.claim(asked)).release();
-    const anew = claimed(t, await other.claim(asked));
+    await claimed(t, await other.claim(operation)).release();
+    const anew = claimed(t, await other.claim(operation));
     await t.throwsAsync(zombie.complete(reply('zombie')), { instanceOf: LeaseLostError });
     await zombie.release();
     await anew.complete(reply('anew'));
-    t.deepEqual(completed(t, await store.claim(asked)).reply, reply('anew'));
+    t.deepEqual(completed(t, await store.claim(operation)).reply, reply('anew'));
   });
 
-  it('an owner that is late but was not taken over still completes', async (t, { store, advance }) => {
-    const asked = request();
-    const claim = claimed(t, await store.claim(asked));
-    await advance(10 * minute + 1);
-    await claim.complete(reply('late'));
-    t.deepEqual(completed(t, await store.claim(asked)).reply, reply('late'));
-  });
-
-  it('an expired claim in progress is claimed anew, and its owner is too late', async (t, {
+  it('an owner whose lease has run out completes if no other execution took the key over', async (t, {
     store,
     advance,
   }) => {
-    const asked = request({ retentionMs: 15 * minute });
-    const zombie = claimed(t, await store.claim(asked));
+    const operation = request();
+    const claim = claimed(t, await store.claim(operation));
+    await advance(10 * minute + 1);
+    await claim.complete(reply('late'));
+    t.deepEqual(completed(t, await store.claim(operation)).reply, reply('late'));
+  });
+
+  it('an expired key in progress is claimed anew, and its earlier owner is refused', async (t, {
+    store,
+    advance,
+  }) => {
+    const operation = request({ retentionMs: 15 * minute });
+    const zombie = claimed(t, await store.claim(operation));
     await advance(15 * minute + 1);
-    const claim = claimed(t, await store.claim({ ...asked, fingerprint: bytes('changed') }));
+    const claim = claimed(t, await store.claim({ ...operation, fingerprint: bytes('changed') }));
     await t.throwsAsync(zombie.complete(reply('zombie')), { instanceOf: LeaseLostError });
     await claim.complete(reply('new'));
   });
 
-  it('a purge deletes expired records only, and no more than it may', async (t, { store, advance }) => {
+  it('a purge deletes only expired records, up to its limit', async (t, { store, advance }) => {
     const short = Array.from({ length: 5 }, () => request({ retentionMs: 20 * minute }));
     const long = request({ retentionMs: hour });
     const running = request({ retentionMs: hour });
-    for (const asked of [...short, long]) await claimed(t, await store.claim(asked)).complete(reply('kept'));
+    for (const operation of [...short, long])
+      await claimed(t, await store.claim(operation)).complete(reply('kept'));
     const claim = claimed(t, await store.claim(running));
     t.is(await store.purge(100), 0);
     await advance(20 * minute + 1);
@@ -341,25 +349,25 @@ for (const name of storeNames) {
   });
 
   it('a purged key is a new key', async (t, { store, advance }) => {
-    const asked = request({ retentionMs: 20 * minute });
-    const zombie = claimed(t, await store.claim(asked));
+    const operation = request({ retentionMs: 20 * minute });
+    const zombie = claimed(t, await store.claim(operation));
     await advance(20 * minute + 1);
     t.is(await store.purge(10), 1);
-    const claim = claimed(t, await store.claim({ ...asked, fingerprint: bytes('changed') }));
+    const claim = claimed(t, await store.claim({ ...operation, fingerprint: bytes('changed') }));
     t.false(claim.takenOver);
     await t.throwsAsync(zombie.complete(reply('zombie')), { instanceOf: LeaseLostError });
     await claim.release();
   });
 
-  it('the number of records is known, at least soon', async (t, { store, advance }) => {
+  it('the estimate reaches the number of records', async (t, { store, advance }) => {
     t.is(await store.estimateRecords(), 0);
     for (let count = 0; count < 12; count++) {
       await claimed(t, await store.claim(request({ retentionMs: 20 * minute }))).complete(reply('kept'));
     }
-    await poll('12 records are seen', async () => (await store.estimateRecords()) === 12);
+    await poll('an estimate of 12 records', async () => (await store.estimateRecords()) === 12);
     await advance(20 * minute + 1);
     t.is(await store.purge(100), 12);
-    await poll('none is left', async () => (await store.estimateRecords()) === 0);
+    await poll('an estimate of no records', async () => (await store.estimateRecords()) === 0);
     t.pass();
   });
 }

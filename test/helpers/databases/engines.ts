@@ -8,26 +8,27 @@ import { type Cleanup, freshDatabase } from './postgres.js';
 
 export type { EngineOptions };
 
-/** The databases that everything is tested on. */
+/** The databases on which the tests run. */
 export const engines = ['sqlite', 'postgres'] as const;
+/** One of `engines`. */
 export type Engine = (typeof engines)[number];
 
-/** An empty place for data. Each `open` is another server on the same data; all close after the test. */
+/** A database for a test. Each `open` is another server on the same data. All servers close after the test. */
 export interface DataSource {
   readonly engine: Engine;
-  /** In the form of `DATABASE_URL`. */
+  /** The address in the form of `DATABASE_URL`. */
   readonly url: string;
   open(options?: EngineOptions): Promise<OpenStore>;
 }
 
-/** A SQLite file in a folder of its own, or a Postgres database of its own; gone after the test. */
+/** Creates a new SQLite file or Postgres database, which is deleted after the test. */
 export async function freshData(t: Cleanup, engine: Engine): Promise<DataSource> {
   const url =
     engine === 'sqlite' ? `sqlite:${join(await freshFolder(t), 'test.db')}` : await freshDatabase(t);
   return dataAt(t, engine, url);
 }
 
-/** Data that is there; what the test opens of it closes after the test. */
+/** Returns the data source of an existing database. Its servers close after the test. */
 export function dataAt(t: Cleanup, engine: Engine, url: string): DataSource {
   return {
     engine,
@@ -40,7 +41,7 @@ export function dataAt(t: Cleanup, engine: Engine, url: string): DataSource {
   };
 }
 
-/** `freshData` opened once, for tests that need no second server. */
+/** Creates a new database and opens one server on it. */
 export async function openEngine(t: Cleanup, engine: Engine, options?: EngineOptions): Promise<OpenStore> {
   return (await freshData(t, engine)).open(options);
 }
@@ -51,7 +52,7 @@ process.once('exit', () => {
   folders.forEach(remove);
 });
 
-/** An empty folder, deleted after the test, or at the latest with the process. */
+/** Creates an empty folder. The folder is deleted after the test, or at the end of the process. */
 export async function freshFolder(t: Cleanup): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'replay-guard-test-'));
   folders.add(folder);

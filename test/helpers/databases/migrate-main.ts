@@ -1,5 +1,5 @@
-// A server that starts: opens the database and migrates a component. Waits for its input to end, so that
-// several can be let go at the same moment. Arguments: DATABASE_URL, component, steps as JSON.
+// A server that opens the database and migrates a component. It waits for the end of its input, so that several
+// servers start at the same moment. Arguments: DATABASE_URL, component, steps as JSON.
 import { text } from 'node:stream/consumers';
 import { openUrl } from './open-url.js';
 

@@ -1,7 +1,7 @@
 import type { Database } from 'grpc-replay-guard/database';
 import { poll } from '../waiting/poll.js';
 
-/** How many transactions others have open in this Postgres database. */
+/** Resolves to the number of open transactions of other connections in this Postgres database. */
 export async function openTransactions(database: Database): Promise<number> {
   const open = `SELECT pid FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -9,7 +9,7 @@ export async function openTransactions(database: Database): Promise<number> {
   return (await database.query(open)).length;
 }
 
-/** Resolves when Postgres has rolled back what a lost connection left open: it notices in its own time. */
+/** Resolves when no transaction is open. Postgres detects a lost connection, and rolls back, after some time. */
 export async function transactionsEnded(database: Database): Promise<void> {
   await poll('no transaction is open', async () => (await openTransactions(database)) === 0);
 }

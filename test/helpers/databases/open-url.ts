@@ -2,22 +2,26 @@ import { openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import type { OpenStore } from 'grpc-replay-guard/store';
 
+/** The options of a database in tests. Options of the other engine have no effect. */
 export interface EngineOptions {
   readonly unitLimitMs?: number;
-  /** How long a statement waits for another transaction or process. Default here: 200. */
+  /** How long a statement waits for another transaction or process, in milliseconds. Default: 200. */
   readonly lockTimeoutMs?: number;
   /** Postgres only. */
   readonly maxConnections?: number;
-  /** SQLite only: on Postgres time is the database's. */
+  /** SQLite only. Postgres uses its own clock. */
   readonly clock?: () => number;
   /** SQLite only. */
   readonly groupLimit?: number;
 }
 
-/** Opens what a `DATABASE_URL` names. */
+/** Opens the database that a `DATABASE_URL` names. */
 export function openUrl(url: string, options: EngineOptions = {}): Promise<OpenStore> {
-  const { lockTimeoutMs = 200, ...others } = options;
-  return url.startsWith('sqlite:')
-    ? openSqlite({ path: url.slice('sqlite:'.length), busyTimeoutMs: lockTimeoutMs, ...others })
-    : openPostgres({ connectionString: url, lockTimeoutMs, ...others });
+  const { lockTimeoutMs = 200, maxConnections, clock, groupLimit, ...common } = options;
+  if (url.startsWith('sqlite:')) {
+    const own = { ...(clock && { clock }), ...(groupLimit !== undefined && { groupLimit }) };
+    return openSqlite({ path: url.slice('sqlite:'.length), busyTimeoutMs: lockTimeoutMs, ...own, ...common });
+  }
+  const own = maxConnections === undefined ? {} : { maxConnections };
+  return openPostgres({ connectionString: url, lockTimeoutMs, ...own, ...common });
 }

@@ -16,10 +16,10 @@ import { poll } from '../waiting/poll.js';
 import type { DataSource } from './engines.js';
 import type { Cleanup } from './postgres.js';
 
-/** So long that it explains nothing that happens in a test. */
+/** A time so long that it never passes during a test. */
 export const NEVER_MS = 3_600_000;
 
-/** An outbox on a database, whose events of type `note` go to the destination `desk`. */
+/** Opens an outbox whose events of type `note` go to the destination `desk`. */
 export async function openOutbox(
   data: DataSource,
   routes: Record<string, string[]> = { note: ['desk'] },
@@ -29,7 +29,7 @@ export async function openOutbox(
   return new Outbox({ database, routes, maxPayloadBytes: 1_000 });
 }
 
-/** Appends events `{ number }`, each in a transaction of its own. */
+/** Appends events `{ number }`, each in its own transaction. Resolves to their ids. */
 export async function append(outbox: Outbox, ...events: [aggregate: string, number: number][]) {
   const ids: string[] = [];
   for (const [aggregate, number] of events) {
@@ -42,12 +42,12 @@ export function note(aggregate: string, number: number) {
   return { type: 'note', aggregate, payload: { number } };
 }
 
-/** What `append` has appended, as `a1`. */
+/** The aggregate and number of an event, as `a1`. */
 export function nameOf({ aggregate, payload }: OutboxEvent): string {
   return `${aggregate}${(payload as { number: number }).number}`;
 }
 
-/** A delivery that writes down what it was given, as `a1`. */
+/** Creates a delivery that notes each event, as `a1`. */
 export function notebook() {
   const notes: string[] = [];
   const write: Delivery = async (event) => {
@@ -56,7 +56,7 @@ export function notebook() {
   return { notes, write };
 }
 
-/** A relay to `desk` that is never woken by time, unless the options say otherwise; stopped after the test. */
+/** Creates a relay to `desk` without time-based runs, unless the options set them. The relay stops after the test. */
 export function relayTo(
   t: Cleanup,
   outbox: Outbox,
@@ -76,7 +76,7 @@ export function relayTo(
   return relay;
 }
 
-/** Lets rounds follow one another until one delivers nothing; how many each of them delivered. */
+/** Runs rounds until a round delivers no event. Resolves to the number of deliveries per round. */
 export async function rounds(relay: Relay): Promise<number[]> {
   const counts: number[] = [];
   do counts.push(await relay.runOnce());
@@ -84,7 +84,7 @@ export async function rounds(relay: Relay): Promise<number[]> {
   return counts.slice(0, -1);
 }
 
-/** As if so much time had passed for everything in the outbox. */
+/** Moves every time in the outbox back by `ms`, as if the time had passed. */
 export async function elapse(database: Database, ms: number): Promise<void> {
   await database.query(
     `UPDATE replay_guard_outbox SET created_at = created_at - $1, due_at = due_at - $1,
@@ -94,7 +94,7 @@ export async function elapse(database: Database, ms: number): Promise<void> {
   await database.query('UPDATE replay_guard_outbox_closed SET closed_at = closed_at - $1', [ms]);
 }
 
-/** How far each event is: `[attempts, 'pending' | 'delivered' | 'dead' | 'discarded']`, in the order of aggregates. */
+/** Resolves to `[attempts, 'pending' | 'delivered' | 'dead' | 'discarded']` of each event, ordered by aggregate. */
 export async function states(database: Database, destination = 'desk') {
   const rows = await database.query(
     `SELECT attempts, dead_at, ended_at FROM replay_guard_outbox WHERE destination = $1
@@ -107,7 +107,7 @@ export async function states(database: Database, destination = 'desk') {
   });
 }
 
-/** An observer that keeps what it is told, for tests to look at and to wait for. */
+/** An observer that records its calls, so that tests can read and await them. */
 export class Watch implements OutboxObserver {
   readonly told: string[] = [];
   readonly errors: unknown[] = [];
@@ -138,7 +138,7 @@ export class Watch implements OutboxObserver {
     this.errors.push(error);
   }
 
-  /** Resolves when it was told `what`, past or to come. */
+  /** Resolves when the call `what` is recorded, or at once if it already is. */
   heard(what: string): Promise<void> {
     return poll(what, () => this.told.includes(what));
   }

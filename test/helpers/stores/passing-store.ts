@@ -1,6 +1,6 @@
 import type { ClaimRequest, ClaimResult, IdempotencyStore } from 'grpc-replay-guard/store';
 
-/** Passes everything on to a store, for what a test wants to see or to change on the way. */
+/** Passes every call to another store. A test overrides the methods that it observes or changes. */
 export class PassingStore implements IdempotencyStore {
   protected readonly store: IdempotencyStore;
 
@@ -20,8 +20,8 @@ export class PassingStore implements IdempotencyStore {
     return this.store.findProducer(id);
   }
 
-  async countLive(scope: string, atMost: number) {
-    return this.store.countLive(scope, atMost);
+  async countLive(scope: string, max: number) {
+    return this.store.countLive(scope, max);
   }
 
   async erase(scope: string, limit: number) {

@@ -1,7 +1,7 @@
 import type { Claim, ClaimRequest } from 'grpc-replay-guard/store';
 import { PassingStore } from './passing-store.js';
 
-/** Passes everything to a store and remembers the claims that it granted. */
+/** Passes every call to another store and records the granted claims. */
 export class RememberedClaims extends PassingStore {
   readonly granted: Claim[] = [];
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** What a SQL store keeps of a scope, as a decimal number. */
+/** The stored form of a scope in a SQL store, as a decimal number. */
 export function scopeDigest(scope: string): string {
   return createHash('sha256').update(scope).digest().readBigInt64BE().toString();
 }

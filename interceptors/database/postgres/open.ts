@@ -1,0 +1,62 @@
+import pg, { type Pool, type PoolConfig } from 'pg';
+import { PostgresEngine } from './engine.js';
+
+/** The options of `openPostgres`. One of `connectionString` and `pool` is required. */
+export interface PostgresOptions {
+  /** The address of the database, `postgres://...`. */
+  readonly connectionString?: string;
+  /**
+   * A pool of the application. It should have `pipeline: true`, `statement_timeout`, `lock_timeout`,
+   * `idle_in_transaction_session_timeout` and an `error` listener. It stays open when the store closes.
+   */
+  readonly pool?: Pool;
+  /** How many connections the pool may have. Not used with `pool`. Default: 20. */
+  readonly maxConnections?: number;
+  /** How long a unit of work may stay open, in milliseconds. Default: 30,000. */
+  readonly unitLimitMs?: number;
+  /**
+   * How long a statement waits for a row that another transaction has locked, in milliseconds. Not used with `pool`.
+   * Default: 2,000.
+   */
+  readonly lockTimeoutMs?: number;
+  /** How long a statement may run, in milliseconds. Not used with `pool`. Default: 10,000. */
+  readonly statementTimeoutMs?: number;
+}
+
+/**
+ * Opens a Postgres database. `close` ends the pool, unless it belongs to the application. No connection is made yet.
+ * @throws TypeError when `connectionString` and `pool` are both missing
+ */
+export function openPostgresEngine(options: PostgresOptions): {
+  engine: PostgresEngine;
+  close: () => Promise<void>;
+} {
+  const { unitLimitMs = 30_000 } = options;
+  const pool = options.pool ?? createPool(options, unitLimitMs);
+  const close = async () => {
+    if (!options.pool) await pool.end();
+  };
+  return { engine: new PostgresEngine(pool, unitLimitMs), close };
+}
+
+function createPool(options: PostgresOptions, unitLimitMs: number): Pool {
+  if (!options.connectionString) throw new TypeError('openPostgres needs a `connectionString` or a `pool`');
+  const { statementTimeoutMs = 10_000 } = options;
+  const config: PoolConfig & { pipeline: boolean } = {
+    connectionString: options.connectionString,
+    pipeline: true,
+    max: options.maxConnections ?? 20,
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    statement_timeout: statementTimeoutMs,
+    lock_timeout: options.lockTimeoutMs ?? 2_000,
+    // The database itself ends the open transaction of a server that is cut off.
+    idle_in_transaction_session_timeout: unitLimitMs + 5_000,
+    // If the database never answers, this time-out ends the connection.
+    query_timeout: statementTimeoutMs + 5_000,
+  };
+  const pool = new pg.Pool(config);
+  // The pool replaces an idle connection that breaks. Without a listener the error would end the process.
+  pool.on('error', () => {});
+  return pool;
+}

@@ -1,0 +1,75 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import Sqlite, { type Database as Handle } from 'better-sqlite3';
+import { BLOCKING_WAIT_MS, Connection, retryWhileLocked } from './connection.js';
+import { SqliteEngine } from './engine.js';
+import { Writer } from './writer.js';
+
+/** The options of `openSqlite`. One of `path` and `database` is required. */
+export interface SqliteOptions {
+  /** The file of the database. A missing file is created, together with its folder. */
+  readonly path?: string;
+  /**
+   * An open database of the application. It is set to WAL, `synchronous = FULL` and a short busy timeout. It stays
+   * open when the store closes.
+   */
+  readonly database?: Handle;
+  /** How many units of work may share one commit. 1 gives every unit its own commit. Default: 256. */
+  readonly groupLimit?: number;
+  /** How long a unit of work may hold the writer, in milliseconds. Default: 5,000. */
+  readonly unitLimitMs?: number;
+  /** How long a statement waits for another process that writes, in milliseconds. Default: 5,000. */
+  readonly busyTimeoutMs?: number;
+  /** Returns the time in milliseconds since the epoch. Default: `Date.now`. */
+  readonly clock?: () => number;
+}
+
+/** How long a group accepts further units, in milliseconds. */
+const GROUP_MS = 20;
+
+/**
+ * Opens a SQLite database with one connection for the writer and one for reads. `close` waits for the units of work
+ * that run or wait.
+ * @throws TypeError when `path` and `database` are both missing
+ * @throws LockTimeoutError when another process holds the file for longer than `busyTimeoutMs`
+ */
+export async function openSqliteEngine(
+  options: SqliteOptions,
+): Promise<{ engine: SqliteEngine; close: () => Promise<void> }> {
+  const { clock = Date.now, busyTimeoutMs = 5_000, unitLimitMs = 5_000, groupLimit = 256 } = options;
+  const handle = options.database ?? openFile(options.path);
+  const connection = new Connection(handle, clock);
+  const writer = new Writer(connection, groupLimit, GROUP_MS, busyTimeoutMs);
+  let reader: Connection | undefined;
+  const close = async () => {
+    await writer.idle();
+    reader?.close();
+    if (!options.database) connection.close();
+  };
+  try {
+    await makeDurable(connection, busyTimeoutMs);
+    if (!handle.memory) reader = openReader(handle.name, clock);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { engine: new SqliteEngine(connection, writer, reader, unitLimitMs, busyTimeoutMs), close };
+}
+
+function openFile(path: string | undefined): Handle {
+  if (!path) throw new TypeError('openSqlite needs a `path` or a `database`');
+  mkdirSync(dirname(path), { recursive: true });
+  const handle = new Sqlite(path);
+  handle.pragma('foreign_keys = ON');
+  return handle;
+}
+
+async function makeDurable(connection: Connection, busyTimeoutMs: number): Promise<void> {
+  connection.control(`PRAGMA busy_timeout = ${BLOCKING_WAIT_MS}`);
+  await retryWhileLocked(busyTimeoutMs, () => connection.control('PRAGMA journal_mode = WAL'));
+  connection.control('PRAGMA synchronous = FULL');
+}
+
+function openReader(path: string, clock: () => number): Connection {
+  return new Connection(new Sqlite(path, { readonly: true, timeout: BLOCKING_WAIT_MS }), clock);
+}

@@ -1,0 +1,82 @@
+import type { Row } from '../../database/database.js';
+import { isTooFarAhead, isTooOld } from '../first-sent.js';
+import type { ClaimRequest, FoundRecord, NotClaimed } from '../store.js';
+import { firstSentIsValid, later, mayBeTakenOver, nextFence, retainedUntil } from './claim-sql.js';
+import type { ClaimRules } from './claiming.js';
+import type { RecordTable } from './maintenance.js';
+import { COMPLETED, ERASED, type RecordStatements, statementsOn } from './statements.js';
+
+const TABLE = 'replay_guard_records';
+
+/**
+ * The statement that claims a key. In one atomic step it inserts the record, or takes over a record that has expired
+ * or whose lease has run out. It returns a row if the claim is granted.
+ * @param now SQL for the database's clock
+ * @param condition SQL for a further condition of the claim
+ */
+export const claimKeySql = (now: string, condition = 'TRUE') => `
+  INSERT INTO ${TABLE} AS record (id, fingerprint, scope, state, fence, lease_until, expires_at)
+  SELECT $1, $2, $3, 0, ${now}, ${now} + $4, ${retainedUntil(now)}
+  WHERE ${firstSentIsValid(now)} AND (${condition})
+  ON CONFLICT (id) DO UPDATE SET
+    fingerprint = excluded.fingerprint, scope = excluded.scope,
+    state = CASE WHEN record.expires_at <= ${now} THEN 0 ELSE -1 END,
+    fence = ${nextFence(now)},
+    lease_until = excluded.lease_until, expires_at = ${later('expires_at')}, reply = NULL
+  WHERE record.expires_at <= ${now} OR (${mayBeTakenOver(now, 'record')})
+  RETURNING state AS claimed, fence, expires_at`;
+
+/**
+ * The statements on the records of keys.
+ * @param claim the statement that claims, based on `claimKeySql`
+ * @param forUpdate the row lock clause, or an empty text if the engine has no row locks
+ */
+export function keyStatements(now: string, claim: string, forUpdate = ''): RecordStatements {
+  const texts = {
+    table: TABLE,
+    claim,
+    columns: 'fingerprint, reply',
+    completed: 'state = 1, fence = NULL, lease_until = NULL, reply = $3',
+    release: `DELETE FROM ${TABLE}`,
+  };
+  return statementsOn(texts, now, forUpdate);
+}
+
+/** The table of keys for maintenance. The engine gives the expiry, because the expiry index differs. */
+export function keyTable(expiry: Pick<RecordTable, 'expired' | 'expiryOrder'>): RecordTable {
+  return {
+    name: TABLE,
+    ...expiry,
+    erasable: 'state = 1',
+    erased: 'state = 2, scope = 0, fingerprint = $3, reply = NULL',
+  };
+}
+
+/** Returns the record in the row of a `find`, or undefined if no record is retained. */
+export function foundRecord(row: Row): FoundRecord | undefined {
+  if (row.state === null) return undefined;
+  const expiresAtMs = Number(row.expires_at);
+  if (row.state === ERASED) return { outcome: 'erased', expiresAtMs };
+  const fingerprint = row.fingerprint as Buffer;
+  if (row.state === COMPLETED) {
+    return { outcome: 'completed', fingerprint, reply: row.reply as Buffer, expiresAtMs };
+  }
+  const now = Number(row.now);
+  const [ageMs, leaseLeftMs] = [now - Number(row.fence), Number(row.lease_until) - now];
+  return { outcome: 'in-progress', fingerprint, ageMs, leaseLeftMs };
+}
+
+function decide(request: ClaimRequest, row: Row): NotClaimed | undefined {
+  const now = Number(row.now);
+  if (isTooFarAhead(request, now)) return { outcome: 'expired' };
+  return foundRecord(row) ?? (isTooOld(request, now) ? { outcome: 'expired' } : undefined);
+}
+
+/** The rules for claims of keys. */
+export const keyRules = (statements: RecordStatements): ClaimRules<ClaimRequest> => ({
+  statements,
+  recordId: ({ id }) => id,
+  decide,
+  isFinal: (result) => !(result.outcome === 'in-progress' && result.leaseLeftMs <= 0),
+  grant: async (_request, claim) => ({ outcome: 'claimed', claim }),
+});

@@ -1,0 +1,43 @@
+import test from 'ava';
+import { completeObserver } from '#library/options/observer.js';
+
+interface Observer {
+  started(id: number): void;
+  ended(): void;
+}
+
+const names = { started: true, ended: true } as const;
+
+test('an absent observer has methods without effect', (t) => {
+  const observer = completeObserver<Observer>(undefined, names);
+  t.notThrows(() => observer.started(1));
+  t.notThrows(() => observer.ended());
+});
+
+test('a partial observer keeps its methods and gets the others', (t) => {
+  const ids: number[] = [];
+  const observer = completeObserver<Observer>({ started: (id) => ids.push(id) }, names);
+  observer.started(7);
+  observer.ended();
+  t.deepEqual(ids, [7]);
+});
+
+test('the methods of an instance of a class keep their instance', (t) => {
+  class Counter {
+    count = 0;
+    ended(): void {
+      this.count++;
+    }
+  }
+  const counter = new Counter();
+  const { ended } = completeObserver<Observer>(counter, names);
+  ended();
+  t.is(counter.count, 1);
+});
+
+test('a method that is not a function is refused by name', (t) => {
+  t.throws(() => completeObserver<Observer>({ ended: 'no' as never }, names), {
+    instanceOf: TypeError,
+    message: 'observer: ended must be a function',
+  });
+});

@@ -1,0 +1,44 @@
+import test from 'ava';
+import { parseTime } from 'grpc-replay-guard/protocol';
+
+const valid: Record<string, string> = {
+  '2026-01-31T08:30:00Z': '2026-01-31T08:30:00.000Z',
+  '2026-01-31t08:30:00z': '2026-01-31T08:30:00.000Z',
+  '2026-01-31T08:30:00.123456789Z': '2026-01-31T08:30:00.123Z',
+  '2026-01-31T08:30:00+05:30': '2026-01-31T03:00:00.000Z',
+  '2026-01-31T08:30:00-00:00': '2026-01-31T08:30:00.000Z',
+  '2024-02-29T00:00:00Z': '2024-02-29T00:00:00.000Z',
+};
+
+for (const [text, expected] of Object.entries(valid)) {
+  test(`${text} is read as a time`, (t) => {
+    t.is(parseTime(text), Date.parse(expected));
+  });
+}
+
+test('a leap second counts as the second before it', (t) => {
+  t.is(parseTime('2016-12-31T23:59:60Z'), Date.parse('2016-12-31T23:59:59Z'));
+});
+
+const invalid = [
+  '',
+  'yesterday',
+  '2026-01-31',
+  '2026-01-31T08:30Z',
+  '2026-01-31T08:30:00',
+  '2026-01-31 08:30:00Z',
+  '2026-02-30T00:00:00Z',
+  '2025-02-29T00:00:00Z',
+  '2026-13-01T00:00:00Z',
+  '2026-01-31T24:00:00Z',
+  '2026-01-31T08:60:00Z',
+  '2026-01-31T08:30:61Z',
+  '2026-01-31T08:30:00.Z',
+  '2026-01-31T08:30:00.1234567890Z',
+  '2026-01-31T08:30:00+24:00',
+  '1769848200000',
+];
+
+test('a text of another form is not a time', (t) => {
+  for (const text of invalid) t.is(parseTime(text), undefined, text);
+});

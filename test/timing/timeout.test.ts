@@ -1,0 +1,111 @@
+import { mock } from 'node:test';
+import test, { type ExecutionContext } from 'ava';
+import { type WaitEnd, within } from 'grpc-replay-guard/timing';
+import { inTime } from '#library/timing/timeout.js';
+
+/** A promise that the test resolves or rejects. */
+function deferred<T>() {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}
+
+function controlTime(t: ExecutionContext): (ms: number) => void {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  return (ms) => mock.timers.tick(ms);
+}
+
+const otherwise = (end: WaitEnd) => end;
+
+test.serial('work that ends within the limit gives its result', async (t) => {
+  const pass = controlTime(t);
+  const work = deferred<string>();
+  const waiting = within(work.promise, { ms: 100, otherwise });
+  pass(99);
+  work.resolve('done');
+  t.is(await waiting, 'done');
+});
+
+test.serial('work that fails within the limit gives its error', async (t) => {
+  const error = new Error('failed');
+  t.is(await t.throwsAsync(within(Promise.reject(error), { ms: 100, otherwise })), error);
+});
+
+test.serial('a time limit ends the wait, and a late result reaches the late function', async (t) => {
+  const pass = controlTime(t);
+  const work = deferred<string>();
+  const late = deferred<string>();
+  const waiting = within(work.promise, { ms: 100, otherwise, late: late.resolve });
+  pass(100);
+  t.is(await waiting, 'timeout');
+  work.resolve('too late');
+  t.is(await late.promise, 'too late');
+});
+
+test.serial('an aborted signal ends the wait', async (t) => {
+  const controller = new AbortController();
+  const waiting = within(new Promise(() => {}), { signal: controller.signal, otherwise });
+  controller.abort();
+  t.is(await waiting, 'aborted');
+});
+
+test.serial('a signal that is already aborted ends the wait at once', async (t) => {
+  t.is(await within(new Promise(() => {}), { signal: AbortSignal.abort(), otherwise }), 'aborted');
+});
+
+test.serial('an error of the otherwise function rejects the wait', async (t) => {
+  const pass = controlTime(t);
+  const error = new Error('expired');
+  const waiting = within(new Promise(() => {}), {
+    ms: 100,
+    otherwise: () => {
+      throw error;
+    },
+  });
+  pass(100);
+  t.is(await t.throwsAsync(waiting), error);
+});
+
+test.serial('a rejection after the limit is dropped', async (t) => {
+  const pass = controlTime(t);
+  const work = deferred<string>();
+  const waiting = within(work.promise, { ms: 100, otherwise });
+  pass(100);
+  work.reject(new Error('too late'));
+  // Ava fails the file if the rejection is unhandled.
+  t.is(await waiting, 'timeout');
+});
+
+test.serial('a wait that has ended keeps no listener on its signal', async (t) => {
+  const controller = new AbortController();
+  const ends: WaitEnd[] = [];
+  const limit = { signal: controller.signal, otherwise: (end: WaitEnd) => ends.push(end) };
+  await within(Promise.resolve(), limit);
+  controller.abort();
+  t.deepEqual(ends, []);
+});
+
+test.serial('inTime rejects with its own error after the limit', async (t) => {
+  const pass = controlTime(t);
+  const error = new Error('expired');
+  const waiting = inTime(
+    100,
+    () => new Promise(() => {}),
+    () => error,
+  );
+  pass(100);
+  t.is(await t.throwsAsync(waiting), error);
+});
+
+test.serial('inTime rejects if the work throws before it returns a promise', async (t) => {
+  const error = new Error('thrown');
+  const start = (): Promise<never> => {
+    throw error;
+  };
+  t.is(await t.throwsAsync(inTime(100, start, () => new Error('expired'))), error);
+});
