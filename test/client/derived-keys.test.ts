@@ -4,7 +4,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { ReplayGuardOptions } from 'grpc-replay-guard';
 import {
   createIdempotencyInterceptor,
-  type IdempotencyKeyOptions,
+  type IdempotencyInterceptorOptions,
   newIntent,
   sendUntilKnown,
   withIdempotencyKey,
@@ -23,7 +23,7 @@ interface Methods {
 async function farService(
   t: ExecutionContext,
   told: (key: string, firstSent: string) => void = () => {},
-  options: IdempotencyKeyOptions = {},
+  options: IdempotencyInterceptorOptions = {},
   code: () => status | undefined = () => undefined,
 ) {
   const { definition, server } = await openLedger(t, 'memory', {

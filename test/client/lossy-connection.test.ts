@@ -118,7 +118,7 @@ test('a response that is lost though the call succeeded ends the budget with the
   // The caller thinks that keys are retained for an hour; the trailers know better.
   const given = {
     retentionMs: 3_600_000,
-    budgetMs: 3_600_000,
+    retryBudgetMs: 3_600_000,
     maxBackoffMs: 8_000,
     initialBackoffMs: 8_000,
     clock,

@@ -2,7 +2,7 @@ import { Metadata } from '@grpc/grpc-js';
 import test from 'ava';
 import {
   createRetryServiceConfig,
-  type RetryOptions,
+  type RetryServiceConfigOptions,
   sendUntilKnown,
   withIdempotencyKey,
 } from 'grpc-replay-guard/client';
@@ -72,7 +72,7 @@ test('the service config retries UNAVAILABLE, five times in all', (t) => {
 });
 
 test('a service config that gRPC would refuse is not made', (t) => {
-  const bad: RetryOptions[] = [
+  const bad: RetryServiceConfigOptions[] = [
     { maxAttempts: 1 },
     { maxAttempts: 6 },
     { maxAttempts: 2.5 },

@@ -62,7 +62,7 @@ test('pauses have full jitter, double up to the longest, and are never shorter t
 test('when the budget is spent the outcome is unknown, and the key is handed back', async (t) => {
   const { send, clock, attempts } = await scene(t, [unavailable]);
   const begun = clock.now();
-  const outcome = await send({ budgetMs: 10_000, maxBackoffMs: 1_000 });
+  const outcome = await send({ retryBudgetMs: 10_000, maxBackoffMs: 1_000 });
   t.like(outcome, { outcome: 'unknown', retryLater: true, lastError: { code: status.UNAVAILABLE } });
   if (outcome.outcome !== 'unknown') return;
   t.is(`${outcome.key} ${outcome.firstSent}`, String(attempts[0]));
@@ -71,7 +71,7 @@ test('when the budget is spent the outcome is unknown, and the key is handed bac
   t.true(sum(clock.pauses) > 8_000, 'it is used, too');
 
   // The intent is what a later run goes on with.
-  await send({ intent: outcome, budgetMs: 1 });
+  await send({ intent: outcome, retryBudgetMs: 1 });
   t.is(new Set(attempts).size, 1);
 });
 
@@ -81,7 +81,7 @@ test('a clock that is set back does not lengthen the budget', async (t) => {
     await clock.wait(ms);
     if (clock.pauses.length === 3) clock.skip(-HOUR);
   };
-  const options = { budgetMs: 10_000, initialBackoffMs: 1_000, maxBackoffMs: 1_000, random: () => 1 };
+  const options = { retryBudgetMs: 10_000, initialBackoffMs: 1_000, maxBackoffMs: 1_000, random: () => 1 };
   const outcome = await sendUntilKnown(unary, { ...options, clock: { now: () => clock.now(), wait } });
   t.like(outcome, { outcome: 'unknown', retryLater: true });
   t.is(attempts.length, 11, 'ten, and one for the pause in which it was set back');
@@ -90,14 +90,18 @@ test('a clock that is set back does not lengthen the budget', async (t) => {
 test('it does not wait for what comes after the budget', async (t) => {
   const asking = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': '60000' } };
   const { send, clock, attempts } = await scene(t, [asking, OK]);
-  t.like(await send({ budgetMs: MINUTE }), { outcome: 'unknown', retryLater: true });
+  t.like(await send({ retryBudgetMs: MINUTE }), { outcome: 'unknown', retryLater: true });
   t.deepEqual([clock.pauses, attempts.length], [[], 1]);
 });
 
 test('nothing is sent when the server may soon forget the key, whatever the budget', async (t) => {
   const { send, clock, attempts } = await scene(t, [unavailable]);
   const firstSent = new Date(clock.now() - 23 * HOUR).toISOString();
-  const outcome = await send({ intent: { key: 'k', firstSent }, budgetMs: 24 * HOUR, maxBackoffMs: MINUTE });
+  const outcome = await send({
+    intent: { key: 'k', firstSent },
+    retryBudgetMs: 24 * HOUR,
+    maxBackoffMs: MINUTE,
+  });
   t.like(outcome, { outcome: 'unknown', retryLater: false });
   t.true(attempts.length > 5);
   t.true(clock.now() - Date.parse(firstSent) < 24 * HOUR - 5 * MINUTE);
@@ -114,7 +118,7 @@ test('nothing is sent when the server may soon forget the key, whatever the budg
 
 test('a key whose time is not known is retained from now on, for all that is known', async (t) => {
   const { send, attempts } = await scene(t, [unavailable]);
-  t.like(await send({ intent: { key: 'k' }, retentionMs: MINUTE, budgetMs: HOUR }), {
+  t.like(await send({ intent: { key: 'k' }, retentionMs: MINUTE, retryBudgetMs: HOUR }), {
     outcome: 'unknown',
     key: 'k',
     retryLater: false,
@@ -125,10 +129,14 @@ test('a key whose time is not known is retained from now on, for all that is kno
 for (const code of [status.INTERNAL, status.UNKNOWN]) {
   test(`${status[code]} again and again is given up before the budget is spent`, async (t) => {
     const { send, attempts } = await scene(t, [unavailable, { code }]);
-    t.like(await send({ budgetMs: HOUR }), { outcome: 'unknown', retryLater: true, lastError: { code } });
+    t.like(await send({ retryBudgetMs: HOUR }), {
+      outcome: 'unknown',
+      retryLater: true,
+      lastError: { code },
+    });
     t.is(attempts.length, 11);
     const mixed = await scene(t, [...times(9, { code }), unavailable, ...times(9, { code }), OK]);
-    t.like(await mixed.send({ budgetMs: HOUR }), { outcome: 'done' });
+    t.like(await mixed.send({ retryBudgetMs: HOUR }), { outcome: 'done' });
   });
 }
 
@@ -147,7 +155,7 @@ test('an attempt that is not answered in its time is not waited for', async (t) 
 test('no attempt may last longer than what is left', async (t) => {
   const { send, timeouts } = await scene(t, [unavailable]);
   const pause = { initialBackoffMs: 40_000, maxBackoffMs: 40_000 };
-  await send({ ...pause, attemptTimeoutMs: 60_000, budgetMs: 100_000 });
+  await send({ ...pause, attemptTimeoutMs: 60_000, retryBudgetMs: 100_000 });
   t.deepEqual(
     timeouts.map((ms) => ms > 0 && Math.ceil(ms / 20_000)),
     [3, 3, 1],
@@ -188,7 +196,7 @@ test('it waits by the system’s clock, and an AbortSignal ends the wait', async
   const stop = new AbortController();
   const asking = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': '1000000' } };
   const held = await scene(t, [asking]);
-  const outcome = sendUntilKnown(held.unary, { signal: stop.signal, budgetMs: HOUR });
+  const outcome = sendUntilKnown(held.unary, { signal: stop.signal, retryBudgetMs: HOUR });
   await poll('the first attempt is answered', () => held.attempts.length === 1);
   stop.abort();
   t.like(await outcome, { outcome: 'unknown', retryLater: true });
@@ -235,13 +243,13 @@ test('what cannot be sent at all is the caller’s error, unless something was s
 test('malformed options are refused before anything is sent', async (t) => {
   const { send, attempts } = await scene(t, [OK]);
   for (const options of [
-    { budgetMs: Number.NaN },
-    { budgetMs: 2 ** 31 },
+    { retryBudgetMs: Number.NaN },
+    { retryBudgetMs: 2 ** 31 },
     { attemptTimeoutMs: 0 },
     { retentionMs: -1 },
     { initialBackoffMs: Number.POSITIVE_INFINITY },
     { maxBackoffMs: 0 },
-    { budgetMs: '60000' as never },
+    { retryBudgetMs: '60000' as never },
     { intent: { key: '' } },
     { intent: { key: 'k', firstSent: 'today' } },
   ]) {
@@ -257,7 +265,7 @@ test('an option that is undefined is as one that is left out', async (t) => {
     'intent',
     'sentBefore',
     'metadata',
-    'budgetMs',
+    'retryBudgetMs',
     'retentionMs',
     'initialBackoffMs',
     'random',
