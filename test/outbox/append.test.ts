@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { type Database, UnitOfWorkError } from 'grpc-replay-guard/database';
-import { migrateOutbox, type NewEvent, Outbox } from 'grpc-replay-guard/outbox';
+import { createOutbox, migrateOutbox, type NewEvent, type Outbox } from 'grpc-replay-guard/outbox';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
 import { openUrl } from '../helpers/databases/open-url.js';
@@ -167,11 +167,11 @@ for (const engine of engines) {
     const relay = relayTo(t, outbox, write, { retentionMs: 1_000 });
     t.is(await relay.runOnce(), 1);
     await elapse(outbox.database, 1_000);
-    await relay.tidy();
+    await relay.runMaintenance();
     await append(outbox, ['a', 3]);
     t.deepEqual(await rounds(relay), [1, 1]);
     await elapse(outbox.database, 1_000);
-    await relay.tidy();
+    await relay.runMaintenance();
     t.deepEqual(await ids(outbox.database), []);
     await append(outbox, ['a', 4], ['a', 5]);
     t.deepEqual(await rounds(relay), [1, 1]);
@@ -186,7 +186,7 @@ for (const engine of engines) {
       let outbox: Outbox | undefined;
       const ledger = await openLedger(t, source, {
         handlers: (database) => {
-          outbox = new Outbox({ database, routes: { note: ['desk'] } });
+          outbox = createOutbox({ database, routes: { note: ['desk'] } });
           return onBoth(async (account, callback) => {
             for (const number of [1, 2])
               appended.push(await (outbox as Outbox).append(note(account, number)));
@@ -211,7 +211,7 @@ for (const engine of engines) {
     const source = await data(t, engine);
     const ledger = await openLedger(t, source, {
       handlers: (database) => {
-        const outbox = new Outbox({ database, routes: { note: ['desk', 'shelf'] } });
+        const outbox = createOutbox({ database, routes: { note: ['desk', 'shelf'] } });
         return onBoth(async (account, callback) => {
           await outbox.append(note(account, 1));
           callback(null, {});
@@ -236,7 +236,7 @@ test.serial(
     const proxy = await startProxy(t, source.url);
     const opened = await openUrl(proxy.url);
     t.teardown(() => opened.close());
-    const outbox = new Outbox({ database: opened.database, routes: { note: ['desk', 'shelf'] } });
+    const outbox = createOutbox({ database: opened.database, routes: { note: ['desk', 'shelf'] } });
     await append(outbox, ['a', 1]);
     await poll('it was told of', () => proxy.statements.some((text) => text.includes('pg_notify')));
     proxy.reset();

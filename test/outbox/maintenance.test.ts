@@ -10,10 +10,10 @@ import {
   NEVER_MS,
   notebook,
   openOutbox,
+  RecordingObserver,
   relayTo,
   rounds,
   states,
-  Watch,
 } from '../helpers/databases/outbox.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
@@ -47,15 +47,15 @@ for (const engine of engines) {
     // As a crash leaves it between two statements.
     await outbox.database.query("UPDATE replay_guard_outbox SET due_at = NULL WHERE aggregate = 'b'");
     for (const statement of failingDeletes[engine]) await outbox.database.query(statement);
-    await t.throwsAsync(relay.tidy(), { any: true, message: /not today/ });
+    await t.throwsAsync(relay.runMaintenance(), { any: true, message: /not today/ });
     t.is(await relay.runOnce(), 1);
     t.deepEqual(notes, ['a1', 'b1']);
   });
 
   it('what ended long ago is purged, so much at a time, and nothing else is', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
-    const watch = new Watch();
-    const options = { observer: watch, retentionMs: 1_000, purgeBatch: 3 };
+    const recorder = new RecordingObserver();
+    const options = { observer: recorder, retentionMs: 1_000, purgeBatch: 3 };
     const relay = relayTo(
       t,
       outbox,
@@ -80,16 +80,16 @@ for (const engine of engines) {
     await elapse(outbox.database, 1_000);
     await append(outbox, ['a', 2]);
     t.is(await relay.runOnce(), 1);
-    watch.told.length = 0;
-    await relay.tidy();
-    t.deepEqual(watch.told, ['purged 3', 'purged 3', 'purged 2']);
+    recorder.log.length = 0;
+    await relay.runMaintenance();
+    t.deepEqual(recorder.log, ['purged 3', 'purged 3', 'purged 2']);
     t.deepEqual(await states(outbox.database), [
       [1, 'delivered'],
       [1, 'dead'],
       [1, 'pending'],
     ]);
-    await relay.tidy();
-    t.is(watch.told.length, 3);
+    await relay.runMaintenance();
+    t.is(recorder.log.length, 3);
   });
 
   it('a started relay purges by itself', async (t) => {
@@ -104,7 +104,7 @@ for (const engine of engines) {
 
   it('a receiver that wants no more gets no more, until it is opened again', async (t) => {
     const outbox = await openOutbox(await data(t, engine), { note: ['desk', 'shelf'] });
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     const { notes, write } = notebook();
     const barrier = new Barrier();
     let wanted = false;
@@ -118,14 +118,14 @@ for (const engine of engines) {
       },
       endpoint: 'one',
     };
-    const relay = relayTo(t, outbox, desk, { observer: watch });
+    const relay = relayTo(t, outbox, desk, { observer: recorder });
     await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const round = relay.runOnce();
     // Both are on their way when the receiver refuses.
     await barrier.reached(2);
     barrier.open();
     t.is(await round, 0);
-    t.deepEqual(watch.told, ['ended desk'], 'told once');
+    t.deepEqual(recorder.log, ['ended desk'], 'told once');
     wanted = true;
     await append(outbox, ['c', 1]);
     t.deepEqual(await rounds(relay), []);
@@ -154,7 +154,7 @@ for (const engine of engines) {
   it('what stands behind a destination now is not bound by what stood there before', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     let sent = 0;
     const gone = async () => {
       sent++;
@@ -168,19 +168,19 @@ for (const engine of engines) {
       t,
       outbox,
       { deliveries: { note: write }, endpoint: 'two' },
-      { observer: watch, retentionMs: 1_000 },
+      { observer: recorder, retentionMs: 1_000 },
     );
     t.is(await other.runOnce(), 1);
     t.deepEqual(notes, ['a1']);
-    await other.tidy();
-    t.deepEqual(watch.reports.at(-1)?.closed, [], 'it is the other that is closed');
+    await other.runMaintenance();
+    t.deepEqual(recorder.reports.at(-1)?.closed, [], 'it is the other that is closed');
     t.is((await outbox.report())[0]?.closed[0]?.endpoint, 'one');
     await append(outbox, ['b', 1]);
     t.is(await one.runOnce(), 0, 'a relay that is still running with it sends it nothing');
     t.is(await other.runOnce(), 1);
     t.is(sent, 1);
     await elapse(outbox.database, 1_000);
-    await other.tidy();
+    await other.runMaintenance();
     t.deepEqual(await outbox.report(), [], 'at last it is history');
   });
 
@@ -209,28 +209,28 @@ for (const engine of engines) {
     await elapse(outbox.database, NEVER_MS);
     answer = new SubscriptionEndedError('gone');
     await relay.runOnce();
-    await relay.tidy();
+    await relay.runMaintenance();
     t.is((await states(outbox.database)).length, 2);
     await elapse(outbox.database, 1_000);
-    await relay.tidy();
+    await relay.runMaintenance();
     t.deepEqual(await states(outbox.database), []);
   });
 
   it('what waits for a receiver that wants no more is kept as long as what was delivered', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     const gone = async () => Promise.reject(new SubscriptionEndedError('gone'));
-    const relay = relayTo(t, outbox, gone, { observer: watch, retentionMs: 1_000, purgeBatch: 2 });
+    const relay = relayTo(t, outbox, gone, { observer: recorder, retentionMs: 1_000, purgeBatch: 2 });
     await append(outbox, ['a', 1], ['b', 1], ['c', 1]);
     await relay.runOnce();
     await elapse(outbox.database, 1_000);
     await append(outbox, ['d', 1]);
-    await relay.tidy();
-    t.deepEqual(watch.told, ['ended desk', 'purged 2', 'purged 1']);
+    await relay.runMaintenance();
+    t.deepEqual(recorder.log, ['ended desk', 'purged 2', 'purged 1']);
     t.deepEqual(await states(outbox.database), [[0, 'pending']]);
     await elapse(outbox.database, 1_000);
     await outbox.reopen('desk');
-    await relay.tidy();
+    await relay.runMaintenance();
     t.deepEqual(await states(outbox.database), [[0, 'pending']], 'an open one waits for ever');
   });
 
@@ -254,7 +254,7 @@ for (const engine of engines) {
     await append(outbox, ['a', 1], ['dead', 1], ['dead', 2], ['failing', 1]);
     await relay.runOnce();
     await elapse(outbox.database, 90_000);
-    await relay.tidy();
+    await relay.runMaintenance();
     const lines = (await registry.metrics()).split('\n');
     const value = (name: string) => {
       const line = lines.find((each) => each.startsWith(`replay_guard_outbox_${name} `));

@@ -3,7 +3,14 @@ import type { Database } from 'grpc-replay-guard/database';
 import { createRelay, type Outbox } from 'grpc-replay-guard/outbox';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
-import { NEVER_MS, nameOf, note, openOutbox, states, Watch } from '../helpers/databases/outbox.js';
+import {
+  NEVER_MS,
+  nameOf,
+  note,
+  openOutbox,
+  RecordingObserver,
+  states,
+} from '../helpers/databases/outbox.js';
 import { administer } from '../helpers/databases/postgres.js';
 import { poll } from '../helpers/waiting/poll.js';
 
@@ -51,7 +58,7 @@ async function appendAll({
 async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<void> {
   const [outbox] = outboxes as [Outbox];
   const traffic = new Traffic();
-  const watch = new Watch();
+  const recorder = new RecordingObserver();
   const relays = outboxes.map((each, index) =>
     createRelay({
       outbox: each,
@@ -62,7 +69,7 @@ async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<v
           retry: { initialBackoffMs: 2 },
         },
       },
-      observer: watch,
+      observer: recorder,
       pollMs: 20,
       graceMs: NEVER_MS,
     }),
@@ -85,10 +92,10 @@ async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<v
     t.deepEqual(traffic.delivered.get(aggregate), inOrder);
   }
   t.true(
-    watch.told.some((what) => what.startsWith('failed')),
+    recorder.log.some((what) => what.startsWith('failed')),
     'some failed and came again',
   );
-  t.false(watch.told.some((what) => what.startsWith('lost') || what === 'troubled'));
+  t.false(recorder.log.some((what) => what.startsWith('lost') || what === 'error'));
   t.is(traffic.relays.size, outboxes.length, 'every relay had its share');
 }
 

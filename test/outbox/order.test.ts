@@ -109,7 +109,7 @@ for (const engine of engines) {
     const relay = relayTo(t, outbox, write);
     await outbox.database.query('UPDATE replay_guard_outbox SET due_at = NULL');
     t.is(await relay.runOnce(), 0);
-    await relay.tidy();
+    await relay.runMaintenance();
     t.deepEqual(await rounds(relay), [2, 1]);
     t.deepEqual(notes.sort(), ['a1', 'a2', 'b1']);
   });
@@ -137,7 +137,7 @@ for (const engine of engines) {
     await outbox.database.query(
       'UPDATE replay_guard_outbox SET created_at = created_at + 1000 WHERE sequence > 1',
     );
-    await relay.tidy();
+    await relay.runMaintenance();
     gone = false;
     await outbox.reopen('desk');
     t.is(await relay.runOnce(), 2);

@@ -1,9 +1,9 @@
 import test, { type ExecutionContext } from 'ava';
 import {
+  createOutbox,
   createRelay,
   type Delivery,
   type Destination,
-  Outbox,
   type RelayOptions,
   UndeliverableError,
 } from 'grpc-replay-guard/outbox';
@@ -17,10 +17,10 @@ import {
   note,
   notebook,
   openOutbox,
+  RecordingObserver,
   relayTo,
   rounds,
   states,
-  Watch,
 } from '../helpers/databases/outbox.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
@@ -68,7 +68,7 @@ for (const engine of engines) {
     await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const { notes, write } = notebook();
     const attempts: [number, number][] = [];
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     const relay = relayTo(
       t,
       outbox,
@@ -82,7 +82,7 @@ for (const engine of engines) {
         },
         retry: { initialBackoffMs: 10_000 },
       },
-      { observer: watch },
+      { observer: recorder },
     );
     t.is(await relay.runOnce(), 1);
     t.is(await relay.runOnce(), 0);
@@ -99,7 +99,7 @@ for (const engine of engines) {
       [1, 2, 3, 1],
     );
     t.is(attempts[0]?.[1], attempts[2]?.[1], 'the first attempt stays the first');
-    t.deepEqual(watch.told.slice(0, 3).sort(), ['delivered b', 'failed a', 'failed a']);
+    t.deepEqual(recorder.log.slice(0, 3).sort(), ['delivered b', 'failed a', 'failed a']);
   });
 
   it('what one destination does not take holds up no other', async (t) => {
@@ -133,9 +133,9 @@ for (const engine of engines) {
   it('a type that nobody here delivers waits for a relay that does', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1]);
-    const watch = new Watch();
-    t.is(await relayTo(t, outbox, { deliveries: {} }, { observer: watch }).runOnce(), 0);
-    t.regex(String(watch.errors[0]), /no delivery for events of type note/);
+    const recorder = new RecordingObserver();
+    t.is(await relayTo(t, outbox, { deliveries: {} }, { observer: recorder }).runOnce(), 0);
+    t.regex(String(recorder.errors[0]), /no delivery for events of type note/);
     await elapse(outbox.database, NEVER_MS);
     t.is(await relayTo(t, outbox, async () => {}).runOnce(), 1);
   });
@@ -158,8 +158,8 @@ for (const engine of engines) {
     for (const [name, zombieDelivery] of ends) {
       await append(outbox, [name, 1]);
       const barrier = new Barrier();
-      const watch = new Watch();
-      const zombie = relayTo(t, outbox, zombieDelivery(barrier), { observer: watch }).runOnce();
+      const recorder = new RecordingObserver();
+      const zombie = relayTo(t, outbox, zombieDelivery(barrier), { observer: recorder }).runOnce();
       await barrier.reached();
       await append(outbox, [name, 2]);
       const [resumed, { notes, write }] = [new Barrier(), notebook()];
@@ -170,7 +170,7 @@ for (const engine of engines) {
       await resumed.reached();
       barrier.open();
       t.is(await zombie, 0);
-      t.deepEqual(watch.told, [`lost ${name}`]);
+      t.deepEqual(recorder.log, [`lost ${name}`]);
       t.is(await relayTo(t, outbox, write).runOnce(), 0, 'it is still the other relay that has it');
       resumed.open();
       t.is(await round, 1);
@@ -182,7 +182,7 @@ for (const engine of engines) {
   it('after its last attempt an event is a dead letter, and those behind it wait', async (t) => {
     const outbox = await open(t);
     const [id] = await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     const { notes, write } = notebook();
     let works = false;
     const relay = relayTo(
@@ -194,13 +194,13 @@ for (const engine of engines) {
         },
         retry: { maxAttempts: 3 },
       },
-      { observer: watch },
+      { observer: recorder },
     );
     for (const _ of [1, 2, 3]) {
       await relay.runOnce();
       await elapse(outbox.database, LEASE_MS);
     }
-    t.deepEqual(watch.told.slice(-2), ['failed a', 'buried a']);
+    t.deepEqual(recorder.log.slice(-2), ['failed a', 'dead a']);
     t.deepEqual(await rounds(relay), []);
     t.deepEqual(await states(outbox.database), [
       [3, 'dead'],
@@ -302,7 +302,7 @@ for (const engine of engines) {
     }
     t.is(await relayTo(t, outbox, options).runOnce(), 0);
     t.is(barrier.arrived, 2, 'not tried once more');
-    t.regex((await outbox.deadLetters())[0]?.error ?? '', /none of its attempts came to an end/);
+    t.regex((await outbox.deadLetters())[0]?.error ?? '', /no attempt recorded a result/);
     barrier.open();
     await Promise.all(crashes);
   });
@@ -310,7 +310,7 @@ for (const engine of engines) {
   it('an attempt that takes too long has failed, also where it does not heed its signal', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['b', 1]);
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     const aborted: unknown[] = [];
     const deliveries: Record<string, Delivery> = {
       note: ({ aggregate }, { signal }) =>
@@ -323,9 +323,9 @@ for (const engine of engines) {
         }),
     };
     const retry = { initialBackoffMs: NEVER_MS, maxBackoffMs: NEVER_MS };
-    const relay = relayTo(t, outbox, { deliveries, timeoutMs: 5, retry }, { observer: watch });
+    const relay = relayTo(t, outbox, { deliveries, timeoutMs: 5, retry }, { observer: recorder });
     t.is(await relay.runOnce(), 0);
-    t.deepEqual(watch.told.sort(), ['failed a', 'failed b']);
+    t.deepEqual(recorder.log.sort(), ['failed a', 'failed b']);
     t.like(aborted[0], { name: 'TimeoutError' });
     t.deepEqual(await states(outbox.database), [
       [1, 'pending'],
@@ -359,7 +359,7 @@ for (const engine of engines) {
   it('a stop cuts off what outlasts its grace, and leaves it to whoever comes after the lease', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['b', 1]);
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     const barrier = new Barrier();
     const signals: AbortSignal[] = [];
     const relay = relayTo(
@@ -374,13 +374,13 @@ for (const engine of engines) {
           }),
         ]);
       },
-      { graceMs: 1, observer: watch },
+      { graceMs: 1, observer: recorder },
     );
     relay.start();
     await barrier.reached(2);
     await relay.stop();
     t.true(signals.every((signal) => signal.aborted));
-    t.deepEqual(watch.told, []);
+    t.deepEqual(recorder.log, []);
     const { notes, write } = notebook();
     const other = relayTo(t, outbox, write);
     t.is(await other.runOnce(), 0);
@@ -402,7 +402,7 @@ for (const engine of engines) {
     t.deepEqual(notes, ['b1']);
     const [letter] = await outbox.deadLetters();
     t.is(letter?.eventId, id);
-    t.is(letter?.error, 'UndeliverableError: its payload cannot be read');
+    t.is(letter?.error, 'UndeliverableError: the stored payload is not valid JSON');
   });
 
   it('what a relay claims that has been stopped meanwhile it gives back, and begins nothing', async (t) => {
@@ -500,11 +500,11 @@ test.serial('options out of their range are refused by name', async (t) => {
   t.notThrows(() => createRelay({ outbox, destinations: {}, graceMs: 0, retentionMs: 0 }));
   // To a comparison no payload is too large for what is no number, and SQLite takes -1 for no limit.
   for (const number of [0, -1, 1.5, Number.NaN]) {
-    const make = () => new Outbox({ database: outbox.database, routes: {}, maxPayloadBytes: number });
+    const make = () => createOutbox({ database: outbox.database, routes: {}, maxPayloadBytes: number });
     t.throws(make, { instanceOf: TypeError, message: /^maxPayloadBytes must be/ });
     await t.throwsAsync(outbox.deadLetters(number), { instanceOf: TypeError, message: /^limit must be/ });
   }
   for (const routes of [{ '': ['desk'] }, { note: [''] }, { note: ['x'.repeat(256)] }]) {
-    t.throws(() => new Outbox({ database: outbox.database, routes }), { instanceOf: RangeError });
+    t.throws(() => createOutbox({ database: outbox.database, routes }), { instanceOf: RangeError });
   }
 });

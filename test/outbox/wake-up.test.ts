@@ -1,12 +1,19 @@
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { Outbox, UndeliverableError, type WakeUps } from 'grpc-replay-guard/outbox';
+import { createOutbox, UndeliverableError, type WakeUps } from 'grpc-replay-guard/outbox';
 import { createPostgresWakeUps } from 'grpc-replay-guard/outbox/postgres';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
 import { openUrl } from '../helpers/databases/open-url.js';
-import { append, note, notebook, openOutbox, relayTo, Watch } from '../helpers/databases/outbox.js';
+import {
+  append,
+  note,
+  notebook,
+  openOutbox,
+  RecordingObserver,
+  relayTo,
+} from '../helpers/databases/outbox.js';
 import { startProxy } from '../helpers/proxies/postgres-proxy.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
@@ -67,7 +74,7 @@ for (const engine of engines) {
   it('what an operator requeues, discards or reopens needs no poll', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     let refusing = true;
     const relay = relayTo(
       t,
@@ -76,12 +83,12 @@ for (const engine of engines) {
         if (refusing) throw new UndeliverableError('never');
         await write(...given);
       },
-      { observer: watch },
+      { observer: recorder },
     );
     relay.start();
     const [first] = await append(outbox, ['a', 1]);
     const [second] = await append(outbox, ['b', 1], ['b', 2]);
-    await Promise.all([watch.heard('buried a'), watch.heard('buried b')]);
+    await Promise.all([recorder.logged('dead a'), recorder.logged('dead b')]);
     refusing = false;
     await outbox.requeue(first as string);
     await written(notes, 1);
@@ -105,10 +112,10 @@ for (const engine of engines) {
   it('a database that fails for a while is looked at again', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     await outbox.database.query('ALTER TABLE replay_guard_outbox RENAME TO away');
-    relayTo(t, outbox, write, { observer: watch, pollMs: 5 }).start();
-    await watch.heard('troubled');
+    relayTo(t, outbox, write, { observer: recorder, pollMs: 5 }).start();
+    await recorder.logged('error');
     await outbox.database.query('ALTER TABLE away RENAME TO replay_guard_outbox');
     await append(outbox, ['a', 1]);
     await written(notes, 1);
@@ -121,7 +128,7 @@ function listening(t: ExecutionContext, connectionString: string) {
   const troubles: unknown[] = [];
   const source = createPostgresWakeUps({
     client: { connectionString },
-    onTrouble: (error) => troubles.push(error),
+    onError: (error) => troubles.push(error),
   });
   const woken = new Barrier();
   const wakeUps: WakeUps = {
@@ -238,7 +245,7 @@ test.serial('postgres: a relay stops also where its database answers no more', a
   await openOutbox(source);
   const way = await startWay(t, source.url);
   const { database } = await openUrl(way.url);
-  const outbox = new Outbox({ database, routes: { note: ['desk'] } });
+  const outbox = createOutbox({ database, routes: { note: ['desk'] } });
   const { wakeUps, woken } = listening(t, way.url);
   const relay = relayTo(t, outbox, async () => {}, { wakeUps });
   relay.start();

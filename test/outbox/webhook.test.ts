@@ -1,10 +1,18 @@
 import type { ServerResponse } from 'node:http';
 import test, { type ExecutionContext } from 'ava';
-import { Outbox, type OutboxObserver, type Relay } from 'grpc-replay-guard/outbox';
+import { createOutbox, type OutboxObserver, type Relay } from 'grpc-replay-guard/outbox';
 import { createWebhookDestination, type WebhookOptions } from 'grpc-replay-guard/outbox/webhook';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
-import { append, NEVER_MS, openOutbox, relayTo, rounds, states, Watch } from '../helpers/databases/outbox.js';
+import {
+  append,
+  NEVER_MS,
+  openOutbox,
+  RecordingObserver,
+  relayTo,
+  rounds,
+  states,
+} from '../helpers/databases/outbox.js';
 import { startReceiver, WEBHOOK_SECRET } from '../helpers/servers/webhook-receiver.js';
 import { poll } from '../helpers/waiting/poll.js';
 
@@ -20,21 +28,21 @@ async function open(
 ) {
   const outbox = await openOutbox(await data(t, engine));
   const receiver = await startReceiver(t);
-  const watch = new Watch();
+  const recorder = new RecordingObserver();
   const { url } = receiver;
   const desk = createWebhookDestination({ url, secret: WEBHOOK_SECRET, types: ['note'], retry, ...options });
-  const relay = relayTo(t, outbox, desk, { observer: watch });
-  return { outbox, receiver, watch, relay };
+  const relay = relayTo(t, outbox, desk, { observer: recorder });
+  return { outbox, receiver, recorder, relay };
 }
 
 for (const engine of engines) {
   test.serial(
     `${engine}: a receiver that fails for a while gets everything, in order, the same each time`,
     async (t) => {
-      const { outbox, receiver, watch, relay } = await open(t, engine);
+      const { outbox, receiver, recorder, relay } = await open(t, engine);
       const options = { url: receiver.url, secret: WEBHOOK_SECRET, types: ['note'], retry };
       const hasty = relayTo(t, outbox, createWebhookDestination({ ...options, timeoutMs: 50 }), {
-        observer: watch,
+        observer: recorder,
       });
       const [first, second, other] = await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
       const cut = (response: ServerResponse) => void response.destroy();
@@ -55,7 +63,7 @@ for (const engine of engines) {
       t.deepEqual(await rounds(relay), [2, 1]);
 
       t.is(receiver.forged, 0);
-      t.is(watch.told.filter((what) => what.startsWith('failed')).length, 2 * failures.length);
+      t.is(recorder.log.filter((what) => what.startsWith('failed')).length, 2 * failures.length);
       const of = (id?: string) => receiver.received.filter((each) => each.id === id);
       // Neither what hung nor what met no receiver was received.
       t.deepEqual([of(first).length, of(second).length, of(other).length], [5, 1, 5]);
@@ -69,13 +77,13 @@ for (const engine of engines) {
   );
 
   test.serial(`${engine}: a receiver that is gone ends its subscription`, async (t) => {
-    const { outbox, receiver, watch, relay } = await open(t, engine);
+    const { outbox, receiver, recorder, relay } = await open(t, engine);
     await append(outbox, ['a', 1], ['a', 2]);
     receiver.answers.push(410);
     t.deepEqual(await rounds(relay), []);
     t.deepEqual(await rounds(relay), []);
     t.is(receiver.received.length, 1);
-    t.deepEqual(watch.told, ['ended desk']);
+    t.deepEqual(recorder.log, ['ended desk']);
     t.is((await outbox.report())[0]?.closed[0]?.reason, 'the receiver answered 410');
     await outbox.reopen('desk');
     t.deepEqual(await rounds(relay), [1, 1]);
@@ -85,7 +93,7 @@ for (const engine of engines) {
   test.serial(
     `${engine}: answers that will not change make dead letters, and redirects are not followed`,
     async (t) => {
-      const { outbox, receiver, watch, relay } = await open(t, engine);
+      const { outbox, receiver, recorder, relay } = await open(t, engine);
       const answers = [400, 401, 403, 404, 413, 302, 304];
       receiver.answers.push(...answers);
       for (const answer of answers) {
@@ -93,8 +101,8 @@ for (const engine of engines) {
         t.is(await relay.runOnce(), 0);
       }
       t.deepEqual(
-        watch.told,
-        answers.map((answer) => `buried ${answer}`),
+        recorder.log,
+        answers.map((answer) => `dead ${answer}`),
       );
       t.deepEqual(
         (await outbox.deadLetters()).map(({ error }) => error),
@@ -178,7 +186,7 @@ test.serial('a pause that a receiver asks for is kept, up to the longest', async
 test.serial('a failing receiver holds up no other destination', async (t) => {
   const source = await data(t, 'sqlite');
   const { database } = await openOutbox(source);
-  const outbox = new Outbox({ database, routes: { note: ['desk', 'shelf'] } });
+  const outbox = createOutbox({ database, routes: { note: ['desk', 'shelf'] } });
   const receiver = await startReceiver(t);
   const desk = createWebhookDestination({
     url: receiver.url,

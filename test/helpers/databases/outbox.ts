@@ -1,12 +1,13 @@
 import type { Database } from 'grpc-replay-guard/database';
 import {
   type Attempt,
+  createOutbox,
   createRelay,
   type Delivery,
   type Destination,
   migrateOutbox,
   type ObservedAttempt,
-  Outbox,
+  type Outbox,
   type OutboxEvent,
   type OutboxObserver,
   type Relay,
@@ -16,20 +17,20 @@ import { poll } from '../waiting/poll.js';
 import type { DataSource } from './engines.js';
 import type { Cleanup } from './postgres.js';
 
-/** So long that it explains nothing that happens in a test. */
+/** Longer than any test runs. A timer of this length never causes an effect in a test. */
 export const NEVER_MS = 3_600_000;
 
-/** An outbox on a database, whose events of type `note` go to the destination `desk`. */
+/** Opens an outbox. Its events of type `note` go to the destination `desk` by default. */
 export async function openOutbox(
   data: DataSource,
   routes: Record<string, string[]> = { note: ['desk'] },
 ): Promise<Outbox> {
   const { database } = await data.open({ lockTimeoutMs: 20_000, maxConnections: 5 });
   await migrateOutbox(database);
-  return new Outbox({ database, routes, maxPayloadBytes: 1_000 });
+  return createOutbox({ database, routes, maxPayloadBytes: 1_000 });
 }
 
-/** Appends events `{ number }`, each in a transaction of its own. */
+/** Appends events with payload `{ number }`, each in a transaction of its own. Resolves to their ids. */
 export async function append(outbox: Outbox, ...events: [aggregate: string, number: number][]) {
   const ids: string[] = [];
   for (const [aggregate, number] of events) {
@@ -38,16 +39,17 @@ export async function append(outbox: Outbox, ...events: [aggregate: string, numb
   return ids;
 }
 
+/** A new event of type `note` with payload `{ number }`. */
 export function note(aggregate: string, number: number) {
   return { type: 'note', aggregate, payload: { number } };
 }
 
-/** What `append` has appended, as `a1`. */
+/** The aggregate and the number of a note, such as `a1`. */
 export function nameOf({ aggregate, payload }: OutboxEvent): string {
   return `${aggregate}${(payload as { number: number }).number}`;
 }
 
-/** A delivery that writes down what it was given, as `a1`. */
+/** A delivery that records the name of each event, such as `a1`. */
 export function notebook() {
   const notes: string[] = [];
   const write: Delivery = async (event) => {
@@ -56,7 +58,7 @@ export function notebook() {
   return { notes, write };
 }
 
-/** A relay to `desk` that is never woken by time, unless the options say otherwise; stopped after the test. */
+/** A relay to `desk` that never polls or retries by time, unless an option changes this. Stopped after the test. */
 export function relayTo(
   t: Cleanup,
   outbox: Outbox,
@@ -76,7 +78,7 @@ export function relayTo(
   return relay;
 }
 
-/** Lets rounds follow one another until one delivers nothing; how many each of them delivered. */
+/** Calls `runOnce` until a run delivers no event. Resolves to the number of delivered events of each run. */
 export async function rounds(relay: Relay): Promise<number[]> {
   const counts: number[] = [];
   do counts.push(await relay.runOnce());
@@ -84,7 +86,7 @@ export async function rounds(relay: Relay): Promise<number[]> {
   return counts.slice(0, -1);
 }
 
-/** As if so much time had passed for everything in the outbox. */
+/** Moves every time in the outbox `ms` milliseconds into the past. */
 export async function elapse(database: Database, ms: number): Promise<void> {
   await database.query(
     `UPDATE replay_guard_outbox SET created_at = created_at - $1, due_at = due_at - $1,
@@ -94,7 +96,7 @@ export async function elapse(database: Database, ms: number): Promise<void> {
   await database.query('UPDATE replay_guard_outbox_closed SET closed_at = closed_at - $1', [ms]);
 }
 
-/** How far each event is: `[attempts, 'pending' | 'delivered' | 'dead' | 'discarded']`, in the order of aggregates. */
+/** The state of each event, `[attempts, 'pending' | 'delivered' | 'dead' | 'discarded']`, ordered by aggregate. */
 export async function states(database: Database, destination = 'desk') {
   const rows = await database.query(
     `SELECT attempts, dead_at, ended_at FROM replay_guard_outbox WHERE destination = $1
@@ -107,40 +109,40 @@ export async function states(database: Database, destination = 'desk') {
   });
 }
 
-/** An observer that keeps what it is told, for tests to look at and to wait for. */
-export class Watch implements OutboxObserver {
-  readonly told: string[] = [];
+/** Records the events of a relay as short texts, such as `delivered a`. */
+export class RecordingObserver implements OutboxObserver {
+  readonly log: string[] = [];
   readonly errors: unknown[] = [];
   readonly reports: Parameters<OutboxObserver['reported']>[0][] = [];
 
   delivered({ aggregate }: ObservedAttempt): void {
-    this.told.push(`delivered ${aggregate}`);
+    this.log.push(`delivered ${aggregate}`);
   }
   failed({ aggregate }: ObservedAttempt, _seconds: number, error: unknown, retryInMs?: number): void {
-    this.told.push(`${retryInMs === undefined ? 'buried' : 'failed'} ${aggregate}`);
+    this.log.push(`${retryInMs === undefined ? 'dead' : 'failed'} ${aggregate}`);
     this.errors.push(error);
   }
   leaseLost({ aggregate }: ObservedAttempt): void {
-    this.told.push(`lost ${aggregate}`);
+    this.log.push(`lost ${aggregate}`);
   }
   subscriptionEnded(destination: string, error: unknown): void {
-    this.told.push(`ended ${destination}`);
+    this.log.push(`ended ${destination}`);
     this.errors.push(error);
   }
   purged(count: number): void {
-    this.told.push(`purged ${count}`);
+    this.log.push(`purged ${count}`);
   }
   reported(report: Parameters<OutboxObserver['reported']>[0]): void {
     this.reports.push(report);
   }
-  troubled(error: unknown): void {
-    this.told.push('troubled');
+  errorOccurred(error: unknown): void {
+    this.log.push('error');
     this.errors.push(error);
   }
 
-  /** Resolves when it was told `what`, past or to come. */
-  heard(what: string): Promise<void> {
-    return poll(what, () => this.told.includes(what));
+  /** Resolves when the log contains `entry`. */
+  logged(entry: string): Promise<void> {
+    return poll(entry, () => this.log.includes(entry));
   }
 }
 
