@@ -36,7 +36,7 @@ for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>
     test.serial(`${engine}: ${title}`, check);
 
-  it('a purge that fails keeps no event from its turn', async (t) => {
+  it('a failed purge does not stop the advance of parked events', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
     const relay = relayTo(t, outbox, write, { retentionMs: 1_000 });
@@ -44,7 +44,7 @@ for (const engine of engines) {
     await relay.runOnce();
     await elapse(outbox.database, 1_000);
     await append(outbox, ['b', 1]);
-    // As a crash leaves it between two statements.
+    // The state after a crash between parking and advancing.
     await outbox.database.query("UPDATE replay_guard_outbox SET due_at = NULL WHERE aggregate = 'b'");
     for (const statement of failingDeletes[engine]) await outbox.database.query(statement);
     await t.throwsAsync(relay.runMaintenance(), { any: true, message: /not today/ });
@@ -52,7 +52,7 @@ for (const engine of engines) {
     t.deepEqual(notes, ['a1', 'b1']);
   });
 
-  it('what ended long ago is purged, so much at a time, and nothing else is', async (t) => {
+  it('a purge deletes only events that ended before the retention, in batches', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const recorder = new RecordingObserver();
     const options = { observer: recorder, retentionMs: 1_000, purgeBatch: 3 };
@@ -71,12 +71,12 @@ for (const engine of engines) {
       ['dead', 1],
       ['failing', 1],
     );
-    const [given] = await append(outbox, ['dead', 2]);
+    const [appended] = await append(outbox, ['dead', 2]);
     await rounds(relay);
     const [letter] = await outbox.deadLetters();
     await outbox.discard(letter?.eventId as string);
     await relay.runOnce();
-    t.truthy(given);
+    t.truthy(appended);
     await elapse(outbox.database, 1_000);
     await append(outbox, ['a', 2]);
     t.is(await relay.runOnce(), 1);
@@ -92,27 +92,27 @@ for (const engine of engines) {
     t.is(recorder.log.length, 3);
   });
 
-  it('a started relay purges by itself', async (t) => {
+  it('a started relay purges old events', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     await append(outbox, ['a', 1]);
     await relayTo(t, outbox, async () => {}).runOnce();
     await elapse(outbox.database, 1_000);
     relayTo(t, outbox, async () => {}, { retentionMs: 1_000 }).start();
-    await poll('it is gone', async () => (await states(outbox.database)).length === 0);
+    await poll('the event is deleted', async () => (await states(outbox.database)).length === 0);
     t.pass();
   });
 
-  it('a receiver that wants no more gets no more, until it is opened again', async (t) => {
+  it('an ended subscription gets no events until the destination is reopened', async (t) => {
     const outbox = await openOutbox(await data(t, engine), { note: ['desk', 'shelf'] });
     const recorder = new RecordingObserver();
     const { notes, write } = notebook();
     const barrier = new Barrier();
-    let wanted = false;
+    let isOpen = false;
     const desk = {
       deliveries: {
         note: async (...given: Parameters<typeof write>) => {
           await barrier.pass();
-          if (!wanted) throw new SubscriptionEndedError('the receiver answered 410');
+          if (!isOpen) throw new SubscriptionEndedError('the receiver answered 410');
           await write(...given);
         },
       },
@@ -121,15 +121,15 @@ for (const engine of engines) {
     const relay = relayTo(t, outbox, desk, { observer: recorder });
     await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const round = relay.runOnce();
-    // Both are on their way when the receiver refuses.
+    // Two deliveries run when the receiver ends the subscription.
     await barrier.reached(2);
     barrier.open();
     t.is(await round, 0);
-    t.deepEqual(recorder.log, ['ended desk'], 'told once');
-    wanted = true;
+    t.deepEqual(recorder.log, ['ended desk'], 'the observer is called once');
+    isOpen = true;
     await append(outbox, ['c', 1]);
     t.deepEqual(await rounds(relay), []);
-    t.is(barrier.arrived, 2, 'nothing was sent any more');
+    t.is(barrier.arrived, 2, 'nothing more was sent');
     t.deepEqual(
       await rounds(relayTo(t, outbox, write, { destinations: { shelf: { deliveries: { note: write } } } })),
       [3, 1],
@@ -140,7 +140,7 @@ for (const engine of engines) {
     t.like(report[0], { destination: 'desk', pending: 4, dead: 0 });
     t.is(report[0]?.closed[0]?.reason, 'the receiver answered 410');
     t.true(Math.abs((report[0]?.closed[0]?.at.getTime() ?? 0) - Date.now()) < 3_600_000);
-    t.is(report.length, 1, 'nothing is left for the shelf');
+    t.is(report.length, 1, 'the shelf has no pending events');
     t.deepEqual(await states(outbox.database), Array(4).fill([0, 'pending']), 'no attempt was counted');
 
     t.false(await outbox.reopen('shelf'));
@@ -151,17 +151,17 @@ for (const engine of engines) {
     t.deepEqual(await outbox.report(), []);
   });
 
-  it('what stands behind a destination now is not bound by what stood there before', async (t) => {
+  it('an ended subscription applies to its endpoint only, not to a later endpoint of the destination', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
     const recorder = new RecordingObserver();
     let sent = 0;
-    const gone = async () => {
+    const ending = async () => {
       sent++;
-      throw new SubscriptionEndedError('gone');
+      throw new SubscriptionEndedError('ended');
     };
     await append(outbox, ['a', 1]);
-    const one = relayTo(t, outbox, { deliveries: { note: gone }, endpoint: 'one' });
+    const one = relayTo(t, outbox, { deliveries: { note: ending }, endpoint: 'one' });
     t.is(await one.runOnce(), 0);
     t.is(await relayTo(t, outbox, { deliveries: { note: write }, endpoint: 'one' }).runOnce(), 0);
     const other = relayTo(
@@ -173,23 +173,23 @@ for (const engine of engines) {
     t.is(await other.runOnce(), 1);
     t.deepEqual(notes, ['a1']);
     await other.runMaintenance();
-    t.deepEqual(recorder.reports.at(-1)?.closed, [], 'it is the other that is closed');
+    t.deepEqual(recorder.reports.at(-1)?.closed, [], 'the current endpoint is open');
     t.is((await outbox.report())[0]?.closed[0]?.endpoint, 'one');
     await append(outbox, ['b', 1]);
-    t.is(await one.runOnce(), 0, 'a relay that is still running with it sends it nothing');
+    t.is(await one.runOnce(), 0, 'a relay with the old endpoint sends nothing');
     t.is(await other.runOnce(), 1);
     t.is(sent, 1);
     await elapse(outbox.database, 1_000);
     await other.runMaintenance();
-    t.deepEqual(await outbox.report(), [], 'at last it is history');
+    t.deepEqual(await outbox.report(), [], 'the old endpoint is deleted after the retention');
   });
 
-  it('each endpoint that has ended is told of, and opened with the others', async (t) => {
+  it('reopen opens every endpoint of a destination', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
-    const gone = async () => Promise.reject(new SubscriptionEndedError('gone'));
+    const ending = async () => Promise.reject(new SubscriptionEndedError('ended'));
     await append(outbox, ['a', 1]);
     for (const endpoint of ['one', 'two']) {
-      t.is(await relayTo(t, outbox, { deliveries: { note: gone }, endpoint }).runOnce(), 0);
+      t.is(await relayTo(t, outbox, { deliveries: { note: ending }, endpoint }).runOnce(), 0);
     }
     const [report] = await outbox.report();
     t.deepEqual(report?.closed.map(({ endpoint }) => endpoint).sort(), ['one', 'two']);
@@ -200,14 +200,14 @@ for (const engine of engines) {
     t.deepEqual(notes, ['a1']);
   });
 
-  it('what waited long for a receiver that then wants no more is kept from then on', async (t) => {
+  it('the retention of waiting events counts from the end of the subscription', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     let answer: Error = new Error('down');
     const relay = relayTo(t, outbox, async () => Promise.reject(answer), { retentionMs: 1_000 });
     await append(outbox, ['a', 1], ['b', 1]);
     await relay.runOnce();
     await elapse(outbox.database, NEVER_MS);
-    answer = new SubscriptionEndedError('gone');
+    answer = new SubscriptionEndedError('ended');
     await relay.runOnce();
     await relay.runMaintenance();
     t.is((await states(outbox.database)).length, 2);
@@ -216,11 +216,11 @@ for (const engine of engines) {
     t.deepEqual(await states(outbox.database), []);
   });
 
-  it('what waits for a receiver that wants no more is kept as long as what was delivered', async (t) => {
+  it('events behind an ended subscription are purged after the retention', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const recorder = new RecordingObserver();
-    const gone = async () => Promise.reject(new SubscriptionEndedError('gone'));
-    const relay = relayTo(t, outbox, gone, { observer: recorder, retentionMs: 1_000, purgeBatch: 2 });
+    const ending = async () => Promise.reject(new SubscriptionEndedError('ended'));
+    const relay = relayTo(t, outbox, ending, { observer: recorder, retentionMs: 1_000, purgeBatch: 2 });
     await append(outbox, ['a', 1], ['b', 1], ['c', 1]);
     await relay.runOnce();
     await elapse(outbox.database, 1_000);
@@ -231,10 +231,14 @@ for (const engine of engines) {
     await elapse(outbox.database, 1_000);
     await outbox.reopen('desk');
     await relay.runMaintenance();
-    t.deepEqual(await states(outbox.database), [[0, 'pending']], 'an open one waits for ever');
+    t.deepEqual(
+      await states(outbox.database),
+      [[0, 'pending']],
+      'events of an open subscription have no expiry',
+    );
   });
 
-  it('the metrics tell what waits, what went and what died', async (t) => {
+  it('the metrics count pending, delivered and dead events', async (t) => {
     const outbox = await openOutbox(await data(t, engine), { note: ['desk', 'shelf'] });
     const registry = new Registry();
     const relay = relayTo(
@@ -272,7 +276,7 @@ for (const engine of engines) {
     t.true(Number(value(`oldest_seconds${desk}`)) >= 90);
     t.false(
       lines.some((line) => /shelf|aggregate|failing/.test(line)),
-      'of this relay, by few labels',
+      'only destinations of this relay, and only bounded labels',
     );
   });
 }

@@ -19,7 +19,7 @@ const data = emptiedData(test);
 const EVENTS = 500;
 const AGGREGATES = 50;
 
-/** Who delivers what, told by all the relays of a test. */
+/** Records the deliveries of all relays of a test. */
 class Traffic {
   readonly delivered = new Map<string, string[]>();
   readonly relays = new Set<number>();
@@ -27,13 +27,13 @@ class Traffic {
   readonly #busy = new Set<string>();
   #steps = 0;
 
-  /** The delivery of one relay. Some fail, some take a while, none may meet another of its aggregate. */
+  /** The delivery of one relay. Some deliveries fail or are slow. Two of one aggregate must never overlap. */
   async pass(relay: number, event: Parameters<typeof nameOf>[0], attempt: number): Promise<void> {
     const { aggregate } = event;
     if (this.#busy.has(aggregate)) this.collisions.push(aggregate);
     this.#busy.add(aggregate);
     const step = this.#steps++;
-    for (let turn = 0; turn < step % 4; turn++) await new Promise(setImmediate);
+    for (let pause = 0; pause < step % 4; pause++) await new Promise(setImmediate);
     this.#busy.delete(aggregate);
     if (step % 10 === 0 && attempt === 1) throw new Error('not this time');
     this.relays.add(relay);
@@ -82,7 +82,7 @@ async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<v
   );
   await Promise.all(relays.map((relay) => relay.stop()));
 
-  t.deepEqual(traffic.collisions, [], 'one at a time of each aggregate');
+  t.deepEqual(traffic.collisions, [], 'deliveries of one aggregate overlap');
   for (let number = 0; number < AGGREGATES; number++) {
     const aggregate = `a${number}-`;
     const inOrder = Array.from(
@@ -92,27 +92,27 @@ async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<v
     t.deepEqual(traffic.delivered.get(aggregate), inOrder);
   }
   t.true(
-    recorder.log.some((what) => what.startsWith('failed')),
-    'some failed and came again',
+    recorder.log.some((entry) => entry.startsWith('failed')),
+    'some attempts failed and were retried',
   );
-  t.false(recorder.log.some((what) => what.startsWith('lost') || what === 'error'));
-  t.is(traffic.relays.size, outboxes.length, 'every relay had its share');
+  t.false(recorder.log.some((entry) => entry.startsWith('lost') || entry === 'error'));
+  t.is(traffic.relays.size, outboxes.length, 'every relay delivered events');
 }
 
-/** Thousands of commits at the speed of a slow disk show no more than at the speed of memory. */
-async function forgoFsync(url: string): Promise<void> {
+/** Turns fsync off for the test database. Thousands of commits on a slow disk would only take longer. */
+async function disableFsync(url: string): Promise<void> {
   await administer(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET synchronous_commit = off`);
 }
 
 for (const engine of engines) {
   for (const count of [2, 4]) {
     test.serial(
-      `${engine}: ${count} relays at once deliver ${EVENTS} events, each one once and in order`,
+      `${engine}: ${count} concurrent relays deliver ${EVENTS} events once each and in order`,
       async (t) => {
         const source = await data(t, engine);
-        if (engine === 'postgres') await forgoFsync(source.url);
+        if (engine === 'postgres') await disableFsync(source.url);
         const first = await openOutbox(source);
-        // In one thread two servers cannot wait for each other on a file.
+        // Two SQLite handles in one thread block each other, so the relays share one handle.
         const another = () => (engine === 'sqlite' ? first : openOutbox(source));
         const others = await Promise.all(Array.from({ length: count - 1 }, another));
         await race(t, [first, ...others]);

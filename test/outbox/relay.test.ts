@@ -27,7 +27,7 @@ import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
 
-/** Longer than the lease of a delivery of the default length. */
+/** Longer than a lease with the default timeout. */
 const LEASE_MS = 60_000;
 
 const failing: Delivery = async () => {
@@ -40,7 +40,7 @@ for (const engine of engines) {
   const open = async (t: ExecutionContext, routes?: Record<string, string[]>) =>
     openOutbox(await data(t, engine), routes);
 
-  it('the events of one aggregate come in their order, those of others beside them', async (t) => {
+  it('events of one aggregate are delivered in order, and other aggregates in parallel', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['a', 2], ['b', 1], ['a', 3]);
     const { notes, write } = notebook();
@@ -49,7 +49,7 @@ for (const engine of engines) {
     t.deepEqual(notes.slice(2), ['a2', 'a3']);
   });
 
-  it('no more at once than the destination takes, whatever is due', async (t) => {
+  it('a relay delivers at most as many events at once as the concurrency of the destination', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['b', 1], ['c', 1], ['d', 1], ['e', 1]);
     const barrier = new Barrier();
@@ -63,7 +63,7 @@ for (const engine of engines) {
     t.deepEqual(await rounds(relay), [2, 1]);
   });
 
-  it('what fails is tried again later, and holds up only its own aggregate', async (t) => {
+  it('a failed event is retried after its pause and delays only its own aggregate', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const { notes, write } = notebook();
@@ -89,7 +89,7 @@ for (const engine of engines) {
     await elapse(outbox.database, 10_000);
     t.is(await relay.runOnce(), 0);
     await elapse(outbox.database, 10_000);
-    t.is(await relay.runOnce(), 0, 'the pause has doubled');
+    t.is(await relay.runOnce(), 0, 'the second pause is twice as long');
     t.is(attempts.length, 2);
     await elapse(outbox.database, 10_000);
     t.deepEqual(await rounds(relay), [1, 1]);
@@ -98,11 +98,11 @@ for (const engine of engines) {
       attempts.map(([number]) => number),
       [1, 2, 3, 1],
     );
-    t.is(attempts[0]?.[1], attempts[2]?.[1], 'the first attempt stays the first');
+    t.is(attempts[0]?.[1], attempts[2]?.[1], 'firstAt is equal in every attempt');
     t.deepEqual(recorder.log.slice(0, 3).sort(), ['delivered b', 'failed a', 'failed a']);
   });
 
-  it('what one destination does not take holds up no other', async (t) => {
+  it('a blocked destination does not delay another one', async (t) => {
     const outbox = await open(t, { note: ['desk', 'shelf'] });
     await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const barrier = new Barrier();
@@ -115,7 +115,7 @@ for (const engine of engines) {
     });
     relay.start();
     await barrier.reached();
-    await poll('the shelf has all', async () =>
+    await poll('all events are delivered to the shelf', async () =>
       (await states(outbox.database, 'shelf')).every(([, state]) => state === 'delivered'),
     );
     t.deepEqual(notes.sort(), ['a1', 'a2', 'b1']);
@@ -123,14 +123,14 @@ for (const engine of engines) {
     barrier.open();
   });
 
-  it('what goes to another destination is left to another relay', async (t) => {
+  it('a relay does not claim events of destinations that it does not serve', async (t) => {
     const outbox = await open(t, { note: ['desk', 'shelf'] });
     await append(outbox, ['a', 1]);
     t.deepEqual(await rounds(relayTo(t, outbox, async () => {})), [1]);
     t.deepEqual(await states(outbox.database, 'shelf'), [[0, 'pending']]);
   });
 
-  it('a type that nobody here delivers waits for a relay that does', async (t) => {
+  it('an event without a delivery for its type waits for a relay with one', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1]);
     const recorder = new RecordingObserver();
@@ -140,7 +140,7 @@ for (const engine of engines) {
     t.is(await relayTo(t, outbox, async () => {}).runOnce(), 1);
   });
 
-  it('the events of a relay that died are delivered when their leases ran out, and it marks nothing then', async (t) => {
+  it('an event is delivered again after its lease, and the first relay cannot mark it any more', async (t) => {
     const ends: [string, (barrier: Barrier) => Delivery][] = [
       ['delivered', (barrier) => () => barrier.pass()],
       [
@@ -164,14 +164,14 @@ for (const engine of engines) {
       await append(outbox, [name, 2]);
       const [resumed, { notes, write }] = [new Barrier(), notebook()];
       const relay = relayTo(t, outbox, (event, attempt) => resumed.pass().then(() => write(event, attempt)));
-      t.is(await relay.runOnce(), 0, 'not while the lease lasts');
+      t.is(await relay.runOnce(), 0, 'the lease has not expired');
       await elapse(outbox.database, LEASE_MS);
       const round = relay.runOnce();
       await resumed.reached();
       barrier.open();
       t.is(await zombie, 0);
       t.deepEqual(recorder.log, [`lost ${name}`]);
-      t.is(await relayTo(t, outbox, write).runOnce(), 0, 'it is still the other relay that has it');
+      t.is(await relayTo(t, outbox, write).runOnce(), 0, 'the second relay still has the lease');
       resumed.open();
       t.is(await round, 1);
       t.deepEqual(await rounds(relay), [1]);
@@ -179,7 +179,7 @@ for (const engine of engines) {
     }
   });
 
-  it('after its last attempt an event is a dead letter, and those behind it wait', async (t) => {
+  it('an event is a dead letter after its last attempt, and later events of the aggregate wait', async (t) => {
     const outbox = await open(t);
     const [id] = await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const recorder = new RecordingObserver();
@@ -228,14 +228,14 @@ for (const engine of engines) {
     works = true;
     t.is(await outbox.requeue('no such event'), 0);
     t.is(await outbox.requeue(id as string), 1);
-    t.is(await outbox.requeue(id as string), 0, 'once');
+    t.is(await outbox.requeue(id as string), 0, 'the event is no longer a dead letter');
     t.deepEqual(await outbox.deadLetters(), []);
     t.deepEqual(await rounds(relay), [1, 1]);
     t.deepEqual(notes, ['b1', 'a1', 'a2']);
-    t.is(await outbox.requeue(id as string), 0, 'what was delivered is not delivered again');
+    t.is(await outbox.requeue(id as string), 0, 'a delivered event cannot be requeued');
   });
 
-  it('a dead letter that is requeued has all its attempts again', async (t) => {
+  it('a requeued dead letter has the full number of attempts', async (t) => {
     const outbox = await open(t);
     const [id] = await append(outbox, ['a', 1]);
     const relay = relayTo(t, outbox, { deliveries: { note: failing }, retry: { maxAttempts: 2 } });
@@ -248,7 +248,7 @@ for (const engine of engines) {
     }
   });
 
-  it('a dead letter that is discarded lets the others pass', async (t) => {
+  it('the events behind a discarded dead letter are delivered', async (t) => {
     const outbox = await open(t);
     const [id] = await append(outbox, ['a', 1], ['a', 2]);
     const { notes, write } = notebook();
@@ -256,14 +256,14 @@ for (const engine of engines) {
       if (nameOf(event) === 'a1') throw new UndeliverableError('never');
       await write(event, attempt);
     });
-    t.is(await outbox.discard(id as string), 0, 'only dead letters');
+    t.is(await outbox.discard(id as string), 0, 'a pending event cannot be discarded');
     t.is(await relay.runOnce(), 0);
     t.deepEqual(await states(outbox.database), [
       [1, 'dead'],
       [0, 'pending'],
     ]);
     t.is(await outbox.discard(id as string), 1);
-    t.is(await outbox.requeue(id as string), 0, 'given up for good');
+    t.is(await outbox.requeue(id as string), 0, 'a discarded event cannot be requeued');
     t.deepEqual(await rounds(relay), [1]);
     t.deepEqual(notes, ['a2']);
     t.deepEqual(await states(outbox.database), [
@@ -272,7 +272,7 @@ for (const engine of engines) {
     ]);
   });
 
-  it('dead letters are listed the oldest first, so many as are asked for, and requeued all at once', async (t) => {
+  it('dead letters are listed oldest first up to the limit, and requeueAll requeues those of one destination', async (t) => {
     const outbox = await open(t, { note: ['desk', 'shelf'] });
     await append(outbox, ['a', 1], ['b', 1], ['c', 1]);
     const never = async () => Promise.reject(new UndeliverableError('never'));
@@ -289,7 +289,7 @@ for (const engine of engines) {
     t.deepEqual([...new Set((await outbox.deadLetters()).map(({ destination }) => destination))], ['shelf']);
   });
 
-  it('an event whose attempts never come to an end is a dead letter at last', async (t) => {
+  it('an event whose attempts never record a result becomes a dead letter', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1]);
     const barrier = new Barrier();
@@ -301,13 +301,13 @@ for (const engine of engines) {
       await elapse(outbox.database, LEASE_MS);
     }
     t.is(await relayTo(t, outbox, options).runOnce(), 0);
-    t.is(barrier.arrived, 2, 'not tried once more');
+    t.is(barrier.arrived, 2, 'no further attempt was made');
     t.regex((await outbox.deadLetters())[0]?.error ?? '', /no attempt recorded a result/);
     barrier.open();
     await Promise.all(crashes);
   });
 
-  it('an attempt that takes too long has failed, also where it does not heed its signal', async (t) => {
+  it('an attempt that exceeds its timeout fails, also if it ignores its signal', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['b', 1]);
     const recorder = new RecordingObserver();
@@ -318,7 +318,7 @@ for (const engine of engines) {
           if (aggregate === 'b') return;
           signal.addEventListener('abort', () => {
             aborted.push(signal.reason);
-            reject(new Error('given up'));
+            reject(new Error('aborted'));
           });
         }),
     };
@@ -333,20 +333,20 @@ for (const engine of engines) {
     ]);
   });
 
-  it('a stop waits for the deliveries that run, and begins no other', async (t) => {
+  it('a stop waits for the running deliveries and starts no other', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['a', 2]);
     const barrier = new Barrier();
     const relay = relayTo(t, outbox, () => barrier.pass(), { graceMs: NEVER_MS });
     relay.start();
     await barrier.reached();
-    let stopped = false;
+    let isStopped = false;
     const stop = relay.stop().then(() => {
-      stopped = true;
+      isStopped = true;
     });
     await append(outbox, ['b', 1]);
     relay.wake();
-    t.false(stopped);
+    t.false(isStopped);
     barrier.open();
     await stop;
     t.deepEqual(await states(outbox.database), [
@@ -356,7 +356,7 @@ for (const engine of engines) {
     ]);
   });
 
-  it('a stop cuts off what outlasts its grace, and leaves it to whoever comes after the lease', async (t) => {
+  it('a stop aborts deliveries after graceMs, and another relay delivers them after their lease', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['b', 1]);
     const recorder = new RecordingObserver();
@@ -370,7 +370,7 @@ for (const engine of engines) {
         await Promise.race([
           barrier.pass(),
           new Promise((_resolve, reject) => {
-            if (aggregate === 'b') signal.addEventListener('abort', () => reject(new Error('cut off')));
+            if (aggregate === 'b') signal.addEventListener('abort', () => reject(new Error('aborted')));
           }),
         ]);
       },
@@ -390,7 +390,7 @@ for (const engine of engines) {
     barrier.open();
   });
 
-  it('a payload that cannot be read makes a dead letter, which does not quote it, and the others go on', async (t) => {
+  it('an unreadable payload makes a dead letter that does not quote the payload', async (t) => {
     const outbox = await open(t);
     const [id] = await append(outbox, ['a', 1], ['b', 1]);
     await outbox.database.query('UPDATE replay_guard_outbox SET payload = $1 WHERE event_id = $2', [
@@ -405,55 +405,55 @@ for (const engine of engines) {
     t.is(letter?.error, 'UndeliverableError: the stored payload is not valid JSON');
   });
 
-  it('what a relay claims that has been stopped meanwhile it gives back, and begins nothing', async (t) => {
+  it('a relay that is stopped during a claim releases the claimed events', async (t) => {
     const source = await data(t, engine);
     const outbox = await openOutbox(source);
     await append(outbox, ['a', 1]);
-    const [asked, answered] = [new Barrier(), new Barrier()];
+    const [claimed, resumed] = [new Barrier(), new Barrier()];
     const query = outbox.database.query.bind(outbox.database);
     const slow = async (...given: Parameters<typeof query>) => {
       const rows = await query(...given);
       if (!given[0].includes('attempts = CASE WHEN')) return rows;
-      void asked.pass();
-      await answered.pass();
+      void claimed.pass();
+      await resumed.pass();
       return rows;
     };
     outbox.database.query = slow as typeof query;
     const { notes, write } = notebook();
     const relay = relayTo(t, outbox, write);
     relay.start();
-    await asked.reached();
-    // Not in time for the stop to wait for it.
+    await claimed.reached();
+    // The stop ends after graceMs, before the claim returns.
     await relay.stop();
-    answered.open();
+    resumed.open();
     outbox.database.query = query;
-    await poll('it is given back', async () => (await states(outbox.database))[0]?.[0] === 0);
+    await poll('the claim is released', async () => (await states(outbox.database))[0]?.[0] === 0);
     t.deepEqual(notes, []);
-    t.is(await relay.runOnce(), 0, 'it claims nothing any more');
-    t.is(await relayTo(t, outbox, write).runOnce(), 1, 'no lease has to run out');
+    t.is(await relay.runOnce(), 0, 'a stopped relay claims nothing');
+    t.is(await relayTo(t, outbox, write).runOnce(), 1, 'the event is due without a wait for the lease');
   });
 
-  it('very many dead letters are requeued in batches, once each, while a relay goes on burying them', async (t) => {
+  it('requeueAll requeues each dead letter once, in batches, while a relay makes new ones', async (t) => {
     const outbox = await open(t);
     await outbox.database.transaction(async () => {
       for (let number = 0; number < 1_100; number++) await outbox.append(note(`a${number}`, 1));
     });
     await outbox.database.query('UPDATE replay_guard_outbox SET dead_at = created_at, attempts = 5');
     const query = outbox.database.query.bind(outbox.database);
-    let most = 0;
+    let maxRows = 0;
     const measured = async (...given: Parameters<typeof query>) => {
       const rows = await query(...given);
-      most = Math.max(most, rows.length);
+      maxRows = Math.max(maxRows, rows.length);
       return rows;
     };
     outbox.database.query = measured as typeof query;
     relayTo(t, outbox, async () => Promise.reject(new UndeliverableError('never'))).start();
     t.is(await outbox.requeueAll('desk'), 1_100);
     t.is(await outbox.requeueAll('shelf'), 0);
-    t.is(most, 500);
+    t.is(maxRows, 500);
   });
 
-  it('what a relay left undone the next one delivers, after a restart', async (t) => {
+  it('a relay delivers undelivered events after a restart', async (t) => {
     const source = await data(t, engine);
     const before = await source.open();
     const outbox = await openOutbox({ ...source, open: async () => before });
@@ -474,7 +474,7 @@ test.serial('options out of their range are refused by name', async (t) => {
     ['timeoutMs', { timeoutMs: 0 }],
     ['timeoutMs', { timeoutMs: 1_000.5 }],
     ['concurrency', { concurrency: Number.NaN }],
-    // What a share of the processors may come to: no statement takes it.
+    // A caller may compute a fraction, for example half of an odd number of processors.
     ['concurrency', { concurrency: 2.5 }],
     ['initialBackoffMs', { retry: { initialBackoffMs: -1 } }],
     ['maxBackoffMs', { retry: { maxBackoffMs: Number.POSITIVE_INFINITY } }],
@@ -485,20 +485,20 @@ test.serial('options out of their range are refused by name', async (t) => {
     t.throws(make, { instanceOf: TypeError, message: new RegExp(`^${name} of destination desk`) });
   }
   const never = Number.POSITIVE_INFINITY;
-  // A timer takes what is too long for none at all, and a batch of none would be deleted without end.
-  const wrongOfAll: Partial<RelayOptions>[] = [
+  // Node runs a timer above the maximum at once. A batch of size 0 would repeat for ever.
+  const wrongRelayOptions: Partial<RelayOptions>[] = [
     ...[0, never, 2 ** 31].map((pollMs) => ({ pollMs })),
     ...[-1, never, 2 ** 31].map((graceMs) => ({ graceMs })),
     ...[-1, Number.NaN, 0.5].map((retentionMs) => ({ retentionMs })),
     ...[0, 2.5].map((purgeBatch) => ({ purgeBatch })),
   ];
-  for (const options of wrongOfAll) {
+  for (const options of wrongRelayOptions) {
     const [name] = Object.keys(options);
     const make = () => createRelay({ outbox, destinations: {}, ...options });
     t.throws(make, { instanceOf: TypeError, message: new RegExp(`^${name} must be a whole number`) });
   }
   t.notThrows(() => createRelay({ outbox, destinations: {}, graceMs: 0, retentionMs: 0 }));
-  // To a comparison no payload is too large for what is no number, and SQLite takes -1 for no limit.
+  // A comparison with NaN is false, so no payload would be too large. SQLite treats a limit of -1 as unlimited.
   for (const number of [0, -1, 1.5, Number.NaN]) {
     const make = () => createOutbox({ database: outbox.database, routes: {}, maxPayloadBytes: number });
     t.throws(make, { instanceOf: TypeError, message: /^maxPayloadBytes must be/ });
