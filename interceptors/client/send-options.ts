@@ -13,7 +13,7 @@ export interface SendOptions {
   readonly intent?: Intent;
   /**
    * Whether an attempt may have been sent before this call. A refusal then does not prove that the operation was not
-   * executed. Set it to true if a hedging policy, an interceptor or a proxy may send an attempt several times.
+   * executed. Set the option if a hedging policy, an interceptor or a proxy may send an attempt several times.
    * Default: true if `intent` is given and inside a guarded call, else false.
    */
   readonly sentBefore?: boolean;
@@ -93,7 +93,7 @@ export function completeOptions(options: SendOptions): CompleteOptions {
     ...Object.fromEntries(given),
   };
   for (const name of Object.keys(defaults) as (keyof typeof defaults)[]) {
-    // The retry budget bounds every pause and every attempt, so its bound keeps all of them below the limit of a timer.
+    // The retry budget bounds every pause and every attempt. Its maximum is the maximum of a Node timer.
     const max = name === 'retryBudgetMs' ? MAX_TIMER_MS : Number.MAX_SAFE_INTEGER;
     const value: unknown = complete[name];
     if (typeof value === 'number' && value > 0 && value <= max) continue;

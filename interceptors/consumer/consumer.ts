@@ -43,7 +43,7 @@ const schema: readonly string[] = [
 ];
 
 /**
- * Creates the table of processed messages, if it does not exist, and a consumer. One consumer per process is enough
+ * Creates a consumer, and the table of processed messages if the table is missing. One consumer per process is enough
  * for all messages.
  * @throws TypeError an option is unknown, a method of the observer is not a function, or the retention is too short
  * @throws DatabaseUnavailableError the table cannot be created

@@ -23,7 +23,7 @@ export interface ProcessOptions {
 const DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000;
 const MIN_RETENTION_MS = 60_000;
 
-// The insert waits for a transaction that inserts the same row. It returns no row if that transaction commits.
+// The insert waits for a transaction that inserts the same row. The insert returns no row if that transaction commits.
 const insert = ({ now }: Dialect) => `
   INSERT INTO replay_guard_messages (id, expires_at) VALUES ($1, COALESCE($2, ${now}) + $3)
   ON CONFLICT (id) DO NOTHING RETURNING expires_at`;

@@ -4,7 +4,7 @@ export class UndeliverableError extends Error {
   readonly code: string = 'REPLAY_GUARD_UNDELIVERABLE';
 }
 
-/** The receiver wants no further events. The relay sends nothing to it until an operator reopens the destination. */
+/** The receiver wants no further events. The relay stops sending until an operator reopens the destination. */
 export class SubscriptionEndedError extends Error {
   override name = 'SubscriptionEndedError';
   readonly code: string = 'REPLAY_GUARD_SUBSCRIPTION_ENDED';

@@ -18,7 +18,7 @@ export interface WakeUps {
 export class WorkSignal {
   readonly #database: Database;
   readonly #listeners = new Set<() => void>();
-  /** `notify` runs in the context of an append whose unit of work has just ended. NOTIFY must not run in it. */
+  /** `notify` runs in the context of an ended unit of work. The NOTIFY statement must run outside of that context. */
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
   #isNotifying = false;
   #isNotifyDue = false;

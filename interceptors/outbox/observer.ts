@@ -17,7 +17,7 @@ export interface OutboxObserver {
   failed(attempt: ObservedAttempt, seconds: number, error: unknown, retryInMs: number | undefined): void;
   /** An attempt ended after its lease. The relay that has claimed the event since then decides about the event. */
   leaseLost(attempt: ObservedAttempt): void;
-  /** A receiver ended its subscription. The relay sends nothing to it any more. */
+  /** A receiver ended its subscription. The relay stops sending to this receiver. */
   subscriptionEnded(destination: string, error: unknown): void;
   /** Called regularly for each destination of the relay. `closed` contains the current endpoint only. */
   reported(report: DestinationReport): void;

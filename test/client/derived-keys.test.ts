@@ -251,7 +251,7 @@ test('every attempt carries the intent of the handler, even if its key is the ke
 test('the callback of a call that waited for a connection runs in the context of the call', async (t) => {
   const caller = new AsyncLocalStorage<string>();
   const { client, definition } = await farService(t);
-  const ask = (name: string) =>
+  const callAs = (name: string) =>
     caller.run(name, () => {
       const { path, requestSerialize, responseDeserialize } = definition.Append;
       return new Promise<string | undefined>((resolve) => {
@@ -259,5 +259,5 @@ test('the callback of a call that waited for a connection runs in the context of
         client.client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, answered);
       });
     });
-  t.deepEqual(await Promise.all(['a', 'b', 'c'].map(ask)), ['a', 'b', 'c']);
+  t.deepEqual(await Promise.all(['a', 'b', 'c'].map(callAs)), ['a', 'b', 'c']);
 });

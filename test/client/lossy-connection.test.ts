@@ -2,6 +2,7 @@ import { Client, credentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { createIdempotencyInterceptor, type SendOptions, sendUntilKnown } from 'grpc-replay-guard/client';
 import { engines } from '../helpers/databases/engines.js';
+import { seededRandom } from '../helpers/faults/seeded-random.js';
 import { type Fate, type Fates, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { type Ledger, openLedger, type TransferRequest } from '../helpers/servers/guarded-ledger.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
@@ -27,14 +28,6 @@ const inOrder = (fates: readonly Fate[]) => {
   return () => remaining.shift() ?? 'pass';
 };
 
-/** A generator of numbers from 0 to 1. Equal seeds give equal numbers. */
-function seeded(state: number): () => number {
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 for (const engine of engines) {
   test(`${engine}: an operation with lost requests and replies has one effect and a known outcome`, async (t) => {
     const ledger = await openLedger(t, engine);
@@ -58,7 +51,7 @@ for (const engine of engines) {
 
   test(`${engine}: each of 60 concurrent operations over a lossy connection has one effect`, async (t) => {
     const ledger = await openLedger(t, engine);
-    const random = seeded(1);
+    const random = seededRandom(1);
     const { transfer, proxy } = await behindProxy(t, ledger, {
       request: () => (random() < 0.08 ? 'reset' : 'pass'),
       reply: () => (random() < 0.15 ? 'reset' : random() < 0.03 ? 'cut' : 'pass'),

@@ -1,28 +1,20 @@
 import type { Consumer, ProcessResult } from 'grpc-replay-guard/consumer';
 import { CommitInDoubtError, type Database, DatabaseUnavailableError } from 'grpc-replay-guard/database';
+import type { Random } from '../helpers/faults/seeded-random.js';
 import { named } from './receiver.js';
 
 /** The error of a simulated crash. */
 export class Crash extends Error {}
-
-/** A generator of numbers from 0 to 1. Equal seeds give equal numbers. */
-export function chances(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 /**
  * Work that writes two effects of each message. About every second attempt crashes before, between or after the
  * effects.
  * @param betweenEffects called between the two effects
  */
-export function flakyWork(database: Database, chance: () => number, betweenEffects: () => Promise<void>) {
+export function flakyWork(database: Database, random: Random, betweenEffects: () => Promise<void>) {
   const write = (effect: string) => database.query('INSERT INTO effects (message) VALUES ($1)', [effect]);
   return async (message: string) => {
-    const crashAt = Math.floor(chance() * 6);
+    const crashAt = Math.floor(random() * 6);
     if (crashAt === 0) throw new Crash();
     await write(`${message} first`);
     await betweenEffects();

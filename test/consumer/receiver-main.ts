@@ -1,7 +1,8 @@
 // The program of a receiver process that tests can kill. Its argument is ReceiverSettings as JSON.
 import { createConsumer } from 'grpc-replay-guard/consumer';
 import { openUrl } from '../helpers/databases/open-url.js';
-import { type Attempt, chances, deliverUntilAcknowledged, flakyWork, forEach } from './flaky-work.js';
+import { seededRandom } from '../helpers/faults/seeded-random.js';
+import { type Attempt, deliverUntilAcknowledged, flakyWork, forEach } from './flaky-work.js';
 import type { ReceiverMessage, ReceiverSettings } from './receiver-process.js';
 
 const settings: ReceiverSettings = JSON.parse(String(process.argv[2]));
@@ -11,10 +12,10 @@ process.once('disconnect', () => process.exit());
 
 const { database, close } = await openUrl(url, { maxConnections: 10, lockTimeoutMs: 10_000 });
 const consumer = await createConsumer({ database });
-const chance = chances(seed);
-let [works, processed] = [0, 0];
-const work = flakyWork(database, chance, async () => {
-  if (stuckAt === undefined || ++works < stuckAt || processed === 0) return;
+const random = seededRandom(seed);
+let [workCalls, processed] = [0, 0];
+const work = flakyWork(database, random, async () => {
+  if (stuckAt === undefined || ++workCalls < stuckAt || processed === 0) return;
   report({ stuck: true });
   await new Promise(() => {});
 });
@@ -31,7 +32,7 @@ async function deliver(message: string): Promise<void> {
 }
 
 // Each receiver uses an order of its own.
-const shuffled = messages.map((message) => ({ message, at: chance() })).sort((a, b) => a.at - b.at);
+const shuffled = messages.map((message) => ({ message, at: random() })).sort((a, b) => a.at - b.at);
 await forEach(
   shuffled.map(({ message }) => message),
   4,

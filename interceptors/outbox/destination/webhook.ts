@@ -55,7 +55,7 @@ export function createWebhookDestination(options: WebhookOptions): Destination {
 
 /**
  * Checks the URL of a webhook receiver.
- * @throws TypeError the URL is neither `https` nor `http` on a loopback address, or it has a user or a password
+ * @throws TypeError the URL is neither `https` nor `http` on a loopback address, or contains a user or a password
  */
 export function assertWebhookUrl(text: string): void {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -93,7 +93,7 @@ function webhookDelivery(url: string, webhook: Webhook): Delivery {
       'webhook-signature': webhook.sign(id, now, body),
     };
     const response = await fetch(url, { method: 'POST', redirect: 'manual', headers, body, signal });
-    // The body is not needed, and it may be endless.
+    // The status is enough, and the body may be endless.
     await response.body?.cancel();
     assertDelivered(response.status, retryAfterMs(response.headers.get('retry-after'), Date.now()));
   };

@@ -44,7 +44,7 @@ export class Deliverer {
       else if (!failure) observer.delivered(attempt, seconds());
       return hadLease && !failure;
     } catch (error) {
-      // The event is not lost. It is claimed again when its lease expires.
+      // The event is not lost: a relay claims the event again when its lease expires.
       observer.errorOccurred(error);
       return false;
     }
@@ -79,7 +79,7 @@ export class Deliverer {
     const deliver = async () => delivery(event, { signal, number, firstAt });
     this.#attempts.add(controller);
     try {
-      // A delivery that ignores its signal keeps running, but the relay does not wait for it.
+      // The relay does not wait for a delivery that ignores its signal.
       await within(deliver(), {
         ms: timeoutMs,
         signal,

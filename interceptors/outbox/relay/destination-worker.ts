@@ -71,7 +71,7 @@ export class DestinationWorker {
   async #startDeliveries(): Promise<Promise<boolean>[]> {
     await this.#toAdvance.advance();
     const deliveries: Promise<boolean>[] = [];
-    // The first claim examines only as many events as it may claim. If it parks any, the next ones examine many.
+    // The first claim examines one event per free slot. After a claim that parked events, the next claims examine many.
     let maxExamined = Math.min(this.#freeSlots(), MAX_EXAMINED_EVENTS);
     while (this.#freeSlots() > 0) {
       const { claimed, parked } = await this.#claim(maxExamined);

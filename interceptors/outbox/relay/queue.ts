@@ -58,13 +58,13 @@ export class Queue {
     return { claimed, parked };
   }
 
-  /** Makes the first event of each aggregate due, if it is parked. Resolves to the number of these events. */
+  /** Makes the parked first events of the aggregates due. Resolves to the number of these events. */
   async advance(destination: string, aggregates: readonly string[]): Promise<number> {
     const params = [destination, JSON.stringify(aggregates)];
     return (await this.#database.query(this.#statements.advance, params)).length;
   }
 
-  /** Advances every aggregate of the destination, in case a process crashed before it called `advance`. */
+  /** Advances every aggregate of the destination, in case a process crashed before its call of `advance`. */
   async advanceAll(destination: string): Promise<void> {
     await this.#database.query(this.#statements.advanceAll, [destination]);
   }

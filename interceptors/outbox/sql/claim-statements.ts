@@ -23,8 +23,8 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
   const ifParked = 'CASE WHEN COALESCE(first.due_at, first.dead_at) IS NULL THEN first.event_id END';
 
   /**
-   * An advanced event is due since its creation, so later events of other aggregates do not overtake it. A locked event
-   * is skipped; `advanceAll` advances it later.
+   * An advanced event is due since its creation, so later events of other aggregates do not overtake it. The statement
+   * skips a locked event, and `advanceAll` advances the event later.
    */
   const advancing = (aggregates: string) => `
     WITH head AS MATERIALIZED (SELECT ${first(ifParked, 'moved.aggregate')} AS head_id FROM (${aggregates}) AS moved),

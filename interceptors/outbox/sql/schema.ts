@@ -16,7 +16,7 @@ export function migrateOutbox(database: Database): Promise<void> {
  * The migration steps of the tables. A released step never changes.
  *
  * A row is one event for one destination. `due_at` is the time from which the event may be claimed: the end of a pause,
- * or the end of the current lease. It is NULL while the event is parked behind an earlier event of its aggregate. Only
+ * or the end of the current lease. `due_at` is NULL while the event is parked behind an earlier event of its aggregate. Only
  * `dead_at` is set for a dead letter, only `ended_at` for a delivered event, and both for a discarded dead letter.
  */
 const schema: readonly string[] = [
