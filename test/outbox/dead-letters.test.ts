@@ -1,10 +1,12 @@
 import test, { type ExecutionContext } from 'ava';
-import { type Delivery, UndeliverableError } from 'grpc-replay-guard/outbox';
+import { UndeliverableError } from 'grpc-replay-guard/outbox';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
 import {
   append,
   elapse,
+  failing,
+  LEASE_MS,
   nameOf,
   note,
   notebook,
@@ -17,13 +19,6 @@ import {
 import { Barrier } from '../helpers/waiting/barrier.js';
 
 const data = emptiedData(test);
-
-/** Longer than a lease with the default timeout. */
-const LEASE_MS = 60_000;
-
-const failing: Delivery = async () => {
-  throw new Error('down', { cause: new Error('the cause') });
-};
 
 for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>

@@ -5,6 +5,8 @@ import { engines } from '../helpers/databases/engines.js';
 import {
   append,
   elapse,
+  failing,
+  LEASE_MS,
   NEVER_MS,
   notebook,
   openOutbox,
@@ -17,13 +19,6 @@ import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
-
-/** Longer than a lease with the default timeout. */
-const LEASE_MS = 60_000;
-
-const failing: Delivery = async () => {
-  throw new Error('down', { cause: new Error('the cause') });
-};
 
 for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>

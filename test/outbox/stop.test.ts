@@ -4,6 +4,7 @@ import { engines } from '../helpers/databases/engines.js';
 import {
   append,
   elapse,
+  LEASE_MS,
   NEVER_MS,
   notebook,
   openOutbox,
@@ -15,9 +16,6 @@ import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
-
-/** Longer than a lease with the default timeout. */
-const LEASE_MS = 60_000;
 
 for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>

@@ -234,14 +234,21 @@ test('a webhook needs an https or loopback URL without a password, and a valid s
     '/x',
     '',
   ]) {
-    t.throws(make(url), { instanceOf: TypeError, message: /https/ }, url);
+    t.throws(make(url), { instanceOf: TypeError, message: /^url must be an https URL/ }, url);
   }
-  t.throws(make('https://user:secret@example.com'), { instanceOf: TypeError, message: /no user/ });
+  t.throws(make('https://user:secret@example.com'), {
+    instanceOf: TypeError,
+    message: /^url must contain no user/,
+  });
   const of = (bytes: number) => `whsec_${Buffer.alloc(bytes, 1).toString('base64')}`;
   t.notThrows(make('https://example.com', of(24)));
   t.notThrows(make('https://example.com', of(64)));
   for (const wrong of [of(23), of(65), of(32).slice(6), `${of(32)}!`, 'whsec_', '', `${of(24)}A`]) {
-    t.throws(make('https://example.com', wrong), { instanceOf: TypeError, message: /whsec_/ }, wrong);
+    t.throws(
+      make('https://example.com', wrong),
+      { instanceOf: TypeError, message: /^secret must be whsec_/ },
+      wrong,
+    );
   }
   t.not(make('https://a.example')().endpoint, make('https://b.example')().endpoint);
 });

@@ -41,8 +41,8 @@ export function createWebhookDestination(options: WebhookOptions): Destination {
     retry: true,
   });
   const { url, secret, types, timeoutMs, concurrency, retry } = options;
-  assertWebhookUrl(url);
-  assertWebhookSecret(secret);
+  checkOption('url', () => assertWebhookUrl(url));
+  checkOption('secret', () => assertWebhookSecret(secret));
   const deliver = webhookDelivery(url, new Webhook(secret));
   return {
     deliveries: Object.fromEntries(types.map((type) => [type, deliver])),
@@ -53,8 +53,17 @@ export function createWebhookDestination(options: WebhookOptions): Destination {
   };
 }
 
+/** Adds the name of the option to the message of a failed check. */
+function checkOption(name: string, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    throw new TypeError(`${name} ${(error as Error).message}`);
+  }
+}
+
 /**
- * Checks the URL of a webhook receiver.
+ * Checks the URL of a webhook receiver. The message of the error does not name the option or setting.
  * @throws TypeError the URL is neither `https` nor `http` on a loopback address, or contains a user or a password
  */
 export function assertWebhookUrl(text: string): void {
@@ -65,7 +74,7 @@ export function assertWebhookUrl(text: string): void {
 }
 
 /**
- * Checks the secret of a webhook.
+ * Checks the secret of a webhook. The message of the error does not name the option or setting.
  * @throws TypeError the secret is not `whsec_` and 24 to 64 bytes in base64
  */
 export function assertWebhookSecret(text: string): void {

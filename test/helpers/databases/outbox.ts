@@ -20,6 +20,9 @@ import type { Cleanup } from './postgres.js';
 /** Longer than any test runs. A timer of this length never causes an effect in a test. */
 export const NEVER_MS = 3_600_000;
 
+/** Longer than a lease with the default timeout, in milliseconds. */
+export const LEASE_MS = 60_000;
+
 /** Opens an outbox. Its events of type `note` go to the destination `desk` by default. */
 export async function openOutbox(
   data: DataSource,
@@ -57,6 +60,11 @@ export function notebook() {
   };
   return { notes, write };
 }
+
+/** A delivery that always fails. */
+export const failing: Delivery = async () => {
+  throw new Error('down', { cause: new Error('the cause') });
+};
 
 /** A relay to `desk` that never polls or retries by time, unless an option changes this. Stopped after the test. */
 export function relayTo(
