@@ -11,8 +11,9 @@ import {
 const OPERATION_HEADERS = [KEY_HEADER, PRODUCER_HEADER, SEQUENCE_HEADER, EPOCH_HEADER];
 
 /**
- * Returns the metadata without the key or the sequence of the current guarded call. Handlers forward the metadata of
- * their caller for tracing. Two outgoing calls with the key of the guarded call would be duplicates of each other.
+ * Returns the metadata without the key or the sequence of the current guarded call. Handlers forward the
+ * metadata of their caller for tracing. Two outgoing calls with the key of the guarded call would be
+ * duplicates of each other.
  */
 export function withoutCallerKey(metadata: Metadata): Metadata {
   const caller = executions.getStore()?.caller;
@@ -23,8 +24,8 @@ export function withoutCallerKey(metadata: Metadata): Metadata {
 }
 
 /**
- * Runs code that sends a call with an explicitly chosen key. The interceptor then keeps this key, even if the key is
- * equal to the key of the current guarded call.
+ * Runs code that sends a call with an explicitly chosen key. The interceptor then keeps this key, even if the
+ * key is equal to the key of the current guarded call.
  */
 export function withChosenKey<T>(work: () => T): T {
   const execution = executions.getStore();

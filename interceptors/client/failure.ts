@@ -6,8 +6,8 @@ import { type FailureDetails, readStatusDetails } from '../protocol/status-detai
 /**
  * The meaning of a failed attempt for the operation:
  * - `refused`: no attempt executed the operation, and no attempt with this key will.
- * - `closed`: this attempt did not execute the operation, and no later attempt will. Earlier attempts may have.
- * - `not-done`: this attempt did not execute the operation. Earlier attempts may have. A retry now would fail again.
+ * - `closed`: this attempt did not execute the operation, no later one will, but an earlier one may have.
+ * - `not-done`: this attempt did not execute the operation, but an earlier one may have. A retry would fail.
  * - `retry`: the operation may be executed already, or still be running. A retry can find out.
  * - `fault`: like `retry`, but the fault may be permanent. Only a few attempts are useful.
  * - `later`: the operation may be executed already. A retry now would not find out.

@@ -11,7 +11,9 @@ import {
 import { parseTime } from '../protocol/rfc3339.js';
 import { withoutCallerKey } from './caller-metadata.js';
 
-/** Identifies one operation in all its attempts. Keep the intent until the outcome of the operation is known. */
+/**
+ * Identifies one operation in all its attempts. Keep the intent until the outcome of the operation is known.
+ */
 export interface Intent {
   /** The idempotency key. */
   readonly key: string;
@@ -20,11 +22,12 @@ export interface Intent {
 }
 
 /**
- * Returns the intent of a new operation that is about to be sent: a UUIDv7 and the current time. Later keys sort after
- * earlier ones.
+ * Returns the intent of a new operation that is about to be sent: a UUIDv7 and the current time. Later keys
+ * sort after earlier ones.
  *
- * Inside a guarded call, the intent is derived from the operation and from the number of earlier intents in the same
- * step. A second execution therefore gets the same intents. Give a conditional intent a `step` of its own.
+ * Inside a guarded call, the intent is derived from the operation and from the number of earlier intents in
+ * the same step. A second execution therefore gets the same intents. Give a conditional intent a `step` of
+ * its own.
  */
 export function newIntent(): Intent {
   // The path of a method starts with a slash, so this text collides with no method.
@@ -38,9 +41,10 @@ export function intentFor(path: string): Intent {
 }
 
 /**
- * Derives an intent from the operation. Its first-sent time is the time of the operation, because the operation was
- * sent before its own calls. A callee with the same retention then refuses only the keys that it may have deleted. An
- * operation without a time yields no time: an execution does not know whether it is the first.
+ * Derives an intent from the operation. Its first-sent time is the time of the operation, because the
+ * operation was sent before its own calls. A callee with the same retention then refuses only the keys that
+ * it may have deleted. An operation without a time yields no time: an execution does not know whether it is
+ * the first.
  */
 function derivedIntent(execution: Execution, path: string): Intent {
   const ordinal = (execution.calls.get(path) ?? 0) + 1;
@@ -51,12 +55,12 @@ function derivedIntent(execution: Execution, path: string): Intent {
 }
 
 /**
- * Returns the metadata of one attempt at an operation whose key the caller keeps. Do not use the key of the current
- * guarded call: `createIdempotencyInterceptor` takes such a key for a forwarded one and replaces it.
+ * Returns the metadata of one attempt at an operation whose key the caller keeps. Do not use the key of the
+ * current guarded call: `createIdempotencyInterceptor` takes such a key for a forwarded one and replaces it.
  * @param key 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`
  * @param options.firstSent the time of the first attempt, equal in every attempt; a string is RFC 3339
  * @param metadata further metadata to send; the function does not change it
- * @throws TypeError the key or the time is malformed, or the metadata has a sequence
+ * @throws TypeError when the key or the time is malformed, or the metadata has a sequence
  */
 export function withIdempotencyKey(
   key: string,
@@ -73,7 +77,7 @@ export function withIdempotencyKey(
 
 /**
  * Sets the first-sent time, if one is given.
- * @throws TypeError the time is malformed
+ * @throws TypeError when the time is malformed
  */
 export function setFirstSent(sent: Metadata, firstSent: Date | string | undefined): void {
   if (firstSent !== undefined) sent.set(FIRST_SENT_HEADER, rfc3339(firstSent));

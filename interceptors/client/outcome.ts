@@ -26,8 +26,8 @@ export interface Refused {
 }
 
 /**
- * The operation may be executed already, or still be running. Keep the key. Never send the same operation with a new
- * key.
+ * The operation may be executed already, or still be running. Keep the key. Never send the same operation
+ * with a new key.
  */
 export interface Unknown extends Intent {
   readonly outcome: 'unknown';

@@ -4,7 +4,10 @@ import type { CompleteOptions } from './send-options.js';
 
 const MAX_MARGIN_MS = 5 * 60 * 1_000;
 
-/** Tracks how much longer an operation may be sent. Both the caller and the retention of the key limit this time. */
+/**
+ * Tracks how much longer an operation may be sent. Both the caller and the retention of the key limit this
+ * time.
+ */
 export class RetryBudget {
   readonly #options: CompleteOptions;
   #retentionEndMs: number;
@@ -19,7 +22,9 @@ export class RetryBudget {
     this.#retentionEndMs = (parseTime(firstSent ?? '') ?? now) + options.retentionMs;
   }
 
-  /** Returns the remaining time in milliseconds, 0 or less at the end. A clock that is set back adds no time. */
+  /**
+   * Returns the remaining time in milliseconds, 0 or less at the end. A clock that is set back adds no time.
+   */
   remainingMs(): number {
     const now = this.#options.clock.now();
     this.#spentMs += Math.max(0, now - this.#lastReadMs);

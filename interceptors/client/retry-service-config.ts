@@ -28,10 +28,10 @@ export interface RetryServiceConfig {
 }
 
 /**
- * Returns a service config with which a gRPC client in any language retries as the contract requires: UNAVAILABLE
- * only, after the pushback if the server sends one (gRFC A6). In grpc-js the config is a channel option:
- * `{ 'grpc.service_config': JSON.stringify(createRetryServiceConfig()) }`.
- * @throws TypeError an option is unknown, or a number is out of its bounds
+ * Returns a service config with which a gRPC client in any language retries as the contract requires:
+ * UNAVAILABLE only, after the pushback if the server sends one (gRFC A6). In grpc-js the config is a channel
+ * option: `{ 'grpc.service_config': JSON.stringify(createRetryServiceConfig()) }`.
+ * @throws TypeError when an option is unknown, or a number is out of its bounds
  */
 export function createRetryServiceConfig(options: RetryServiceConfigOptions = {}): RetryServiceConfig {
   assertKnownOptions<RetryServiceConfigOptions>('createRetryServiceConfig', options, {

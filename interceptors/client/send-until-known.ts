@@ -13,12 +13,12 @@ import { type CompleteOptions, completeOptions, type SendOptions } from './send-
 const MAX_FAULTS_IN_A_ROW = 10;
 
 /**
- * Executes one operation. Sends the call again, with the same key and first-sent time, until the outcome is known or
- * the retry budget is spent. No attempt is made when the server may already have deleted the key. The pauses double
- * and have full jitter. No pause is shorter than the server asks for.
+ * Executes one operation. Sends the call again, with the same key and first-sent time, until the outcome is
+ * known or the retry budget is spent. No attempt is made when the server may already have deleted the key.
+ * The pauses double and have full jitter. No pause is shorter than the server asks for.
  *
  * Resolves to an outcome for every failure of the server or of the network.
- * @throws TypeError an option is unknown or malformed, or the key or the time of the intent is malformed
+ * @throws TypeError when an option is unknown or malformed, or the key or the time of the intent is malformed
  * @throws the error that `send` throws, if no attempt can have been sent before
  */
 export async function sendUntilKnown<Response>(

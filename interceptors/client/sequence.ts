@@ -17,8 +17,9 @@ export interface ProducerSequence {
   /** The name of the producer: 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`. */
   readonly producer: string;
   /**
-   * The number of the operation: 0 or 1 for the first operation of an epoch, one more for each following one, up to
-   * 2^63 - 1. Store the number together with the request before you send it. A number above 2^53 - 1 must be a bigint.
+   * The number of the operation: 0 or 1 for the first operation of an epoch, one more for each following one,
+   * up to 2^63 - 1. Store the number together with the request before you send it. A number above 2^53 - 1
+   * must be a bigint.
    */
   readonly sequence: number | bigint;
   /** Increase the epoch when the producer restarts without knowing its last sequence. Default: 0. */
@@ -26,11 +27,11 @@ export interface ProducerSequence {
 }
 
 /**
- * Returns the metadata of one attempt at an operation of a producer that numbers its calls. The sequence replaces the
- * key.
+ * Returns the metadata of one attempt at an operation of a producer that numbers its calls. The sequence
+ * replaces the key.
  * @param options.firstSent the time of the first attempt, equal in every attempt; a string is RFC 3339
  * @param metadata further metadata to send; the function does not change it
- * @throws TypeError a part is malformed, or the metadata has an idempotency key
+ * @throws TypeError when a part is malformed, or the metadata has an idempotency key
  */
 export function withSequence(
   { producer, sequence, epoch }: ProducerSequence,

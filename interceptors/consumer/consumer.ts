@@ -9,13 +9,16 @@ import { createPruner } from './pruner.js';
 
 /** The options of `createConsumer`. */
 export interface ConsumerOptions {
-  /** The database that records the messages. The work that a message causes must write through the same handle. */
+  /**
+   * The database that records the messages. The work that a message causes must write through the same
+   * handle.
+   */
   readonly database: Database;
   /** Receives the outcome of each delivery. Any method may be missing. Default: no observer. */
   readonly observer?: Partial<ConsumerObserver>;
   /**
-   * How long a processed message is retained, in milliseconds, at least 1 minute. The retention must exceed the time
-   * in which the broker or the sender may deliver the message again. Default: 7 days.
+   * How long a processed message is retained, in milliseconds, at least 1 minute. The retention must exceed
+   * the time in which the broker or the sender may deliver the message again. Default: 7 days.
    */
   readonly retentionMs?: number;
   /** Returns milliseconds since the epoch. Default: the clock of the database. */
@@ -43,10 +46,11 @@ const schema: readonly string[] = [
 ];
 
 /**
- * Creates a consumer, and the table of processed messages if the table is missing. One consumer per process is enough
- * for all messages.
- * @throws TypeError an option is unknown, a method of the observer is not a function, or the retention is too short
- * @throws DatabaseUnavailableError the table cannot be created
+ * Creates a consumer, and the table of processed messages if the table is missing. One consumer per process
+ * is enough for all messages.
+ * @throws TypeError when an option is unknown, a method of the observer is not a function, or the retention
+ *   is too short
+ * @throws DatabaseUnavailableError when the table cannot be created
  */
 export async function createConsumer(options: ConsumerOptions): Promise<Consumer> {
   assertKnownOptions<ConsumerOptions>('createConsumer', options, {

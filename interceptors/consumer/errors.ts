@@ -1,8 +1,8 @@
 import { DatabaseUnavailableError } from '../database/errors.js';
 
 /**
- * Another delivery of the message is still being processed, and the wait for it has ended. Nothing was committed: try
- * again later.
+ * Another delivery of the message is still being processed, and the wait for it has ended. Nothing was
+ * committed: try again later.
  */
 export class MessageInProgressError extends DatabaseUnavailableError {
   override name = 'MessageInProgressError';

@@ -5,8 +5,8 @@ import { MessageInvalidError } from './errors.js';
 /** Identifies a message. Two deliveries belong to one message if and only if all three parts are equal. */
 export interface MessageName {
   /**
-   * The processor of the message, 1 to 100 characters. Use a constant of the code, because metrics show the name. Two
-   * consumers of one message process the message once each.
+   * The processor of the message, 1 to 100 characters. Use a constant of the code, because metrics show the
+   * name. Two consumers of one message process the message once each.
    */
   readonly consumer: string;
   /** The id of the message, 1 to 1,024 characters, equal in every delivery. */
@@ -18,9 +18,9 @@ export interface MessageName {
 const MAX_CHARACTERS = { scope: 1_024, consumer: 100, messageId: 1_024 } as const;
 
 /**
- * Returns the 16 bytes under which a message is recorded: the first half of the SHA-256 digest of the length-prefixed
- * parts. The database therefore holds no id in plain text.
- * @throws MessageInvalidError a part is missing, empty or too long, or has an unpaired surrogate
+ * Returns the 16 bytes under which a message is recorded: the first half of the SHA-256 digest of the
+ * length-prefixed parts. The database therefore holds no id in plain text.
+ * @throws MessageInvalidError when a part is missing, empty or too long, or has an unpaired surrogate
  */
 export function recordIdOf(message: MessageName): Buffer {
   const hash = createHash('sha256');

@@ -1,7 +1,10 @@
 import { Counter, type Registry } from 'prom-client';
 import type { ConsumerObserver } from './observer.js';
 
-/** Creates an observer that counts the events of consumers in a prom-client registry. Use it once per registry. */
+/**
+ * Creates an observer that counts the events of consumers in a prom-client registry. Use it once per
+ * registry.
+ */
 export function createPrometheusConsumerObserver(register: Registry): ConsumerObserver {
   const registers = [register];
   const deliveries = new Counter({

@@ -15,8 +15,8 @@ const purge = ({ name, now }: Dialect) => `
   RETURNING expires_at`;
 
 /**
- * Creates the task that deletes expired messages every minute, in batches of bounded size. Several servers may prune at
- * the same time: each row is deleted once. The task does not keep the process alive.
+ * Creates the task that deletes expired messages every minute, in batches of bounded size. Several servers
+ * may prune at the same time: each row is deleted once. The task does not keep the process alive.
  */
 export function createPruner(
   database: Database,

@@ -21,7 +21,7 @@ export class Appender {
   readonly #maxPayloadBytes: number;
   readonly #routes: ReadonlyMap<string, readonly string[]>;
 
-  /** @throws RangeError a type or a destination is empty or too long */
+  /** @throws RangeError when a type or a destination is empty or too long */
   constructor({ database, routes, maxPayloadBytes }: AppenderOptions, statements: Statements) {
     this.#database = database;
     this.#statements = statements;

@@ -4,15 +4,17 @@ export class UndeliverableError extends Error {
   readonly code: string = 'REPLAY_GUARD_UNDELIVERABLE';
 }
 
-/** The receiver wants no further events. The relay stops sending until an operator reopens the destination. */
+/**
+ * The receiver wants no further events. The relay stops sending until an operator reopens the destination.
+ */
 export class SubscriptionEndedError extends Error {
   override name = 'SubscriptionEndedError';
   readonly code: string = 'REPLAY_GUARD_SUBSCRIPTION_ENDED';
 }
 
 /**
- * The receiver asks for a pause before the next attempt. The relay waits at least this time, but not longer than the
- * `maxBackoffMs` of the destination.
+ * The receiver asks for a pause before the next attempt. The relay waits at least this time, but not longer
+ * than the `maxBackoffMs` of the destination.
  */
 export class RetryLaterError extends Error {
   override name = 'RetryLaterError';

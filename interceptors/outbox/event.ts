@@ -3,8 +3,8 @@ export interface NewEvent {
   /** The type of the event, such as `order.placed`. The outbox must have a route for it. */
   readonly type: string;
   /**
-   * The id of the object that the event is about, 1 to 255 characters. Each destination receives the events of one
-   * aggregate in their order.
+   * The id of the object that the event is about, 1 to 255 characters. Each destination receives the events
+   * of one aggregate in their order.
    */
   readonly aggregate: string;
   /** A Uint8Array is stored as it is, any other value as JSON. */
@@ -33,10 +33,10 @@ export interface Attempt {
 }
 
 /**
- * Delivers one event. The attempt has failed if the promise rejects. An event may be delivered several times, so the
- * effect of a delivery must be safe to repeat.
- * @throws UndeliverableError no further attempt can succeed
- * @throws RetryLaterError the next attempt must wait at least the given time
- * @throws SubscriptionEndedError the receiver wants no further events
+ * Delivers one event. The attempt has failed if the promise rejects. An event may be delivered several times,
+ * so the effect of a delivery must be safe to repeat.
+ * @throws UndeliverableError when no further attempt can succeed
+ * @throws RetryLaterError when the next attempt must wait at least the given time
+ * @throws SubscriptionEndedError when the receiver wants no further events
  */
 export type Delivery = (event: OutboxEvent, attempt: Attempt) => Promise<void>;

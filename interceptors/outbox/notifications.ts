@@ -14,11 +14,17 @@ export interface WakeUps {
   stop(): Promise<void>;
 }
 
-/** Notifies relays that there may be work: at once in this process, and by NOTIFY in other processes on Postgres. */
+/**
+ * Notifies relays that there may be work: at once in this process, and by NOTIFY in other processes on
+ * Postgres.
+ */
 export class WorkSignal {
   readonly #database: Database;
   readonly #listeners = new Set<() => void>();
-  /** `notify` runs in the context of an ended unit of work. The NOTIFY statement must run outside of that context. */
+  /**
+   * `notify` runs in the context of an ended unit of work. The NOTIFY statement must run outside of that
+   * context.
+   */
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
   #isNotifying = false;
   #isNotifyDue = false;
@@ -40,8 +46,9 @@ export class WorkSignal {
   }
 
   /**
-   * Sends NOTIFY in a transaction of its own, once for all calls during the previous one. Postgres commits transactions
-   * with a NOTIFY one after another, each with its own fsync. A lost notification is harmless, because relays poll.
+   * Sends NOTIFY in a transaction of its own, once for all calls during the previous one. Postgres commits
+   * transactions with a NOTIFY one after another, each with its own fsync. A lost notification is harmless,
+   * because relays poll.
    */
   async #notifyOthers(): Promise<void> {
     this.#isNotifyDue = true;

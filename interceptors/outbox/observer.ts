@@ -1,6 +1,9 @@
 import type { DestinationReport } from './report.js';
 
-/** One attempt, as observers receive it. Only `destination` and `type` have few enough values for metric labels. */
+/**
+ * One attempt, as observers receive it. Only `destination` and `type` have few enough values for metric
+ * labels.
+ */
 export interface ObservedAttempt {
   readonly destination: string;
   readonly type: string;
@@ -15,7 +18,10 @@ export interface OutboxObserver {
   delivered(attempt: ObservedAttempt, seconds: number): void;
   /** @param retryInMs the pause before the next attempt; undefined if the event has become a dead letter */
   failed(attempt: ObservedAttempt, seconds: number, error: unknown, retryInMs: number | undefined): void;
-  /** An attempt ended after its lease. The relay that has claimed the event since then decides about the event. */
+  /**
+   * An attempt ended after its lease. The relay that has claimed the event since then decides about the
+   * event.
+   */
   leaseLost(attempt: ObservedAttempt): void;
   /** A receiver ended its subscription. The relay stops sending to this receiver. */
   subscriptionEnded(destination: string, error: unknown): void;

@@ -21,7 +21,10 @@ const MAX_LISTED_DEAD_LETTERS = 1_000;
 
 const REQUEUE_BATCH_SIZE = 500;
 
-/** Appends events in the transaction that causes them, and offers the operations on dead letters and destinations. */
+/**
+ * Appends events in the transaction that causes them, and offers the operations on dead letters and
+ * destinations.
+ */
 export class Outbox {
   readonly database: Database;
   readonly #appender: Appender;
@@ -38,20 +41,22 @@ export class Outbox {
   }
 
   /**
-   * Appends an event in the current transaction or guarded call. The event exists if and only if that transaction
-   * commits. Concurrent appends to one aggregate wait for each other if they share a destination.
+   * Appends an event in the current transaction or guarded call. The event exists if and only if that
+   * transaction commits. Concurrent appends to one aggregate wait for each other if they share a destination.
    *
-   * Resolves to the id of the event, a UUIDv7. The id is new in every execution of an operation; only one execution
-   * commits.
-   * @throws UnitOfWorkError there is no current unit of work
-   * @throws TypeError the type has no route, or the payload cannot be written as JSON
-   * @throws RangeError the payload is too large, or the aggregate does not have 1 to 255 characters
+   * Resolves to the id of the event, a UUIDv7. The id is new in every execution of an operation; only one
+   * execution commits.
+   * @throws UnitOfWorkError when there is no current unit of work
+   * @throws TypeError when the type has no route, or the payload cannot be written as JSON
+   * @throws RangeError when the payload is too large, or the aggregate does not have 1 to 255 characters
    */
   append(event: NewEvent): Promise<string> {
     return this.#appender.append(event, () => this.#workSignal.notify());
   }
 
-  /** Resolves to the state of each destination that has pending events, dead letters or ended subscriptions. */
+  /**
+   * Resolves to the state of each destination that has pending events, dead letters or ended subscriptions.
+   */
   async report(): Promise<DestinationReport[]> {
     const [counts, closed] = await Promise.all([
       this.database.query(this.#statements.report),
@@ -73,7 +78,7 @@ export class Outbox {
   /**
    * Resolves to the dead letters of all destinations, the oldest first.
    * @param limit the maximum number of dead letters, at most 1,000
-   * @throws TypeError the limit is not a whole number of at least 1
+   * @throws TypeError when the limit is not a whole number of at least 1
    */
   async deadLetters(limit = 100): Promise<DeadLetter[]> {
     assertWholeNumber('limit', limit);
@@ -92,16 +97,16 @@ export class Outbox {
   }
 
   /**
-   * Makes a dead letter pending again at every destination, with the full number of attempts. The time of its first
-   * attempt stays. Resolves to the number of destinations at which the event was a dead letter.
+   * Makes a dead letter pending again at every destination, with the full number of attempts. The time of its
+   * first attempt stays. Resolves to the number of destinations at which the event was a dead letter.
    */
   requeue(eventId: string): Promise<number> {
     return this.#change(this.#statements.requeue, eventId);
   }
 
   /**
-   * Requeues all current dead letters of a destination, in batches of bounded size. Resolves to the number of requeued
-   * events.
+   * Requeues all current dead letters of a destination, in batches of bounded size. Resolves to the number of
+   * requeued events.
    */
   async requeueAll(destination: string): Promise<number> {
     const [last] = await this.database.query(this.#statements.lastDied, [destination]);
@@ -116,8 +121,8 @@ export class Outbox {
   }
 
   /**
-   * Gives up a dead letter for good. The later events of its aggregate are delivered again. Resolves to the number of
-   * destinations at which the event was a dead letter.
+   * Gives up a dead letter for good. The later events of its aggregate are delivered again. Resolves to the
+   * number of destinations at which the event was a dead letter.
    */
   async discard(eventId: string): Promise<number> {
     const rows = await this.database.query(this.#statements.discard, [eventId]);
@@ -130,8 +135,8 @@ export class Outbox {
   }
 
   /**
-   * Reopens a destination: removes all its ended subscriptions. Resolves to whether the destination had an ended
-   * subscription.
+   * Reopens a destination: removes all its ended subscriptions. Resolves to whether the destination had an
+   * ended subscription.
    */
   async reopen(destination: string): Promise<boolean> {
     await this.database.query(this.#statements.advanceAll, [destination]);
@@ -155,8 +160,8 @@ export class Outbox {
 
 /**
  * Creates an outbox. `migrateOutbox` must have created its tables before the first append.
- * @throws TypeError an option is unknown, or `maxPayloadBytes` is not a whole number of at least 1
- * @throws RangeError a type or a destination does not have 1 to 255 characters
+ * @throws TypeError when an option is unknown, or `maxPayloadBytes` is not a whole number of at least 1
+ * @throws RangeError when a type or a destination does not have 1 to 255 characters
  */
 export function createOutbox(options: OutboxOptions): Outbox {
   assertKnownOptions<OutboxOptions>('createOutbox', options, {

@@ -6,8 +6,8 @@ export interface StoredPayload {
 
 /**
  * Encodes a payload: a Uint8Array as it is, any other value as JSON.
- * @throws TypeError the payload cannot be written as JSON
- * @throws RangeError the encoded payload is larger than `maxBytes`
+ * @throws TypeError when the payload cannot be written as JSON
+ * @throws RangeError when the encoded payload is larger than `maxBytes`
  */
 export function encodePayload(payload: unknown, maxBytes: number): StoredPayload {
   const stored: StoredPayload =
@@ -22,7 +22,7 @@ export function encodePayload(payload: unknown, maxBytes: number): StoredPayload
 
 /**
  * Decodes a stored payload.
- * @throws SyntaxError the stored text is not JSON
+ * @throws SyntaxError when the stored text is not JSON
  */
 export function decodePayload({ format, bytes }: StoredPayload): unknown {
   return format === 'bytes' ? bytes : JSON.parse(bytes.toString());

@@ -7,8 +7,8 @@ import { CHANNEL, type WakeUps } from './notifications.js';
 /** The options of `createPostgresWakeUps`. */
 export interface PostgresWakeUpsOptions {
   /**
-   * The connection to the database, as `pg` takes it. Connect directly: LISTEN does not work through a pooler that
-   * shares connections between transactions.
+   * The connection to the database, as `pg` takes it. Connect directly: LISTEN does not work through a pooler
+   * that shares connections between transactions.
    */
   readonly client: ClientConfig;
   /** Receives the error of each connection that broke or could not be opened. */
@@ -20,10 +20,10 @@ const RECONNECT_BACKOFF = { initialMs: 250, maxMs: 5_000 };
 const CLOSE_TIMEOUT_MS = 1_000;
 
 /**
- * Creates a source of wake-ups for a relay on Postgres. The source executes LISTEN on a connection of its own and wakes
- * the relay when another process appends. A broken connection is opened again, and the relay is then woken once,
- * because notifications may have been lost.
- * @throws TypeError an option is unknown
+ * Creates a source of wake-ups for a relay on Postgres. The source executes LISTEN on a connection of its own
+ * and wakes the relay when another process appends. A broken connection is opened again, and the relay is
+ * then woken once, because notifications may have been lost.
+ * @throws TypeError when an option is unknown
  */
 export function createPostgresWakeUps(options: PostgresWakeUpsOptions): WakeUps {
   assertKnownOptions<PostgresWakeUpsOptions>('createPostgresWakeUps', options, {

@@ -7,7 +7,9 @@ export interface DestinationReport {
   readonly dead: number;
   /** The age of the oldest pending event, in milliseconds. 0 if no event is pending. */
   readonly oldestMs: number;
-  /** The subscriptions that receivers have ended, the latest last. The relay sends nothing to these receivers. */
+  /**
+   * The subscriptions that receivers have ended, the latest last. The relay sends nothing to these receivers.
+   */
   readonly closed: readonly EndedSubscription[];
 }
 
@@ -20,8 +22,8 @@ export interface EndedSubscription {
 }
 
 /**
- * An event that the relay has given up at a destination. The later events of its aggregate wait until the dead letter
- * is requeued or discarded.
+ * An event that the relay has given up at a destination. The later events of its aggregate wait until the
+ * dead letter is requeued or discarded.
  */
 export interface DeadLetter {
   readonly eventId: string;

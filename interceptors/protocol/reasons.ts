@@ -1,6 +1,6 @@
 /**
- * The `reason` of the ErrorInfo in each refusal of the guard. Clients branch on the reason, so a reason never changes.
- * The contract gives the status code of each one.
+ * The `reason` of the ErrorInfo in each refusal of the guard. Clients branch on the reason, so a reason never
+ * changes. The contract gives the status code of each one.
  */
 export const REASONS = {
   /** INVALID_ARGUMENT: the method requires a key and the call has none. */

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 
-/** Returns all modules that an import of this module loads: files by their path in the library, packages by name. */
+/**
+ * Returns all modules that an import of this module loads: files by their path in the library, packages by
+ * name.
+ */
 function loaded(url: URL, modules = new Set<string>()): Set<string> {
   const name = url.href.split('/dist/').at(-1) ?? '';
   if (modules.has(name)) return modules;

@@ -88,7 +88,8 @@ test('a reply after the retry budget leaves the outcome unknown, and a later cal
   barrier.open();
   if (spent.outcome !== 'unknown') return;
   t.like(await transfer({ from: 'a' }, { intent: spent }), { outcome: 'done', replayed: true });
-  // A different request under the key stays unknown: the first one may be the same operation, built differently.
+  // A different request under the key stays unknown: the first one may be the same operation, built
+  // differently.
   t.like(await transfer({ from: 'b' }, { intent: spent }), {
     outcome: 'unknown',
     retryLater: false,

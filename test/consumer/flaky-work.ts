@@ -7,8 +7,8 @@ import { named } from './receiver.js';
 export class Crash extends Error {}
 
 /**
- * Work that writes two effects of each message. About every second attempt crashes before, between or after the
- * effects.
+ * Work that writes two effects of each message. About every second attempt crashes before, between or after
+ * the effects.
  * @param betweenEffects called between the two effects
  */
 export function flakyWork(database: Database, random: Random, betweenEffects: () => Promise<void>) {
@@ -24,7 +24,9 @@ export function flakyWork(database: Database, random: Random, betweenEffects: ()
   };
 }
 
-/** The result of one delivery. `processed` and `duplicate` are acknowledged, the others are delivered again. */
+/**
+ * The result of one delivery. `processed` and `duplicate` are acknowledged, the others are delivered again.
+ */
 export type Attempt = ProcessResult<void>['outcome'] | 'crashed' | 'later';
 
 /** Delivers a message until it is acknowledged, like a broker. Calls `onAttempt` after each delivery. */

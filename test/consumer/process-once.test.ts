@@ -94,7 +94,8 @@ for (const engine of engines) {
         const waiting = others.map((other) => other.deliver(message).catch(later));
         const early: string[] = [];
         for (const delivery of waiting) void delivery.then((outcome) => early.push(outcome));
-        // On SQLite, a delivery through the same handle waits in the queue of the writer, without a time limit.
+        // On SQLite, a delivery through the same handle waits in the queue of the writer, without a time
+        // limit.
         await poll(
           'the lock timeout of the other deliveries',
           () => early.length === (engine === 'sqlite' ? 1 : 2),

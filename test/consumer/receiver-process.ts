@@ -12,8 +12,8 @@ export interface ReceiverSettings {
   /** The seed of the simulated crashes. */
   readonly seed: number;
   /**
-   * The number of the work call that never ends. The receiver gets stuck at this call, or at the first later call
-   * after a message was processed. Default: never.
+   * The number of the work call that never ends. The receiver gets stuck at this call, or at the first later
+   * call after a message was processed. Default: never.
    */
   readonly stuckAt?: number | undefined;
 }

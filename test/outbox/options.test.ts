@@ -47,7 +47,8 @@ test.serial('options out of their bounds are refused by name', async (t) => {
     t.throws(make, { instanceOf: TypeError, message: new RegExp(`^${name} must be a whole number`) });
   }
   t.notThrows(() => createRelay({ outbox, destinations: {}, graceMs: 0, retentionMs: 0 }));
-  // A comparison with NaN is false, so no payload would be too large. SQLite treats a limit of -1 as unlimited.
+  // A comparison with NaN is false, so no payload would be too large. SQLite treats a limit of -1 as
+  // unlimited.
   for (const number of [0, -1, 1.5, Number.NaN]) {
     const make = () => createOutbox({ database: outbox.database, routes: {}, maxPayloadBytes: number });
     t.throws(make, { instanceOf: TypeError, message: /^maxPayloadBytes must be/ });

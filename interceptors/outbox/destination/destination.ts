@@ -4,7 +4,10 @@ import type { Delivery } from '../event.js';
 
 /** When a destination retries a failed attempt. */
 export interface RetryOptions {
-  /** The maximum pause after the first failed attempt, in milliseconds. The maximum doubles each time. Default: 250. */
+  /**
+   * The maximum pause after the first failed attempt, in milliseconds. The maximum doubles each time.
+   * Default: 250.
+   */
   readonly initialBackoffMs?: number;
   /** The maximum of every pause, in milliseconds. Default: 60,000. */
   readonly maxBackoffMs?: number;
@@ -21,7 +24,10 @@ export interface Destination {
   /** The maximum number of events that one relay delivers at the same time. Default: 16. */
   readonly concurrency?: number;
   readonly retry?: RetryOptions;
-  /** Identifies the receiver. An ended subscription applies to one endpoint of a destination only. Default: ''. */
+  /**
+   * Identifies the receiver. An ended subscription applies to one endpoint of a destination only. Default:
+   * ''.
+   */
   readonly endpoint?: string;
 }
 
@@ -37,7 +43,7 @@ export interface ResolvedDestination {
 
 /**
  * Checks a destination and fills in the defaults.
- * @throws TypeError an option is unknown, or a number is not a whole number of at least 1
+ * @throws TypeError when an option is unknown, or a number is not a whole number of at least 1
  */
 export function resolveDestination(name: string, destination: Destination): ResolvedDestination {
   assertKnownOptions<Destination>(`destination ${name}`, destination, {

@@ -1,6 +1,6 @@
 /**
- * Parses a `Retry-After` header (RFC 9110, section 10.2.3): a number of seconds, or an HTTP date. Returns milliseconds
- * from `nowMs` on, or undefined if the header is absent or malformed.
+ * Parses a `Retry-After` header (RFC 9110, section 10.2.3): a number of seconds, or an HTTP date. Returns
+ * milliseconds from `nowMs` on, or undefined if the header is absent or malformed.
  */
 export function retryAfterMs(header: string | null, nowMs: number): number | undefined {
   if (header === null) return undefined;

@@ -23,13 +23,14 @@ export interface WebhookOptions {
 }
 
 /**
- * Creates a destination that sends events as HTTP requests, signed as the Standard Webhooks specification requires. The
- * header `webhook-id` has the id of the event. The body is `{"type", "timestamp", "data"}` and equal in every attempt.
+ * Creates a destination that sends events as HTTP requests, signed as the Standard Webhooks specification
+ * requires. The header `webhook-id` has the id of the event. The body is `{"type", "timestamp", "data"}` and
+ * equal in every attempt.
  *
- * A 2xx status means success. A 5xx, 408, 425 or 429 status and a failed connection are retried. The retry waits for
- * the `Retry-After` of a 429 or 503. Status 410 ends the subscription. Any other status, redirects included, makes the
- * event a dead letter at once.
- * @throws TypeError an option is unknown, or the URL or the secret is invalid
+ * A 2xx status means success. A 5xx, 408, 425 or 429 status and a failed connection are retried. The retry
+ * waits for the `Retry-After` of a 429 or 503. Status 410 ends the subscription. Any other status, redirects
+ * included, makes the event a dead letter at once.
+ * @throws TypeError when an option is unknown, or the URL or the secret is invalid
  */
 export function createWebhookDestination(options: WebhookOptions): Destination {
   assertKnownOptions<WebhookOptions>('createWebhookDestination', options, {
@@ -64,7 +65,8 @@ function checkOption(name: string, check: () => void): void {
 
 /**
  * Checks the URL of a webhook receiver. The message of the error does not name the option or setting.
- * @throws TypeError the URL is neither `https` nor `http` on a loopback address, or contains a user or a password
+ * @throws TypeError when the URL is neither `https` nor `http` on a loopback address, or contains a user or a
+ *   password
  */
 export function assertWebhookUrl(text: string): void {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -75,7 +77,7 @@ export function assertWebhookUrl(text: string): void {
 
 /**
  * Checks the secret of a webhook. The message of the error does not name the option or setting.
- * @throws TypeError the secret is not `whsec_` and 24 to 64 bytes in base64
+ * @throws TypeError when the secret is not `whsec_` and 24 to 64 bytes in base64
  */
 export function assertWebhookSecret(text: string): void {
   const [, base64 = ''] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text) ?? [];

@@ -3,7 +3,10 @@ import type { Queue } from './queue.js';
 /** The maximum number of aggregates in one statement. */
 const MAX_BATCH_SIZE = 200;
 
-/** Collects the aggregates of a destination in which an event has ended or was parked, so another may be first now. */
+/**
+ * Collects the aggregates of a destination in which an event has ended or was parked, so another may be first
+ * now.
+ */
 export class AggregatesToAdvance {
   readonly #queue: Queue;
   readonly #destination: string;
@@ -19,8 +22,8 @@ export class AggregatesToAdvance {
   }
 
   /**
-   * Makes the parked first events of the collected aggregates due. Resolves to the number of these events. The
-   * aggregates of a failed statement stay in the collection.
+   * Makes the parked first events of the collected aggregates due. Resolves to the number of these events.
+   * The aggregates of a failed statement stay in the collection.
    */
   async advance(): Promise<number> {
     const remaining = [...this.#aggregates];

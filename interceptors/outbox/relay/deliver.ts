@@ -112,7 +112,10 @@ export class Deliverer {
   }
 }
 
-/** @throws UndeliverableError without a cause, because the message of a JSON error quotes the payload */
+/**
+ * @throws UndeliverableError when the payload is not valid JSON; without a cause, because a JSON error quotes
+ *   the payload
+ */
 function readPayload(stored: StoredPayload): unknown {
   try {
     return decodePayload(stored);

@@ -4,7 +4,10 @@ import { AggregatesToAdvance } from './advance.js';
 import { Deliverer, type DelivererOptions } from './deliver.js';
 import type { ClaimedEvent, ClaimResult } from './queue.js';
 
-/** How much a lease exceeds the time limit of an attempt, in milliseconds: time to read the claim and to mark it. */
+/**
+ * How much a lease exceeds the time limit of an attempt, in milliseconds: time to read the claim and to mark
+ * it.
+ */
 const LEASE_MARGIN_MS = 30_000;
 
 /** The options of a `DestinationWorker`. */
@@ -12,7 +15,10 @@ export interface DestinationWorkerOptions extends Omit<DelivererOptions, 'onRetr
   readonly pollMs: number;
 }
 
-/** Claims and delivers the events of one destination: up to its concurrency, and in the order of each aggregate. */
+/**
+ * Claims and delivers the events of one destination: up to its concurrency, and in the order of each
+ * aggregate.
+ */
 export class DestinationWorker {
   readonly #options: DestinationWorkerOptions;
   readonly #deliverer: Deliverer;
@@ -41,8 +47,8 @@ export class DestinationWorker {
   }
 
   /**
-   * Delivers the due events, at most one of each aggregate and up to the concurrency. Resolves to the number of
-   * delivered events.
+   * Delivers the due events, at most one of each aggregate and up to the concurrency. Resolves to the number
+   * of delivered events.
    */
   async runOnce(): Promise<number> {
     const delivered = await Promise.all(await this.#startDeliveries());
@@ -71,7 +77,8 @@ export class DestinationWorker {
   async #startDeliveries(): Promise<Promise<boolean>[]> {
     await this.#toAdvance.advance();
     const deliveries: Promise<boolean>[] = [];
-    // The first claim examines one event per free slot. After a claim that parked events, the next claims examine many.
+    // The first claim examines one event per free slot. After a claim that parked events, the next claims
+    // examine many.
     let maxExamined = Math.min(this.#freeSlots(), MAX_EXAMINED_EVENTS);
     while (this.#freeSlots() > 0) {
       const { claimed, parked } = await this.#claim(maxExamined);
@@ -79,8 +86,8 @@ export class DestinationWorker {
       if (parked.length === 0) break;
       maxExamined = MAX_EXAMINED_EVENTS;
     }
-    // A parked event may have become the first of its aggregate during the claims. Advancing it earlier would break the
-    // limit of one event per aggregate in a run.
+    // A parked event may have become the first of its aggregate during the claims. Advancing it earlier would
+    // break the limit of one event per aggregate in a run.
     if ((await this.#toAdvance.advance()) > 0) this.#task.wake();
     return deliveries;
   }

@@ -16,7 +16,10 @@ export interface OutboxMaintenanceOptions {
   readonly purgeBatch: number;
 }
 
-/** Regularly advances events that a crash left parked, deletes old events, and reports the state of destinations. */
+/**
+ * Regularly advances events that a crash left parked, deletes old events, and reports the state of
+ * destinations.
+ */
 export class OutboxMaintenance {
   readonly #options: OutboxMaintenanceOptions;
   readonly #task: RepeatingTask;

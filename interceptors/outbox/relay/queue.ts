@@ -12,7 +12,10 @@ export interface ClaimedEvent {
   /** The number of claims since the event was appended or requeued. */
   readonly attempt: number;
   readonly firstAttemptAt: Date;
-  /** Increases with every claim. A relay with an older fence has lost its lease and can no longer mark the event. */
+  /**
+   * Increases with every claim. A relay with an older fence has lost its lease and can no longer mark the
+   * event.
+   */
   readonly fence: bigint;
 }
 
@@ -43,9 +46,9 @@ export class Queue {
   }
 
   /**
-   * Examines at most `maxExamined` due events of a destination, the earliest first. Claims at most `maxClaimed` events
-   * that are first in their aggregate, and parks the events that are not. Call `advance` with the returned aggregates
-   * afterwards.
+   * Examines at most `maxExamined` due events of a destination, the earliest first. Claims at most
+   * `maxClaimed` events that are first in their aggregate, and parks the events that are not. Call `advance`
+   * with the returned aggregates afterwards.
    */
   async claim(
     { name, endpoint }: ResolvedDestination,
@@ -69,7 +72,10 @@ export class Queue {
     await this.#database.query(this.#statements.advanceAll, [destination]);
   }
 
-  /** Resolves to whether this relay still had the lease. The same holds for the other methods that mark an event. */
+  /**
+   * Resolves to whether this relay still had the lease. The same holds for the other methods that mark an
+   * event.
+   */
   markDelivered(claimed: ClaimedEvent): Promise<boolean> {
     return this.#mark(this.#statements.markDelivered, claimed);
   }
@@ -94,14 +100,17 @@ export class Queue {
     return (await this.#database.query(this.#statements.close, [name, endpoint, textOf(reason)])).length > 0;
   }
 
-  /** Deletes at most `limit` events that ended at least `retentionMs` ago. Resolves to the number of deleted events. */
+  /**
+   * Deletes at most `limit` events that ended at least `retentionMs` ago. Resolves to the number of deleted
+   * events.
+   */
   async purge(retentionMs: number, limit: number): Promise<number> {
     return (await this.#database.query(this.#statements.purge, [retentionMs, limit])).length;
   }
 
   /**
-   * Deletes at most `limit` events that wait for a subscription which ended at least `retentionMs` ago, and that are as
-   * old. Resolves to the number of deleted events.
+   * Deletes at most `limit` events that wait for a subscription which ended at least `retentionMs` ago, and
+   * that are as old. Resolves to the number of deleted events.
    */
   async purgeClosed(
     { name, endpoint }: ResolvedDestination,

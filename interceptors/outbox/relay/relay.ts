@@ -25,7 +25,9 @@ export interface RelayOptions {
   readonly observer?: Partial<OutboxObserver>;
   /** The maximum pause between two queries for due events, in milliseconds. Default: 1,000. */
   readonly pollMs?: number;
-  /** How long a stop waits for the running deliveries before it aborts them, in milliseconds. Default: 5,000. */
+  /**
+   * How long a stop waits for the running deliveries before it aborts them, in milliseconds. Default: 5,000.
+   */
   readonly graceMs?: number;
   /** How long delivered and discarded events are retained, in milliseconds. Default: 24 hours. */
   readonly retentionMs?: number;
@@ -41,25 +43,28 @@ export interface Relay {
   /** Queries for due events now. */
   wake(): void;
   /**
-   * Stops claiming and waits for the running deliveries, at most `graceMs`. Then aborts them; other relays deliver
-   * their events when the leases expire. Resolves at most 2 seconds after the abort, even if the database does not
-   * answer.
+   * Stops claiming and waits for the running deliveries, at most `graceMs`. Then aborts them; other relays
+   * deliver their events when the leases expire. Resolves at most 2 seconds after the abort, even if the
+   * database does not answer.
    */
   stop(): Promise<void>;
   /**
-   * Delivers the due events once, at most one of each aggregate. Resolves to the number of delivered events. For a
-   * relay that is not started.
+   * Delivers the due events once, at most one of each aggregate. Resolves to the number of delivered events.
+   * For a relay that is not started.
    */
   runOnce(): Promise<number>;
-  /** Executes the maintenance once: deletes old events and reports destinations. A started relay does so regularly. */
+  /**
+   * Executes the maintenance once: deletes old events and reports destinations. A started relay does so
+   * regularly.
+   */
   runMaintenance(): Promise<void>;
 }
 
 /**
- * Creates a relay that delivers the events of an outbox. Each destination receives each of its events at least once,
- * and the events of one aggregate in their order. A failed attempt is retried. An undeliverable event becomes a dead
- * letter, and the later events of its aggregate wait.
- * @throws TypeError an option is unknown or out of its bounds, also an option of a destination
+ * Creates a relay that delivers the events of an outbox. Each destination receives each of its events at
+ * least once, and the events of one aggregate in their order. A failed attempt is retried. An undeliverable
+ * event becomes a dead letter, and the later events of its aggregate wait.
+ * @throws TypeError when an option is unknown or out of its bounds, also an option of a destination
  */
 export function createRelay(options: RelayOptions): Relay {
   assertKnownOptions<RelayOptions>('createRelay', options, {

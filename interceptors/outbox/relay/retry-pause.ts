@@ -3,8 +3,8 @@ import type { RetryOptions } from '../destination/destination.js';
 import { RetryLaterError } from '../errors.js';
 
 /**
- * Returns the pause after a failed attempt, in milliseconds: a backoff with half jitter. A RetryLaterError can lengthen
- * the pause up to `maxBackoffMs`.
+ * Returns the pause after a failed attempt, in milliseconds: a backoff with half jitter. A RetryLaterError
+ * can lengthen the pause up to `maxBackoffMs`.
  * @param attempt the number of the failed attempt, from 1 on
  * @param random a number from 0 to 1
  */

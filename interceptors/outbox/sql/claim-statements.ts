@@ -1,16 +1,19 @@
 import type { Dialect } from '../../database/database.js';
 
-/** The maximum number of events that one claim examines. The SQL text contains the number, for the query planner. */
+/**
+ * The maximum number of events that one claim examines. The SQL text contains the number, for the query
+ * planner.
+ */
 export const MAX_EXAMINED_EVENTS = 200;
 
 /**
- * The statements that keep the order of the events of an aggregate. Only the first unfinished event of an aggregate may
- * be claimed. A due event behind another one is parked: its `due_at` becomes NULL. Each event is therefore examined once
- * while it waits, however many events wait and however long.
+ * The statements that keep the order of the events of an aggregate. Only the first unfinished event of an
+ * aggregate may be claimed. A due event behind another one is parked: its `due_at` becomes NULL. Each event
+ * is therefore examined once while it waits, however many events wait and however long.
  *
- * A transaction that parks or ends an event must be followed by `advance` for the aggregate, in a later transaction.
- * Two such transactions may run concurrently. The `advance` of the later one then sees both the parked event and the
- * ended one.
+ * A transaction that parks or ends an event must be followed by `advance` for the aggregate, in a later
+ * transaction. Two such transactions may run concurrently. The `advance` of the later one then sees both the
+ * parked event and the ended one.
  */
 export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
   const skipLocked = (table: string) => (name === 'postgres' ? ` FOR UPDATE OF ${table} SKIP LOCKED` : '');
@@ -23,8 +26,8 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
   const ifParked = 'CASE WHEN COALESCE(first.due_at, first.dead_at) IS NULL THEN first.event_id END';
 
   /**
-   * An advanced event is due since its creation, so later events of other aggregates do not overtake it. The statement
-   * skips a locked event, and `advanceAll` advances the event later.
+   * An advanced event is due since its creation, so later events of other aggregates do not overtake it. The
+   * statement skips a locked event, and `advanceAll` advances the event later.
    */
   const advancing = (aggregates: string) => `
     WITH head AS MATERIALIZED (SELECT ${first(ifParked, 'moved.aggregate')} AS head_id FROM (${aggregates}) AS moved),
@@ -37,9 +40,9 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
 
   return {
     /**
-     * Examines the $5 events (at most 200) with the earliest `due_at`. Claims at most $3 events that are first in their
-     * aggregate, with a lease of $4 milliseconds. Parks the events that are not first, and returns them with a NULL
-     * `due_at`.
+     * Examines the $5 events (at most 200) with the earliest `due_at`. Claims at most $3 events that are
+     * first in their aggregate, with a lease of $4 milliseconds. Parks the events that are not first, and
+     * returns them with a NULL `due_at`.
      */
     claim: `
       WITH due AS MATERIALIZED (
@@ -68,7 +71,9 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
     advance: advancing(
       `SELECT value AS aggregate FROM ${given}${name === 'postgres' ? ' AS each (value)' : ''}`,
     ),
-    /** Does the same for every aggregate of the destination. Repairs the effect of a crash before `advance`. */
+    /**
+     * Does the same for every aggregate of the destination. Repairs the effect of a crash before `advance`.
+     */
     advanceAll: advancing(`
       SELECT DISTINCT aggregate FROM replay_guard_outbox
       WHERE destination = $1 AND ended_at IS NULL AND dead_at IS NULL AND due_at IS NULL`),

@@ -4,9 +4,9 @@ import type { Database } from '../../database/database.js';
 const COMPONENT = 'grpc-replay-guard/outbox';
 
 /**
- * Creates the tables of the outbox, or migrates them to the current version. Several servers may call it at the same
- * time.
- * @throws DatabaseUnavailableError the tables cannot be created
+ * Creates the tables of the outbox, or migrates them to the current version. Several servers may call it at
+ * the same time.
+ * @throws DatabaseUnavailableError when the tables cannot be created
  */
 export function migrateOutbox(database: Database): Promise<void> {
   return database.migrate(COMPONENT, schema);
@@ -15,9 +15,10 @@ export function migrateOutbox(database: Database): Promise<void> {
 /**
  * The migration steps of the tables. A released step never changes.
  *
- * A row is one event for one destination. `due_at` is the time from which the event may be claimed: the end of a pause,
- * or the end of the current lease. `due_at` is NULL while the event is parked behind an earlier event of its aggregate. Only
- * `dead_at` is set for a dead letter, only `ended_at` for a delivered event, and both for a discarded dead letter.
+ * A row is one event for one destination. `due_at` is the time from which the event may be claimed: the end
+ * of a pause, or the end of the current lease. `due_at` is NULL while the event is parked behind an earlier
+ * event of its aggregate. Only `dead_at` is set for a dead letter, only `ended_at` for a delivered event, and
+ * both for a discarded dead letter.
  */
 const schema: readonly string[] = [
   `CREATE TABLE replay_guard_outbox (
@@ -38,8 +39,8 @@ const schema: readonly string[] = [
     ended_at BIGINT,
     PRIMARY KEY (event_id, destination)
   )`,
-  // Two concurrent appends to one aggregate compute the same sequence number. The index makes the second one wait.
-  // The aggregate is the leading column, because it is more selective than the destination.
+  // Two concurrent appends to one aggregate compute the same sequence number. The index makes the second one
+  // wait. The aggregate is the leading column, because it is more selective than the destination.
   'CREATE UNIQUE INDEX replay_guard_outbox_order ON replay_guard_outbox (aggregate, destination, sequence)',
   `CREATE INDEX replay_guard_outbox_due ON replay_guard_outbox (destination, due_at)
     WHERE ended_at IS NULL AND dead_at IS NULL`,

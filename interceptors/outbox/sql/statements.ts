@@ -20,9 +20,9 @@ export function statementsOf(dialect: Dialect) {
 
   return {
     /**
-     * The sequence number is one above the last number of the aggregate at the destination. Of two concurrent appends,
-     * the second waits for the first, and returns no row if the first commits. The numbers start again at 1 when all
-     * earlier events of the aggregate have been purged.
+     * The sequence number is one above the last number of the aggregate at the destination. Of two concurrent
+     * appends, the second waits for the first, and returns no row if the first commits. The numbers start
+     * again at 1 when all earlier events of the aggregate have been purged.
      */
     append: `
       INSERT INTO replay_guard_outbox
@@ -45,7 +45,10 @@ export function statementsOf(dialect: Dialect) {
       VALUES ($1, $2, $3, ${now})
       ON CONFLICT (destination, endpoint) DO NOTHING
       RETURNING destination`,
-    /** Deletes old subscriptions of other endpoints. Recent ones stay: a relay with an old endpoint may still run. */
+    /**
+     * Deletes old subscriptions of other endpoints. Recent ones stay: a relay with an old endpoint may still
+     * run.
+     */
     deleteOldClosed: `
       DELETE FROM replay_guard_outbox_closed
       WHERE destination = $1 AND endpoint <> $2 AND closed_at <= ${now} - $3`,
@@ -68,7 +71,10 @@ export function statementsOf(dialect: Dialect) {
     lastDied: `
       SELECT MAX(dead_at) AS died FROM replay_guard_outbox
       WHERE destination = $1 AND dead_at IS NOT NULL AND ended_at IS NULL`,
-    /** Excludes events that died after $2: a relay may make dead letters as fast as this statement requeues them. */
+    /**
+     * Excludes events that died after $2: a relay may make dead letters as fast as this statement requeues
+     * them.
+     */
     requeueBatch: `
       WITH dead AS MATERIALIZED (
         SELECT event_id AS found, destination AS goes_to FROM replay_guard_outbox

@@ -66,7 +66,10 @@ export const failing: Delivery = async () => {
   throw new Error('down', { cause: new Error('the cause') });
 };
 
-/** A relay to `desk` that never polls or retries by time, unless an option changes this. Stopped after the test. */
+/**
+ * A relay to `desk` that never polls or retries by time, unless an option changes this. Stopped after the
+ * test.
+ */
 export function relayTo(
   t: Cleanup,
   outbox: Outbox,
@@ -104,7 +107,10 @@ export async function elapse(database: Database, ms: number): Promise<void> {
   await database.query('UPDATE replay_guard_outbox_closed SET closed_at = closed_at - $1', [ms]);
 }
 
-/** The state of each event, `[attempts, 'pending' | 'delivered' | 'dead' | 'discarded']`, ordered by aggregate. */
+/**
+ * The state of each event, `[attempts, 'pending' | 'delivered' | 'dead' | 'discarded']`, ordered by
+ * aggregate.
+ */
 export async function states(database: Database, destination = 'desk') {
   const rows = await database.query(
     `SELECT attempts, dead_at, ended_at FROM replay_guard_outbox WHERE destination = $1

@@ -62,7 +62,10 @@ export interface Scene {
 
 const { Append } = loadLedger();
 
-/** Starts a server that answers as scripted and then repeats the last answer, and a client for `sendUntilKnown`. */
+/**
+ * Starts a server that answers as scripted and then repeats the last answer, and a client for
+ * `sendUntilKnown`.
+ */
 export async function scene(
   t: Cleanup,
   script: readonly Scripted[],

@@ -21,7 +21,9 @@ export interface Receiver {
   readonly received: Received[];
   /** The number of requests without a valid signature. */
   forged: number;
-  /** The answers to the next requests: statuses or handlers. The receiver answers 200 when the list is empty. */
+  /**
+   * The answers to the next requests: statuses or handlers. The receiver answers 200 when the list is empty.
+   */
   answers: (number | ((response: ServerResponse) => void))[];
   /** Answers no request until `up`. */
   hang(): void;
