@@ -1,6 +1,5 @@
 import type { Database } from 'grpc-replay-guard/database';
 import {
-  type Attempt,
   createOutbox,
   createRelay,
   type Delivery,
@@ -159,5 +158,3 @@ export class RecordingObserver implements OutboxObserver {
     return poll(entry, () => this.log.includes(entry));
   }
 }
-
-export type { Attempt };
