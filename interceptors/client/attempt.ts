@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js';
 
 /**
- * Makes one unary call with what it is given, by a client of any kind:
+ * Starts one unary call with the given metadata and options, on a client of any kind:
  * `(metadata, options, callback) => client.placeOrder(request, metadata, options, callback)`.
  */
 export type SendUnary<Response> = (
@@ -17,28 +17,32 @@ export type SendUnary<Response> = (
   callback: requestCallback<Response>,
 ) => ClientUnaryCall;
 
+/** An attempt that received a response. */
 export interface Succeeded<Response> {
   readonly response: Response;
   readonly trailers: Metadata;
 }
 
+/** An attempt that received no response. */
 export interface Failed {
-  /** OK where the call succeeded and its response was lost. */
+  /** The status of the attempt. OK if the call succeeded and its response was lost. */
   readonly code: status;
   readonly error: ServiceError;
   readonly trailers: Metadata;
-  /** Whether gRPC itself sent the call several times, so that this is only what the last of them met. */
+  /** Whether gRPC itself sent the call several times. The status is then the status of its last try only. */
   readonly wasRetried: boolean;
 }
 
-/** How one attempt ended. */
+/** The end of one attempt. */
 export type Answer<Response> = Succeeded<Response> | Failed;
 
 const PREVIOUS_ATTEMPTS = 'grpc-previous-rpc-attempts';
 
 /**
- * Sends once, and never rejects for what comes back.
- * @throws what `send` itself throws: nothing was sent
+ * Makes one attempt. Resolves when the call has ended, also if the call failed.
+ * @param timeoutMs the deadline of the attempt, in milliseconds from now
+ * @param signal cancels the call
+ * @throws the error that `send` throws; nothing was sent in this case
  */
 export function attempt<Response>(
   send: SendUnary<Response>,
@@ -59,7 +63,7 @@ export function attempt<Response>(
     });
     const cancel = () => call.cancel();
     signal?.addEventListener('abort', cancel, { once: true });
-    // Comes after the callback, and is the only event that brings the trailers.
+    // The status event follows the callback. No other event carries the trailers.
     call.on('status', ({ code, metadata: trailers }) => {
       signal?.removeEventListener('abort', cancel);
       const error: ServiceError | null = failure;

@@ -8,22 +8,26 @@ import {
   SEQUENCE_HEADER,
 } from '../protocol/headers.js';
 
-const NAMES = [KEY_HEADER, PRODUCER_HEADER, SEQUENCE_HEADER, EPOCH_HEADER];
+const OPERATION_HEADERS = [KEY_HEADER, PRODUCER_HEADER, SEQUENCE_HEADER, EPOCH_HEADER];
 
 /**
- * The metadata without what names the guarded call that this code runs in. Handlers pass their caller's metadata
- * on, for tracing: two calls under the caller's name would pass for one.
+ * Returns the metadata without the key or the sequence of the current guarded call. Handlers forward the
+ * metadata of their caller for tracing. Two outgoing calls with the key of the guarded call would be
+ * duplicates of each other.
  */
-export function withoutCallersName(metadata: Metadata): Metadata {
+export function withoutCallerKey(metadata: Metadata): Metadata {
   const caller = currentExecution.getStore()?.callerMetadata;
-  if (!caller || !NAMES.every((name) => isSame(metadata, caller, name))) return metadata;
+  if (!caller || !OPERATION_HEADERS.every((name) => isSame(metadata, caller, name))) return metadata;
   const own = metadata.clone();
-  for (const name of [...NAMES, FIRST_SENT_HEADER]) own.remove(name);
+  for (const name of [...OPERATION_HEADERS, FIRST_SENT_HEADER]) own.remove(name);
   return own;
 }
 
-/** Runs what sends a call by the name that was chosen for it, and not passed on, though it be the guarded call's. */
-export function byChosenName<T>(work: () => T): T {
+/**
+ * Runs code that sends a call with an explicitly chosen key. The interceptor then keeps this key, even if the
+ * key is equal to the key of the current guarded call.
+ */
+export function withChosenKey<T>(work: () => T): T {
   const execution = currentExecution.getStore();
   return execution ? currentExecution.run({ ...execution, callerMetadata: new Metadata() }, work) : work();
 }

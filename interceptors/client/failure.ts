@@ -1,86 +1,87 @@
 import { type Metadata, status } from '@grpc/grpc-js';
 import { ERROR_DOMAIN, EXPIRES_TRAILER } from '../protocol/headers.js';
+import { REASONS } from '../protocol/reasons.js';
 import { type FailureDetails, readStatusDetails } from '../protocol/status-details.js';
 
 /**
- * What a failure says of the operation:
- * - `refused`: it was not done by any attempt, and will not be under this key.
- * - `closed`: this attempt did nothing, and none with this key will; of earlier ones it says nothing.
- * - `not-done`: this attempt did nothing; of earlier ones it says nothing, and a retry now would not help.
- * - `retry`: it may have been done, or be done yet; the next attempt can tell.
- * - `broken`: as `retry`, but it may as well be a fault that stays: only a few attempts are worth it.
- * - `later`: it may have been done, and a retry now would not tell.
- * - `lost`: it may have been done, and no attempt with this key will ever tell.
+ * The meaning of a failed attempt for the operation:
+ * - `refused`: no attempt executed the operation, and no attempt with this key will.
+ * - `closed`: this attempt did not execute the operation, no later one will, but an earlier one may have.
+ * - `not-done`: this attempt did not execute the operation, but an earlier one may have. A retry would fail.
+ * - `retry`: the operation may be executed already, or still be running. A retry can find out.
+ * - `fault`: like `retry`, but the fault may be permanent. Only a few attempts are useful.
+ * - `later`: the operation may be executed already. A retry now would not find out.
+ * - `lost`: the operation may be executed already. No attempt with this key will ever find out.
  */
-export type FailureKind = 'refused' | 'closed' | 'not-done' | 'retry' | 'broken' | 'later' | 'lost';
+export type FailureKind = 'refused' | 'closed' | 'not-done' | 'retry' | 'fault' | 'later' | 'lost';
 
-const byCode: Partial<Record<status, FailureKind>> = {
-  [status.OK]: 'broken',
+const kindByCode: Partial<Record<status, FailureKind>> = {
+  [status.OK]: 'fault',
   [status.CANCELLED]: 'retry',
-  [status.UNKNOWN]: 'broken',
-  // Servers grow stricter: an earlier attempt may have met one that took the request.
+  [status.UNKNOWN]: 'fault',
+  // A new version of a server may validate more strictly than the version that an earlier attempt reached.
   [status.INVALID_ARGUMENT]: 'not-done',
   [status.DEADLINE_EXCEEDED]: 'retry',
   [status.NOT_FOUND]: 'not-done',
   [status.ALREADY_EXISTS]: 'not-done',
   [status.PERMISSION_DENIED]: 'not-done',
-  // A client too answers so, to a reply that is larger than it takes.
+  // A gRPC client also gives this status itself, if a reply exceeds its receive limit.
   [status.RESOURCE_EXHAUSTED]: 'later',
   [status.FAILED_PRECONDITION]: 'not-done',
   [status.ABORTED]: 'not-done',
   [status.OUT_OF_RANGE]: 'not-done',
   [status.UNIMPLEMENTED]: 'not-done',
-  // A handler that failed, but also a proxy or a connection that did.
-  [status.INTERNAL]: 'broken',
+  // The source is a handler, a proxy or the connection.
+  [status.INTERNAL]: 'fault',
   [status.UNAVAILABLE]: 'retry',
   [status.DATA_LOSS]: 'lost',
   [status.UNAUTHENTICATED]: 'not-done',
 };
 
-/** Where the guard's own answers say more than their code. */
-const byReason: ReadonlyMap<string, FailureKind> = new Map([
-  // The request that came first may have been this operation's, built otherwise.
-  ['IDEMPOTENCY_KEY_REUSED', 'closed'],
-  ['IDEMPOTENCY_KEY_EXPIRED', 'closed'],
-  ['IDEMPOTENCY_QUOTA_EXCEEDED', 'not-done'],
+/** The refusals of the guard whose reason says more than their status code. */
+const kindByReason: ReadonlyMap<string, FailureKind> = new Map([
+  // The stored request may be an earlier attempt of this operation that was built differently.
+  [REASONS.KEY_REUSED, 'closed'],
+  [REASONS.KEY_EXPIRED, 'closed'],
+  [REASONS.QUOTA_EXCEEDED, 'not-done'],
 ]);
 
-/** A failure as the server gave it. */
+/** A classified failure of one attempt. */
 export interface Failure {
-  readonly verdict: FailureKind;
-  /** The ErrorInfo's, whoever gave it. */
+  readonly kind: FailureKind;
+  /** The reason of the ErrorInfo, from any domain. */
   readonly reason: string | undefined;
-  /** How long the server asks to wait before a retry, in milliseconds; negative where it asks for none. */
+  /** The pause that the server asks for, in milliseconds. Negative if the server asks for no retry. */
   readonly retryAfterMs: number | undefined;
 }
 
 /**
- * Judges a failure.
- * @param code OK where the response of a success was lost
+ * Classifies the failure of an attempt.
+ * @param code OK if the call succeeded and its response was lost
  */
-export function judge(code: status, trailers: Metadata): Failure {
+export function classifyFailure(code: status, trailers: Metadata): Failure {
   const [packed] = trailers.get('grpc-status-details-bin');
   const { errorInfo, retryDelayMs }: FailureDetails = Buffer.isBuffer(packed)
     ? readStatusDetails(packed)
     : {};
   const reason = errorInfo?.reason;
-  const said = errorInfo?.domain === ERROR_DOMAIN ? byReason.get(errorInfo.reason) : undefined;
+  const ofReason = errorInfo?.domain === ERROR_DOMAIN ? kindByReason.get(errorInfo.reason) : undefined;
   const retryAfterMs = pushbackMs(trailers) ?? retryDelayMs;
-  // Every attempt gets the same answer.
+  // Every attempt receives the same stored reply.
   const isStored = code !== status.OK && trailers.get(EXPIRES_TRAILER).length > 0;
-  const verdict = isStored ? 'refused' : (said ?? byCode[code] ?? 'broken');
-  return { verdict: heeding(retryAfterMs, verdict), reason, retryAfterMs };
+  const kind = isStored ? 'refused' : (ofReason ?? kindByCode[code] ?? 'fault');
+  return { kind: withPushback(kind, retryAfterMs), reason, retryAfterMs };
 }
 
-/** A server may ask for a retry, or for none, which a negative pushback does (gRPC proposal A6). */
-function heeding(retryAfterMs: number | undefined, verdict: FailureKind): FailureKind {
-  const isFinal = verdict === 'refused' || verdict === 'closed' || verdict === 'lost';
-  if (retryAfterMs === undefined || isFinal) return verdict;
+/** Applies the wish of the server: a pushback asks for a retry, a negative pushback for none (gRFC A6). */
+function withPushback(kind: FailureKind, retryAfterMs: number | undefined): FailureKind {
+  const isFinal = kind === 'refused' || kind === 'closed' || kind === 'lost';
+  if (retryAfterMs === undefined || isFinal) return kind;
   if (retryAfterMs >= 0) return 'retry';
-  return verdict === 'not-done' ? verdict : 'later';
+  return kind === 'not-done' ? kind : 'later';
 }
 
-/** A pushback that is no number asks for no retry as well. */
+/** Reads the pushback trailer. A value that is not a number also asks for no retry (gRFC A6). */
 function pushbackMs(trailers: Metadata): number | undefined {
   const values = trailers.get('grpc-retry-pushback-ms');
   if (values.length === 0) return undefined;

@@ -4,50 +4,54 @@ import { parseTime } from '../protocol/rfc3339.js';
 import type { Failed, Succeeded } from './attempt.js';
 import type { Intent } from './intent.js';
 
-/** The operation was done, now or by an earlier attempt. */
+/** The operation was executed, by the last attempt or by an earlier one. */
 export interface Done<Response> {
   readonly outcome: 'done';
   readonly response: Response;
-  /** Whether the response was stored by an earlier attempt. */
+  /** Whether the server replayed the stored reply of an earlier attempt. */
   readonly replayed: boolean;
-  /** Until when the key is retained, where the server said so. */
+  /** When the retention of the key ends. Undefined if the server did not send the time. */
   readonly expiresAt: Date | undefined;
   readonly trailers: Metadata;
 }
 
-/** The operation was not done by any attempt with this key. */
+/** No attempt with this key executed the operation. */
 export interface Refused {
   readonly outcome: 'refused';
   readonly code: status;
   readonly details: string;
-  /** The ErrorInfo's, if there is one. */
+  /** The reason of the ErrorInfo, if the server sent one. */
   readonly reason: string | undefined;
   readonly trailers: Metadata;
 }
 
-/** The operation may have been done, or may be done yet. Keep the key; never ask for the same with a new one. */
+/**
+ * The operation may be executed already, or still be running. Keep the key. Never send the same operation
+ * with a new key.
+ */
 export interface Unknown extends Intent {
   readonly outcome: 'unknown';
-  /** Whether sending it again later, with this key, may tell. If not, find out by other means. */
+  /** Whether a later attempt with this key can find out. If not, find out by other means. */
   readonly retryLater: boolean;
-  /** How the last attempt ended; absent where none was made. */
+  /** The error of the last attempt. Absent if no attempt was made. */
   readonly lastError?: Error;
 }
 
+/** The outcome of an operation. */
 export type Outcome<Response> = Done<Response> | Refused | Unknown;
 
-/** @param answer the one that brought the response */
+/** Returns the outcome of an operation from the attempt that received a response. */
 export function done<Response>({ response, trailers }: Succeeded<Response>): Done<Response> {
   const replayed = trailers.get(REPLAYED_TRAILER).length > 0;
   return { outcome: 'done', response, replayed, expiresAt: expiresAt(trailers), trailers };
 }
 
-/** @param answer the one that tells it */
+/** Returns the outcome of an operation from the attempt that was refused. */
 export function refused({ code, error, trailers }: Failed, reason: string | undefined): Refused {
   return { outcome: 'refused', code, details: error.details, reason, trailers };
 }
 
-/** Until when the key is retained, where the server says so. */
+/** Reads when the retention of the key ends. Undefined if the server did not send the time. */
 export function expiresAt(trailers: Metadata): Date | undefined {
   const ms = parseTime(String(trailers.get(EXPIRES_TRAILER)[0]));
   return ms === undefined ? undefined : new Date(ms);

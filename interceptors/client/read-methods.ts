@@ -1,16 +1,16 @@
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 
-type Declared = MethodDefinition<unknown, unknown> & {
+type DeclaredMethod = MethodDefinition<unknown, unknown> & {
   readonly options?: { readonly idempotency_level?: unknown };
 };
 
 /**
- * The paths of the methods that services declare NO_SIDE_EFFECTS, for `skip`. Told by definitions of
- * `@grpc/proto-loader`; those of generated code say nothing, and grpc-js tells interceptors nothing either.
+ * Returns the paths of the methods whose `.proto` file declares NO_SIDE_EFFECTS, for the option `skip`. Needs
+ * service definitions of `@grpc/proto-loader`: generated code and grpc-js do not keep the declaration.
  */
 export function readMethodsOf(...services: readonly ServiceDefinition[]): string[] {
-  const methods = services.flatMap((service) => Object.values<Declared>(service));
-  return methods.filter(isRead).map(({ path }) => path);
+  const methods = services.flatMap((service) => Object.values<DeclaredMethod>(service));
+  return methods.filter(hasNoSideEffects).map(({ path }) => path);
 }
 
-const isRead = ({ options }: Declared) => options?.idempotency_level === 'NO_SIDE_EFFECTS';
+const hasNoSideEffects = ({ options }: DeclaredMethod) => options?.idempotency_level === 'NO_SIDE_EFFECTS';

@@ -2,42 +2,47 @@ import { parseTime } from '../protocol/rfc3339.js';
 import type { Intent } from './intent.js';
 import type { CompleteOptions } from './send-options.js';
 
-const LONGEST_MARGIN_MS = 5 * 60 * 1_000;
+const MAX_MARGIN_MS = 5 * 60 * 1_000;
 
-/** How much longer an operation may be sent: as long as its caller gives, while the server knows its key. */
+/**
+ * Tracks how much longer an operation may be sent. Both the caller and the retention of the key limit this
+ * time.
+ */
 export class RetryBudget {
   readonly #options: CompleteOptions;
-  #windowEnd: number;
+  #retentionEndMs: number;
   #spentMs = 0;
-  #seenAt: number;
+  #lastReadMs: number;
 
-  /** Begins now. */
+  /** The budget starts at once. */
   constructor(options: CompleteOptions, { firstSent }: Intent) {
     const now = options.clock.now();
     this.#options = options;
-    this.#seenAt = now;
-    this.#windowEnd = (parseTime(firstSent ?? '') ?? now) + options.retentionMs;
+    this.#lastReadMs = now;
+    this.#retentionEndMs = (parseTime(firstSent ?? '') ?? now) + options.retentionMs;
   }
 
-  /** Milliseconds that are left; 0 or less when it is spent. A clock that is set back gives nothing back. */
-  leftMs(): number {
+  /**
+   * Returns the remaining time in milliseconds, 0 or less at the end. A clock that is set back adds no time.
+   */
+  remainingMs(): number {
     const now = this.#options.clock.now();
-    this.#spentMs += Math.max(0, now - this.#seenAt);
-    this.#seenAt = now;
-    return Math.min(this.#options.budgetMs - this.#spentMs, this.#lastSafe - now);
+    this.#spentMs += Math.max(0, now - this.#lastReadMs);
+    this.#lastReadMs = now;
+    return Math.min(this.#options.retryBudgetMs - this.#spentMs, this.#lastSafeMs - now);
   }
 
-  /** Whether the server can be trusted to know the key still in so many milliseconds. */
-  isOpenIn(ms: number): boolean {
-    return this.#options.clock.now() + ms < this.#lastSafe;
+  /** Whether the server certainly still retains the key in `ms` milliseconds. */
+  isKeyRetainedIn(ms: number): boolean {
+    return this.#options.clock.now() + ms < this.#lastSafeMs;
   }
 
-  /** The server has said until when it retains the key. */
-  retainedUntil(expiresAt: Date | undefined): void {
-    if (expiresAt) this.#windowEnd = expiresAt.getTime();
+  /** Replaces the assumed end of the retention by the end that the server sent, if any. */
+  setRetentionEnd(expiresAt: Date | undefined): void {
+    if (expiresAt) this.#retentionEndMs = expiresAt.getTime();
   }
 
-  get #lastSafe(): number {
-    return this.#windowEnd - Math.min(this.#options.retentionMs / 10, LONGEST_MARGIN_MS);
+  get #lastSafeMs(): number {
+    return this.#retentionEndMs - Math.min(this.#options.retentionMs / 10, MAX_MARGIN_MS);
   }
 }

@@ -1,15 +1,19 @@
-export interface RetryOptions {
-  /** Full names of services, `package.Service`; every service of the channel where left out. */
+import { assertKnownOptions } from '../options/known-options.js';
+import { assertWholeNumber } from '../options/whole-number.js';
+
+/** The options of `createRetryServiceConfig`. */
+export interface RetryServiceConfigOptions {
+  /** The full names of the services, `package.Service`. Default: every service of the channel. */
   readonly services?: readonly string[];
-  /** How often a call is sent at most, the first time included: 2 to 5. Default: 5, all that gRPC allows. */
+  /** The maximum number of attempts, the first one included: 2 to 5. Default: 5, the maximum of gRPC. */
   readonly maxAttempts?: number;
-  /** The pause before the first retry, in milliseconds; each later one is twice as long. Default: 100. */
+  /** The pause before the first retry, in milliseconds. Each later pause is twice as long. Default: 100. */
   readonly initialBackoffMs?: number;
-  /** The longest pause, in milliseconds. Default: 2000. */
+  /** The maximum pause, in milliseconds. Default: 2,000. */
   readonly maxBackoffMs?: number;
 }
 
-/** A gRPC service config as it is written in JSON. */
+/** A gRPC service config in its JSON form. */
 export interface RetryServiceConfig {
   readonly methodConfig: readonly {
     readonly name: readonly { readonly service?: string }[];
@@ -24,27 +28,29 @@ export interface RetryServiceConfig {
 }
 
 /**
- * The service config by which a gRPC client in any language retries what the contract says is to be retried:
- * UNAVAILABLE, after the pushback where the server sends one. For grpc-js it is a channel option:
- * `{ 'grpc.service_config': JSON.stringify(createRetryServiceConfig()) }`.
- * @throws TypeError a number is out of its bounds
+ * Returns a service config with which a gRPC client in any language retries as the contract requires:
+ * UNAVAILABLE only, after the pushback if the server sends one (gRFC A6). In grpc-js the config is a channel
+ * option: `{ 'grpc.service_config': JSON.stringify(createRetryServiceConfig()) }`.
+ * @throws TypeError when an option is unknown, or a number is out of its bounds
  */
-export function createRetryServiceConfig(options: RetryOptions = {}): RetryServiceConfig {
+export function createRetryServiceConfig(options: RetryServiceConfigOptions = {}): RetryServiceConfig {
+  assertKnownOptions<RetryServiceConfigOptions>('createRetryServiceConfig', options, {
+    services: true,
+    maxAttempts: true,
+    initialBackoffMs: true,
+    maxBackoffMs: true,
+  });
   const { services, maxAttempts = 5, initialBackoffMs = 100, maxBackoffMs = 2_000 } = options;
-  if (!Number.isInteger(maxAttempts) || maxAttempts < 2 || maxAttempts > 5)
-    throw new TypeError('maxAttempts must be a whole number from 2 to 5');
+  assertWholeNumber('maxAttempts', maxAttempts, { min: 2, max: 5 });
+  assertWholeNumber('initialBackoffMs', initialBackoffMs);
+  assertWholeNumber('maxBackoffMs', maxBackoffMs);
   const retryPolicy = {
     maxAttempts,
-    initialBackoff: seconds('initialBackoffMs', initialBackoffMs),
-    maxBackoff: seconds('maxBackoffMs', maxBackoffMs),
+    initialBackoff: `${initialBackoffMs / 1_000}s`,
+    maxBackoff: `${maxBackoffMs / 1_000}s`,
     backoffMultiplier: 2,
     retryableStatusCodes: ['UNAVAILABLE'],
   };
   const name = services?.map((service) => ({ service })) ?? [{}];
   return { methodConfig: [{ name, retryPolicy }] };
-}
-
-function seconds(option: string, ms: number): string {
-  if (!Number.isInteger(ms) || ms < 1) throw new TypeError(`${option} must be a whole number of at least 1`);
-  return `${ms / 1_000}s`;
 }

@@ -1,47 +1,53 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Metadata } from '@grpc/grpc-js';
+import { assertKnownOptions } from '../options/known-options.js';
+import { MAX_TIMER_MS } from '../options/whole-number.js';
 import type { Intent } from './intent.js';
 
+/** The options of `sendUntilKnown`. */
 export interface SendOptions {
   /**
-   * The operation, where the caller keeps its key. Default: a new one. Without `firstSent` it counts as first sent
-   * now, for the budget only.
+   * The operation, if the caller keeps its key. Default: a new operation. Without `firstSent`, the retry
+   * budget counts the retention of the key from now on.
    */
   readonly intent?: Intent;
   /**
-   * Whether the intent may have been sent before this call, so that a refusal of this call's attempts says nothing
-   * of the operation. To be given where something on the way may send an attempt several times: a hedging policy, an
-   * interceptor, a proxy. Default: true where `intent` is given, and in a guarded call.
+   * Whether an attempt may have been sent before this call. A refusal then does not prove that the operation
+   * was not executed. Set the option if a hedging policy, an interceptor or a proxy may send an attempt
+   * several times. Default: true if `intent` is given and inside a guarded call, else false.
    */
   readonly sentBefore?: boolean;
-  /** What else is sent with every attempt. */
+  /** Further metadata of every attempt. */
   readonly metadata?: Metadata;
-  /** How long one attempt may take, in milliseconds. Default: 10,000. */
+  /** The maximum duration of one attempt, in milliseconds. Default: 10,000. */
   readonly attemptTimeoutMs?: number;
-  /** How long all attempts and the pauses between them may take, in milliseconds. Default: 60,000. */
-  readonly budgetMs?: number;
   /**
-   * How long the server retains the key, in milliseconds. Nothing is sent in the last tenth of this time, or its
-   * last five minutes if that is shorter: the clocks of client and server differ. Default: 24 hours.
+   * The maximum duration of all attempts and of the pauses between them, in milliseconds: at most 2^31 - 1.
+   * Default: 60,000.
+   */
+  readonly retryBudgetMs?: number;
+  /**
+   * How long the server retains the key, in milliseconds. Nothing is sent in the last tenth of this time, or
+   * in its last five minutes if they are shorter: the clocks of client and server differ. Default: 24 hours.
    */
   readonly retentionMs?: number;
-  /** The longest first pause, in milliseconds; each later one may be twice as long. Default: 100. */
+  /** The maximum of the first pause, in milliseconds. The maximum doubles with each pause. Default: 100. */
   readonly initialBackoffMs?: number;
-  /** The longest pause, where the server asks for no longer one, in milliseconds. Default: 5,000. */
+  /** The maximum of every pause, in milliseconds. The server may ask for a longer pause. Default: 5,000. */
   readonly maxBackoffMs?: number;
-  /** Ends it: the attempt that is running is cancelled, and none follows. */
+  /** Cancels the running attempt and prevents further attempts. */
   readonly signal?: AbortSignal;
-  /** From 0 to 1, spreads the pauses. Default: `Math.random`. */
+  /** Returns a number from 0 to 1 that spreads the pauses. Default: `Math.random`. */
   readonly random?: () => number;
-  /** Default: the system's. */
+  /** The clock and the timer. Default: those of the system. */
   readonly clock?: SendClock;
 }
 
-/** What time is for `sendUntilKnown`. */
+/** The clock and the timer of `sendUntilKnown`. */
 export interface SendClock {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Resolves after so many milliseconds; may reject when the signal is aborted. */
+  /** Resolves after `ms` milliseconds. May reject when the signal is aborted. */
   wait(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -52,30 +58,46 @@ const systemClock: SendClock = {
 
 const defaults = {
   attemptTimeoutMs: 10_000,
-  budgetMs: 60_000,
+  retryBudgetMs: 60_000,
   retentionMs: 24 * 60 * 60 * 1_000,
   initialBackoffMs: 100,
   maxBackoffMs: 5_000,
 };
 
-/** Every option that has a default. */
+/** The options with every default filled in. */
 export type CompleteOptions = SendOptions & typeof defaults & Required<Pick<SendOptions, 'random' | 'clock'>>;
 
-/** @throws TypeError a number is none, or out of its bounds */
-export function complete(options: SendOptions): CompleteOptions {
-  // An option that is undefined is left out, whatever the caller's compiler thinks of it.
+/**
+ * Checks the options and fills in the defaults. An undefined option has its default.
+ * @throws TypeError when an option is unknown, or a number is out of its bounds
+ */
+export function completeOptions(options: SendOptions): CompleteOptions {
+  assertKnownOptions<SendOptions>('sendUntilKnown', options, {
+    intent: true,
+    sentBefore: true,
+    metadata: true,
+    attemptTimeoutMs: true,
+    retryBudgetMs: true,
+    retentionMs: true,
+    initialBackoffMs: true,
+    maxBackoffMs: true,
+    signal: true,
+    random: true,
+    clock: true,
+  });
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const all: CompleteOptions = {
+  const complete: CompleteOptions = {
     ...defaults,
     random: Math.random,
     clock: systemClock,
     ...Object.fromEntries(given),
   };
   for (const name of Object.keys(defaults) as (keyof typeof defaults)[]) {
-    // No pause and no attempt is longer than the budget, and that no longer than Node's timers can be.
-    const most = name === 'budgetMs' ? 2 ** 31 - 1 : Number.MAX_SAFE_INTEGER;
-    if (typeof all[name] === 'number' && all[name] > 0 && all[name] <= most) continue;
-    throw new TypeError(`${name} must be a number of milliseconds above 0, and at most ${most}`);
+    // The retry budget bounds every pause and every attempt. Its maximum is the maximum of a Node timer.
+    const max = name === 'retryBudgetMs' ? MAX_TIMER_MS : Number.MAX_SAFE_INTEGER;
+    const value: unknown = complete[name];
+    if (typeof value === 'number' && value > 0 && value <= max) continue;
+    throw new TypeError(`${name} must be a number of milliseconds above 0 and up to ${max}, not ${value}`);
   }
-  return all;
+  return complete;
 }

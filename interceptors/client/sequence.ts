@@ -9,46 +9,48 @@ import {
   SEQUENCE_HEADER,
   toSequence,
 } from '../protocol/headers.js';
-import { withoutCallersName } from './caller-metadata.js';
+import { withoutCallerKey } from './caller-metadata.js';
 import { setFirstSent } from './intent.js';
 
-/** What stands for one operation of a producer that numbers its calls, on all its attempts. */
+/** Identifies one operation of a producer that numbers its calls, in all its attempts. */
 export interface ProducerSequence {
-  /** 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`; one name per producer. */
+  /** The name of the producer: 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`. */
   readonly producer: string;
   /**
-   * 0 or 1 for the first operation of an epoch, one more for each that follows, up to 2^63 - 1. Kept, with the request,
-   * before it is sent.
+   * The number of the operation: 0 or 1 for the first operation of an epoch, one more for each following one,
+   * up to 2^63 - 1. Store the number together with the request before you send it. A number above 2^53 - 1
+   * must be a bigint.
    */
   readonly sequence: number | bigint;
-  /** Raised when the producer starts again without knowing its sequence. Default: 0. */
+  /** Increase the epoch when the producer restarts without knowing its last sequence. Default: 0. */
   readonly epoch?: number | bigint;
 }
 
 /**
- * Metadata for one attempt at an operation of a producer that numbers its calls, instead of a key.
- * @param options.firstSent when the first attempt was sent, the same on every attempt; a text is RFC 3339
- * @param metadata what else is sent; it is not changed
- * @throws TypeError a part is malformed, or the metadata has an idempotency key
+ * Returns the metadata of one attempt at an operation of a producer that numbers its calls. The sequence
+ * replaces the key.
+ * @param options.firstSent the time of the first attempt, equal in every attempt; a string is RFC 3339
+ * @param metadata further metadata to send; the function does not change it
+ * @throws TypeError when a part is malformed, or the metadata has an idempotency key
  */
 export function withSequence(
   { producer, sequence, epoch }: ProducerSequence,
   { firstSent }: { readonly firstSent?: Date | string } = {},
   metadata = new Metadata(),
 ): Metadata {
-  if (!isKey(producer)) throw new TypeError(`a producer has ${KEY_CHARACTERS}`);
-  const sent = withoutCallersName(metadata).clone();
-  if (sent.get(KEY_HEADER).length > 0) throw new TypeError('the metadata has an idempotency key already');
+  if (!isKey(producer)) throw new TypeError(`a producer must have ${KEY_CHARACTERS}`);
+  const sent = withoutCallerKey(metadata).clone();
+  if (sent.get(KEY_HEADER).length > 0) throw new TypeError('the metadata already has an idempotency key');
   sent.set(PRODUCER_HEADER, producer);
-  sent.set(SEQUENCE_HEADER, written('sequence', sequence));
+  sent.set(SEQUENCE_HEADER, sequenceText('sequence', sequence));
   if (epoch === undefined) sent.remove(EPOCH_HEADER);
-  else sent.set(EPOCH_HEADER, written('epoch', epoch));
+  else sent.set(EPOCH_HEADER, sequenceText('epoch', epoch));
   setFirstSent(sent, firstSent);
   return sent;
 }
 
-/** A number beyond 2^53 may be another than was meant: it has to be a bigint. */
-function written(name: string, value: number | bigint): string {
+/** Refuses numbers beyond 2^53 - 1, because JavaScript may have rounded them. */
+function sequenceText(name: string, value: number | bigint): string {
   const text = typeof value === 'bigint' || Number.isSafeInteger(value) ? String(value) : '';
   if (toSequence(text) === undefined) throw new TypeError(`${name} must be ${SEQUENCE_FORM}`);
   return text;

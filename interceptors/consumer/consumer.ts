@@ -1,46 +1,70 @@
 import type { Database } from '../database/database.js';
+import { assertKnownOptions } from '../options/known-options.js';
 import { completeObserver } from '../options/observer.js';
 import { MessageInProgressError } from './errors.js';
 import type { MessageName } from './message.js';
-import { type ConsumerObserver, observerMethods } from './observer.js';
-import { type ProcessResult, processOnce, retentionOf } from './process-once.js';
-import { Retention } from './pruner.js';
-import { COMPONENT, schema } from './schema.js';
+import { type ConsumerObserver, consumerObserverMethods } from './observer.js';
+import { checkedRetention, type ProcessResult, processOnce } from './process-once.js';
+import { createPruner } from './pruner.js';
 
+/** The options of `createConsumer`. */
 export interface ConsumerOptions {
-  /** Where the messages are recorded, and where the work that they cause writes. */
+  /**
+   * The database that records the messages. The work that a message causes must write through the same
+   * handle.
+   */
   readonly database: Database;
-  /** Is told what becomes of deliveries. Default: nobody. */
+  /** Receives the outcome of each delivery. Any method may be missing. Default: no observer. */
   readonly observer?: Partial<ConsumerObserver>;
   /**
-   * How long a processed message is remembered, in milliseconds, at least 1 minute: longer than the broker or the
-   * sender delivers one again. Counted from the processing, by `clock`. Default: 7 days.
+   * How long a processed message is retained, in milliseconds, at least 1 minute. The retention must exceed
+   * the time in which the broker or the sender may deliver the message again. Default: 7 days.
    */
   readonly retentionMs?: number;
-  /** Milliseconds since the epoch. Default: the database's clock. */
+  /** Returns milliseconds since the epoch. Default: the clock of the database. */
   readonly clock?: () => number;
 }
 
-/** Processes messages once, and forgets them when their retention is over. */
+/** Processes messages once, and deletes their records after the retention. */
 export interface Consumer {
-  /** As the function `processOnce`, with the database and the options of this consumer. */
+  /** Like the function `processOnce`, with the database, the retention and the clock of this consumer. */
   processOnce<T>(message: MessageName, work: () => Promise<T>): Promise<ProcessResult<T>>;
-  /** Ends the forgetting; deliveries that are being processed are not waited for. */
+  /** Stops the pruner. Resolves when its current batch has ended. Deliveries in progress continue. */
   close(): Promise<void>;
 }
 
+/** The component that owns the table in the schema list of the database. */
+const COMPONENT = 'grpc-replay-guard/consumer';
+
+/** The migration steps of the table of processed messages. A released step never changes. */
+const schema: readonly string[] = [
+  `CREATE TABLE replay_guard_messages (
+    expires_at BIGINT NOT NULL,
+    id BYTEA NOT NULL PRIMARY KEY
+  )`,
+  'CREATE INDEX replay_guard_messages_expiry ON replay_guard_messages (expires_at)',
+];
+
 /**
- * Makes the table of processed messages, where it is missing, and a consumer on it. One serves for all messages
- * of a process.
- * @throws DatabaseUnavailableError
- * @throws TypeError the retention is too short
+ * Creates a consumer, and the table of processed messages if the table is missing. One consumer per process
+ * is enough for all messages.
+ * @throws TypeError when an option is unknown, a method of the observer is not a function, or the retention
+ *   is too short
+ * @throws DatabaseUnavailableError when the table cannot be created
  */
 export async function createConsumer(options: ConsumerOptions): Promise<Consumer> {
+  assertKnownOptions<ConsumerOptions>('createConsumer', options, {
+    database: true,
+    observer: true,
+    retentionMs: true,
+    clock: true,
+  });
   const { database, clock } = options;
-  const observer = completeObserver(options.observer, observerMethods);
-  const retentionMs = retentionOf(options);
+  const observer = completeObserver(options.observer, consumerObserverMethods);
+  const retentionMs = checkedRetention(options);
   await database.migrate(COMPONENT, schema);
-  const retention = new Retention(database, observer, clock);
+  const pruner = createPruner(database, observer, clock);
+  pruner.start('after-interval');
   return {
     async processOnce(message, work) {
       try {
@@ -56,6 +80,6 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
         throw error;
       }
     },
-    close: () => retention.stop(),
+    close: () => pruner.stop(),
   };
 }

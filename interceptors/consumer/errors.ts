@@ -1,11 +1,16 @@
 import { DatabaseUnavailableError } from '../database/errors.js';
 
-/** Another delivery of the message is being processed and did not end in time. Nothing was done: try again later. */
+/**
+ * Another delivery of the message is still being processed, and the wait for it has ended. Nothing was
+ * committed: try again later.
+ */
 export class MessageInProgressError extends DatabaseUnavailableError {
   override name = 'MessageInProgressError';
+  override readonly code: string = 'REPLAY_GUARD_MESSAGE_IN_PROGRESS';
 }
 
-/** The message cannot be told from others, so it cannot be processed once. Another delivery will not help. */
+/** The name of a message is malformed, so duplicates cannot be recognized. Another delivery does not help. */
 export class MessageInvalidError extends Error {
   override name = 'MessageInvalidError';
+  readonly code: string = 'REPLAY_GUARD_MESSAGE_INVALID';
 }

@@ -2,40 +2,40 @@ import { createHash } from 'node:crypto';
 import { lengthPrefixed, storedId } from '../store/record-id.js';
 import { MessageInvalidError } from './errors.js';
 
-/** What tells a message from every other: all three together. */
+/** Identifies a message. Two deliveries belong to one message if and only if all three parts are equal. */
 export interface MessageName {
   /**
-   * Who processes it, 1 to 100 characters: a name in the code, since metrics show it. Two consumers of one
-   * message process it once each.
+   * The processor of the message, 1 to 100 characters. Use a constant of the code, because metrics show the
+   * name. Two consumers of one message process the message once each.
    */
   readonly consumer: string;
-  /** The message's own id, the same at every delivery, 1 to 1,024 characters. */
+  /** The id of the message, 1 to 1,024 characters, equal in every delivery. */
   readonly messageId: string;
-  /** Where the id means something, a sender or a queue, 1 to 1,024 characters: ids of two scopes never meet. */
+  /** The sender or the queue in which the id is unique, 1 to 1,024 characters. */
   readonly scope: string;
 }
 
-const MOST_CHARACTERS = { scope: 1_024, consumer: 100, messageId: 1_024 } as const;
+const MAX_CHARACTERS = { scope: 1_024, consumer: 100, messageId: 1_024 } as const;
 
 /**
- * The 16 bytes under which a message is recorded: SHA-256 over the length-prefixed parts, cut in half, so that
- * no id is kept as it came.
- * @throws MessageInvalidError a part is missing, empty, too long, or no well-formed text
+ * Returns the 16 bytes under which a message is recorded: the first half of the SHA-256 digest of the
+ * length-prefixed parts. The database therefore holds no id in plain text.
+ * @throws MessageInvalidError when a part is missing, empty or too long, or has an unpaired surrogate
  */
 export function recordIdOf(message: MessageName): Buffer {
   const hash = createHash('sha256');
   for (const part of ['scope', 'consumer', 'messageId'] as const) {
-    assertUsable(part, message[part]);
+    assertValid(part, message[part]);
     hash.update(lengthPrefixed(message[part]));
   }
   return storedId(hash.digest());
 }
 
-/** The value comes from outside, by way of libraries that know no types: it may be anything. */
-function assertUsable(part: keyof typeof MOST_CHARACTERS, value: unknown): void {
-  const most = MOST_CHARACTERS[part];
-  const usable = typeof value === 'string' && value.length >= 1 && value.length <= most;
-  // Half a character has no bytes of its own, so that two such texts could pass for one.
-  if (usable && !/\p{Surrogate}/u.test(value)) return;
-  throw new MessageInvalidError(`a message needs a ${part}: a text of 1 to ${most} characters`);
+/** The type of the value is `unknown`: messages come from outside, often through untyped libraries. */
+function assertValid(part: keyof typeof MAX_CHARACTERS, value: unknown): void {
+  const max = MAX_CHARACTERS[part];
+  const hasValidLength = typeof value === 'string' && value.length >= 1 && value.length <= max;
+  // All unpaired surrogates have the same bytes in UTF-8, so two different ids would have one record.
+  if (hasValidLength && !/\p{Surrogate}/u.test(value)) return;
+  throw new MessageInvalidError(`the ${part} of a message must be a text of 1 to ${max} characters`);
 }

@@ -1,24 +1,25 @@
-/** What became of one delivery of a message. */
+/** The outcome of one delivery of a message. */
 export type DeliveryOutcome =
   | 'processed'
-  /** Processed before, so the work was not called. */
+  /** An earlier delivery was processed. The work was not called. */
   | 'duplicate'
-  /** Told to come later, because another delivery is being processed. */
+  /** Another delivery is being processed. The broker must deliver the message again later. */
   | 'in_progress'
-  /** Everything else: the work threw, the database could not be used, the commit is in doubt. */
+  /** The work threw, the database was unavailable, the commit is in doubt, or the message is invalid. */
   | 'failed';
 
-/** Is told what a consumer does. Implementations must be quick and must not throw. */
+/** Receives the events of a consumer. Implementations must return quickly and must not throw. */
 export interface ConsumerObserver {
-  /** @param consumer the name in the code, never the id or the scope of a message */
+  /** @param consumer the `consumer` of the message name; its id and scope are never passed */
   deliveryEnded(consumer: string, outcome: DeliveryOutcome): void;
+  /** @param count how many records one batch of the pruner deleted */
   messagesPurged(count: number): void;
-  /** A round of purging failed; the next one begins anew. */
+  /** A run of the pruner failed. The next run starts again. */
   purgeFailed(error: unknown): void;
 }
 
-/** Every method of the observer. */
-export const observerMethods: { readonly [Name in keyof ConsumerObserver]: true } = {
+/** The names of all methods of the observer. */
+export const consumerObserverMethods: { readonly [Name in keyof ConsumerObserver]: true } = {
   deliveryEnded: true,
   messagesPurged: true,
   purgeFailed: true,

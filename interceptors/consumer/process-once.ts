@@ -1,44 +1,49 @@
 import type { Database, Dialect, SqlValue } from '../database/database.js';
 import { LockTimeoutError } from '../database/errors.js';
+import { assertKnownOptions } from '../options/known-options.js';
 import { assertWholeNumber } from '../options/whole-number.js';
 import { clockValue } from '../timing/clock.js';
 import { MessageInProgressError } from './errors.js';
 import { type MessageName, recordIdOf } from './message.js';
 
-/** What became of one delivery of a message. Either way it is to be acknowledged. */
+/** The result of one delivery of a message. Acknowledge the delivery in both cases. */
 export type ProcessResult<T> =
   | { readonly outcome: 'processed'; readonly value: T }
-  /** An earlier delivery was processed, and is committed. The work was not called. */
+  /** An earlier delivery was processed and committed. The work was not called. */
   | { readonly outcome: 'duplicate' };
 
+/** The options of `processOnce`. */
 export interface ProcessOptions {
-  /** How long the message is remembered, in milliseconds, at least 1 minute. Default: 7 days. */
+  /** How long the message is retained, in milliseconds, at least 1 minute. Default: 7 days. */
   readonly retentionMs?: number;
-  /** Milliseconds since the epoch. Default: the database's clock. */
+  /** Returns milliseconds since the epoch. Default: the clock of the database. */
   readonly clock?: () => number;
 }
 
 const DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000;
-const LEAST_RETENTION_MS = 60_000;
+const MIN_RETENTION_MS = 60_000;
 
-// Waits for a transaction that is inserting the same row: no row comes back only once that has committed.
+// The insert waits for a transaction that inserts the same row. The insert returns no row if that transaction
+// commits.
 const insert = ({ now }: Dialect) => `
   INSERT INTO replay_guard_messages (id, expires_at) VALUES ($1, COALESCE($2, ${now}) + $3)
   ON CONFLICT (id) DO NOTHING RETURNING expires_at`;
 
 /**
- * Processes a message whose deliveries may be many: records it and runs `work` in one transaction, so that what
- * `work` writes through `database` happens once. Inside a guarded call, or another transaction, it is a savepoint
- * of that one, and counts when that commits. The table must be there: `createConsumer` makes it.
+ * Processes a message at most once, however often the message is delivered. Records the message and runs
+ * `work` in one transaction. Inside a guarded call or another transaction, a savepoint replaces the
+ * transaction, and the message counts as processed when the outer transaction commits. `createConsumer`
+ * creates the table that this function needs.
  *
- * Acknowledge the delivery when this resolves, and only then. When it rejects nothing was done, unless it is a
- * CommitInDoubtError: the next delivery finds out.
- * @throws TypeError the retention is too short
- * @throws MessageInvalidError the message cannot be told from others
- * @throws MessageInProgressError another delivery is being processed: try again later
- * @throws DatabaseUnavailableError nothing was done: try again later
- * @throws CommitInDoubtError it is not known whether the message was processed
- * @throws whatever `work` does
+ * Acknowledge the delivery when the promise resolves. A rejection means that nothing was committed, except
+ * for a CommitInDoubtError: the next delivery then finds out.
+ * @throws TypeError when an option is unknown, or the retention is too short
+ * @throws MessageInvalidError when the name of the message is malformed
+ * @throws MessageInProgressError when another delivery is being processed; try again later
+ * @throws DatabaseUnavailableError when the database is unavailable; nothing was committed, so try again
+ *   later
+ * @throws CommitInDoubtError when it is unknown whether the message was processed
+ * @throws the error that `work` throws
  */
 export async function processOnce<T>(
   database: Database,
@@ -46,19 +51,23 @@ export async function processOnce<T>(
   work: () => Promise<T>,
   options: ProcessOptions = {},
 ): Promise<ProcessResult<T>> {
-  const { clock } = options;
-  const retentionMs = retentionOf(options);
+  assertKnownOptions<ProcessOptions>('processOnce', options, { retentionMs: true, clock: true });
+  const retentionMs = checkedRetention(options);
   const id = recordIdOf(message);
-  // Told only when the transaction has ended: on SQLite a row can be seen before the commit that it is part of.
+  // A duplicate is reported after the commit only: on SQLite a row is visible before the commit of its
+  // transaction.
   return database.transaction(async () => {
-    const isNew = await record(database, [id, clockValue(clock), retentionMs]);
+    const isNew = await record(database, [id, clockValue(options.clock), retentionMs]);
     return isNew ? { outcome: 'processed', value: await work() } : { outcome: 'duplicate' };
   });
 }
 
-/** @throws TypeError it is too short: a message that is forgotten at once is processed at every delivery */
-export function retentionOf({ retentionMs = DEFAULT_RETENTION_MS }: ProcessOptions): number {
-  assertWholeNumber('retentionMs', retentionMs, { min: LEAST_RETENTION_MS });
+/**
+ * Returns the retention, or its default, in milliseconds.
+ * @throws TypeError when the retention is too short: a record that expires at once would not stop a duplicate
+ */
+export function checkedRetention({ retentionMs = DEFAULT_RETENTION_MS }: ProcessOptions): number {
+  assertWholeNumber('retentionMs', retentionMs, { min: MIN_RETENTION_MS });
   return retentionMs;
 }
 

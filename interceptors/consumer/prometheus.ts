@@ -1,23 +1,26 @@
 import { Counter, type Registry } from 'prom-client';
 import type { ConsumerObserver } from './observer.js';
 
-/** Keeps the metrics of consumers in a prom-client registry. */
+/**
+ * Creates an observer that counts the events of consumers in a prom-client registry. Use it once per
+ * registry.
+ */
 export function createPrometheusConsumerObserver(register: Registry): ConsumerObserver {
   const registers = [register];
   const deliveries = new Counter({
     name: 'replay_guard_messages_total',
-    help: 'Deliveries of messages to consumers by what became of them',
+    help: 'Deliveries of messages to consumers, by outcome',
     labelNames: ['consumer', 'outcome'],
     registers,
   });
   const purged = new Counter({
     name: 'replay_guard_messages_purged_total',
-    help: 'Processed messages forgotten because their retention is over',
+    help: 'Records of processed messages deleted after their retention',
     registers,
   });
   const purgeFailures = new Counter({
     name: 'replay_guard_messages_purge_failures_total',
-    help: 'Rounds of forgetting processed messages that failed',
+    help: 'Failed runs of the pruner of processed messages',
     registers,
   });
   return {

@@ -1,54 +1,38 @@
 import type { Database, Dialect } from '../database/database.js';
 import { type Clock, clockValue } from '../timing/clock.js';
+import { RepeatingTask } from '../timing/repeating-task.js';
 import type { ConsumerObserver } from './observer.js';
 
-const EVERY_MS = 60_000;
-const BATCH = 500;
+const INTERVAL_MS = 60_000;
+const BATCH_SIZE = 500;
 
-// A CTE runs once, so no more rows are locked than are deleted.
+// A materialized CTE runs once, so the statement locks only the rows that it deletes.
 const purge = ({ name, now }: Dialect) => `
   WITH expired AS MATERIALIZED (
     SELECT id FROM replay_guard_messages WHERE expires_at <= COALESCE($1, ${now})
-    ORDER BY expires_at LIMIT ${BATCH}${name === 'postgres' ? ' FOR UPDATE SKIP LOCKED' : ''})
+    ORDER BY expires_at LIMIT ${BATCH_SIZE}${name === 'postgres' ? ' FOR UPDATE SKIP LOCKED' : ''})
   DELETE FROM replay_guard_messages WHERE id IN (SELECT id FROM expired)
   RETURNING expires_at`;
 
-/** Forgets messages whose retention is over, every minute and a bounded batch at a time. */
-export class Retention {
-  readonly #database: Database;
-  readonly #observer: ConsumerObserver;
-  readonly #clock: Clock | undefined;
-  readonly #timer: NodeJS.Timeout;
-  #purging = Promise.resolve();
-  #stopped = false;
-
-  constructor(database: Database, observer: ConsumerObserver, clock: Clock | undefined) {
-    this.#database = database;
-    this.#observer = observer;
-    this.#clock = clock;
-    this.#timer = setInterval(() => {
-      this.#purging = this.#purging.then(() => this.#round());
-    }, EVERY_MS).unref();
-  }
-
-  /** Resolves when the batch that is under way has ended. */
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    clearInterval(this.#timer);
-    await this.#purging;
-  }
-
-  /** Until nothing expired is left. Several servers that purge at once share the work, and one may end early. */
-  async #round(): Promise<void> {
-    try {
-      const statement = purge(this.#database.dialect);
-      let purged = BATCH;
-      while (purged === BATCH && !this.#stopped) {
-        purged = (await this.#database.query(statement, [clockValue(this.#clock)])).length;
-        this.#observer.messagesPurged(purged);
-      }
-    } catch (error) {
-      this.#observer.purgeFailed(error);
-    }
-  }
+/**
+ * Creates the task that deletes expired messages every minute, in batches of bounded size. Several servers
+ * may prune at the same time: each row is deleted once. The task does not keep the process alive.
+ */
+export function createPruner(
+  database: Database,
+  observer: ConsumerObserver,
+  clock: Clock | undefined,
+): RepeatingTask {
+  const statement = purge(database.dialect);
+  return new RepeatingTask({
+    async run() {
+      const { length } = await database.query(statement, [clockValue(clock)]);
+      observer.messagesPurged(length);
+      // A full batch means that more rows may have expired. The task then runs again at once.
+      return length === BATCH_SIZE;
+    },
+    intervalMs: INTERVAL_MS,
+    onError: (error) => observer.purgeFailed(error),
+    keepsProcessAlive: false,
+  });
 }

@@ -4,6 +4,7 @@ import type { NewEvent } from './event.js';
 import { encodePayload } from './payload.js';
 import type { Statements } from './sql/statements.js';
 
+/** The options of an `Appender`. */
 export interface AppenderOptions {
   readonly database: Database;
   /** The destinations of each type of event. */
@@ -11,38 +12,41 @@ export interface AppenderOptions {
   readonly maxPayloadBytes: number;
 }
 
-const LONGEST_NAME = 255;
+const MAX_NAME_CHARACTERS = 255;
 
-/** Writes events down in the unit of work that makes them. */
+/** Inserts events in the current unit of work. */
 export class Appender {
   readonly #database: Database;
   readonly #statements: Statements;
   readonly #maxPayloadBytes: number;
   readonly #routes: ReadonlyMap<string, readonly string[]>;
 
-  /** @throws RangeError a name is empty or too long */
+  /** @throws RangeError when a type or a destination is empty or too long */
   constructor({ database, routes, maxPayloadBytes }: AppenderOptions, statements: Statements) {
     this.#database = database;
     this.#statements = statements;
     this.#maxPayloadBytes = maxPayloadBytes;
-    // In one order, so that no two wait for each other at two destinations of an aggregate.
+    // All inserts lock the destinations of an aggregate in one order, so two appends cannot deadlock.
     this.#routes = new Map(Object.entries(routes).map(([type, names]) => [type, [...new Set(names)].sort()]));
     for (const [type, names] of this.#routes) for (const name of [type, ...names]) assertName(name);
   }
 
-  /** @param committed called after the commit, in this process */
-  async append({ type, aggregate, payload }: NewEvent, committed: () => void): Promise<string> {
+  /**
+   * Appends an event and resolves to its id.
+   * @param onCommit called in this process after the commit of the unit of work
+   */
+  async append({ type, aggregate, payload }: NewEvent, onCommit: () => void): Promise<string> {
     const destinations = this.#routes.get(type);
     if (!destinations) throw new TypeError(`the outbox has no route for events of type ${type}`);
     assertName(aggregate);
     const { format, bytes } = encodePayload(payload, this.#maxPayloadBytes);
-    this.#database.afterCommit(committed);
+    this.#database.afterCommit(onCommit);
     const id = uuidv7();
     await this.#insert([id, aggregate, type, format, bytes], destinations);
     return id;
   }
 
-  /** Again for the destinations at which another transaction has taken the place meanwhile. */
+  /** Repeats the insert for the destinations at which another transaction took the same sequence number. */
   async #insert(event: readonly (string | Buffer)[], destinations: readonly string[]): Promise<void> {
     let missing = destinations;
     while (missing.length > 0) {
@@ -54,8 +58,10 @@ export class Appender {
 }
 
 function assertName(name: string): void {
-  const fits = typeof name === 'string' && name.length >= 1 && name.length <= LONGEST_NAME;
-  // Half a character and NUL do not come back from every database as they went in.
-  if (fits && !/[\p{Surrogate}\0]/u.test(name)) return;
-  throw new RangeError(`types, destinations and aggregates are texts of 1 to ${LONGEST_NAME} characters`);
+  const hasValidLength = typeof name === 'string' && name.length >= 1 && name.length <= MAX_NAME_CHARACTERS;
+  // Some databases change or refuse unpaired surrogates and NUL.
+  if (hasValidLength && !/[\p{Surrogate}\0]/u.test(name)) return;
+  throw new RangeError(
+    `types, destinations and aggregates must be texts of 1 to ${MAX_NAME_CHARACTERS} characters`,
+  );
 }

@@ -1,16 +1,24 @@
-/** An event that no further attempt can deliver: it becomes a dead letter at once. */
+/** No further attempt can deliver the event. The event becomes a dead letter at once. */
 export class UndeliverableError extends Error {
   override name = 'UndeliverableError';
+  readonly code: string = 'REPLAY_GUARD_UNDELIVERABLE';
 }
 
-/** The receiver wants no more events: nothing is sent to it any more, until an operator opens it again. */
+/**
+ * The receiver wants no further events. The relay stops sending until an operator reopens the destination.
+ */
 export class SubscriptionEndedError extends Error {
   override name = 'SubscriptionEndedError';
+  readonly code: string = 'REPLAY_GUARD_SUBSCRIPTION_ENDED';
 }
 
-/** The receiver asks for a pause before the next attempt, which is made no sooner, up to the destination's longest pause. */
+/**
+ * The receiver asks for a pause before the next attempt. The relay waits at least this time, but not longer
+ * than the `maxBackoffMs` of the destination.
+ */
 export class RetryLaterError extends Error {
   override name = 'RetryLaterError';
+  readonly code: string = 'REPLAY_GUARD_RETRY_LATER';
   /** In milliseconds, at least 0. */
   readonly retryAfterMs: number;
 

@@ -1,39 +1,42 @@
-/** An event to be appended. */
+/** An event to append. */
 export interface NewEvent {
-  /** What happened, such as `order.placed`: one of the types that the outbox has a route for. */
+  /** The type of the event, such as `order.placed`. The outbox must have a route for it. */
   readonly type: string;
-  /** What it happened to, 1 to 255 characters. At each destination its events come in their order. */
+  /**
+   * The id of the object that the event is about, 1 to 255 characters. Each destination receives the events
+   * of one aggregate in their order.
+   */
   readonly aggregate: string;
-  /** A Uint8Array is kept as it is, everything else as JSON. */
+  /** A Uint8Array is stored as it is, any other value as JSON. */
   readonly payload: unknown;
 }
 
-/** Something that happened, as its receivers are told of it. */
+/** An event as a delivery receives it. */
 export interface OutboxEvent {
-  /** The same at every attempt and for every destination: what a receiver tells repetitions by. */
+  /** A UUIDv7, equal in every attempt and at every destination. Receivers recognize duplicates by the id. */
   readonly id: string;
   readonly type: string;
   readonly aggregate: string;
-  /** What its JSON says; a Buffer where bytes were appended. */
+  /** The value of the stored JSON, or a Buffer if bytes were appended. */
   readonly payload: unknown;
   readonly appendedAt: Date;
 }
 
 /** One attempt at a delivery. */
 export interface Attempt {
-  /** Aborted when the attempt has taken too long, or the relay stops. */
+  /** Aborted when the attempt exceeds its time limit, or when the relay stops. */
   readonly signal: AbortSignal;
-  /** 1 for the first. */
+  /** The number of the attempt, from 1 on. */
   readonly number: number;
-  /** When the first attempt began, by the database's clock; the same for all of them. */
+  /** When the first attempt began, by the clock of the database. Equal in every attempt. */
   readonly firstAt: Date;
 }
 
 /**
- * Delivers one event; the attempt counts as failed if it rejects. The same event may come again, so what it
- * does must be safe to repeat.
- * @throws UndeliverableError no further attempt could do better
- * @throws RetryLaterError the next attempt is to be made no sooner than it says
- * @throws SubscriptionEndedError the receiver wants no more events at all
+ * Delivers one event. The attempt has failed if the promise rejects. An event may be delivered several times,
+ * so the effect of a delivery must be safe to repeat.
+ * @throws UndeliverableError when no further attempt can succeed
+ * @throws RetryLaterError when the next attempt must wait at least the given time
+ * @throws SubscriptionEndedError when the receiver wants no further events
  */
 export type Delivery = (event: OutboxEvent, attempt: Attempt) => Promise<void>;

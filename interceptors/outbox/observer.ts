@@ -1,30 +1,39 @@
-import type { DestinationReport } from './outbox.js';
+import type { DestinationReport } from './report.js';
 
-/** One attempt, as observers are told of it. Of these only destination and type are fit for labels. */
+/**
+ * One attempt, as observers receive it. Only `destination` and `type` have few enough values for metric
+ * labels.
+ */
 export interface ObservedAttempt {
   readonly destination: string;
   readonly type: string;
   readonly aggregate: string;
+  /** The number of the attempt, from 1 on. */
   readonly attempt: number;
 }
 
-/** Is told what a relay does. Implementations must be quick and must not throw. */
+/** Receives the events of a relay. Implementations must return quickly and must not throw. */
 export interface OutboxObserver {
+  /** @param seconds the duration of the attempt */
   delivered(attempt: ObservedAttempt, seconds: number): void;
-  /** @param retryInMs when the next attempt is; undefined where there will be none, and the event is a dead letter */
+  /** @param retryInMs the pause before the next attempt; undefined if the event has become a dead letter */
   failed(attempt: ObservedAttempt, seconds: number, error: unknown, retryInMs: number | undefined): void;
-  /** An attempt ended after its lease: whoever claimed the event meanwhile decides what becomes of it. */
+  /**
+   * An attempt ended after its lease. The relay that has claimed the event since then decides about the
+   * event.
+   */
   leaseLost(attempt: ObservedAttempt): void;
-  /** A receiver ended its subscription: nothing is sent to it any more. */
+  /** A receiver ended its subscription. The relay stops sending to this receiver. */
   subscriptionEnded(destination: string, error: unknown): void;
-  /** Now and then, for each destination of the relay; `closed` tells of its own endpoint alone. */
+  /** Called regularly for each destination of the relay. `closed` contains the current endpoint only. */
   reported(report: DestinationReport): void;
+  /** @param count how many old events one statement deleted */
   purged(count: number): void;
-  /** The database or the connection for wake-ups failed; what could not be done is tried again. */
-  troubled(error: unknown): void;
+  /** The database or the connection for wake-ups failed. The relay tries again. */
+  errorOccurred(error: unknown): void;
 }
 
-/** Every method of the observer. */
+/** The names of all methods of the observer. */
 export const outboxObserverMethods: { readonly [Name in keyof OutboxObserver]: true } = {
   delivered: true,
   failed: true,
@@ -32,5 +41,5 @@ export const outboxObserverMethods: { readonly [Name in keyof OutboxObserver]: t
   subscriptionEnded: true,
   reported: true,
   purged: true,
-  troubled: true,
+  errorOccurred: true,
 };

@@ -1,95 +1,66 @@
 import type { Database, Row, SqlValue } from '../database/database.js';
+import { assertKnownOptions } from '../options/known-options.js';
 import { assertWholeNumber } from '../options/whole-number.js';
 import { Appender } from './appender.js';
 import type { NewEvent } from './event.js';
 import { WorkSignal } from './notifications.js';
+import type { DeadLetter, DestinationReport, EndedSubscription } from './report.js';
 import { type Statements, statementsOf } from './sql/statements.js';
 
+/** The options of `createOutbox`. */
 export interface OutboxOptions {
-  /** With the tables that `migrateOutbox` makes. */
+  /** A database with the tables that `migrateOutbox` creates. */
   readonly database: Database;
-  /** The names of the destinations that each type of event goes to; none is a choice as well. */
+  /** The destinations of each type of event, by type. The list of a type may be empty. */
   readonly routes: Readonly<Record<string, readonly string[]>>;
-  /** The largest payload, in bytes as it is stored, at least 1. Default: 262,144. */
+  /** The maximum size of a stored payload, in bytes, at least 1. Default: 262,144. */
   readonly maxPayloadBytes?: number;
 }
 
-/** How it stands with one destination. */
-export interface DestinationReport {
-  readonly destination: string;
-  /** Events that wait or are being delivered. */
-  readonly pending: number;
-  /** Dead letters. */
-  readonly dead: number;
-  /** The age of the oldest event that is pending, in milliseconds; 0 where none is. */
-  readonly oldestMs: number;
-  /** The receivers that have ended their subscription, so that nothing is sent to them; the latest is the last. */
-  readonly closed: readonly EndedSubscription[];
-}
+const MAX_LISTED_DEAD_LETTERS = 1_000;
 
-/** A receiver that wants no more events. */
-export interface EndedSubscription {
-  /** The `endpoint` of the destination, as it was then. */
-  readonly endpoint: string;
-  readonly at: Date;
-  readonly reason: string;
-}
+const REQUEUE_BATCH_SIZE = 500;
 
-/** An event that was given up at a destination. The later ones of its aggregate wait behind it. */
-export interface DeadLetter {
-  readonly eventId: string;
-  readonly destination: string;
-  readonly type: string;
-  readonly aggregate: string;
-  readonly attempts: number;
-  /** How the last attempt failed. */
-  readonly error: string;
-  readonly appendedAt: Date;
-  readonly deadAt: Date;
-}
-
-/** Most dead letters that are listed at once. */
-const MOST_LISTED = 1_000;
-
-const REQUEUE_BATCH = 500;
-
-/** Events that commit together with what they tell of, for relays to deliver, and what operators may do with them. */
+/**
+ * Appends events in the transaction that causes them, and offers the operations on dead letters and
+ * destinations.
+ */
 export class Outbox {
   readonly database: Database;
   readonly #appender: Appender;
   readonly #statements: Statements;
-  readonly #bell: WorkSignal;
+  readonly #workSignal: WorkSignal;
 
-  /**
-   * @throws TypeError `maxPayloadBytes` is no whole number of at least 1
-   * @throws RangeError a route has an empty name, or one of more than 255 characters
-   */
   constructor(options: OutboxOptions) {
     const { database, routes, maxPayloadBytes = 262_144 } = options;
     assertWholeNumber('maxPayloadBytes', maxPayloadBytes);
     this.database = database;
-    this.#bell = new WorkSignal(database);
+    this.#workSignal = new WorkSignal(database);
     this.#statements = statementsOf(database.dialect);
     this.#appender = new Appender({ database, routes, maxPayloadBytes }, this.#statements);
   }
 
   /**
-   * Appends an event in the surrounding transaction or guarded call: it is there if and only if that commits.
-   * Transactions that append to one aggregate at once wait for each other where they share a destination. Resolves
-   * to the event's id, a UUIDv7 that is another at every append: only one execution of an operation commits.
-   * @throws UnitOfWorkError there is no unit of work, so that nothing would bind the event to what it tells of
-   * @throws TypeError no route for the type, or a payload that JSON cannot hold
-   * @throws RangeError a payload too large, or an aggregate of none or more than 255 characters
+   * Appends an event in the current transaction or guarded call. The event exists if and only if that
+   * transaction commits. Concurrent appends to one aggregate wait for each other if they share a destination.
+   *
+   * Resolves to the id of the event, a UUIDv7. The id is new in every execution of an operation; only one
+   * execution commits.
+   * @throws UnitOfWorkError when there is no current unit of work
+   * @throws TypeError when the type has no route, or the payload cannot be written as JSON
+   * @throws RangeError when the payload is too large, or the aggregate does not have 1 to 255 characters
    */
   append(event: NewEvent): Promise<string> {
-    return this.#appender.append(event, () => this.#bell.ring());
+    return this.#appender.append(event, () => this.#workSignal.notify());
   }
 
-  /** How it stands with each destination that has something pending or dead, or is closed. */
+  /**
+   * Resolves to the state of each destination that has pending events, dead letters or ended subscriptions.
+   */
   async report(): Promise<DestinationReport[]> {
     const [counts, closed] = await Promise.all([
       this.database.query(this.#statements.report),
-      this.database.query(this.#statements.closed),
+      this.database.query(this.#statements.listClosed),
     ]);
     const names = new Set([...counts, ...closed].map(({ destination }) => String(destination)));
     return [...names].sort().map((destination) => {
@@ -105,12 +76,14 @@ export class Outbox {
   }
 
   /**
-   * The dead letters, the oldest first, at most 1,000 of them.
-   * @throws TypeError the limit is no whole number of at least 1
+   * Resolves to the dead letters of all destinations, the oldest first.
+   * @param limit the maximum number of dead letters, at most 1,000
+   * @throws TypeError when the limit is not a whole number of at least 1
    */
   async deadLetters(limit = 100): Promise<DeadLetter[]> {
     assertWholeNumber('limit', limit);
-    const rows = await this.database.query(this.#statements.deadLetters, [Math.min(limit, MOST_LISTED)]);
+    const max = Math.min(limit, MAX_LISTED_DEAD_LETTERS);
+    const rows = await this.database.query(this.#statements.deadLetters, [max]);
     return rows.map((row) => ({
       eventId: String(row.event_id),
       destination: String(row.destination),
@@ -124,54 +97,79 @@ export class Outbox {
   }
 
   /**
-   * Lets an event that is a dead letter be tried again, with all its attempts; the time of its first attempt stays.
-   * At how many destinations it was one.
+   * Makes a dead letter pending again at every destination, with the full number of attempts. The time of its
+   * first attempt stays. Resolves to the number of destinations at which the event was a dead letter.
    */
   requeue(eventId: string): Promise<number> {
-    return this.#operate(this.#statements.requeue, eventId);
+    return this.#change(this.#statements.requeue, eventId);
   }
 
-  /** As `requeue`, for every dead letter that a destination has now, a bounded batch at a time. */
+  /**
+   * Requeues all current dead letters of a destination, in batches of bounded size. Resolves to the number of
+   * requeued events.
+   */
   async requeueAll(destination: string): Promise<number> {
     const [last] = await this.database.query(this.#statements.lastDied, [destination]);
-    const died = last?.died ?? null;
+    const lastDied = last?.died ?? null;
     let requeued = 0;
-    for (let some = REQUEUE_BATCH; some === REQUEUE_BATCH && died !== null; requeued += some) {
-      some = await this.#operate(this.#statements.requeueSome, destination, died, REQUEUE_BATCH);
+    let count = REQUEUE_BATCH_SIZE;
+    while (count === REQUEUE_BATCH_SIZE && lastDied !== null) {
+      count = await this.#change(this.#statements.requeueBatch, destination, lastDied, REQUEUE_BATCH_SIZE);
+      requeued += count;
     }
     return requeued;
   }
 
-  /** Gives an event that is a dead letter up for good; at how many destinations it was one. */
+  /**
+   * Gives up a dead letter for good. The later events of its aggregate are delivered again. Resolves to the
+   * number of destinations at which the event was a dead letter.
+   */
   async discard(eventId: string): Promise<number> {
     const rows = await this.database.query(this.#statements.discard, [eventId]);
     for (const { destination, aggregate } of rows) {
-      const moved = JSON.stringify([aggregate]);
-      await this.database.query(this.#statements.advance, [String(destination), moved]);
+      const aggregates = JSON.stringify([aggregate]);
+      await this.database.query(this.#statements.advance, [String(destination), aggregates]);
     }
-    if (rows.length > 0) this.#bell.ring();
+    if (rows.length > 0) this.#workSignal.notify();
     return rows.length;
-  }
-
-  /** Begins a destination's subscription anew, whichever receiver had ended it; whether one had. */
-  async reopen(destination: string): Promise<boolean> {
-    await this.database.query(this.#statements.mend, [destination]);
-    return (await this.#operate(this.#statements.open, destination)) > 0;
   }
 
   /**
-   * Calls `listener` whenever this process has made something to deliver.
-   * @returns a function that ends it
+   * Reopens a destination: removes all its ended subscriptions. Resolves to whether the destination had an
+   * ended subscription.
    */
-  onWork(listener: () => void): () => void {
-    return this.#bell.listen(listener);
+  async reopen(destination: string): Promise<boolean> {
+    await this.database.query(this.#statements.advanceAll, [destination]);
+    return (await this.#change(this.#statements.reopen, destination)) > 0;
   }
 
-  async #operate(statement: string, ...params: SqlValue[]): Promise<number> {
+  /**
+   * Calls `listener` whenever this process has made work for a relay.
+   * @returns a function that removes the listener
+   */
+  onWork(listener: () => void): () => void {
+    return this.#workSignal.listen(listener);
+  }
+
+  async #change(statement: string, ...params: SqlValue[]): Promise<number> {
     const rows = await this.database.query(statement, params);
-    if (rows.length > 0) this.#bell.ring();
+    if (rows.length > 0) this.#workSignal.notify();
     return rows.length;
   }
+}
+
+/**
+ * Creates an outbox. `migrateOutbox` must have created its tables before the first append.
+ * @throws TypeError when an option is unknown, or `maxPayloadBytes` is not a whole number of at least 1
+ * @throws RangeError when a type or a destination does not have 1 to 255 characters
+ */
+export function createOutbox(options: OutboxOptions): Outbox {
+  assertKnownOptions<OutboxOptions>('createOutbox', options, {
+    database: true,
+    routes: true,
+    maxPayloadBytes: true,
+  });
+  return new Outbox(options);
 }
 
 function endedFrom(row: Row): EndedSubscription {

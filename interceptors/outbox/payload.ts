@@ -1,12 +1,13 @@
-/** A payload as it is stored. */
+/** A payload in its stored form. */
 export interface StoredPayload {
   readonly format: 'json' | 'bytes';
   readonly bytes: Buffer;
 }
 
 /**
- * @throws TypeError it cannot be written as JSON
- * @throws RangeError it is larger than `maxBytes`
+ * Encodes a payload: a Uint8Array as it is, any other value as JSON.
+ * @throws TypeError when the payload cannot be written as JSON
+ * @throws RangeError when the encoded payload is larger than `maxBytes`
  */
 export function encodePayload(payload: unknown, maxBytes: number): StoredPayload {
   const stored: StoredPayload =
@@ -14,11 +15,15 @@ export function encodePayload(payload: unknown, maxBytes: number): StoredPayload
       ? { format: 'bytes', bytes: Buffer.from(payload) }
       : { format: 'json', bytes: Buffer.from(toJson(payload)) };
   if (stored.bytes.length > maxBytes) {
-    throw new RangeError(`the payload has ${stored.bytes.length} bytes, and ${maxBytes} is the most`);
+    throw new RangeError(`the payload has ${stored.bytes.length} bytes; the maximum is ${maxBytes}`);
   }
   return stored;
 }
 
+/**
+ * Decodes a stored payload.
+ * @throws SyntaxError when the stored text is not JSON
+ */
 export function decodePayload({ format, bytes }: StoredPayload): unknown {
   return format === 'bytes' ? bytes : JSON.parse(bytes.toString());
 }

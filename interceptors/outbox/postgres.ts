@@ -1,28 +1,35 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import pg, { type ClientConfig } from 'pg';
-import { CHANNEL } from './notifications.js';
-import type { WakeUps } from './relay/relay.js';
+import { assertKnownOptions } from '../options/known-options.js';
+import { backoffMs } from '../timing/backoff.js';
+import { within } from '../timing/timeout.js';
+import { CHANNEL, type WakeUps } from './notifications.js';
 
-export interface ListeningOptions {
+/** The options of `createPostgresWakeUps`. */
+export interface PostgresWakeUpsOptions {
   /**
-   * How to reach the database itself: a pooler that shares connections between transactions cannot listen.
-   * `connectionString`, or whatever else `pg` takes.
+   * The connection to the database, as `pg` takes it. Connect directly: LISTEN does not work through a pooler
+   * that shares connections between transactions.
    */
   readonly client: ClientConfig;
-  /** Told of each connection that broke or could not be made. */
-  readonly onTrouble?: (error: unknown) => void;
+  /** Receives the error of each connection that broke or could not be opened. */
+  readonly onError?: (error: unknown) => void;
 }
 
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 5_000;
+const RECONNECT_BACKOFF = { initialMs: 250, maxMs: 5_000 };
 
-const GOODBYE_MS = 1_000;
+const CLOSE_TIMEOUT_MS = 1_000;
 
 /**
- * Wakes a relay when another process appends, by LISTEN on a connection of its own, which is made anew whenever
- * it breaks. What was appended meanwhile is looked for as soon as it is back.
+ * Creates a source of wake-ups for a relay on Postgres. The source executes LISTEN on a connection of its own
+ * and wakes the relay when another process appends. A broken connection is opened again, and the relay is
+ * then woken once, because notifications may have been lost.
+ * @throws TypeError when an option is unknown
  */
-export function createPostgresWakeUps(options: ListeningOptions): WakeUps {
+export function createPostgresWakeUps(options: PostgresWakeUpsOptions): WakeUps {
+  assertKnownOptions<PostgresWakeUpsOptions>('createPostgresWakeUps', options, {
+    client: true,
+    onError: true,
+  });
   let listener: Listener | undefined;
   return {
     start(wake) {
@@ -34,30 +41,30 @@ export function createPostgresWakeUps(options: ListeningOptions): WakeUps {
 }
 
 class Listener {
-  readonly #options: ListeningOptions;
+  readonly #options: PostgresWakeUpsOptions;
   readonly #wake: () => void;
   #client: pg.Client | undefined;
   #failures = 0;
-  #stopped = false;
+  #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: ListeningOptions, wake: () => void) {
+  constructor(options: PostgresWakeUpsOptions, wake: () => void) {
     this.#options = options;
     this.#wake = wake;
   }
 
-  /** Never rejects. */
+  /** Resolves also if the connection cannot be opened. A timer then opens the next one. */
   async connect(): Promise<void> {
     const client = new pg.Client({
       connectionTimeoutMillis: 5_000,
       keepAlive: true,
-      // A connection that leads nowhere is noticed in seconds, not in hours.
+      // Detects a dead connection within seconds. The default of the operating system is about two hours.
       keepAliveInitialDelayMillis: 10_000,
       ...this.#options.client,
     });
     this.#client = client;
-    client.on('error', (error) => this.#lost(client, error));
-    client.on('end', () => this.#lost(client, new Error('the connection for wake-ups was closed')));
+    client.on('error', (error) => this.#onLost(client, error));
+    client.on('end', () => this.#onLost(client, new Error('the connection for wake-ups was closed')));
     client.on('notification', () => this.#wake());
     try {
       await client.connect();
@@ -65,32 +72,32 @@ class Listener {
       this.#failures = 0;
       this.#wake();
     } catch (error) {
-      this.#lost(client, error);
+      this.#onLost(client, error);
     }
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#isStopped = true;
     clearTimeout(this.#timer);
-    if (this.#client) await hangUp(this.#client);
+    if (this.#client) await close(this.#client);
   }
 
-  /** Once for each connection, however many signs of its end there are. */
-  #lost(client: pg.Client, error: unknown): void {
-    if (this.#stopped || this.#client !== client) return;
+  /** Several events can report the end of one connection. Only the first of them counts. */
+  #onLost(client: pg.Client, error: unknown): void {
+    if (this.#isStopped || this.#client !== client) return;
     this.#client = undefined;
-    void hangUp(client);
-    this.#options.onTrouble?.(error);
-    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** Math.min(this.#failures++, 10), LONGEST_PAUSE_MS);
+    void close(client);
+    this.#options.onError?.(error);
+    const pauseMs = backoffMs(RECONNECT_BACKOFF, this.#failures++);
     this.#timer = setTimeout(() => void this.connect(), pauseMs);
   }
 }
 
-/** Says goodbye, and does not wait for the answer of a database that is out of reach. */
-async function hangUp(client: pg.Client): Promise<void> {
-  const enough = new AbortController();
-  const late = delay(GOODBYE_MS, undefined, { signal: enough.signal }).catch(() => {});
-  await Promise.race([client.end().catch(() => {}), late]);
-  enough.abort();
+/** Ends a connection. Destroys the socket if the database does not answer in time. */
+async function close(client: pg.Client): Promise<void> {
+  await within(
+    client.end().catch(() => {}),
+    { ms: CLOSE_TIMEOUT_MS, otherwise: () => {} },
+  );
   client.connection.stream.destroy();
 }

@@ -1,7 +1,10 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { OutboxObserver } from './observer.js';
 
-/** Keeps an outbox's metrics in a prom-client registry; `replay_guard_outbox_` stands before their names. */
+/**
+ * Creates an observer that keeps the metrics of relays in a prom-client registry. Their names begin with
+ * `replay_guard_outbox_`. Use it once per registry.
+ */
 export function createPrometheusOutboxObserver(register: Registry): OutboxObserver {
   const registers = [register];
   const byType = ['destination', 'type'] as const;
@@ -9,21 +12,21 @@ export function createPrometheusOutboxObserver(register: Registry): OutboxObserv
     new Counter({ name: `replay_guard_outbox_${name}`, help, labelNames, registers });
   const gauge = (name: string, help: string) =>
     new Gauge({ name: `replay_guard_outbox_${name}`, help, labelNames: ['destination'], registers });
-  const delivered = counter('delivered_total', 'Events that were delivered', byType);
-  const failed = counter('failed_attempts_total', 'Attempts at a delivery that failed', byType);
+  const delivered = counter('delivered_total', 'Events delivered', byType);
+  const failed = counter('failed_attempts_total', 'Failed attempts at a delivery', byType);
   const died = counter('dead_letters_total', 'Events that became dead letters', byType);
   const lost = counter('leases_lost_total', 'Attempts that ended after their lease', byType);
   const ended = counter('subscriptions_ended_total', 'Receivers that ended their subscription', [
     'destination',
   ]);
   const purged = counter('purged_total', 'Old events deleted', []);
-  const pending = gauge('pending', 'Events that wait to be delivered');
-  const dead = gauge('dead', 'Events that are dead letters now');
-  const oldest = gauge('oldest_seconds', 'Age of the oldest event that waits to be delivered');
-  const closed = gauge('closed', '1 where the receiver has ended its subscription, else 0');
+  const pending = gauge('pending', 'Events that wait for delivery');
+  const dead = gauge('dead', 'Current dead letters');
+  const oldest = gauge('oldest_seconds', 'Age of the oldest event that waits for delivery');
+  const closed = gauge('closed', '1 if the receiver has ended its subscription, else 0');
   const seconds = new Histogram({
     name: 'replay_guard_outbox_delivery_seconds',
-    help: 'Time that an attempt at a delivery took',
+    help: 'Duration of an attempt at a delivery',
     labelNames: ['destination'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers,
@@ -45,10 +48,10 @@ export function createPrometheusOutboxObserver(register: Registry): OutboxObserv
       const { destination } = report;
       pending.set({ destination }, report.pending);
       dead.set({ destination }, report.dead);
-      oldest.set({ destination }, report.oldestMs / 1000);
+      oldest.set({ destination }, report.oldestMs / 1_000);
       closed.set({ destination }, report.closed.length > 0 ? 1 : 0);
     },
     purged: (count) => purged.inc(count),
-    troubled() {},
+    errorOccurred() {},
   };
 }

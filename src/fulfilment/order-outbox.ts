@@ -1,5 +1,5 @@
 import type { Database } from 'grpc-replay-guard/database';
-import { Outbox } from 'grpc-replay-guard/outbox';
+import { createOutbox, type Outbox } from 'grpc-replay-guard/outbox';
 import type { OutboxConfig } from '../config/outbox-settings.js';
 import { ORDER_CANCELLED, ORDER_PLACED } from '../order/events.js';
 
@@ -12,7 +12,7 @@ export const ORDER_EVENTS = [ORDER_PLACED, ORDER_CANCELLED] as const;
 
 export function createOrderOutbox(database: Database, { webhook }: Pick<OutboxConfig, 'webhook'>): Outbox {
   const destinations = webhook ? [INVENTORY, WEBHOOK] : [INVENTORY];
-  return new Outbox({
+  return createOutbox({
     database,
     routes: Object.fromEntries(ORDER_EVENTS.map((type) => [type, destinations])),
   });

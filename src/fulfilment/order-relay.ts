@@ -46,7 +46,7 @@ export function createOrderRelay(options: OrderRelayOptions): Relay {
     ...(location.engine === 'postgres' && {
       wakeUps: createPostgresWakeUps({
         client: { connectionString: location.connectionString },
-        onTrouble: (error) => observer.troubled(error),
+        onError: (error) => observer.errorOccurred(error),
       }),
     }),
   });

@@ -24,8 +24,8 @@ export function createOutboxObserver(registry: Registry, log: Log): OutboxObserv
         'a receiver ended its subscription: nothing is sent to it any more',
       );
     },
-    troubled(error) {
-      metrics.troubled(error);
+    errorOccurred(error) {
+      metrics.errorOccurred(error);
       log.error({ err: error }, 'the relay could not do its work for now');
     },
   };

@@ -20,7 +20,7 @@ import { freshData } from '../helpers/databases/engines.js';
 import { startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { startServer } from '../helpers/servers/server.js';
 
-/** A guarded service that writes notes, behind a proxy that loses every other reply. */
+/** A guarded service that writes notes, behind a proxy that loses each reply with an odd number. */
 async function lossyNotes(t: ExecutionContext) {
   const { database, store } = await (await freshData(t, 'sqlite')).open();
   await database.migrate('notes', ['CREATE TABLE notes (text TEXT NOT NULL)']);
@@ -45,7 +45,7 @@ async function lossyNotes(t: ExecutionContext) {
 }
 
 for (const [kind, open] of Object.entries(generatedClients)) {
-  test(`${kind}: a client with the interceptor, with a kept key, and until it knows`, async (t) => {
+  test(`${kind}: the interceptor, a kept key and sendUntilKnown each write a note once`, async (t) => {
     const { address, written } = await lossyNotes(t);
     const keyed = open(address, credentials.createInsecure(), {
       interceptors: [createIdempotencyInterceptor()],
@@ -62,7 +62,7 @@ for (const [kind, open] of Object.entries(generatedClients)) {
         );
       });
 
-    // Every other reply is lost, so each of these is made twice.
+    // The proxy loses every other reply, so each operation is sent twice.
     t.is(await once(keyed, 'a'), status.UNAVAILABLE);
     t.regex(String(await once(keyed, 'b')), /^[0-9a-f-]{36}$/);
     const { key, firstSent } = newIntent();

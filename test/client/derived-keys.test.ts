@@ -4,7 +4,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { ReplayGuardOptions } from 'grpc-replay-guard';
 import {
   createIdempotencyInterceptor,
-  type IdempotencyKeyOptions,
+  type IdempotencyInterceptorOptions,
   newIntent,
   sendUntilKnown,
   withIdempotencyKey,
@@ -19,11 +19,11 @@ interface Methods {
   readonly transfer: (metadata?: Metadata) => Promise<unknown>;
 }
 
-/** An unguarded service that tells which keys it gets, and a client of it that derives them. */
+/** An unguarded service that reports the keys it receives, and a client that derives keys for it. */
 async function farService(
   t: ExecutionContext,
-  told: (key: string, firstSent: string) => void = () => {},
-  options: IdempotencyKeyOptions = {},
+  onCall: (key: string, firstSent: string) => void = () => {},
+  options: IdempotencyInterceptorOptions = {},
   code: () => status | undefined = () => undefined,
 ) {
   const { definition, server } = await openLedger(t, 'memory', {
@@ -34,7 +34,7 @@ async function farService(
         const [key, firstSent] = ['idempotency-key', 'idempotency-first-sent'].map((name) =>
           call.metadata.get(name).join('|'),
         );
-        told(`${method} ${key}`, String(firstSent));
+        onCall(`${method} ${key}`, String(firstSent));
         const failure = code();
         callback(failure ? { code: failure } : null, {});
       }),
@@ -45,7 +45,7 @@ async function farService(
   return { definition, client };
 }
 
-/** A guarded service whose handlers do `work` with a client of a second service, which notes the keys it gets. */
+/** A guarded service whose handlers call a second service in `work`. The second service records the keys. */
 async function chain(t: ExecutionContext, work: Outbound, guard: Partial<ReplayGuardOptions> = {}) {
   const keys: string[] = [];
   const times: string[] = [];
@@ -62,7 +62,7 @@ async function chain(t: ExecutionContext, work: Outbound, guard: Partial<ReplayG
     handlers: () =>
       onBoth(async (_account, callback, call) => {
         await work(methods, call.metadata);
-        // Released, so that the same key executes again.
+        // UNAVAILABLE releases the claim, so the next call with the same key executes again.
         callback({ code: status.UNAVAILABLE });
       }),
   });
@@ -73,7 +73,7 @@ async function chain(t: ExecutionContext, work: Outbound, guard: Partial<ReplayG
   return { execute, keys, times, methods };
 }
 
-test('a second execution sends the same keys, another operation others', async (t) => {
+test('a second execution sends the same derived keys, and another operation sends different ones', async (t) => {
   const { execute } = await chain(t, async ({ append, transfer }) => {
     await append();
     await append();
@@ -93,7 +93,7 @@ test('a second execution sends the same keys, another operation others', async (
   t.is(new Set([...first, ...others]).size, 12);
 });
 
-test('a derived key depends on the calls of its own method only', async (t) => {
+test('a derived key depends on earlier calls of the same method only', async (t) => {
   let both = false;
   const { execute } = await chain(t, async ({ append, transfer }) => {
     if (both) await append();
@@ -104,7 +104,7 @@ test('a derived key depends on the calls of its own method only', async (t) => {
   t.is((await execute('key'))[1], alone);
 });
 
-test('a key that is there is kept, and does not count', async (t) => {
+test('a key in the metadata is kept and does not change the derived keys', async (t) => {
   let own = true;
   const metadata = new Metadata();
   metadata.set('idempotency-key', 'mine');
@@ -121,7 +121,7 @@ test('a key that is there is kept, and does not count', async (t) => {
 
 const firstSent = '2026-01-31T08:30:00.125Z';
 
-test('a call that a handler repeats by itself has another key, unless one intent stands for both', async (t) => {
+test('a call that a handler repeats gets a new key, unless both calls use one intent', async (t) => {
   const twice = await chain(t, async ({ append }) => {
     await append();
     await append();
@@ -135,23 +135,23 @@ test('a call that a handler repeats by itself has another key, unless one intent
   });
   const keys = await once.execute('k');
   t.deepEqual([keys.length, new Set(keys).size], [2, 1]);
-  t.deepEqual(await once.execute('k'), keys, 'and a second execution has it too');
+  t.deepEqual(await once.execute('k'), keys, 'a second execution derives the same intent');
 });
 
-test('a derived key was first sent when its operation was', async (t) => {
+test('a derived key has the first-sent time of its operation', async (t) => {
   const { execute, times } = await chain(t, ({ append }) => append(), { retentionMs: 10 * 365 * 86_400_000 });
   for (let i = 0; i < 2; i++) await execute('key', 'transfer', { 'idempotency-first-sent': firstSent });
   t.deepEqual(times, [firstSent, firstSent]);
 });
 
-test('where its operation does not say when it was first sent, a derived key does not either', async (t) => {
+test('a derived key has no first-sent time if its operation has none', async (t) => {
   const { execute, times } = await chain(t, ({ append }) => append());
   await execute('key');
   await execute(newIntent().key);
   t.deepEqual(times, ['', '']);
 });
 
-test('the time in a UUIDv7 counts where the method’s policy trusts it', async (t) => {
+test('the time in a UUIDv7 is the first-sent time if the policy of the method trusts it', async (t) => {
   const policies = { '/test.v1.LedgerService/Transfer': { rejectOldKeys: true } };
   const { execute, times } = await chain(t, ({ append }) => append(), { policies });
   const msecs = Date.now() - 1_000;
@@ -159,7 +159,7 @@ test('the time in a UUIDv7 counts where the method’s policy trusts it', async 
   t.deepEqual(times, [new Date(msecs).toISOString()]);
 });
 
-test('a first-sent time that is there is kept', async (t) => {
+test('a first-sent time in the metadata is kept', async (t) => {
   const metadata = new Metadata();
   metadata.set('idempotency-first-sent', firstSent);
   const { execute, times } = await chain(t, ({ append }) => append(metadata));
@@ -169,7 +169,7 @@ test('a first-sent time that is there is kept', async (t) => {
   t.deepEqual(times, [firstSent]);
 });
 
-test('the caller’s metadata is not changed', async (t) => {
+test('the interceptor does not change the metadata object of the caller', async (t) => {
   const metadata = new Metadata();
   metadata.set('x-own', 'kept');
   const { execute } = await chain(t, async ({ append }) => {
@@ -180,13 +180,13 @@ test('the caller’s metadata is not changed', async (t) => {
   t.deepEqual(metadata.toJSON(), { 'x-own': ['kept'] });
 });
 
-const names: Record<string, Record<string, string>> = {
+const operationHeaders: Record<string, Record<string, string>> = {
   'a key': { 'idempotency-first-sent': firstSent },
   'a sequence': { 'idempotency-producer': 'p', 'idempotency-sequence': '0', 'idempotency-epoch': '3' },
 };
 
-for (const [name, metadata] of Object.entries(names)) {
-  test(`${name} that a handler passes on with its caller’s metadata names no call of its own`, async (t) => {
+for (const [name, metadata] of Object.entries(operationHeaders)) {
+  test(`${name} that a handler forwards with the metadata of its caller is replaced by a derived key`, async (t) => {
     const { execute, keys } = await chain(
       t,
       async ({ append }, caller) => {
@@ -208,7 +208,7 @@ for (const [name, metadata] of Object.entries(names)) {
   });
 }
 
-test('a method that is skipped gets no key, not even its caller’s', async (t) => {
+test('a call of a skipped method carries no key, not even the forwarded key of the caller', async (t) => {
   const keys: string[] = [];
   const { client, definition } = await farService(t, (key) => keys.push(key), { skip: () => true });
   const near = await openLedger(t, 'memory', {
@@ -222,7 +222,7 @@ test('a method that is skipped gets no key, not even its caller’s', async (t) 
   t.deepEqual(keys, ['Append ']);
 });
 
-test('every attempt at an operation has the key that a handler kept for it, though it be its caller’s', async (t) => {
+test('every attempt carries the intent of the handler, even if its key is the key of the caller', async (t) => {
   const keys: string[] = [];
   const codes = [status.UNAVAILABLE, status.UNAVAILABLE];
   const { client, definition } = await farService(
@@ -248,10 +248,10 @@ test('every attempt at an operation has the key that a handler kept for it, thou
   t.deepEqual(keys, ['Append caller', 'Append caller', 'Append caller']);
 });
 
-test('calls that wait for a connection are each answered in the context they were made in', async (t) => {
+test('the callback of a call that waited for a connection runs in the context of the call', async (t) => {
   const caller = new AsyncLocalStorage<string>();
   const { client, definition } = await farService(t);
-  const ask = (name: string) =>
+  const callAs = (name: string) =>
     caller.run(name, () => {
       const { path, requestSerialize, responseDeserialize } = definition.Append;
       return new Promise<string | undefined>((resolve) => {
@@ -259,5 +259,5 @@ test('calls that wait for a connection are each answered in the context they wer
         client.client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, answered);
       });
     });
-  t.deepEqual(await Promise.all(['a', 'b', 'c'].map(ask)), ['a', 'b', 'c']);
+  t.deepEqual(await Promise.all(['a', 'b', 'c'].map(callAs)), ['a', 'b', 'c']);
 });

@@ -6,7 +6,7 @@ import { type Scripted, scene, stored } from '../helpers/servers/scripted-server
 const OK: Scripted = { code: status.OK };
 const unavailable: Scripted = { code: status.UNAVAILABLE };
 
-/** What a status alone says of an operation, to a client that sent it for the first time. */
+/** The meaning of each status without a reason, for an operation that was sent once. */
 const byCode: Record<string, 'done' | 'not done' | 'retried' | 'later' | 'lost'> = {
   OK: 'done',
   CANCELLED: 'retried',
@@ -27,41 +27,41 @@ const byCode: Record<string, 'done' | 'not done' | 'retried' | 'later' | 'lost'>
   UNAUTHENTICATED: 'not done',
 };
 
-test('every status is judged', (t) => {
+test('every gRPC status has an expected classification', (t) => {
   const names = Object.values(status).filter((name) => typeof name === 'string');
   t.deepEqual(Object.keys(byCode).sort(), names.sort());
 });
 
-for (const [name, verdict] of Object.entries(byCode)) {
+for (const [name, expected] of Object.entries(byCode)) {
   const code = status[name as keyof typeof status];
   const unknown = (retryLater: boolean) => ({ outcome: 'unknown', retryLater }) as const;
 
-  test(`${name}, answered to a new operation: ${verdict}`, async (t) => {
+  test(`${name} for a new operation means ${expected}`, async (t) => {
     const { send, attempts } = await scene(t, [{ code }, OK]);
     const outcome = await send();
-    t.is(attempts.length, verdict === 'retried' ? 2 : 1);
-    if (verdict === 'done' || verdict === 'retried') t.like(outcome, { outcome: 'done' });
-    else if (verdict === 'not done') {
+    t.is(attempts.length, expected === 'retried' ? 2 : 1);
+    if (expected === 'done' || expected === 'retried') t.like(outcome, { outcome: 'done' });
+    else if (expected === 'not done') {
       t.like(outcome, { outcome: 'refused', code, details: 'as scripted', reason: undefined });
     } else {
-      t.like(outcome, { ...unknown(verdict === 'later'), lastError: { code } });
+      t.like(outcome, { ...unknown(expected === 'later'), lastError: { code } });
     }
   });
 
-  test(`${name}, answered to one that an earlier attempt may have done`, async (t) => {
+  test(`${name} for an operation in doubt never gives the outcome refused`, async (t) => {
     const inDoubt = await scene(t, [unavailable, { code }, OK]);
     const resumed = await scene(t, [{ code }, OK]);
     const intent = { key: 'k', firstSent: new Date().toISOString() };
     const outcomes = [await inDoubt.send(), await resumed.send({ intent })];
     for (const outcome of outcomes) {
-      if (verdict === 'done' || verdict === 'retried') t.like(outcome, { outcome: 'done' });
-      else t.like(outcome, { ...unknown(verdict !== 'lost'), lastError: { code } });
+      if (expected === 'done' || expected === 'retried') t.like(outcome, { outcome: 'done' });
+      else t.like(outcome, { ...unknown(expected !== 'lost'), lastError: { code } });
     }
-    t.is(inDoubt.attempts.length, verdict === 'retried' ? 3 : 2);
+    t.is(inDoubt.attempts.length, expected === 'retried' ? 3 : 2);
   });
 }
 
-/** The guard's own answers, as docs/contract.md lists them. */
+/** The refusals of the guard, as docs/contract.md lists them. */
 const byReason: readonly (readonly [string, status, Partial<Exclude<Scripted, () => unknown>>, string])[] = [
   ['IDEMPOTENCY_KEY_MISSING', status.INVALID_ARGUMENT, {}, 'not done'],
   ['IDEMPOTENCY_KEY_INVALID', status.INVALID_ARGUMENT, {}, 'not done'],
@@ -78,24 +78,24 @@ const byReason: readonly (readonly [string, status, Partial<Exclude<Scripted, ()
   ['IDEMPOTENCY_REPLY_UNREADABLE', status.DATA_LOSS, {}, 'lost'],
 ];
 
-for (const [reason, code, more, verdict] of byReason) {
-  test(`${reason}: ${verdict}`, async (t) => {
+for (const [reason, code, more, expected] of byReason) {
+  test(`${reason} means ${expected}`, async (t) => {
     const answer = { code, reason, ...more };
     const fresh = await (await scene(t, [answer, OK])).send();
     const inDoubt = await (await scene(t, [unavailable, answer, OK])).send();
     const refused = { outcome: 'refused', code, reason } as const;
-    if (verdict === 'retried') t.like([fresh, inDoubt], [{ outcome: 'done' }, { outcome: 'done' }]);
-    else if (verdict === 'refused') t.like([fresh, inDoubt], [refused, refused]);
-    else if (verdict === 'not done') {
+    if (expected === 'retried') t.like([fresh, inDoubt], [{ outcome: 'done' }, { outcome: 'done' }]);
+    else if (expected === 'refused') t.like([fresh, inDoubt], [refused, refused]);
+    else if (expected === 'not done') {
       t.like([fresh, inDoubt], [refused, { outcome: 'unknown', retryLater: true }]);
     } else {
       const lost = { outcome: 'unknown', retryLater: false } as const;
-      t.like([fresh, inDoubt], [verdict === 'closed' ? refused : lost, lost]);
+      t.like([fresh, inDoubt], [expected === 'closed' ? refused : lost, lost]);
     }
   });
 }
 
-test('a reason of another domain, or of no meaning, is told and not judged', async (t) => {
+test('a reason of another domain and an unknown reason are reported but not classified', async (t) => {
   for (const [reason, domain] of [
     ['IDEMPOTENCY_KEY_EXPIRED', 'shop'],
     ['constructor', 'grpc-replay-guard'],
@@ -109,20 +109,20 @@ test('a reason of another domain, or of no meaning, is told and not judged', asy
 
 const alsoStored = [status.INVALID_ARGUMENT, status.ABORTED, status.INTERNAL, status.UNKNOWN];
 for (const code of [...defaultPolicy.replayedCodes, ...alsoStored]) {
-  test(`${status[code]} that is stored is the operation’s own, whatever earlier attempts met`, async (t) => {
+  test(`a stored ${status[code]} refuses the operation, also after earlier attempts`, async (t) => {
     const answer = { code, reason: 'INSUFFICIENT_STOCK', domain: 'shop', trailers: stored };
     const { send } = await scene(t, [unavailable, answer]);
     t.like(await send(), { outcome: 'refused', code, reason: 'INSUFFICIENT_STOCK' });
   });
 }
 
-/** What a server asks of a client that would not, or would, try again. */
-const asked: readonly (readonly [string, Scripted, 'retried' | 'later' | 'refused'])[] = [
+/** Failures with a pushback that changes the default behavior of the client. */
+const withPushback: readonly (readonly [string, Scripted, 'retried' | 'later' | 'refused'])[] = [
   ['ABORTED, pushback 0', { code: 10, trailers: { 'grpc-retry-pushback-ms': '0' } }, 'retried'],
   ['RESOURCE_EXHAUSTED, pushback', { code: 8, trailers: { 'grpc-retry-pushback-ms': '9' } }, 'retried'],
   ['RESOURCE_EXHAUSTED, RetryInfo', { code: 8, retryInfoMs: 9 }, 'retried'],
   ['UNAVAILABLE, pushback -1', { code: 14, trailers: { 'grpc-retry-pushback-ms': '-1' } }, 'later'],
-  ['UNAVAILABLE, pushback no number', { code: 14, trailers: { 'grpc-retry-pushback-ms': 'x' } }, 'later'],
+  ['UNAVAILABLE, pushback not a number', { code: 14, trailers: { 'grpc-retry-pushback-ms': 'x' } }, 'later'],
   ['ABORTED, pushback -1', { code: 10, trailers: { 'grpc-retry-pushback-ms': '-1' } }, 'refused'],
   ['INVALID_ARGUMENT, pushback -1', { code: 3, trailers: { 'grpc-retry-pushback-ms': '-1' } }, 'refused'],
   [
@@ -132,8 +132,8 @@ const asked: readonly (readonly [string, Scripted, 'retried' | 'later' | 'refuse
   ],
 ];
 
-for (const [name, answer, expected] of asked) {
-  test(`${name}: ${expected}`, async (t) => {
+for (const [name, answer, expected] of withPushback) {
+  test(`${name} means ${expected}`, async (t) => {
     const { send, attempts } = await scene(t, [answer, OK]);
     const outcome = await send();
     t.is(attempts.length, expected === 'retried' ? 2 : 1);
@@ -143,13 +143,13 @@ for (const [name, answer, expected] of asked) {
   });
 }
 
-test('a status that nobody has defined says nothing', async (t) => {
+test('an undefined status is retried', async (t) => {
   const { send, attempts } = await scene(t, [{ code: 99 as status }, OK]);
   t.like(await send(), { outcome: 'done' });
   t.is(attempts.length, 2);
 });
 
-test('details that are no google.rpc.Status are none', async (t) => {
+test('malformed status details are ignored', async (t) => {
   const { send } = await scene(t, [
     { code: status.FAILED_PRECONDITION, trailers: { 'grpc-status-details-bin': Buffer.from('no message') } },
   ]);

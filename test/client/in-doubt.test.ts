@@ -18,7 +18,7 @@ import { poll } from '../helpers/waiting/poll.js';
 
 const MINUTE = 60_000;
 
-/** A guarded ledger that loses the first reply to whoever appends, or what is given. */
+/** A guarded ledger behind a proxy. By default the proxy loses the first reply. */
 async function lossyLedger(
   t: ExecutionContext,
   setup: LedgerSetup = {},
@@ -30,7 +30,7 @@ async function lossyLedger(
   const client = new Client(proxy.address, credentials.createInsecure(), options);
   t.teardown(() => client.close());
   const { path, requestSerialize, responseDeserialize } = ledger.definition.Append;
-  /** @param build gives the request of each attempt */
+  /** @param build returns the request of each attempt */
   const append = (build: () => AppendRequest, given: SendOptions = {}) =>
     sendUntilKnown<AppendResponse>(
       (...sent) => client.makeUnaryRequest(path, requestSerialize, responseDeserialize, build(), ...sent),
@@ -39,7 +39,7 @@ async function lossyLedger(
   return { ledger, proxy, append };
 }
 
-test('a request that is built anew after its reply was lost is not refused: it was done', async (t) => {
+test('a changed request after a lost reply has an unknown outcome, because the first one was executed', async (t) => {
   const { ledger, append } = await lossyLedger(t);
   let built = 0;
   const outcome = await append(() => ({ account: 'a', note: `at ${built++}` }));
@@ -47,7 +47,7 @@ test('a request that is built anew after its reply was lost is not refused: it w
   t.deepEqual(await ledger.effects(), ['a']);
 });
 
-test('a request that a stricter server would not take, after its reply was lost, is not refused', async (t) => {
+test('a refusal by a stricter server after a lost reply has an unknown outcome', async (t) => {
   let isStrict = false;
   const stricter: ServerInterceptor = (_method, call) =>
     new ServerInterceptingCall(call, {
@@ -69,7 +69,7 @@ test('a request that a stricter server would not take, after its reply was lost,
   t.like(await append(() => ({ account: 'a' }), { intent: outcome }), { outcome: 'done', replayed: true });
 });
 
-test('INVALID_ARGUMENT that is stored is every attempt’s', async (t) => {
+test('a stored INVALID_ARGUMENT refuses the operation after a lost reply', async (t) => {
   const { append } = await lossyLedger(t, {
     handlers: () => onBoth((_account, callback) => callback({ code: status.INVALID_ARGUMENT })),
     guard: { policies: { '/test.v1.LedgerService/Append': { replayedCodes: [status.INVALID_ARGUMENT] } } },
@@ -81,7 +81,7 @@ for (const [clock, offMs] of [
   ['six minutes fast', 6 * MINUTE],
   ['25 hours slow', -25 * 60 * MINUTE],
 ] as const) {
-  test(`to a client whose clock is ${clock} a first attempt is refused, and a later one tells nothing`, async (t) => {
+  test(`with a client clock ${clock}, a first attempt is refused and a later one is unknown`, async (t) => {
     const { ledger, append } = await lossyLedger(t, {}, []);
     const now = () => Date.now() + offMs;
     const options = { clock: { now, wait: async () => {} }, retentionMs: 48 * 60 * MINUTE };
@@ -98,7 +98,7 @@ for (const [clock, offMs] of [
   });
 }
 
-test('a refusal of one of several hedges is none, to a client that says so', async (t) => {
+test('with sentBefore, the refusal of one of several hedges has an unknown outcome', async (t) => {
   const barrier = new Barrier();
   const losing: ServerInterceptor = (_method, call) =>
     new ServerInterceptingCall(call, {
@@ -129,10 +129,10 @@ test('a refusal of one of several hedges is none, to a client that says so', asy
   const outcome = await append(() => ({ account: 'a' }), { sentBefore: true });
   t.like(outcome, { outcome: 'unknown', lastError: { code: status.UNAUTHENTICATED } });
   barrier.open();
-  await poll('the other hedge is done', async () => (await ledger.effects()).length === 1);
+  await poll('the other hedge commits its effect', async () => (await ledger.effects()).length === 1);
 });
 
-test('a reply that is too large for its client was done', async (t) => {
+test('a reply that exceeds the receive limit of the client has an unknown outcome', async (t) => {
   const { ledger, append } = await lossyLedger(
     t,
     {
@@ -149,7 +149,7 @@ test('a reply that is too large for its client was done', async (t) => {
   t.deepEqual(await ledger.effects(), ['a']);
 });
 
-test('what an interceptor adds to one attempt is not sent with the next', async (t) => {
+test('metadata that an interceptor adds to one attempt is not sent with the next', async (t) => {
   const traced: Interceptor = (options, nextCall) =>
     new InterceptingCall(nextCall(options), {
       start: (metadata, listener, next) => {

@@ -2,11 +2,12 @@ import { Client, credentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { createIdempotencyInterceptor, type SendOptions, sendUntilKnown } from 'grpc-replay-guard/client';
 import { engines } from '../helpers/databases/engines.js';
+import { seededRandom } from '../helpers/faults/seeded-random.js';
 import { type Fate, type Fates, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { type Ledger, openLedger, type TransferRequest } from '../helpers/servers/guarded-ledger.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 
-/** A client behind a proxy that does its worst to the calls of one account. */
+/** A client behind a proxy that loses requests and replies as `fates` decide. */
 async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: Fates) {
   const proxy = await startGrpcProxy(t, ledger.server.address, fates);
   const options = { interceptors: [createIdempotencyInterceptor()], 'grpc.initial_reconnect_backoff_ms': 10 };
@@ -21,22 +22,14 @@ async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: Fates) {
   return { proxy, transfer };
 }
 
-/** The fates of one call after the other; what comes after them passes. */
+/** Returns the given fates one after another, and then always `pass`. */
 const inOrder = (fates: readonly Fate[]) => {
-  const left = [...fates];
-  return () => left.shift() ?? 'pass';
+  const remaining = [...fates];
+  return () => remaining.shift() ?? 'pass';
 };
 
-/** Numbers from 0 to 1, the same for the same seed. */
-function seeded(state: number): () => number {
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 for (const engine of engines) {
-  test(`${engine}: whatever is lost between client and server, the effect is one, and known`, async (t) => {
+  test(`${engine}: an operation with lost requests and replies has one effect and a known outcome`, async (t) => {
     const ledger = await openLedger(t, engine);
     const requests: Fate[] = ['cut', 'pass', 'reset', 'pass', 'pass', 'cut', 'pass', 'pass'];
     const replies: Fate[] = ['cut', 'reset', 'empty', 'cut', 'reset'];
@@ -51,14 +44,14 @@ for (const engine of engines) {
     t.true((outcome.expiresAt?.getTime() ?? 0) > Date.now());
     t.deepEqual(await ledger.effects(), ['a']);
     t.is(ledger.entered, 1);
-    t.is(proxy.calls.length, 9, 'more attempts than gRPC would make');
+    t.is(proxy.calls.length, 9, 'sendUntilKnown makes more attempts than a gRPC retry policy');
     const sent = ['idempotency-key', 'idempotency-first-sent'] as const;
     for (const name of sent) t.is(new Set(proxy.calls.map(({ headers }) => headers[name])).size, 1);
   });
 
-  test(`${engine}: of 60 operations at once over a bad line each has one effect`, async (t) => {
+  test(`${engine}: each of 60 concurrent operations over a lossy connection has one effect`, async (t) => {
     const ledger = await openLedger(t, engine);
-    const random = seeded(1);
+    const random = seededRandom(1);
     const { transfer, proxy } = await behindProxy(t, ledger, {
       request: () => (random() < 0.08 ? 'reset' : 'pass'),
       reply: () => (random() < 0.15 ? 'reset' : random() < 0.03 ? 'cut' : 'pass'),
@@ -70,12 +63,12 @@ for (const engine of engines) {
       accounts.map(() => 'done'),
     );
     t.deepEqual(await ledger.effects(), accounts);
-    t.true(proxy.calls.length > 65, 'the line was bad');
+    t.true(proxy.calls.length > 65, 'some attempts were lost');
     t.true(outcomes.some((outcome) => outcome.outcome === 'done' && outcome.replayed));
   });
 }
 
-test('a reply that never comes is unknown when the budget is spent, and found out later', async (t) => {
+test('a reply after the retry budget leaves the outcome unknown, and a later call finds out', async (t) => {
   const barrier = new Barrier();
   const ledger = await openLedger(t, 'sqlite');
   const { transfer } = await behindProxy(t, ledger, {
@@ -86,16 +79,17 @@ test('a reply that never comes is unknown when the budget is spent, and found ou
   });
   let now = Date.now();
   const wait = async () => {
-    // An attempt may have run out of time before the server had it.
+    // The first attempts may time out before the server receives one. The clock advances after that only.
     if (barrier.arrived > 0) now += 60_000;
   };
   const spent = await transfer({ from: 'a' }, { attemptTimeoutMs: 500, clock: { now: () => now, wait } });
   t.like(spent, { outcome: 'unknown', retryLater: true, lastError: { code: status.DEADLINE_EXCEEDED } });
-  t.deepEqual(await ledger.effects(), ['a'], 'it was done all the same');
+  t.deepEqual(await ledger.effects(), ['a'], 'the handler committed the effect');
   barrier.open();
   if (spent.outcome !== 'unknown') return;
   t.like(await transfer({ from: 'a' }, { intent: spent }), { outcome: 'done', replayed: true });
-  // Of another request under the key it says nothing: the first may have been this one, built otherwise.
+  // A different request under the key stays unknown: the first one may be the same operation, built
+  // differently.
   t.like(await transfer({ from: 'b' }, { intent: spent }), {
     outcome: 'unknown',
     retryLater: false,
@@ -104,7 +98,7 @@ test('a reply that never comes is unknown when the budget is spent, and found ou
   t.deepEqual(await ledger.effects(), ['a']);
 });
 
-test('a response that is lost though the call succeeded ends the budget with the key', async (t) => {
+test('the retry budget ends with the retention that the trailers report', async (t) => {
   const policies = { '/test.v1.LedgerService/Transfer': { retentionMs: 30_000 } };
   const ledger = await openLedger(t, 'sqlite', { guard: { policies } });
   const { transfer, proxy } = await behindProxy(t, ledger, { reply: () => 'empty' });
@@ -115,10 +109,10 @@ test('a response that is lost though the call succeeded ends the budget with the
       now += ms;
     },
   };
-  // The caller thinks that keys are retained for an hour; the trailers know better.
+  // The caller assumes a retention of an hour. The trailers report 30 seconds.
   const given = {
     retentionMs: 3_600_000,
-    budgetMs: 3_600_000,
+    retryBudgetMs: 3_600_000,
     maxBackoffMs: 8_000,
     initialBackoffMs: 8_000,
     clock,

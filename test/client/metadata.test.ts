@@ -2,14 +2,14 @@ import { Metadata } from '@grpc/grpc-js';
 import test from 'ava';
 import {
   createRetryServiceConfig,
-  type RetryOptions,
+  type RetryServiceConfigOptions,
   sendUntilKnown,
   withIdempotencyKey,
 } from 'grpc-replay-guard/client';
 
 const key = '01890a5d-ac96-774b-bcce-b302099a8057';
 
-test('metadata for a kept key has the key, the time, and what was there', (t) => {
+test('withIdempotencyKey sets the key and the time and keeps other metadata', (t) => {
   const own = new Metadata();
   own.set('x-own', '1');
   own.set('idempotency-key', 'old');
@@ -27,29 +27,31 @@ test('metadata for a kept key has the key, the time, and what was there', (t) =>
   t.deepEqual(withIdempotencyKey('k', { firstSent: offset }).get('idempotency-first-sent'), [offset]);
 });
 
-test('a key that the contract does not allow is refused', (t) => {
+test('withIdempotencyKey refuses a malformed key', (t) => {
   for (const bad of ['', 'a b', 'a,b', 'ä', 'a\n', 'k'.repeat(256)]) {
     t.throws(() => withIdempotencyKey(bad), { instanceOf: TypeError }, bad);
   }
   for (const good of ['a', 'k'.repeat(255), 'AZaz09._~:/+=@-']) t.notThrows(() => withIdempotencyKey(good));
 });
 
-test('what is no text is no key, as it comes out of a file that lacks it', async (t) => {
+test('a key that is not text is refused, for example one missing in a stored intent', async (t) => {
   const never = () => t.fail('sent') as never;
-  for (const intent of [{}, { key: null }, { key: 123 }].map((kept) => JSON.parse(JSON.stringify(kept)))) {
+  for (const intent of [{}, { key: null }, { key: 123 }].map((stored) =>
+    JSON.parse(JSON.stringify(stored)),
+  )) {
     t.throws(() => withIdempotencyKey(intent.key), { instanceOf: TypeError });
     await t.throwsAsync(sendUntilKnown(never, { intent }), { instanceOf: TypeError });
   }
 });
 
-test('a time that is none is refused', (t) => {
+test('withIdempotencyKey refuses a malformed first-sent time', (t) => {
   const never = new Date(Number.NaN);
   for (const bad of ['', 'today', '2026-01-31', '2026-01-31T08:30:00', never, new Date(8.64e15)]) {
     t.throws(() => withIdempotencyKey(key, { firstSent: bad }), { instanceOf: TypeError }, String(bad));
   }
 });
 
-test('the service config retries UNAVAILABLE, five times in all', (t) => {
+test('the service config allows five attempts and retries UNAVAILABLE only', (t) => {
   t.deepEqual(createRetryServiceConfig(), {
     methodConfig: [
       {
@@ -71,8 +73,8 @@ test('the service config retries UNAVAILABLE, five times in all', (t) => {
   });
 });
 
-test('a service config that gRPC would refuse is not made', (t) => {
-  const bad: RetryOptions[] = [
+test('createRetryServiceConfig refuses values outside the limits of gRPC', (t) => {
+  const bad: RetryServiceConfigOptions[] = [
     { maxAttempts: 1 },
     { maxAttempts: 6 },
     { maxAttempts: 2.5 },

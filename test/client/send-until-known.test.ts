@@ -20,7 +20,7 @@ const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => to
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-test('every attempt has the same key and the same time, and there may be more than five', async (t) => {
+test('ten attempts of one operation carry the same key and time', async (t) => {
   const { send, attempts } = await scene(t, [...times(9, unavailable), OK]);
   t.like(await send(), {
     outcome: 'done',
@@ -32,10 +32,10 @@ test('every attempt has the same key and the same time, and there may be more th
   t.is(new Set(attempts).size, 1);
   t.regex(String(attempts[0]), /^[0-9a-f-]{14}7\S+ \d{4}-\d\d-\d\dT\S+Z$/);
   await send();
-  t.is(new Set(attempts).size, 2, 'the next call is another operation');
+  t.is(new Set(attempts).size, 2, 'the next call of sendUntilKnown is another operation');
 });
 
-test('a key that the caller keeps is sent as it is, with its time or without', async (t) => {
+test('the intent of the caller is sent unchanged, with or without a time', async (t) => {
   const { send, attempts } = await scene(t, [unavailable, OK]);
   const firstSent = new Date(Date.now() - HOUR).toISOString();
   await send({ intent: { key: 'mine', firstSent } });
@@ -43,15 +43,21 @@ test('a key that the caller keeps is sent as it is, with its time or without', a
   t.deepEqual(attempts, [`mine ${firstSent}`, `mine ${firstSent}`, 'mine ']);
 });
 
-test('done tells what the trailers said', async (t) => {
+test('the outcome done reports the replay and the expiry from the trailers', async (t) => {
   const trailers = { ...stored, 'idempotent-replayed': 'true' };
   const { send } = await scene(t, [{ code: status.OK, trailers }]);
   t.like(await send(), { outcome: 'done', replayed: true, expiresAt: new Date('2100-01-01') });
 });
 
-test('pauses have full jitter, double up to the longest, and are never shorter than asked for', async (t) => {
-  const asking = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': '700' } };
-  const script = [...times(4, unavailable), asking, unavailable, { ...unavailable, retryInfoMs: 50 }, OK];
+test('pauses have full jitter, double up to the maximum, and respect the pushback', async (t) => {
+  const withPushback = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': '700' } };
+  const script = [
+    ...times(4, unavailable),
+    withPushback,
+    unavailable,
+    { ...unavailable, retryInfoMs: 50 },
+    OK,
+  ];
   const { send, clock } = await scene(t, script);
   const draws = [1, 0.5, 0, 0.25, 0.5, 1, 0];
   const random = () => draws.shift() ?? Number.NaN;
@@ -59,45 +65,49 @@ test('pauses have full jitter, double up to the longest, and are never shorter t
   t.deepEqual(clock.pauses, [100, 100, 0, 200, 700, 1_000, 50]);
 });
 
-test('when the budget is spent the outcome is unknown, and the key is handed back', async (t) => {
+test('a spent retry budget gives the outcome unknown with the key', async (t) => {
   const { send, clock, attempts } = await scene(t, [unavailable]);
   const begun = clock.now();
-  const outcome = await send({ budgetMs: 10_000, maxBackoffMs: 1_000 });
+  const outcome = await send({ retryBudgetMs: 10_000, maxBackoffMs: 1_000 });
   t.like(outcome, { outcome: 'unknown', retryLater: true, lastError: { code: status.UNAVAILABLE } });
   if (outcome.outcome !== 'unknown') return;
   t.is(`${outcome.key} ${outcome.firstSent}`, String(attempts[0]));
   t.true(attempts.length > 10);
   t.true(clock.now() - begun < 10_000);
-  t.true(sum(clock.pauses) > 8_000, 'it is used, too');
+  t.true(sum(clock.pauses) > 8_000, 'the pauses use most of the retry budget');
 
-  // The intent is what a later run goes on with.
-  await send({ intent: outcome, budgetMs: 1 });
+  // A later call continues with the intent of the outcome.
+  await send({ intent: outcome, retryBudgetMs: 1 });
   t.is(new Set(attempts).size, 1);
 });
 
-test('a clock that is set back does not lengthen the budget', async (t) => {
+test('a clock that is set back does not lengthen the retry budget', async (t) => {
   const { unary, clock, attempts } = await scene(t, [unavailable]);
   const wait = async (ms: number) => {
     await clock.wait(ms);
     if (clock.pauses.length === 3) clock.skip(-HOUR);
   };
-  const options = { budgetMs: 10_000, initialBackoffMs: 1_000, maxBackoffMs: 1_000, random: () => 1 };
+  const options = { retryBudgetMs: 10_000, initialBackoffMs: 1_000, maxBackoffMs: 1_000, random: () => 1 };
   const outcome = await sendUntilKnown(unary, { ...options, clock: { now: () => clock.now(), wait } });
   t.like(outcome, { outcome: 'unknown', retryLater: true });
-  t.is(attempts.length, 11, 'ten, and one for the pause in which it was set back');
+  t.is(attempts.length, 11, 'ten attempts, and one for the pause in which the clock was set back');
 });
 
-test('it does not wait for what comes after the budget', async (t) => {
-  const asking = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': '60000' } };
-  const { send, clock, attempts } = await scene(t, [asking, OK]);
-  t.like(await send({ budgetMs: MINUTE }), { outcome: 'unknown', retryLater: true });
+test('a pushback beyond the retry budget ends the attempts at once', async (t) => {
+  const withPushback = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': '60000' } };
+  const { send, clock, attempts } = await scene(t, [withPushback, OK]);
+  t.like(await send({ retryBudgetMs: MINUTE }), { outcome: 'unknown', retryLater: true });
   t.deepEqual([clock.pauses, attempts.length], [[], 1]);
 });
 
-test('nothing is sent when the server may soon forget the key, whatever the budget', async (t) => {
+test('no attempt is made near the end of the retention, even with a longer retry budget', async (t) => {
   const { send, clock, attempts } = await scene(t, [unavailable]);
   const firstSent = new Date(clock.now() - 23 * HOUR).toISOString();
-  const outcome = await send({ intent: { key: 'k', firstSent }, budgetMs: 24 * HOUR, maxBackoffMs: MINUTE });
+  const outcome = await send({
+    intent: { key: 'k', firstSent },
+    retryBudgetMs: 24 * HOUR,
+    maxBackoffMs: MINUTE,
+  });
   t.like(outcome, { outcome: 'unknown', retryLater: false });
   t.true(attempts.length > 5);
   t.true(clock.now() - Date.parse(firstSent) < 24 * HOUR - 5 * MINUTE);
@@ -112,9 +122,9 @@ test('nothing is sent when the server may soon forget the key, whatever the budg
   t.is(attempts.length, sent);
 });
 
-test('a key whose time is not known is retained from now on, for all that is known', async (t) => {
+test('the retention of an intent without a time counts from the first attempt', async (t) => {
   const { send, attempts } = await scene(t, [unavailable]);
-  t.like(await send({ intent: { key: 'k' }, retentionMs: MINUTE, budgetMs: HOUR }), {
+  t.like(await send({ intent: { key: 'k' }, retentionMs: MINUTE, retryBudgetMs: HOUR }), {
     outcome: 'unknown',
     key: 'k',
     retryLater: false,
@@ -123,16 +133,20 @@ test('a key whose time is not known is retained from now on, for all that is kno
 });
 
 for (const code of [status.INTERNAL, status.UNKNOWN]) {
-  test(`${status[code]} again and again is given up before the budget is spent`, async (t) => {
+  test(`ten ${status[code]} in a row end the attempts before the retry budget`, async (t) => {
     const { send, attempts } = await scene(t, [unavailable, { code }]);
-    t.like(await send({ budgetMs: HOUR }), { outcome: 'unknown', retryLater: true, lastError: { code } });
+    t.like(await send({ retryBudgetMs: HOUR }), {
+      outcome: 'unknown',
+      retryLater: true,
+      lastError: { code },
+    });
     t.is(attempts.length, 11);
     const mixed = await scene(t, [...times(9, { code }), unavailable, ...times(9, { code }), OK]);
-    t.like(await mixed.send({ budgetMs: HOUR }), { outcome: 'done' });
+    t.like(await mixed.send({ retryBudgetMs: HOUR }), { outcome: 'done' });
   });
 }
 
-test('an attempt that is not answered in its time is not waited for', async (t) => {
+test('an attempt that exceeds its timeout is followed by another attempt', async (t) => {
   const barrier = new Barrier();
   const never = async (): Promise<Scripted> => {
     await barrier.pass();
@@ -144,17 +158,17 @@ test('an attempt that is not answered in its time is not waited for', async (t) 
   barrier.open();
 });
 
-test('no attempt may last longer than what is left', async (t) => {
+test('the deadline of an attempt never exceeds the remaining retry budget', async (t) => {
   const { send, timeouts } = await scene(t, [unavailable]);
   const pause = { initialBackoffMs: 40_000, maxBackoffMs: 40_000 };
-  await send({ ...pause, attemptTimeoutMs: 60_000, budgetMs: 100_000 });
+  await send({ ...pause, attemptTimeoutMs: 60_000, retryBudgetMs: 100_000 });
   t.deepEqual(
     timeouts.map((ms) => ms > 0 && Math.ceil(ms / 20_000)),
     [3, 3, 1],
   );
 });
 
-test('an AbortSignal ends it: before an attempt, in one, and between two', async (t) => {
+test('an AbortSignal ends sendUntilKnown before, during and between attempts', async (t) => {
   const barrier = new Barrier();
   const { send, attempts, clock } = await scene(t, [() => barrier.pass().then(() => OK), unavailable]);
   const before = await send({ signal: AbortSignal.abort() });
@@ -177,24 +191,24 @@ test('an AbortSignal ends it: before an attempt, in one, and between two', async
   barrier.open();
 });
 
-test('it waits by the system’s clock, and an AbortSignal ends the wait', async (t) => {
+test('the default clock waits in real time, and an AbortSignal ends the wait', async (t) => {
   const { unary, attempts } = await scene(t, [...times(5, unavailable), OK]);
   const begun = performance.now();
   const options = { initialBackoffMs: 10, maxBackoffMs: 10, random: () => 1 };
   t.like(await sendUntilKnown(unary, options), { outcome: 'done' });
   t.is(attempts.length, 6);
-  t.true(performance.now() - begun >= 45, 'five pauses of 10 ms, less what timers round off');
+  t.true(performance.now() - begun >= 45, 'five pauses of 10 ms, minus the rounding of timers');
 
   const stop = new AbortController();
-  const asking = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': '1000000' } };
-  const held = await scene(t, [asking]);
-  const outcome = sendUntilKnown(held.unary, { signal: stop.signal, budgetMs: HOUR });
+  const withPushback = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': '1000000' } };
+  const held = await scene(t, [withPushback]);
+  const outcome = sendUntilKnown(held.unary, { signal: stop.signal, retryBudgetMs: HOUR });
   await poll('the first attempt is answered', () => held.attempts.length === 1);
   stop.abort();
   t.like(await outcome, { outcome: 'unknown', retryLater: true });
 });
 
-test('a refusal of the last of gRPC’s own attempts says nothing of the others', async (t) => {
+test('a refusal after retries by gRPC itself has an unknown outcome', async (t) => {
   const options = {
     'grpc.enable_retries': 1,
     'grpc.service_config': JSON.stringify(createRetryServiceConfig()),
@@ -204,7 +218,7 @@ test('a refusal of the last of gRPC’s own attempts says nothing of the others'
   t.is(attempts.length, 2);
 });
 
-test('gRPC’s own attempts, by the service config, are as many as the server’s pushback allows', async (t) => {
+test('gRPC makes as many attempts by the service config as the pushback allows', async (t) => {
   const options = {
     'grpc.enable_retries': 1,
     'grpc.service_config': JSON.stringify(createRetryServiceConfig()),
@@ -213,8 +227,8 @@ test('gRPC’s own attempts, by the service config, are as many as the server’
     ['0', 5],
     ['-1', 1],
   ] as const) {
-    const asking = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': pushback } };
-    const { unary, attempts } = await scene(t, [asking], options);
+    const withPushback = { code: status.UNAVAILABLE, trailers: { 'grpc-retry-pushback-ms': pushback } };
+    const { unary, attempts } = await scene(t, [withPushback], options);
     const code = await new Promise((resolve) => {
       unary(new Metadata(), { deadline: Date.now() + 60_000 }, (error) => resolve(error?.code));
     });
@@ -222,7 +236,7 @@ test('gRPC’s own attempts, by the service config, are as many as the server’
   }
 });
 
-test('what cannot be sent at all is the caller’s error, unless something was sent before', async (t) => {
+test('an error of send is thrown, unless an attempt may have been sent before', async (t) => {
   const closed = () => {
     throw new Error('closed');
   };
@@ -235,13 +249,13 @@ test('what cannot be sent at all is the caller’s error, unless something was s
 test('malformed options are refused before anything is sent', async (t) => {
   const { send, attempts } = await scene(t, [OK]);
   for (const options of [
-    { budgetMs: Number.NaN },
-    { budgetMs: 2 ** 31 },
+    { retryBudgetMs: Number.NaN },
+    { retryBudgetMs: 2 ** 31 },
     { attemptTimeoutMs: 0 },
     { retentionMs: -1 },
     { initialBackoffMs: Number.POSITIVE_INFINITY },
     { maxBackoffMs: 0 },
-    { budgetMs: '60000' as never },
+    { retryBudgetMs: '60000' as never },
     { intent: { key: '' } },
     { intent: { key: 'k', firstSent: 'today' } },
   ]) {
@@ -250,14 +264,14 @@ test('malformed options are refused before anything is sent', async (t) => {
   t.is(attempts.length, 0);
 });
 
-test('an option that is undefined is as one that is left out', async (t) => {
+test('an undefined option has its default', async (t) => {
   const { unary } = await scene(t, [unavailable, OK]);
-  // As a caller writes it whose compiler does not tell the two apart.
+  // Compilers without exactOptionalPropertyTypes accept such options.
   const names = [
     'intent',
     'sentBefore',
     'metadata',
-    'budgetMs',
+    'retryBudgetMs',
     'retentionMs',
     'initialBackoffMs',
     'random',
@@ -267,14 +281,14 @@ test('an option that is undefined is as one that is left out', async (t) => {
   t.like(await sendUntilKnown(unary, options), { outcome: 'done' });
 });
 
-test('in a guarded call the intent follows from the operation, and may have been sent before', async (t) => {
+test('inside a guarded call the intent is derived from the operation and counts as sent before', async (t) => {
   const far = await scene(t, [unavailable, { code: status.UNAUTHENTICATED }]);
   const outcomes: unknown[] = [];
   const near = await openLedger(t, 'memory', {
     handlers: () =>
       onBoth(async (_account, callback) => {
         outcomes.push(await far.send(), await far.send(), newIntent());
-        // Released, so that the same key executes again.
+        // UNAVAILABLE releases the claim, so the next call with the same key executes again.
         callback({ code: status.UNAVAILABLE });
       }),
   });

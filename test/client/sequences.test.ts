@@ -16,8 +16,8 @@ import { Barrier } from '../helpers/waiting/barrier.js';
 const ledger = loadLedger();
 const names = ['producer', 'sequence', 'epoch', 'key', 'first-sent'].map((name) => `idempotency-${name}`);
 
-/** A server that notes what each attempt brought, and a client with the interceptor. */
-async function noting(
+/** A server that records the metadata of each attempt, and a client with the interceptor. */
+async function recordAttempts(
   t: ExecutionContext,
   options: ClientOptions,
   answer: (count: number) => Promise<status>,
@@ -49,20 +49,20 @@ const sent = {
   'idempotency-first-sent': firstSent,
 };
 
-test('every attempt of a retry policy has the same sequence, and no key', async (t) => {
+test('every attempt of a retry policy carries the same sequence and no key', async (t) => {
   const config = { 'grpc.service_config': JSON.stringify(createRetryServiceConfig({ initialBackoffMs: 1 })) };
-  const { attempts, call } = await noting(t, config, async (count) =>
+  const { attempts, call } = await recordAttempts(t, config, async (count) =>
     count < 5 ? status.UNAVAILABLE : status.OK,
   );
   t.is((await call(named)).code, status.OK);
   t.deepEqual(attempts, [sent, sent, sent, sent, sent]);
 });
 
-test('every hedge has the same sequence, and no key', async (t) => {
+test('every hedge carries the same sequence and no key', async (t) => {
   const barrier = new Barrier();
   const hedgingPolicy = { maxAttempts: 3, hedgingDelay: '0.01s', nonFatalStatusCodes: ['UNAVAILABLE'] };
   const config = JSON.stringify({ methodConfig: [{ name: [{}], hedgingPolicy }] });
-  const { attempts, call } = await noting(t, { 'grpc.service_config': config }, async () => {
+  const { attempts, call } = await recordAttempts(t, { 'grpc.service_config': config }, async () => {
     await barrier.pass();
     return status.OK;
   });
@@ -73,7 +73,7 @@ test('every hedge has the same sequence, and no key', async (t) => {
   t.deepEqual(attempts, [sent, sent, sent]);
 });
 
-test('a guarded server takes what withSequence makes', async (t) => {
+test('a guarded server accepts the metadata of withSequence', async (t) => {
   const { append } = await openLedger(t, 'memory');
   const call = (sequence: number | bigint) =>
     append(undefined, {}, { metadata: withSequence({ producer: 'p', sequence, epoch: 2n ** 62n }) });
@@ -82,7 +82,7 @@ test('a guarded server takes what withSequence makes', async (t) => {
   t.is((await call(2)).statusDetails?.errorInfo?.metadata.expected, '1');
 });
 
-test('metadata for a sequence has the sequence, the time, and what was there', (t) => {
+test('withSequence sets the sequence and the time and keeps other metadata', (t) => {
   const own = new Metadata();
   for (const [name, value] of Object.entries({ ...sent, 'x-own': '1' })) own.set(name, value);
   const written = (name: ProducerSequence) => withSequence(name, {}, own).toJSON();
@@ -101,7 +101,7 @@ test('metadata for a sequence has the sequence, the time, and what was there', (
   t.deepEqual(own.get('idempotency-sequence'), ['7']);
 });
 
-test('what the contract does not allow is refused at once', (t) => {
+test('withSequence refuses malformed parts and metadata with a key', (t) => {
   const refused = (name: object) =>
     t.throws(
       () => withSequence(name as ProducerSequence),

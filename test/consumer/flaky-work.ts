@@ -1,66 +1,61 @@
 import type { Consumer, ProcessResult } from 'grpc-replay-guard/consumer';
 import { CommitInDoubtError, type Database, DatabaseUnavailableError } from 'grpc-replay-guard/database';
-import { called } from './receiver.js';
+import type { Random } from '../helpers/faults/seeded-random.js';
+import { named } from './receiver.js';
 
-/** What a work fails with that fails by chance. */
+/** The error of a simulated crash. */
 export class Crash extends Error {}
 
-/** Numbers from 0 to 1 that follow from the seed. */
-export function chances(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 /**
- * Two effects of each message, and a crash before, between or after them at about every other attempt.
- * @param halfDone called between the two
+ * Work that writes two effects of each message. About every second attempt crashes before, between or after
+ * the effects.
+ * @param betweenEffects called between the two effects
  */
-export function flakyWork(database: Database, chance: () => number, halfDone: () => Promise<void>) {
+export function flakyWork(database: Database, random: Random, betweenEffects: () => Promise<void>) {
   const write = (effect: string) => database.query('INSERT INTO effects (message) VALUES ($1)', [effect]);
   return async (message: string) => {
-    const crashAt = Math.floor(chance() * 6);
+    const crashAt = Math.floor(random() * 6);
     if (crashAt === 0) throw new Crash();
     await write(`${message} first`);
-    await halfDone();
+    await betweenEffects();
     if (crashAt === 1) throw new Crash();
     await write(`${message} second`);
     if (crashAt === 2) throw new Crash();
   };
 }
 
-/** What an attempt to deliver a message came to; it is acknowledged with the first two, and comes again after others. */
+/**
+ * The result of one delivery. `processed` and `duplicate` are acknowledged, the others are delivered again.
+ */
 export type Attempt = ProcessResult<void>['outcome'] | 'crashed' | 'later';
 
-/** Delivers a message until it is acknowledged, as a broker does; tells every attempt. */
-export async function insist(
+/** Delivers a message until it is acknowledged, like a broker. Calls `onAttempt` after each delivery. */
+export async function deliverUntilAcknowledged(
   consumer: Consumer,
   message: string,
   work: (message: string) => Promise<void>,
-  tell: (attempt: Attempt) => void,
+  onAttempt: (attempt: Attempt) => void,
 ): Promise<void> {
   for (;;) {
     try {
-      return tell((await consumer.processOnce(called(message), () => work(message))).outcome);
+      return onAttempt((await consumer.processOnce(named(message), () => work(message))).outcome);
     } catch (error) {
       const later = error instanceof DatabaseUnavailableError || error instanceof CommitInDoubtError;
       if (!later && !(error instanceof Crash)) throw error;
-      tell(later ? 'later' : 'crashed');
+      onAttempt(later ? 'later' : 'crashed');
     }
   }
 }
 
-/** Does everything for each of the messages, so many of them at once. */
+/** Calls `each` for every message, at most `concurrency` at the same time. */
 export async function forEach(
   messages: readonly string[],
-  atOnce: number,
+  concurrency: number,
   each: (message: string) => Promise<unknown>,
 ): Promise<void> {
-  const left = [...messages];
+  const remaining = [...messages];
   const worker = async () => {
-    for (let message = left.pop(); message !== undefined; message = left.pop()) await each(message);
+    for (let message = remaining.pop(); message !== undefined; message = remaining.pop()) await each(message);
   };
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  await Promise.all(Array.from({ length: concurrency }, worker));
 }

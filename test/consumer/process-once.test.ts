@@ -15,48 +15,51 @@ import { startProxy } from '../helpers/proxies/postgres-proxy.js';
 import { methods, onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
-import { called, openReceiver } from './receiver.js';
+import { named, openReceiver } from './receiver.js';
 
 const emptied = emptiedData(test);
 
 for (const engine of engines) {
   test.serial(
-    `${engine}: a message is processed at its first delivery, and skipped at the others`,
+    `${engine}: the first delivery of a message is processed, and later ones are duplicates`,
     async (t) => {
       const data = await emptied(t, engine);
       const { consumer, database } = await openReceiver(t, data);
       const work = async () => 'receipt';
-      t.deepEqual(await consumer.processOnce(called('m'), work), { outcome: 'processed', value: 'receipt' });
+      t.deepEqual(await consumer.processOnce(named('m'), work), { outcome: 'processed', value: 'receipt' });
       const never = () => t.fail() as never;
-      t.deepEqual(await consumer.processOnce(called('m'), never), { outcome: 'duplicate' });
-      t.deepEqual(await processOnce(database, called('m'), never), { outcome: 'duplicate' });
+      t.deepEqual(await consumer.processOnce(named('m'), never), { outcome: 'duplicate' });
+      t.deepEqual(await processOnce(database, named('m'), never), { outcome: 'duplicate' });
       const restarted = await openReceiver(t, data);
       t.is(await restarted.deliver('m'), 'duplicate');
     },
   );
 
-  test.serial(`${engine}: what tells messages apart is consumer, scope and id together`, async (t) => {
-    const { deliver, effects } = await openReceiver(t, await emptied(t, engine));
-    const messages: MessageName[] = [
-      { consumer: 'c', scope: 's', messageId: 'm' },
-      { consumer: 'c', scope: 's', messageId: 'M' },
-      { consumer: 'c', scope: 'other', messageId: 'm' },
-      { consumer: 'other', scope: 's', messageId: 'm' },
-      { consumer: 's', scope: 'c', messageId: 'm' },
-      { consumer: 'c', scope: 'ab', messageId: 'm' },
-      { consumer: 'bc', scope: 'a', messageId: 'm' },
-      { consumer: 'b', scope: 'a', messageId: 'cm' },
-      { consumer: 'c', scope: 's', messageId: '\u00e9' },
-      { consumer: 'c', scope: 's', messageId: 'e\u0301' },
-    ];
-    for (const message of messages) t.is(await deliver(message), 'processed', JSON.stringify(message));
-    for (const message of messages) t.is(await deliver(message), 'duplicate', JSON.stringify(message));
-    t.is((await effects()).length, messages.length);
-  });
+  test.serial(
+    `${engine}: messages with a different consumer, scope or id are different messages`,
+    async (t) => {
+      const { deliver, effects } = await openReceiver(t, await emptied(t, engine));
+      const messages: MessageName[] = [
+        { consumer: 'c', scope: 's', messageId: 'm' },
+        { consumer: 'c', scope: 's', messageId: 'M' },
+        { consumer: 'c', scope: 'other', messageId: 'm' },
+        { consumer: 'other', scope: 's', messageId: 'm' },
+        { consumer: 's', scope: 'c', messageId: 'm' },
+        { consumer: 'c', scope: 'ab', messageId: 'm' },
+        { consumer: 'bc', scope: 'a', messageId: 'm' },
+        { consumer: 'b', scope: 'a', messageId: 'cm' },
+        { consumer: 'c', scope: 's', messageId: '\u00e9' },
+        { consumer: 'c', scope: 's', messageId: 'e\u0301' },
+      ];
+      for (const message of messages) t.is(await deliver(message), 'processed', JSON.stringify(message));
+      for (const message of messages) t.is(await deliver(message), 'duplicate', JSON.stringify(message));
+      t.is((await effects()).length, messages.length);
+    },
+  );
 
-  test.serial(`${engine}: a work that throws leaves nothing, and the message may come again`, async (t) => {
-    const { deliver, effects, remembered, database } = await openReceiver(t, await emptied(t, engine));
-    const thrown = new Error('changed my mind');
+  test.serial(`${engine}: work that throws is rolled back, and the next delivery is processed`, async (t) => {
+    const { deliver, effects, recorded, database } = await openReceiver(t, await emptied(t, engine));
+    const thrown = new Error('failed on purpose');
     const fail = () => {
       throw thrown;
     };
@@ -64,13 +67,13 @@ for (const engine of engines) {
     t.is(await t.throwsAsync(deliver('m', { after: fail })), thrown);
     const wrong = () => database.query('INSERT INTO nowhere VALUES (1)').catch(() => {});
     await t.throwsAsync(deliver('m', { after: wrong }), { name: 'UnitOfWorkError' });
-    t.deepEqual([await effects(), await remembered()], [[], 0]);
+    t.deepEqual([await effects(), await recorded()], [[], 0]);
     t.is(await deliver('m'), 'processed');
     t.deepEqual(await effects(), ['m']);
   });
 
   test.serial(
-    `${engine}: while a delivery is processed, the others are not told that it is done`,
+    `${engine}: deliveries during the processing of a message are not reported as duplicates`,
     async (t) => {
       const data = await emptied(t, engine);
       const first = await openReceiver(t, data);
@@ -79,7 +82,7 @@ for (const engine of engines) {
         const barrier = new Barrier();
         const hold = async () => {
           await barrier.pass();
-          if (fails) throw new Error('changed my mind');
+          if (fails) throw new Error('failed on purpose');
         };
         const message = `fails: ${fails}`;
         const held = first.deliver(message, { after: hold });
@@ -90,10 +93,11 @@ for (const engine of engines) {
         };
         const waiting = others.map((other) => other.deliver(message).catch(later));
         const early: string[] = [];
-        for (const told of waiting) void told.then((outcome) => early.push(outcome));
-        // On SQLite whoever shares the writer waits for its turn, here for as long as it takes.
+        for (const delivery of waiting) void delivery.then((outcome) => early.push(outcome));
+        // On SQLite, a delivery through the same handle waits in the queue of the writer, without a time
+        // limit.
         await poll(
-          'the patience of the others is at an end',
+          'the lock timeout of the other deliveries',
           () => early.length === (engine === 'sqlite' ? 1 : 2),
         );
         t.deepEqual(
@@ -110,46 +114,52 @@ for (const engine of engines) {
     },
   );
 
-  test.serial(`${engine}: who waits gets the message when its first delivery fails`, async (t) => {
-    const data = await emptied(t, engine);
-    const patient = { engine: { lockTimeoutMs: 60_000 } };
-    const [first, second] = [await openReceiver(t, data, patient), await openReceiver(t, data, patient)];
-    for (const [message, outcome] of [
-      ['kept', 'duplicate'],
-      ['lost', 'processed'],
-    ] as const) {
-      const barrier = new Barrier();
-      const hold = async () => {
-        await barrier.pass();
-        if (message === 'lost') throw new Error('changed my mind');
-      };
-      const held = first.deliver(message, { after: hold });
-      await barrier.reached();
-      const waiting = second.deliver(message);
-      barrier.open();
-      await held.catch(() => {});
-      t.is(await waiting, outcome);
-    }
-    t.deepEqual(await first.effects(), ['kept', 'lost']);
-  });
+  test.serial(
+    `${engine}: a waiting delivery is processed if the first one fails, and is a duplicate otherwise`,
+    async (t) => {
+      const data = await emptied(t, engine);
+      const patient = { engine: { lockTimeoutMs: 60_000 } };
+      const [first, second] = [await openReceiver(t, data, patient), await openReceiver(t, data, patient)];
+      for (const [message, outcome] of [
+        ['kept', 'duplicate'],
+        ['lost', 'processed'],
+      ] as const) {
+        const barrier = new Barrier();
+        const hold = async () => {
+          await barrier.pass();
+          if (message === 'lost') throw new Error('failed on purpose');
+        };
+        const held = first.deliver(message, { after: hold });
+        await barrier.reached();
+        const waiting = second.deliver(message);
+        barrier.open();
+        await held.catch(() => {});
+        t.is(await waiting, outcome);
+      }
+      t.deepEqual(await first.effects(), ['kept', 'lost']);
+    },
+  );
 
-  test.serial(`${engine}: a commit that fails takes the answers with it that stood on it`, async (t) => {
-    const { deliver, database, remembered } = await openReceiver(t, await emptied(t, engine));
+  test.serial(`${engine}: a failed commit rejects every delivery of its transaction`, async (t) => {
+    const { deliver, database, recorded } = await openReceiver(t, await emptied(t, engine));
     await database.migrate('parts', [
       'CREATE TABLE wholes (id BIGINT PRIMARY KEY)',
       'CREATE TABLE parts (whole BIGINT REFERENCES wholes (id) DEFERRABLE INITIALLY DEFERRED)',
     ]);
-    // Found out at the COMMIT, which on SQLite both deliveries share.
+    // The deferred constraint fails at COMMIT. On SQLite both deliveries share the COMMIT.
     const orphan = () => database.query('INSERT INTO parts (whole) VALUES (7)');
-    const told = await Promise.allSettled([deliver('m', { after: orphan }), deliver('m', { after: orphan })]);
+    const results = await Promise.allSettled([
+      deliver('m', { after: orphan }),
+      deliver('m', { after: orphan }),
+    ]);
     t.deepEqual(
-      told.map(({ status }) => status),
+      results.map(({ status }) => status),
       ['rejected', 'rejected'],
     );
-    t.is(await remembered(), 0);
+    t.is(await recorded(), 0);
   });
 
-  test.serial(`${engine}: inside another transaction it is a part of that one`, async (t) => {
+  test.serial(`${engine}: processOnce inside a transaction commits and rolls back with it`, async (t) => {
     const receiver = await openReceiver(t, await emptied(t, engine));
     const { deliver, database, effects } = receiver;
     const undone = database.transaction(async () => {
@@ -158,12 +168,12 @@ for (const engine of engines) {
       await t.throwsAsync(
         deliver('n', { after: () => Promise.reject(new Error('no')) }),
         { message: 'no' },
-        'the one around it goes on',
+        'the outer transaction continues',
       );
       t.deepEqual(await effects(), ['m']);
-      throw new Error('all of it');
+      throw new Error('outer');
     });
-    await t.throwsAsync(undone, { message: 'all of it' });
+    await t.throwsAsync(undone, { message: 'outer' });
     t.deepEqual(await effects(), []);
     await database.transaction(async () => {
       t.deepEqual(await Promise.all(['m', 'm', 'n'].map((message) => deliver(message))), [
@@ -176,7 +186,7 @@ for (const engine of engines) {
     t.is(await deliver('n'), 'duplicate');
   });
 
-  test.serial(`${engine}: a message may bring others with it, all or none`, async (t) => {
+  test.serial(`${engine}: a message that is processed inside another one commits with it`, async (t) => {
     const { deliver, effects } = await openReceiver(t, await emptied(t, engine));
     const both = (fails: boolean) =>
       deliver('outer', {
@@ -192,7 +202,7 @@ for (const engine of engines) {
   });
 
   test.serial(
-    `${engine}: a message that cannot be told from others is refused, and nothing is done`,
+    `${engine}: a message with a malformed name is refused, and its work is not called`,
     async (t) => {
       const receiver = await openReceiver(t, await emptied(t, engine));
       const good = { consumer: 'c', scope: 's', messageId: 'm' };
@@ -206,29 +216,32 @@ for (const engine of engines) {
         const delivered = receiver.deliver(message as MessageName);
         await t.throwsAsync(delivered, { instanceOf: MessageInvalidError }, JSON.stringify(message));
       }
-      t.deepEqual([receiver.entered, await receiver.remembered()], [0, 0]);
-      const longest = {
+      t.deepEqual([receiver.entered, await receiver.recorded()], [0, 0]);
+      const maximal = {
         consumer: 'x'.repeat(100),
         scope: 'x'.repeat(1024),
         messageId: '\u{1f418}'.repeat(512),
       };
-      t.is(await receiver.deliver(longest), 'processed');
+      t.is(await receiver.deliver(maximal), 'processed');
     },
   );
 
-  test.serial(`${engine}: what is kept of a message is small, and not what it came with`, async (t) => {
-    const clock = () => 1_000_000;
-    const options = { clock, retentionMs: 60_000 };
-    const { deliver, database } = await openReceiver(t, await emptied(t, engine), { options });
-    await deliver({ consumer: 'receiver', scope: 'alice', messageId: 'secret'.repeat(100) });
-    const [row] = await database.query<{ id: Buffer }>('SELECT * FROM replay_guard_messages');
-    t.deepEqual(row, { id: row?.id as Buffer, expires_at: 1_060_000n });
-    t.is(row?.id.length, 16);
-  });
+  test.serial(
+    `${engine}: the record of a message has 16 bytes and an expiry, and no plain text`,
+    async (t) => {
+      const clock = () => 1_000_000;
+      const options = { clock, retentionMs: 60_000 };
+      const { deliver, database } = await openReceiver(t, await emptied(t, engine), { options });
+      await deliver({ consumer: 'receiver', scope: 'alice', messageId: 'secret'.repeat(100) });
+      const [row] = await database.query<{ id: Buffer }>('SELECT * FROM replay_guard_messages');
+      t.deepEqual(row, { id: row?.id as Buffer, expires_at: 1_060_000n });
+      t.is(row?.id.length, 16);
+    },
+  );
 
   for (const method of methods) {
     test.serial(
-      `${engine}, ${method}: what a guarded call processes commits with its reply, or not at all`,
+      `${engine}, ${method}: a message in a guarded call commits with the reply or not at all`,
       async (t) => {
         const data = await emptied(t, engine);
         const consumer = await createConsumer({ database: (await data.open()).database });
@@ -240,7 +253,7 @@ for (const engine of engines) {
             t.teardown(async () => (await joined).close());
             return onBoth(async (account, callback) => {
               const work = () => writeEffect(database, account);
-              outcomes.push((await (await joined).processOnce(called('m'), work)).outcome);
+              outcomes.push((await (await joined).processOnce(named('m'), work)).outcome);
               if (account === 'fails') callback({ code: status.UNAVAILABLE });
               else callback(null, {});
             });
@@ -253,7 +266,7 @@ for (const engine of engines) {
         t.deepEqual(await ledger.effects(), ['alice']);
         t.deepEqual(outcomes, ['processed', 'processed', 'duplicate']);
         const never = () => t.fail() as never;
-        t.deepEqual(await consumer.processOnce(called('m'), never), { outcome: 'duplicate' });
+        t.deepEqual(await consumer.processOnce(named('m'), never), { outcome: 'duplicate' });
       },
     );
   }
@@ -261,7 +274,7 @@ for (const engine of engines) {
 
 for (const when of ['before', 'after'] as const) {
   test.serial(
-    `postgres: cut off ${when} the COMMIT, the next delivery finds out what became of it`,
+    `postgres: after a connection loss ${when} the COMMIT, the next delivery finds the outcome`,
     async (t) => {
       const data = await emptied(t, 'postgres');
       const proxy = await startProxy(t, data.url);
@@ -278,7 +291,7 @@ for (const when of ['before', 'after'] as const) {
   );
 }
 
-test.serial('postgres: a delivery takes one transaction and one statement beside its work', async (t) => {
+test.serial('postgres: a delivery costs one transaction and one statement besides its work', async (t) => {
   const data = await emptied(t, 'postgres');
   const proxy = await startProxy(t, data.url);
   const opened = await openUrl(proxy.url);

@@ -7,13 +7,13 @@ import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
-import { called, Deliveries, openReceiver, type Receiver } from './receiver.js';
+import { named, openReceiver, type Receiver, RecordingObserver } from './receiver.js';
 
 const emptied = emptiedData(test);
 const day = 86_400_000;
 const insert = `INSERT INTO replay_guard_messages (id, expires_at) VALUES ($1, $2)`;
 
-/** Time for consumers that are made from here on: what they remember, and when they look. */
+/** Controls the clock and the interval of consumers that are created afterwards. */
 function controlTime(t: ExecutionContext) {
   mock.timers.enable({ apis: ['setInterval'] });
   t.teardown(() => mock.timers.reset());
@@ -27,8 +27,8 @@ function controlTime(t: ExecutionContext) {
   };
 }
 
-/** Remembers messages that expire at a time, beside those that were delivered. */
-async function remember({ database }: Receiver, count: number, expiresAtMs: number): Promise<void> {
+/** Inserts records of messages that expire at `expiresAtMs`. */
+async function insertRecords({ database }: Receiver, count: number, expiresAtMs: number): Promise<void> {
   await database.transaction(async () => {
     const id = (index: number) => Buffer.from(`${expiresAtMs}:${index}`);
     for (let index = 0; index < count; index++) await database.query(insert, [id(index), expiresAtMs]);
@@ -37,15 +37,15 @@ async function remember({ database }: Receiver, count: number, expiresAtMs: numb
 
 for (const engine of engines) {
   test.serial(
-    `${engine}: a message is forgotten a week after it was processed, and not before`,
+    `${engine}: the record of a message is deleted 7 days after the processing, not earlier`,
     async (t) => {
       const { clock, advance, minutePasses } = controlTime(t);
-      const observer = new Deliveries();
+      const observer = new RecordingObserver();
       const options = { clock, observer };
-      const { deliver, remembered } = await openReceiver(t, await emptied(t, engine), { options });
-      const purged = async (rounds: number) => {
+      const { deliver, recorded } = await openReceiver(t, await emptied(t, engine), { options });
+      const purged = async (runs: number) => {
         minutePasses();
-        await poll('a round of purging', () => observer.purged.length === rounds);
+        await poll('a run of the pruner', () => observer.purged.length === runs);
       };
       await deliver('early');
       advance(day);
@@ -58,14 +58,14 @@ for (const engine of engines) {
       t.is(await deliver('early'), 'processed');
       t.is(await deliver('late'), 'duplicate');
       t.deepEqual(observer.purged, [0, 1]);
-      t.is(await remembered(), 2);
+      t.is(await recorded(), 2);
     },
   );
 
-  test.serial(`${engine}: each consumer's messages are kept for as long as it says`, async (t) => {
+  test.serial(`${engine}: each consumer applies its own retention`, async (t) => {
     const { clock, advance, minutePasses } = controlTime(t);
     const data = await emptied(t, engine);
-    const observer = new Deliveries();
+    const observer = new RecordingObserver();
     const brief = { options: { clock, observer, retentionMs: 60_000 } };
     const [short, long] = [
       await openReceiver(t, data, brief),
@@ -75,43 +75,49 @@ for (const engine of engines) {
     await long.deliver('long');
     advance(60_000);
     minutePasses();
-    await poll('a round of purging', () => observer.purged.length > 0);
-    await poll('the short one is forgotten', async () => (await short.remembered()) === 1);
+    await poll('a run of the pruner', () => observer.purged.length > 0);
+    await poll('the first record is deleted', async () => (await short.recorded()) === 1);
     t.is(await short.deliver('long'), 'duplicate');
   });
 
-  test.serial(`${engine}: much is forgotten in batches, while messages go on coming`, async (t) => {
+  test.serial(`${engine}: the pruner deletes in batches while messages are processed`, async (t) => {
     const { clock, minutePasses } = controlTime(t);
-    const observer = new Deliveries();
+    const observer = new RecordingObserver();
     const options = { clock, observer };
     const data = await emptied(t, engine);
     const receiver = await openReceiver(t, data, { options });
-    await remember(receiver, 1_200, clock());
-    await remember(receiver, 10, clock() + 1);
+    await insertRecords(receiver, 1_200, clock());
+    await insertRecords(receiver, 10, clock() + 1);
     minutePasses();
     const messages = Array.from({ length: 20 }, (_, index) => `m${index}`);
     const outcomes = await Promise.all(messages.map((message) => receiver.deliver(message)));
     t.deepEqual(new Set(outcomes), new Set(['processed']));
     await poll('the purge', () => observer.purged.length === 3);
     t.deepEqual(observer.purged, [500, 500, 200]);
-    t.is(await receiver.remembered(), 30);
+    t.is(await receiver.recorded(), 30);
   });
 
-  test.serial(`${engine}: servers that forget at once share the work`, async (t) => {
+  test.serial(`${engine}: concurrent pruners delete each record once`, async (t) => {
     const { clock, minutePasses } = controlTime(t);
     const data = await emptied(t, engine);
-    const observers = [new Deliveries(), new Deliveries()];
-    const open = (observer: Deliveries) =>
+    const observers = [new RecordingObserver(), new RecordingObserver()];
+    const open = (observer: RecordingObserver) =>
       openReceiver(t, data, { options: { clock, observer }, engine: { lockTimeoutMs: 20_000 } });
-    const [receiver] = [await open(observers[0] as Deliveries), await open(observers[1] as Deliveries)];
-    await remember(receiver, 1_100, clock());
-    await remember(receiver, 10, clock() + 1);
-    await poll('all of it is gone', async () => {
+    const [receiver] = [
+      await open(observers[0] as RecordingObserver),
+      await open(observers[1] as RecordingObserver),
+    ];
+    await insertRecords(receiver, 1_100, clock());
+    await insertRecords(receiver, 10, clock() + 1);
+    await poll('all expired records are deleted', async () => {
       minutePasses();
-      return (await receiver.remembered()) === 10;
+      return (await receiver.recorded()) === 10;
     });
     const batches = () => observers.flatMap(({ purged }) => purged);
-    await poll('all of it is counted', () => batches().reduce((sum, count) => sum + count, 0) === 1_100);
+    await poll(
+      'all deleted records are counted',
+      () => batches().reduce((sum, count) => sum + count, 0) === 1_100,
+    );
     t.true(batches().every((count) => count <= 500));
     t.deepEqual(
       observers.flatMap(({ failures }) => failures),
@@ -119,37 +125,40 @@ for (const engine of engines) {
     );
   });
 
-  test.serial(`${engine}: a round that fails is told, and the next one makes up for it`, async (t) => {
-    const { clock, minutePasses } = controlTime(t);
-    const observer = new Deliveries();
-    const options = { clock, observer };
-    const receiver = await openReceiver(t, await emptied(t, engine), { options });
-    await remember(receiver, 1, clock());
-    const { database } = receiver;
-    await database.query('ALTER TABLE replay_guard_messages RENAME TO away');
-    minutePasses();
-    await poll('the failure is told', () => observer.failures.length === 1);
-    await database.query('ALTER TABLE away RENAME TO replay_guard_messages');
-    minutePasses();
-    await poll('the purge', () => observer.purged.length === 1);
-    t.deepEqual([observer.purged, observer.failures.length], [[1], 1]);
-  });
+  test.serial(
+    `${engine}: a failed run of the pruner is reported, and the next run deletes the records`,
+    async (t) => {
+      const { clock, minutePasses } = controlTime(t);
+      const observer = new RecordingObserver();
+      const options = { clock, observer };
+      const receiver = await openReceiver(t, await emptied(t, engine), { options });
+      await insertRecords(receiver, 1, clock());
+      const { database } = receiver;
+      await database.query('ALTER TABLE replay_guard_messages RENAME TO away');
+      minutePasses();
+      await poll('the failure is reported', () => observer.failures.length === 1);
+      await database.query('ALTER TABLE away RENAME TO replay_guard_messages');
+      minutePasses();
+      await poll('the purge', () => observer.purged.length === 1);
+      t.deepEqual([observer.purged, observer.failures.length], [[1], 1]);
+    },
+  );
 
-  test.serial(`${engine}: closed, it forgets no more, and the batch that runs is waited for`, async (t) => {
+  test.serial(`${engine}: close waits for the running batch of the pruner and starts no other`, async (t) => {
     const { clock, minutePasses } = controlTime(t);
-    const observer = new Deliveries();
+    const observer = new RecordingObserver();
     const receiver = await openReceiver(t, await emptied(t, engine), { options: { clock, observer } });
-    await remember(receiver, 600, clock());
+    await insertRecords(receiver, 600, clock());
     minutePasses();
-    // The round begins in this turn, before the close.
+    // The run has started when the close is called.
     await Promise.resolve();
     await receiver.consumer.close();
     t.deepEqual(observer.purged, [500]);
     minutePasses();
-    t.is(await receiver.remembered(), 100);
+    t.is(await receiver.recorded(), 100);
   });
 
-  test.serial(`${engine}: what becomes of deliveries is counted, by consumer and outcome only`, async (t) => {
+  test.serial(`${engine}: deliveries are counted by consumer and outcome only`, async (t) => {
     const { clock, advance, minutePasses } = controlTime(t);
     const register = new Registry();
     const options = { clock, observer: createPrometheusConsumerObserver(register) };
@@ -162,7 +171,7 @@ for (const engine of engines) {
     await deliver('secret-id');
     for (const _ of [1, 2]) await deliver('secret-id');
     await t.throwsAsync(deliver('n', { before: () => Promise.reject(new Error('no')) }));
-    await deliver({ ...called('n'), consumer: 'mailer' });
+    await deliver({ ...named('n'), consumer: 'mailer' });
     if (engine === 'postgres') {
       const held = deliver('held', { after: () => barrier.pass() });
       await barrier.reached();
@@ -170,7 +179,7 @@ for (const engine of engines) {
       barrier.open();
       await held;
     }
-    await t.throwsAsync(consumer.processOnce(called(''), async () => {}));
+    await t.throwsAsync(consumer.processOnce(named(''), async () => {}));
     advance(7 * day);
     minutePasses();
     const [processed, purged] = engine === 'postgres' ? [2, 3] : [1, 2];
@@ -189,17 +198,17 @@ for (const engine of engines) {
       (await scrape()).includes(`replay_guard_messages_purged_total ${purged}`),
     );
     t.deepEqual((await scrape()).sort(), expected.sort());
-    t.notRegex(await register.metrics(), /secret|queue/, 'no id and no scope');
+    t.notRegex(await register.metrics(), /secret|queue/, 'no message id and no scope');
   });
 }
 
-test('a retention that makes no sense is refused', async (t) => {
+test('a retention below one minute or not a whole number is refused', async (t) => {
   const database = {} as Parameters<typeof createConsumer>[0]['database'];
   for (const retentionMs of [0, -1, 59_999, Number.NaN, Number.POSITIVE_INFINITY, 60_000.5]) {
     const refused = { instanceOf: TypeError, message: /^retentionMs must be/ };
     await t.throwsAsync(createConsumer({ database, retentionMs }), refused, String(retentionMs));
-    // Forgotten at once, a message would be processed at every delivery.
-    const processed = processOnce(database, called('m'), async () => t.fail(), { retentionMs });
+    // A record that expires at once would not stop a duplicate.
+    const processed = processOnce(database, named('m'), async () => t.fail(), { retentionMs });
     await t.throwsAsync(processed, refused, String(retentionMs));
   }
 });

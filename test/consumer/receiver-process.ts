@@ -3,29 +3,35 @@ import { fileURLToPath } from 'node:url';
 import type { Cleanup } from '../helpers/databases/postgres.js';
 import type { Attempt } from './flaky-work.js';
 
+/** The settings of a receiver process. */
 export interface ReceiverSettings {
   readonly url: string;
   readonly messages: readonly string[];
-  /** How many deliveries of each message it is given at once. */
+  /** The number of concurrent deliveries of each message. */
   readonly deliveries: number;
-  /** What chance follows from. */
+  /** The seed of the simulated crashes. */
   readonly seed: number;
-  /** The work that it gets stuck in, half done, or one after it when something has been processed; never where left out. */
+  /**
+   * The number of the work call that never ends. The receiver gets stuck at this call, or at the first later
+   * call after a message was processed. Default: never.
+   */
   readonly stuckAt?: number | undefined;
 }
 
-/** What it tells its parent: it is stuck; what attempts at messages came to. */
-export type Told = { readonly stuck: true } | { readonly attempts: readonly [message: string, Attempt][] };
+/** A message of a receiver process to its parent: the receiver is stuck, or the results of deliveries. */
+export type ReceiverMessage =
+  | { readonly stuck: true }
+  | { readonly attempts: readonly [message: string, Attempt][] };
 
 const program = fileURLToPath(new URL('receiver-main.js', import.meta.url));
 
-/** A receiver of all messages in a process of its own; killed after the test. */
+/** A receiver of all messages in a process of its own. Killed after the test. */
 export class ReceiverProcess {
   readonly stuck: Promise<void>;
   /** Resolves when every delivery has been acknowledged. */
   readonly done: Promise<void>;
   readonly acknowledged: string[] = [];
-  /** How often a work crashed. */
+  /** The number of simulated crashes. */
   crashes = 0;
   readonly #child;
   readonly #ended: Promise<number | null>;
@@ -37,9 +43,9 @@ export class ReceiverProcess {
     this.#child = child;
     this.#ended = new Promise((resolve) => child.once('close', resolve));
     this.stuck = new Promise((resolve, reject) => {
-      child.on('message', (told: Told) => {
-        if ('stuck' in told) resolve();
-        else for (const attempt of told.attempts) this.#note(...attempt);
+      child.on('message', (message: ReceiverMessage) => {
+        if ('stuck' in message) resolve();
+        else for (const attempt of message.attempts) this.#note(...attempt);
       });
       void this.#ended.then(() => reject(new Error('the receiver ended')));
     });
@@ -50,7 +56,7 @@ export class ReceiverProcess {
     t.teardown(() => this.kill());
   }
 
-  /** `kill -9`; resolves when it is gone. */
+  /** Sends SIGKILL. Resolves when the process has ended. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#ended;

@@ -10,35 +10,36 @@ import type { Database } from 'grpc-replay-guard/database';
 import type { DataSource, EngineOptions } from '../helpers/databases/engines.js';
 import type { Cleanup } from '../helpers/databases/postgres.js';
 
-// No unique constraint: it would hide what happens twice.
+// Without a unique constraint, a duplicate effect is visible.
 const effectsTable = 'CREATE TABLE effects (message TEXT NOT NULL)';
 const insert = 'INSERT INTO effects (message) VALUES ($1)';
 
-/** A consumer on a database, whose work is to write one effect for each message. */
+/** A consumer whose work writes one effect for each message. */
 export interface Receiver {
   readonly database: Database;
   readonly consumer: Consumer;
-  /** Delivers a message once; `before` and `after` are done around the effect. */
+  /** Delivers a message once. `before` and `after` run before and after the effect. */
   deliver(
     message: string | MessageName,
     around?: { before?: () => unknown; after?: () => unknown },
   ): Promise<string>;
-  /** How often any delivery has come to its work. */
+  /** How often the work was called. */
   entered: number;
   /** The messages of all committed effects, in order. */
   effects(): Promise<string[]>;
-  /** How many messages are remembered. */
-  remembered(): Promise<number>;
+  /** The number of recorded messages. */
+  recorded(): Promise<number>;
 }
 
+/** The setup of a receiver. */
 export interface ReceiverSetup {
   readonly options?: Partial<ConsumerOptions>;
   readonly engine?: EngineOptions;
-  /** Opened by the test itself instead of from the source. */
+  /** A database handle that the test has opened. Default: a new handle on the data source. */
   readonly database?: Database;
 }
 
-/** One more server that receives messages, on data that it may share. */
+/** Opens a receiver. Several receivers may share one data source. */
 export async function openReceiver(
   t: Cleanup,
   data: DataSource,
@@ -51,7 +52,7 @@ export async function openReceiver(
   const receiver: Receiver = {
     ...{ database, consumer, entered: 0 },
     deliver: async (message, { before, after } = {}) => {
-      const name = typeof message === 'string' ? called(message) : message;
+      const name = typeof message === 'string' ? named(message) : message;
       const result = await consumer.processOnce(name, async () => {
         receiver.entered++;
         await before?.();
@@ -64,20 +65,20 @@ export async function openReceiver(
       const rows = await database.query('SELECT message FROM effects ORDER BY message');
       return rows.map(({ message }) => String(message));
     },
-    remembered: async () => (await database.query('SELECT id FROM replay_guard_messages')).length,
+    recorded: async () => (await database.query('SELECT id FROM replay_guard_messages')).length,
   };
   return receiver;
 }
 
-/** The name of a message of the usual consumer and scope. */
-export const called = (messageId: string): MessageName => ({
+/** The name of a message of the default consumer and scope. */
+export const named = (messageId: string): MessageName => ({
   messageId,
   consumer: 'receiver',
   scope: 'queue',
 });
 
-/** Keeps what it is told, for tests to look at. */
-export class Deliveries implements ConsumerObserver {
+/** Records the events of a consumer. */
+export class RecordingObserver implements ConsumerObserver {
   readonly ended: [string, DeliveryOutcome][] = [];
   readonly purged: number[] = [];
   readonly failures: unknown[] = [];

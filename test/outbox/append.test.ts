@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { type Database, UnitOfWorkError } from 'grpc-replay-guard/database';
-import { migrateOutbox, type NewEvent, Outbox } from 'grpc-replay-guard/outbox';
+import { createOutbox, migrateOutbox, type NewEvent, type Outbox } from 'grpc-replay-guard/outbox';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
 import { openUrl } from '../helpers/databases/open-url.js';
@@ -14,7 +14,7 @@ import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
 
-const locksAwaited = async (database: Database) => {
+const waitingForLocks = async (database: Database) => {
   const [row] = await database.query(
     `SELECT COUNT(*) AS waiting FROM pg_stat_activity
      WHERE datname = current_database() AND wait_event_type = 'Lock'`,
@@ -31,7 +31,7 @@ for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>
     test.serial(`${engine}: ${title}`, check);
 
-  it('an event is there if and only if its transaction commits', async (t) => {
+  it('an event exists if and only if its transaction commits', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { database } = outbox;
     const failing = (number: number) =>
@@ -50,13 +50,13 @@ for (const engine of engines) {
     t.deepEqual(notes, ['a2', 'a4']);
   });
 
-  it('nothing is appended where nothing would bind it to a commit', async (t) => {
+  it('an append outside a unit of work is refused', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     await t.throwsAsync(outbox.append(note('a', 1)), { instanceOf: UnitOfWorkError });
     t.deepEqual(await ids(outbox.database), []);
   });
 
-  it('what cannot be appended is refused, and the transaction goes on', async (t) => {
+  it('an invalid event is refused, and the transaction can continue', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const cyclic: { self?: object } = {};
     cyclic.self = cyclic;
@@ -70,7 +70,7 @@ for (const engine of engines) {
       [{ payload: Buffer.alloc(1_001) }, RangeError],
       [{ aggregate: '' }, RangeError],
       [{ aggregate: 'x'.repeat(256) }, RangeError],
-      [{ aggregate: 'half a character: \ud83d' }, RangeError],
+      [{ aggregate: 'unpaired surrogate: \ud83d' }, RangeError],
       [{ aggregate: 'a\0b' }, RangeError],
     ];
     const [id] = await outbox.database.transaction(async () => {
@@ -82,7 +82,7 @@ for (const engine of engines) {
     t.deepEqual(await ids(outbox.database), [id]);
   });
 
-  it('payloads arrive as they were, JSON and bytes', async (t) => {
+  it('JSON and byte payloads are delivered unchanged', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const payloads = [
       { text: 'Grüße, 世界 🐘 \u0301 \\ \' " \0 $1', list: [1, null, { b: 1, a: 2 }], number: 1e21 },
@@ -96,13 +96,13 @@ for (const engine of engines) {
     await outbox.database.transaction(async () => {
       for (const payload of payloads) await outbox.append({ type: 'note', aggregate: 'a', payload });
     });
-    const seen: unknown[] = [];
-    const relay = relayTo(t, outbox, async ({ payload }) => void seen.push(payload));
+    const received: unknown[] = [];
+    const relay = relayTo(t, outbox, async ({ payload }) => void received.push(payload));
     t.is((await rounds(relay)).length, payloads.length);
-    t.deepEqual(seen, payloads);
+    t.deepEqual(received, payloads);
   });
 
-  it('an event goes to each destination of its type, and to none where the route says so', async (t) => {
+  it('an event goes to each destination in the route of its type, and an empty route is allowed', async (t) => {
     const routes = { note: ['desk', 'shelf', 'desk'], whisper: [] };
     const outbox = await openOutbox(await data(t, engine), routes);
     const [id] = await append(outbox, ['a', 1]);
@@ -116,11 +116,11 @@ for (const engine of engines) {
     ]);
   });
 
-  it('appends to one aggregate wait for each other, the first ones too, and come in the order of commits', async (t) => {
+  it('concurrent appends to one aggregate wait for each other and are delivered in the order of commits', async (t) => {
     const source = await data(t, engine);
     const routes = { note: ['desk', 'shelf'], memo: ['desk'] };
     const one = await openOutbox(source, routes);
-    // In one thread two servers cannot wait for each other on a file.
+    // Two SQLite handles in one thread block each other, so both names share one handle.
     const two = engine === 'sqlite' ? one : await openOutbox(source, routes);
     const { notes, write } = notebook();
     const relay = relayTo(t, one, { deliveries: { note: write, memo: write } });
@@ -144,7 +144,10 @@ for (const engine of engines) {
       });
       if (engine === 'postgres') {
         await append(two, ['beside', 1]);
-        await poll('the second waits', async () => (await locksAwaited(one.database)) === 1);
+        await poll(
+          'the second append waits for a lock',
+          async () => (await waitingForLocks(one.database)) === 1,
+        );
       }
       for (let turn = 0; turn < 100; turn++) await nextTurn();
       t.false(ended);
@@ -160,18 +163,18 @@ for (const engine of engines) {
     }
   });
 
-  it('the order goes on where what came before was purged, some of it or all', async (t) => {
+  it('the order of an aggregate continues after some or all earlier events were purged', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     await append(outbox, ['a', 1], ['a', 2]);
     const { notes, write } = notebook();
     const relay = relayTo(t, outbox, write, { retentionMs: 1_000 });
     t.is(await relay.runOnce(), 1);
     await elapse(outbox.database, 1_000);
-    await relay.tidy();
+    await relay.runMaintenance();
     await append(outbox, ['a', 3]);
     t.deepEqual(await rounds(relay), [1, 1]);
     await elapse(outbox.database, 1_000);
-    await relay.tidy();
+    await relay.runMaintenance();
     t.deepEqual(await ids(outbox.database), []);
     await append(outbox, ['a', 4], ['a', 5]);
     t.deepEqual(await rounds(relay), [1, 1]);
@@ -179,14 +182,14 @@ for (const engine of engines) {
   });
 
   for (const method of methods) {
-    it(`in a guarded call (${method}): with the reply, of the execution that commits`, async (t) => {
+    it(`a guarded call (${method}) commits its events with the reply, and rolls them back with a failure`, async (t) => {
       const source = await data(t, engine);
       const appended: string[] = [];
       const failures = [status.UNAVAILABLE, status.NOT_FOUND];
       let outbox: Outbox | undefined;
       const ledger = await openLedger(t, source, {
         handlers: (database) => {
-          outbox = new Outbox({ database, routes: { note: ['desk'] } });
+          outbox = createOutbox({ database, routes: { note: ['desk'] } });
           return onBoth(async (account, callback) => {
             for (const number of [1, 2])
               appended.push(await (outbox as Outbox).append(note(account, number)));
@@ -202,16 +205,16 @@ for (const engine of engines) {
       t.is((await ledger.ask(method, 'k', 'a')).code, status.OK);
       t.true((await ledger.ask(method, 'k', 'a')).replayed);
       t.is((await ledger.ask(method, 'm', 'a')).code, status.OK);
-      t.is(new Set(appended).size, 8, 'another id at every append');
+      t.is(new Set(appended).size, 8, 'every append has a new id');
       t.deepEqual(await ids(ledger.database), appended.slice(4).sort());
     });
   }
 
-  it('a key that is used again after its retention is a new operation, with an event of its own', async (t) => {
+  it('a key that is used again after its retention appends a new event', async (t) => {
     const source = await data(t, engine);
     const ledger = await openLedger(t, source, {
       handlers: (database) => {
-        const outbox = new Outbox({ database, routes: { note: ['desk', 'shelf'] } });
+        const outbox = createOutbox({ database, routes: { note: ['desk', 'shelf'] } });
         return onBoth(async (account, callback) => {
           await outbox.append(note(account, 1));
           callback(null, {});
@@ -229,16 +232,16 @@ for (const engine of engines) {
 }
 
 test.serial(
-  'postgres: an append is one statement, and telling of many is one more, after the commit',
+  'postgres: an append is one statement, and many appends share one NOTIFY after the commit',
   async (t) => {
     const source = await data(t, 'postgres');
     await openOutbox(source);
     const proxy = await startProxy(t, source.url);
     const opened = await openUrl(proxy.url);
     t.teardown(() => opened.close());
-    const outbox = new Outbox({ database: opened.database, routes: { note: ['desk', 'shelf'] } });
+    const outbox = createOutbox({ database: opened.database, routes: { note: ['desk', 'shelf'] } });
     await append(outbox, ['a', 1]);
-    await poll('it was told of', () => proxy.statements.some((text) => text.includes('pg_notify')));
+    await poll('the first NOTIFY', () => proxy.statements.some((text) => text.includes('pg_notify')));
     proxy.reset();
     await outbox.database.transaction(async () => {
       for (const number of [2, 3, 4, 5]) await outbox.append(note('a', number));
@@ -246,8 +249,8 @@ test.serial(
     const words = () => proxy.statements.map((text) => text.split(/\s/, 1)[0]);
     const commit = ['BEGIN', 'INSERT', 'INSERT', 'INSERT', 'INSERT', 'COMMIT'];
     t.deepEqual(words().slice(0, commit.length), commit);
-    await poll('they were told of', () => words().length === commit.length + 2);
-    // The first tells of the first; one more tells of all that came meanwhile.
+    await poll('the NOTIFY statements', () => words().length === commit.length + 2);
+    // The first NOTIFY covers the first event. The second covers all events appended during the first NOTIFY.
     await append(outbox, ['a', 6]);
     t.deepEqual(words().slice(commit.length, commit.length + 3), ['SELECT', 'SELECT', 'BEGIN']);
   },

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
-import { SubscriptionEndedError, UndeliverableError } from 'grpc-replay-guard/outbox';
+import { UndeliverableError } from 'grpc-replay-guard/outbox';
 import { createPrometheusOutboxObserver } from 'grpc-replay-guard/outbox/prometheus';
 import { Registry } from 'prom-client';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
@@ -10,12 +10,11 @@ import {
   NEVER_MS,
   notebook,
   openOutbox,
+  RecordingObserver,
   relayTo,
   rounds,
   states,
-  Watch,
 } from '../helpers/databases/outbox.js';
-import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
@@ -36,7 +35,7 @@ for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>
     test.serial(`${engine}: ${title}`, check);
 
-  it('a purge that fails keeps no event from its turn', async (t) => {
+  it('a failed purge does not stop the advance of parked events', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
     const relay = relayTo(t, outbox, write, { retentionMs: 1_000 });
@@ -44,18 +43,18 @@ for (const engine of engines) {
     await relay.runOnce();
     await elapse(outbox.database, 1_000);
     await append(outbox, ['b', 1]);
-    // As a crash leaves it between two statements.
+    // The state after a crash between parking and advancing.
     await outbox.database.query("UPDATE replay_guard_outbox SET due_at = NULL WHERE aggregate = 'b'");
     for (const statement of failingDeletes[engine]) await outbox.database.query(statement);
-    await t.throwsAsync(relay.tidy(), { any: true, message: /not today/ });
+    await t.throwsAsync(relay.runMaintenance(), { any: true, message: /not today/ });
     t.is(await relay.runOnce(), 1);
     t.deepEqual(notes, ['a1', 'b1']);
   });
 
-  it('what ended long ago is purged, so much at a time, and nothing else is', async (t) => {
+  it('a purge deletes only events that ended before the retention, in batches', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
-    const watch = new Watch();
-    const options = { observer: watch, retentionMs: 1_000, purgeBatch: 3 };
+    const recorder = new RecordingObserver();
+    const options = { observer: recorder, retentionMs: 1_000, purgeBatch: 3 };
     const relay = relayTo(
       t,
       outbox,
@@ -71,170 +70,38 @@ for (const engine of engines) {
       ['dead', 1],
       ['failing', 1],
     );
-    const [given] = await append(outbox, ['dead', 2]);
+    const [appended] = await append(outbox, ['dead', 2]);
     await rounds(relay);
     const [letter] = await outbox.deadLetters();
     await outbox.discard(letter?.eventId as string);
     await relay.runOnce();
-    t.truthy(given);
+    t.truthy(appended);
     await elapse(outbox.database, 1_000);
     await append(outbox, ['a', 2]);
     t.is(await relay.runOnce(), 1);
-    watch.told.length = 0;
-    await relay.tidy();
-    t.deepEqual(watch.told, ['purged 3', 'purged 3', 'purged 2']);
+    recorder.log.length = 0;
+    await relay.runMaintenance();
+    t.deepEqual(recorder.log, ['purged 3', 'purged 3', 'purged 2']);
     t.deepEqual(await states(outbox.database), [
       [1, 'delivered'],
       [1, 'dead'],
       [1, 'pending'],
     ]);
-    await relay.tidy();
-    t.is(watch.told.length, 3);
+    await relay.runMaintenance();
+    t.is(recorder.log.length, 3);
   });
 
-  it('a started relay purges by itself', async (t) => {
+  it('a started relay purges old events', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     await append(outbox, ['a', 1]);
     await relayTo(t, outbox, async () => {}).runOnce();
     await elapse(outbox.database, 1_000);
     relayTo(t, outbox, async () => {}, { retentionMs: 1_000 }).start();
-    await poll('it is gone', async () => (await states(outbox.database)).length === 0);
+    await poll('the event is deleted', async () => (await states(outbox.database)).length === 0);
     t.pass();
   });
 
-  it('a receiver that wants no more gets no more, until it is opened again', async (t) => {
-    const outbox = await openOutbox(await data(t, engine), { note: ['desk', 'shelf'] });
-    const watch = new Watch();
-    const { notes, write } = notebook();
-    const barrier = new Barrier();
-    let wanted = false;
-    const desk = {
-      deliveries: {
-        note: async (...given: Parameters<typeof write>) => {
-          await barrier.pass();
-          if (!wanted) throw new SubscriptionEndedError('the receiver answered 410');
-          await write(...given);
-        },
-      },
-      endpoint: 'one',
-    };
-    const relay = relayTo(t, outbox, desk, { observer: watch });
-    await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
-    const round = relay.runOnce();
-    // Both are on their way when the receiver refuses.
-    await barrier.reached(2);
-    barrier.open();
-    t.is(await round, 0);
-    t.deepEqual(watch.told, ['ended desk'], 'told once');
-    wanted = true;
-    await append(outbox, ['c', 1]);
-    t.deepEqual(await rounds(relay), []);
-    t.is(barrier.arrived, 2, 'nothing was sent any more');
-    t.deepEqual(
-      await rounds(relayTo(t, outbox, write, { destinations: { shelf: { deliveries: { note: write } } } })),
-      [3, 1],
-    );
-    notes.length = 0;
-
-    const report = await outbox.report();
-    t.like(report[0], { destination: 'desk', pending: 4, dead: 0 });
-    t.is(report[0]?.closed[0]?.reason, 'the receiver answered 410');
-    t.true(Math.abs((report[0]?.closed[0]?.at.getTime() ?? 0) - Date.now()) < 3_600_000);
-    t.is(report.length, 1, 'nothing is left for the shelf');
-    t.deepEqual(await states(outbox.database), Array(4).fill([0, 'pending']), 'no attempt was counted');
-
-    t.false(await outbox.reopen('shelf'));
-    t.true(await outbox.reopen('desk'));
-    t.false(await outbox.reopen('desk'));
-    t.deepEqual(await rounds(relay), [3, 1]);
-    t.deepEqual(notes.sort(), ['a1', 'a2', 'b1', 'c1']);
-    t.deepEqual(await outbox.report(), []);
-  });
-
-  it('what stands behind a destination now is not bound by what stood there before', async (t) => {
-    const outbox = await openOutbox(await data(t, engine));
-    const { notes, write } = notebook();
-    const watch = new Watch();
-    let sent = 0;
-    const gone = async () => {
-      sent++;
-      throw new SubscriptionEndedError('gone');
-    };
-    await append(outbox, ['a', 1]);
-    const one = relayTo(t, outbox, { deliveries: { note: gone }, endpoint: 'one' });
-    t.is(await one.runOnce(), 0);
-    t.is(await relayTo(t, outbox, { deliveries: { note: write }, endpoint: 'one' }).runOnce(), 0);
-    const other = relayTo(
-      t,
-      outbox,
-      { deliveries: { note: write }, endpoint: 'two' },
-      { observer: watch, retentionMs: 1_000 },
-    );
-    t.is(await other.runOnce(), 1);
-    t.deepEqual(notes, ['a1']);
-    await other.tidy();
-    t.deepEqual(watch.reports.at(-1)?.closed, [], 'it is the other that is closed');
-    t.is((await outbox.report())[0]?.closed[0]?.endpoint, 'one');
-    await append(outbox, ['b', 1]);
-    t.is(await one.runOnce(), 0, 'a relay that is still running with it sends it nothing');
-    t.is(await other.runOnce(), 1);
-    t.is(sent, 1);
-    await elapse(outbox.database, 1_000);
-    await other.tidy();
-    t.deepEqual(await outbox.report(), [], 'at last it is history');
-  });
-
-  it('each endpoint that has ended is told of, and opened with the others', async (t) => {
-    const outbox = await openOutbox(await data(t, engine));
-    const gone = async () => Promise.reject(new SubscriptionEndedError('gone'));
-    await append(outbox, ['a', 1]);
-    for (const endpoint of ['one', 'two']) {
-      t.is(await relayTo(t, outbox, { deliveries: { note: gone }, endpoint }).runOnce(), 0);
-    }
-    const [report] = await outbox.report();
-    t.deepEqual(report?.closed.map(({ endpoint }) => endpoint).sort(), ['one', 'two']);
-    t.true(await outbox.reopen('desk'));
-    t.deepEqual((await outbox.report())[0]?.closed, []);
-    const { notes, write } = notebook();
-    t.is(await relayTo(t, outbox, { deliveries: { note: write }, endpoint: 'one' }).runOnce(), 1);
-    t.deepEqual(notes, ['a1']);
-  });
-
-  it('what waited long for a receiver that then wants no more is kept from then on', async (t) => {
-    const outbox = await openOutbox(await data(t, engine));
-    let answer: Error = new Error('down');
-    const relay = relayTo(t, outbox, async () => Promise.reject(answer), { retentionMs: 1_000 });
-    await append(outbox, ['a', 1], ['b', 1]);
-    await relay.runOnce();
-    await elapse(outbox.database, NEVER_MS);
-    answer = new SubscriptionEndedError('gone');
-    await relay.runOnce();
-    await relay.tidy();
-    t.is((await states(outbox.database)).length, 2);
-    await elapse(outbox.database, 1_000);
-    await relay.tidy();
-    t.deepEqual(await states(outbox.database), []);
-  });
-
-  it('what waits for a receiver that wants no more is kept as long as what was delivered', async (t) => {
-    const outbox = await openOutbox(await data(t, engine));
-    const watch = new Watch();
-    const gone = async () => Promise.reject(new SubscriptionEndedError('gone'));
-    const relay = relayTo(t, outbox, gone, { observer: watch, retentionMs: 1_000, purgeBatch: 2 });
-    await append(outbox, ['a', 1], ['b', 1], ['c', 1]);
-    await relay.runOnce();
-    await elapse(outbox.database, 1_000);
-    await append(outbox, ['d', 1]);
-    await relay.tidy();
-    t.deepEqual(watch.told, ['ended desk', 'purged 2', 'purged 1']);
-    t.deepEqual(await states(outbox.database), [[0, 'pending']]);
-    await elapse(outbox.database, 1_000);
-    await outbox.reopen('desk');
-    await relay.tidy();
-    t.deepEqual(await states(outbox.database), [[0, 'pending']], 'an open one waits for ever');
-  });
-
-  it('the metrics tell what waits, what went and what died', async (t) => {
+  it('the metrics count pending, delivered and dead events', async (t) => {
     const outbox = await openOutbox(await data(t, engine), { note: ['desk', 'shelf'] });
     const registry = new Registry();
     const relay = relayTo(
@@ -254,7 +121,7 @@ for (const engine of engines) {
     await append(outbox, ['a', 1], ['dead', 1], ['dead', 2], ['failing', 1]);
     await relay.runOnce();
     await elapse(outbox.database, 90_000);
-    await relay.tidy();
+    await relay.runMaintenance();
     const lines = (await registry.metrics()).split('\n');
     const value = (name: string) => {
       const line = lines.find((each) => each.startsWith(`replay_guard_outbox_${name} `));
@@ -272,7 +139,7 @@ for (const engine of engines) {
     t.true(Number(value(`oldest_seconds${desk}`)) >= 90);
     t.false(
       lines.some((line) => /shelf|aggregate|failing/.test(line)),
-      'of this relay, by few labels',
+      'only destinations of this relay, and only bounded labels',
     );
   });
 }

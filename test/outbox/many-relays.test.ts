@@ -3,7 +3,14 @@ import type { Database } from 'grpc-replay-guard/database';
 import { createRelay, type Outbox } from 'grpc-replay-guard/outbox';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
-import { NEVER_MS, nameOf, note, openOutbox, states, Watch } from '../helpers/databases/outbox.js';
+import {
+  NEVER_MS,
+  nameOf,
+  note,
+  openOutbox,
+  RecordingObserver,
+  states,
+} from '../helpers/databases/outbox.js';
 import { administer } from '../helpers/databases/postgres.js';
 import { poll } from '../helpers/waiting/poll.js';
 
@@ -12,7 +19,7 @@ const data = emptiedData(test);
 const EVENTS = 500;
 const AGGREGATES = 50;
 
-/** Who delivers what, told by all the relays of a test. */
+/** Records the deliveries of all relays of a test. */
 class Traffic {
   readonly delivered = new Map<string, string[]>();
   readonly relays = new Set<number>();
@@ -20,13 +27,13 @@ class Traffic {
   readonly #busy = new Set<string>();
   #steps = 0;
 
-  /** The delivery of one relay. Some fail, some take a while, none may meet another of its aggregate. */
+  /** The delivery of one relay. Some deliveries fail or are slow. Two of one aggregate must never overlap. */
   async pass(relay: number, event: Parameters<typeof nameOf>[0], attempt: number): Promise<void> {
     const { aggregate } = event;
     if (this.#busy.has(aggregate)) this.collisions.push(aggregate);
     this.#busy.add(aggregate);
     const step = this.#steps++;
-    for (let turn = 0; turn < step % 4; turn++) await new Promise(setImmediate);
+    for (let pause = 0; pause < step % 4; pause++) await new Promise(setImmediate);
     this.#busy.delete(aggregate);
     if (step % 10 === 0 && attempt === 1) throw new Error('not this time');
     this.relays.add(relay);
@@ -51,7 +58,7 @@ async function appendAll({
 async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<void> {
   const [outbox] = outboxes as [Outbox];
   const traffic = new Traffic();
-  const watch = new Watch();
+  const recorder = new RecordingObserver();
   const relays = outboxes.map((each, index) =>
     createRelay({
       outbox: each,
@@ -62,7 +69,7 @@ async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<v
           retry: { initialBackoffMs: 2 },
         },
       },
-      observer: watch,
+      observer: recorder,
       pollMs: 20,
       graceMs: NEVER_MS,
     }),
@@ -75,7 +82,7 @@ async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<v
   );
   await Promise.all(relays.map((relay) => relay.stop()));
 
-  t.deepEqual(traffic.collisions, [], 'one at a time of each aggregate');
+  t.deepEqual(traffic.collisions, [], 'deliveries of one aggregate overlap');
   for (let number = 0; number < AGGREGATES; number++) {
     const aggregate = `a${number}-`;
     const inOrder = Array.from(
@@ -85,27 +92,27 @@ async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<v
     t.deepEqual(traffic.delivered.get(aggregate), inOrder);
   }
   t.true(
-    watch.told.some((what) => what.startsWith('failed')),
-    'some failed and came again',
+    recorder.log.some((entry) => entry.startsWith('failed')),
+    'some attempts failed and were retried',
   );
-  t.false(watch.told.some((what) => what.startsWith('lost') || what === 'troubled'));
-  t.is(traffic.relays.size, outboxes.length, 'every relay had its share');
+  t.false(recorder.log.some((entry) => entry.startsWith('lost') || entry === 'error'));
+  t.is(traffic.relays.size, outboxes.length, 'every relay delivered events');
 }
 
-/** Thousands of commits at the speed of a slow disk show no more than at the speed of memory. */
-async function forgoFsync(url: string): Promise<void> {
+/** Turns fsync off for the test database. Thousands of commits on a slow disk would only take longer. */
+async function disableFsync(url: string): Promise<void> {
   await administer(url, `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET synchronous_commit = off`);
 }
 
 for (const engine of engines) {
   for (const count of [2, 4]) {
     test.serial(
-      `${engine}: ${count} relays at once deliver ${EVENTS} events, each one once and in order`,
+      `${engine}: ${count} concurrent relays deliver ${EVENTS} events once each and in order`,
       async (t) => {
         const source = await data(t, engine);
-        if (engine === 'postgres') await forgoFsync(source.url);
+        if (engine === 'postgres') await disableFsync(source.url);
         const first = await openOutbox(source);
-        // In one thread two servers cannot wait for each other on a file.
+        // Two SQLite handles in one thread block each other, so the relays share one handle.
         const another = () => (engine === 'sqlite' ? first : openOutbox(source));
         const others = await Promise.all(Array.from({ length: count - 1 }, another));
         await race(t, [first, ...others]);

@@ -21,8 +21,8 @@ import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
 
-/** Counts the claims that are made through a handle, and what they park. */
-function counted(database: Database) {
+/** Counts the claims through a database handle, and the events that they park. */
+function countClaims(database: Database) {
   const counts = { claims: 0, parked: 0 };
   const query = database.query.bind(database);
   const counting = async (sql: string, params?: Parameters<Database['query']>[1]) => {
@@ -50,7 +50,7 @@ for (const engine of engines) {
     test.serial(`${engine}: ${title}`, check);
   const open = async (t: ExecutionContext) => openOutbox(await data(t, engine));
 
-  it('what waits behind a dead letter is met once, and the others pass it', async (t) => {
+  it('events behind a dead letter are examined once and do not delay other aggregates', async (t) => {
     const outbox = await open(t);
     const { notes, write } = notebook();
     const relay = relayTo(t, outbox, async (event, attempt) => {
@@ -61,7 +61,7 @@ for (const engine of engines) {
     await relay.runOnce();
     await appendMany(outbox, 'blocked', 2_000);
     for (let number = 1; number <= 50; number++) await appendMany(outbox, `healthy${number}-`, 1);
-    const counts = counted(outbox.database);
+    const counts = countClaims(outbox.database);
     const delivered = await rounds(relay);
     t.is(
       delivered.reduce((sum, count) => sum + count, 0),
@@ -75,14 +75,14 @@ for (const engine of engines) {
     t.is(await parked(outbox), 2_000);
   });
 
-  it('many events of one aggregate come in their order, each claimed once', async (t) => {
+  it('300 events of one aggregate are delivered in order, each after one claim', async (t) => {
     const outbox = await open(t);
     const count = 300;
     await appendMany(outbox, 'a', count);
     const { notes, write } = notebook();
-    const counts = counted(outbox.database);
+    const counts = countClaims(outbox.database);
     relayTo(t, outbox, write).start();
-    await poll('all are delivered', () => notes.length === count);
+    await poll('all events are delivered', () => notes.length === count);
     t.deepEqual(
       notes,
       Array.from({ length: count }, (_, index) => `a${index + 1}`),
@@ -91,7 +91,7 @@ for (const engine of engines) {
     t.true(counts.claims <= 2 * count + 10, `${counts.claims} claims`);
   });
 
-  it('what came to its turn is as old as it is: those that came later do not pass it', async (t) => {
+  it('an advanced event is delivered before younger events of other aggregates', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['a', 2]);
     await elapse(outbox.database, 1_000);
@@ -102,27 +102,27 @@ for (const engine of engines) {
     t.deepEqual(notes.slice(0, 2), ['a1', 'a2']);
   });
 
-  it('the turn of what a crash has left behind comes with the next upkeep', async (t) => {
+  it('maintenance advances events that a crash left parked', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const { notes, write } = notebook();
     const relay = relayTo(t, outbox, write);
     await outbox.database.query('UPDATE replay_guard_outbox SET due_at = NULL');
     t.is(await relay.runOnce(), 0);
-    await relay.tidy();
+    await relay.runMaintenance();
     t.deepEqual(await rounds(relay), [2, 1]);
     t.deepEqual(notes.sort(), ['a1', 'a2', 'b1']);
   });
 
-  it('what waited behind an event that was purged has its turn', async (t) => {
+  it('an event behind a purged event is advanced', async (t) => {
     const outbox = await open(t);
     const { notes, write } = notebook();
-    let gone = true;
+    let isEnded = true;
     const relay = relayTo(
       t,
       outbox,
       async (event, attempt) => {
-        if (gone) throw new SubscriptionEndedError('gone');
+        if (isEnded) throw new SubscriptionEndedError('ended');
         await write(event, attempt);
       },
       { retentionMs: 1_000 },
@@ -137,18 +137,18 @@ for (const engine of engines) {
     await outbox.database.query(
       'UPDATE replay_guard_outbox SET created_at = created_at + 1000 WHERE sequence > 1',
     );
-    await relay.tidy();
-    gone = false;
+    await relay.runMaintenance();
+    isEnded = false;
     await outbox.reopen('desk');
     t.is(await relay.runOnce(), 2);
     t.deepEqual(notes.sort(), ['a2', 'b1']);
   });
 }
 
-test.serial('postgres: an event is not forgotten that is parked while the one before it ends', async (t) => {
+test.serial('postgres: an event that is parked while its predecessor ends is advanced', async (t) => {
   const source = await data(t, 'postgres');
   const [outbox, other] = [await openOutbox(source), await openOutbox(source)];
-  // Who parks waits at this lock, and has decided by then.
+  // The transaction that parks an event waits for this lock after it has decided to park.
   await administer(
     source.url,
     `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
@@ -173,7 +173,7 @@ test.serial('postgres: an event is not forgotten that is parked while the one be
   await barrier.reached();
   await append(outbox, ['a', 2]);
   const parking = two.runOnce();
-  await poll('the other parks', async () => {
+  await poll('the second relay waits for the lock', async () => {
     const waiting = await lock.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
     return waiting.rows.length === 1;
   });

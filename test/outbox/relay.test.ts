@@ -1,38 +1,24 @@
 import test, { type ExecutionContext } from 'ava';
-import {
-  createRelay,
-  type Delivery,
-  type Destination,
-  Outbox,
-  type RelayOptions,
-  UndeliverableError,
-} from 'grpc-replay-guard/outbox';
+import { type Delivery, UndeliverableError } from 'grpc-replay-guard/outbox';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
 import {
   append,
   elapse,
+  failing,
+  LEASE_MS,
   NEVER_MS,
-  nameOf,
-  note,
   notebook,
   openOutbox,
+  RecordingObserver,
   relayTo,
   rounds,
   states,
-  Watch,
 } from '../helpers/databases/outbox.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
-
-/** Longer than the lease of a delivery of the default length. */
-const LEASE_MS = 60_000;
-
-const failing: Delivery = async () => {
-  throw new Error('down', { cause: new Error('the cause') });
-};
 
 for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>
@@ -40,7 +26,7 @@ for (const engine of engines) {
   const open = async (t: ExecutionContext, routes?: Record<string, string[]>) =>
     openOutbox(await data(t, engine), routes);
 
-  it('the events of one aggregate come in their order, those of others beside them', async (t) => {
+  it('events of one aggregate are delivered in order, and other aggregates in parallel', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['a', 2], ['b', 1], ['a', 3]);
     const { notes, write } = notebook();
@@ -49,7 +35,7 @@ for (const engine of engines) {
     t.deepEqual(notes.slice(2), ['a2', 'a3']);
   });
 
-  it('no more at once than the destination takes, whatever is due', async (t) => {
+  it('a relay delivers at most as many events at once as the concurrency of the destination', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['b', 1], ['c', 1], ['d', 1], ['e', 1]);
     const barrier = new Barrier();
@@ -63,12 +49,12 @@ for (const engine of engines) {
     t.deepEqual(await rounds(relay), [2, 1]);
   });
 
-  it('what fails is tried again later, and holds up only its own aggregate', async (t) => {
+  it('a failed event is retried after its pause and delays only its own aggregate', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const { notes, write } = notebook();
     const attempts: [number, number][] = [];
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     const relay = relayTo(
       t,
       outbox,
@@ -82,14 +68,14 @@ for (const engine of engines) {
         },
         retry: { initialBackoffMs: 10_000 },
       },
-      { observer: watch },
+      { observer: recorder },
     );
     t.is(await relay.runOnce(), 1);
     t.is(await relay.runOnce(), 0);
     await elapse(outbox.database, 10_000);
     t.is(await relay.runOnce(), 0);
     await elapse(outbox.database, 10_000);
-    t.is(await relay.runOnce(), 0, 'the pause has doubled');
+    t.is(await relay.runOnce(), 0, 'the second pause is twice as long');
     t.is(attempts.length, 2);
     await elapse(outbox.database, 10_000);
     t.deepEqual(await rounds(relay), [1, 1]);
@@ -98,11 +84,11 @@ for (const engine of engines) {
       attempts.map(([number]) => number),
       [1, 2, 3, 1],
     );
-    t.is(attempts[0]?.[1], attempts[2]?.[1], 'the first attempt stays the first');
-    t.deepEqual(watch.told.slice(0, 3).sort(), ['delivered b', 'failed a', 'failed a']);
+    t.is(attempts[0]?.[1], attempts[2]?.[1], 'firstAt is equal in every attempt');
+    t.deepEqual(recorder.log.slice(0, 3).sort(), ['delivered b', 'failed a', 'failed a']);
   });
 
-  it('what one destination does not take holds up no other', async (t) => {
+  it('a blocked destination does not delay another one', async (t) => {
     const outbox = await open(t, { note: ['desk', 'shelf'] });
     await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const barrier = new Barrier();
@@ -115,7 +101,7 @@ for (const engine of engines) {
     });
     relay.start();
     await barrier.reached();
-    await poll('the shelf has all', async () =>
+    await poll('all events are delivered to the shelf', async () =>
       (await states(outbox.database, 'shelf')).every(([, state]) => state === 'delivered'),
     );
     t.deepEqual(notes.sort(), ['a1', 'a2', 'b1']);
@@ -123,24 +109,24 @@ for (const engine of engines) {
     barrier.open();
   });
 
-  it('what goes to another destination is left to another relay', async (t) => {
+  it('a relay does not claim events of destinations that it does not serve', async (t) => {
     const outbox = await open(t, { note: ['desk', 'shelf'] });
     await append(outbox, ['a', 1]);
     t.deepEqual(await rounds(relayTo(t, outbox, async () => {})), [1]);
     t.deepEqual(await states(outbox.database, 'shelf'), [[0, 'pending']]);
   });
 
-  it('a type that nobody here delivers waits for a relay that does', async (t) => {
+  it('an event without a delivery for its type waits for a relay with one', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1]);
-    const watch = new Watch();
-    t.is(await relayTo(t, outbox, { deliveries: {} }, { observer: watch }).runOnce(), 0);
-    t.regex(String(watch.errors[0]), /no delivery for events of type note/);
+    const recorder = new RecordingObserver();
+    t.is(await relayTo(t, outbox, { deliveries: {} }, { observer: recorder }).runOnce(), 0);
+    t.regex(String(recorder.errors[0]), /no delivery for events of type note/);
     await elapse(outbox.database, NEVER_MS);
     t.is(await relayTo(t, outbox, async () => {}).runOnce(), 1);
   });
 
-  it('the events of a relay that died are delivered when their leases ran out, and it marks nothing then', async (t) => {
+  it('an event is delivered again after its lease, and the first relay cannot mark it any more', async (t) => {
     const ends: [string, (barrier: Barrier) => Delivery][] = [
       ['delivered', (barrier) => () => barrier.pass()],
       [
@@ -158,20 +144,20 @@ for (const engine of engines) {
     for (const [name, zombieDelivery] of ends) {
       await append(outbox, [name, 1]);
       const barrier = new Barrier();
-      const watch = new Watch();
-      const zombie = relayTo(t, outbox, zombieDelivery(barrier), { observer: watch }).runOnce();
+      const recorder = new RecordingObserver();
+      const zombie = relayTo(t, outbox, zombieDelivery(barrier), { observer: recorder }).runOnce();
       await barrier.reached();
       await append(outbox, [name, 2]);
       const [resumed, { notes, write }] = [new Barrier(), notebook()];
       const relay = relayTo(t, outbox, (event, attempt) => resumed.pass().then(() => write(event, attempt)));
-      t.is(await relay.runOnce(), 0, 'not while the lease lasts');
+      t.is(await relay.runOnce(), 0, 'the lease has not expired');
       await elapse(outbox.database, LEASE_MS);
       const round = relay.runOnce();
       await resumed.reached();
       barrier.open();
       t.is(await zombie, 0);
-      t.deepEqual(watch.told, [`lost ${name}`]);
-      t.is(await relayTo(t, outbox, write).runOnce(), 0, 'it is still the other relay that has it');
+      t.deepEqual(recorder.log, [`lost ${name}`]);
+      t.is(await relayTo(t, outbox, write).runOnce(), 0, 'the second relay still has the lease');
       resumed.open();
       t.is(await round, 1);
       t.deepEqual(await rounds(relay), [1]);
@@ -179,138 +165,10 @@ for (const engine of engines) {
     }
   });
 
-  it('after its last attempt an event is a dead letter, and those behind it wait', async (t) => {
-    const outbox = await open(t);
-    const [id] = await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
-    const watch = new Watch();
-    const { notes, write } = notebook();
-    let works = false;
-    const relay = relayTo(
-      t,
-      outbox,
-      {
-        deliveries: {
-          note: (event, attempt) => (works || event.aggregate === 'b' ? write : failing)(event, attempt),
-        },
-        retry: { maxAttempts: 3 },
-      },
-      { observer: watch },
-    );
-    for (const _ of [1, 2, 3]) {
-      await relay.runOnce();
-      await elapse(outbox.database, LEASE_MS);
-    }
-    t.deepEqual(watch.told.slice(-2), ['failed a', 'buried a']);
-    t.deepEqual(await rounds(relay), []);
-    t.deepEqual(await states(outbox.database), [
-      [3, 'dead'],
-      [0, 'pending'],
-      [1, 'delivered'],
-    ]);
-    const [letter, ...others] = await outbox.deadLetters();
-    t.deepEqual(others, []);
-    t.like(letter, {
-      eventId: id as string,
-      destination: 'desk',
-      type: 'note',
-      aggregate: 'a',
-      attempts: 3,
-      error: 'Error: down: the cause',
-    });
-    t.deepEqual(
-      Object.keys(letter ?? {})
-        .sort()
-        .slice(0, 5),
-      ['aggregate', 'appendedAt', 'attempts', 'deadAt', 'destination'],
-    );
-    t.true((letter?.deadAt.getTime() ?? 0) >= (letter?.appendedAt.getTime() ?? Number.NaN));
-
-    works = true;
-    t.is(await outbox.requeue('no such event'), 0);
-    t.is(await outbox.requeue(id as string), 1);
-    t.is(await outbox.requeue(id as string), 0, 'once');
-    t.deepEqual(await outbox.deadLetters(), []);
-    t.deepEqual(await rounds(relay), [1, 1]);
-    t.deepEqual(notes, ['b1', 'a1', 'a2']);
-    t.is(await outbox.requeue(id as string), 0, 'what was delivered is not delivered again');
-  });
-
-  it('a dead letter that is requeued has all its attempts again', async (t) => {
-    const outbox = await open(t);
-    const [id] = await append(outbox, ['a', 1]);
-    const relay = relayTo(t, outbox, { deliveries: { note: failing }, retry: { maxAttempts: 2 } });
-    for (const _ of [1, 2]) {
-      await relay.runOnce();
-      await elapse(outbox.database, LEASE_MS);
-      await relay.runOnce();
-      t.deepEqual(await states(outbox.database), [[2, 'dead']]);
-      t.is(await outbox.requeue(id as string), 1);
-    }
-  });
-
-  it('a dead letter that is discarded lets the others pass', async (t) => {
-    const outbox = await open(t);
-    const [id] = await append(outbox, ['a', 1], ['a', 2]);
-    const { notes, write } = notebook();
-    const relay = relayTo(t, outbox, async (event, attempt) => {
-      if (nameOf(event) === 'a1') throw new UndeliverableError('never');
-      await write(event, attempt);
-    });
-    t.is(await outbox.discard(id as string), 0, 'only dead letters');
-    t.is(await relay.runOnce(), 0);
-    t.deepEqual(await states(outbox.database), [
-      [1, 'dead'],
-      [0, 'pending'],
-    ]);
-    t.is(await outbox.discard(id as string), 1);
-    t.is(await outbox.requeue(id as string), 0, 'given up for good');
-    t.deepEqual(await rounds(relay), [1]);
-    t.deepEqual(notes, ['a2']);
-    t.deepEqual(await states(outbox.database), [
-      [1, 'discarded'],
-      [1, 'delivered'],
-    ]);
-  });
-
-  it('dead letters are listed the oldest first, so many as are asked for, and requeued all at once', async (t) => {
-    const outbox = await open(t, { note: ['desk', 'shelf'] });
-    await append(outbox, ['a', 1], ['b', 1], ['c', 1]);
-    const never = async () => Promise.reject(new UndeliverableError('never'));
-    const shelf = { deliveries: { note: never }, concurrency: 1 };
-    const relay = relayTo(t, outbox, never, { destinations: { desk: shelf, shelf } });
-    for (const _ of [1, 2, 3]) {
-      await relay.runOnce();
-      await elapse(outbox.database, 10);
-    }
-    const letters = await outbox.deadLetters();
-    t.deepEqual([...new Set(letters.map(({ aggregate }) => aggregate))], ['a', 'b', 'c']);
-    t.is((await outbox.deadLetters(4)).length, 4);
-    t.is(await outbox.requeueAll('desk'), 3);
-    t.deepEqual([...new Set((await outbox.deadLetters()).map(({ destination }) => destination))], ['shelf']);
-  });
-
-  it('an event whose attempts never come to an end is a dead letter at last', async (t) => {
-    const outbox = await open(t);
-    await append(outbox, ['a', 1]);
-    const barrier = new Barrier();
-    const options = { deliveries: { note: () => barrier.pass() }, retry: { maxAttempts: 2 } };
-    const crashes = [];
-    for (const count of [1, 2]) {
-      crashes.push(relayTo(t, outbox, options).runOnce());
-      await barrier.reached(count);
-      await elapse(outbox.database, LEASE_MS);
-    }
-    t.is(await relayTo(t, outbox, options).runOnce(), 0);
-    t.is(barrier.arrived, 2, 'not tried once more');
-    t.regex((await outbox.deadLetters())[0]?.error ?? '', /none of its attempts came to an end/);
-    barrier.open();
-    await Promise.all(crashes);
-  });
-
-  it('an attempt that takes too long has failed, also where it does not heed its signal', async (t) => {
+  it('an attempt that exceeds its timeout fails, also if it ignores its signal', async (t) => {
     const outbox = await open(t);
     await append(outbox, ['a', 1], ['b', 1]);
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     const aborted: unknown[] = [];
     const deliveries: Record<string, Delivery> = {
       note: ({ aggregate }, { signal }) =>
@@ -318,14 +176,14 @@ for (const engine of engines) {
           if (aggregate === 'b') return;
           signal.addEventListener('abort', () => {
             aborted.push(signal.reason);
-            reject(new Error('given up'));
+            reject(new Error('aborted'));
           });
         }),
     };
     const retry = { initialBackoffMs: NEVER_MS, maxBackoffMs: NEVER_MS };
-    const relay = relayTo(t, outbox, { deliveries, timeoutMs: 5, retry }, { observer: watch });
+    const relay = relayTo(t, outbox, { deliveries, timeoutMs: 5, retry }, { observer: recorder });
     t.is(await relay.runOnce(), 0);
-    t.deepEqual(watch.told.sort(), ['failed a', 'failed b']);
+    t.deepEqual(recorder.log.sort(), ['failed a', 'failed b']);
     t.like(aborted[0], { name: 'TimeoutError' });
     t.deepEqual(await states(outbox.database), [
       [1, 'pending'],
@@ -333,127 +191,7 @@ for (const engine of engines) {
     ]);
   });
 
-  it('a stop waits for the deliveries that run, and begins no other', async (t) => {
-    const outbox = await open(t);
-    await append(outbox, ['a', 1], ['a', 2]);
-    const barrier = new Barrier();
-    const relay = relayTo(t, outbox, () => barrier.pass(), { graceMs: NEVER_MS });
-    relay.start();
-    await barrier.reached();
-    let stopped = false;
-    const stop = relay.stop().then(() => {
-      stopped = true;
-    });
-    await append(outbox, ['b', 1]);
-    relay.wake();
-    t.false(stopped);
-    barrier.open();
-    await stop;
-    t.deepEqual(await states(outbox.database), [
-      [1, 'delivered'],
-      [0, 'pending'],
-      [0, 'pending'],
-    ]);
-  });
-
-  it('a stop cuts off what outlasts its grace, and leaves it to whoever comes after the lease', async (t) => {
-    const outbox = await open(t);
-    await append(outbox, ['a', 1], ['b', 1]);
-    const watch = new Watch();
-    const barrier = new Barrier();
-    const signals: AbortSignal[] = [];
-    const relay = relayTo(
-      t,
-      outbox,
-      async ({ aggregate }, { signal }) => {
-        signals.push(signal);
-        await Promise.race([
-          barrier.pass(),
-          new Promise((_resolve, reject) => {
-            if (aggregate === 'b') signal.addEventListener('abort', () => reject(new Error('cut off')));
-          }),
-        ]);
-      },
-      { graceMs: 1, observer: watch },
-    );
-    relay.start();
-    await barrier.reached(2);
-    await relay.stop();
-    t.true(signals.every((signal) => signal.aborted));
-    t.deepEqual(watch.told, []);
-    const { notes, write } = notebook();
-    const other = relayTo(t, outbox, write);
-    t.is(await other.runOnce(), 0);
-    await elapse(outbox.database, LEASE_MS);
-    t.is(await other.runOnce(), 2);
-    t.deepEqual(notes.sort(), ['a1', 'b1']);
-    barrier.open();
-  });
-
-  it('a payload that cannot be read makes a dead letter, which does not quote it, and the others go on', async (t) => {
-    const outbox = await open(t);
-    const [id] = await append(outbox, ['a', 1], ['b', 1]);
-    await outbox.database.query('UPDATE replay_guard_outbox SET payload = $1 WHERE event_id = $2', [
-      Buffer.from('{secret'),
-      id as string,
-    ]);
-    const { notes, write } = notebook();
-    t.is(await relayTo(t, outbox, write).runOnce(), 1);
-    t.deepEqual(notes, ['b1']);
-    const [letter] = await outbox.deadLetters();
-    t.is(letter?.eventId, id);
-    t.is(letter?.error, 'UndeliverableError: its payload cannot be read');
-  });
-
-  it('what a relay claims that has been stopped meanwhile it gives back, and begins nothing', async (t) => {
-    const source = await data(t, engine);
-    const outbox = await openOutbox(source);
-    await append(outbox, ['a', 1]);
-    const [asked, answered] = [new Barrier(), new Barrier()];
-    const query = outbox.database.query.bind(outbox.database);
-    const slow = async (...given: Parameters<typeof query>) => {
-      const rows = await query(...given);
-      if (!given[0].includes('attempts = CASE WHEN')) return rows;
-      void asked.pass();
-      await answered.pass();
-      return rows;
-    };
-    outbox.database.query = slow as typeof query;
-    const { notes, write } = notebook();
-    const relay = relayTo(t, outbox, write);
-    relay.start();
-    await asked.reached();
-    // Not in time for the stop to wait for it.
-    await relay.stop();
-    answered.open();
-    outbox.database.query = query;
-    await poll('it is given back', async () => (await states(outbox.database))[0]?.[0] === 0);
-    t.deepEqual(notes, []);
-    t.is(await relay.runOnce(), 0, 'it claims nothing any more');
-    t.is(await relayTo(t, outbox, write).runOnce(), 1, 'no lease has to run out');
-  });
-
-  it('very many dead letters are requeued in batches, once each, while a relay goes on burying them', async (t) => {
-    const outbox = await open(t);
-    await outbox.database.transaction(async () => {
-      for (let number = 0; number < 1_100; number++) await outbox.append(note(`a${number}`, 1));
-    });
-    await outbox.database.query('UPDATE replay_guard_outbox SET dead_at = created_at, attempts = 5');
-    const query = outbox.database.query.bind(outbox.database);
-    let most = 0;
-    const measured = async (...given: Parameters<typeof query>) => {
-      const rows = await query(...given);
-      most = Math.max(most, rows.length);
-      return rows;
-    };
-    outbox.database.query = measured as typeof query;
-    relayTo(t, outbox, async () => Promise.reject(new UndeliverableError('never'))).start();
-    t.is(await outbox.requeueAll('desk'), 1_100);
-    t.is(await outbox.requeueAll('shelf'), 0);
-    t.is(most, 500);
-  });
-
-  it('what a relay left undone the next one delivers, after a restart', async (t) => {
+  it('a relay delivers undelivered events after a restart', async (t) => {
     const source = await data(t, engine);
     const before = await source.open();
     const outbox = await openOutbox({ ...source, open: async () => before });
@@ -467,44 +205,3 @@ for (const engine of engines) {
     t.deepEqual(notes, ['a1', 'a2']);
   });
 }
-
-test.serial('options out of their range are refused by name', async (t) => {
-  const outbox = await openOutbox(await data(t, 'sqlite'));
-  const wrong: [string, Partial<Destination>][] = [
-    ['timeoutMs', { timeoutMs: 0 }],
-    ['timeoutMs', { timeoutMs: 1_000.5 }],
-    ['concurrency', { concurrency: Number.NaN }],
-    // What a share of the processors may come to: no statement takes it.
-    ['concurrency', { concurrency: 2.5 }],
-    ['initialBackoffMs', { retry: { initialBackoffMs: -1 } }],
-    ['maxBackoffMs', { retry: { maxBackoffMs: Number.POSITIVE_INFINITY } }],
-    ['maxAttempts', { retry: { maxAttempts: 0 } }],
-  ];
-  for (const [name, options] of wrong) {
-    const make = () => createRelay({ outbox, destinations: { desk: { deliveries: {}, ...options } } });
-    t.throws(make, { instanceOf: TypeError, message: new RegExp(`^${name} of destination desk`) });
-  }
-  const never = Number.POSITIVE_INFINITY;
-  // A timer takes what is too long for none at all, and a batch of none would be deleted without end.
-  const wrongOfAll: Partial<RelayOptions>[] = [
-    ...[0, never, 2 ** 31].map((pollMs) => ({ pollMs })),
-    ...[-1, never, 2 ** 31].map((graceMs) => ({ graceMs })),
-    ...[-1, Number.NaN, 0.5].map((retentionMs) => ({ retentionMs })),
-    ...[0, 2.5].map((purgeBatch) => ({ purgeBatch })),
-  ];
-  for (const options of wrongOfAll) {
-    const [name] = Object.keys(options);
-    const make = () => createRelay({ outbox, destinations: {}, ...options });
-    t.throws(make, { instanceOf: TypeError, message: new RegExp(`^${name} must be a whole number`) });
-  }
-  t.notThrows(() => createRelay({ outbox, destinations: {}, graceMs: 0, retentionMs: 0 }));
-  // To a comparison no payload is too large for what is no number, and SQLite takes -1 for no limit.
-  for (const number of [0, -1, 1.5, Number.NaN]) {
-    const make = () => new Outbox({ database: outbox.database, routes: {}, maxPayloadBytes: number });
-    t.throws(make, { instanceOf: TypeError, message: /^maxPayloadBytes must be/ });
-    await t.throwsAsync(outbox.deadLetters(number), { instanceOf: TypeError, message: /^limit must be/ });
-  }
-  for (const routes of [{ '': ['desk'] }, { note: [''] }, { note: ['x'.repeat(256)] }]) {
-    t.throws(() => new Outbox({ database: outbox.database, routes }), { instanceOf: RangeError });
-  }
-});

@@ -1,19 +1,26 @@
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { Outbox, UndeliverableError, type WakeUps } from 'grpc-replay-guard/outbox';
+import { createOutbox, UndeliverableError, type WakeUps } from 'grpc-replay-guard/outbox';
 import { createPostgresWakeUps } from 'grpc-replay-guard/outbox/postgres';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
 import { openUrl } from '../helpers/databases/open-url.js';
-import { append, note, notebook, openOutbox, relayTo, Watch } from '../helpers/databases/outbox.js';
+import {
+  append,
+  note,
+  notebook,
+  openOutbox,
+  RecordingObserver,
+  relayTo,
+} from '../helpers/databases/outbox.js';
 import { startProxy } from '../helpers/proxies/postgres-proxy.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);
 
-/** Resolves when there are so many notes. */
+/** Resolves when `count` notes are written. */
 const written = (notes: readonly string[], count: number) =>
   poll(`${count} notes`, () => notes.length === count);
 
@@ -21,14 +28,14 @@ for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext) => Promise<void>) =>
     test.serial(`${engine}: ${title}`, check);
 
-  it('what this process appends is delivered without a poll, as soon as it is committed', async (t) => {
+  it('an append in this process wakes the relay after its commit', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
     relayTo(t, outbox, write).start();
     for (const number of [1, 2, 3]) {
       await outbox.database.transaction(async () => {
         await outbox.append(note('a', number));
-        // Who is woken too early finds nothing, and is not woken again.
+        // A wake-up before the commit would find no event, and no second wake-up would follow.
         for (let turn = 0; turn < 20; turn++) await nextTurn();
       });
       await written(notes, number);
@@ -36,7 +43,7 @@ for (const engine of engines) {
     t.deepEqual(notes, ['a1', 'a2', 'a3']);
   });
 
-  it('what was there before the start, and what waits behind a delivery, needs no poll either', async (t) => {
+  it('events before the start and events behind a delivery are delivered without a poll', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     await append(outbox, ['a', 1], ['a', 2], ['a', 3]);
     const { notes, write } = notebook();
@@ -45,7 +52,7 @@ for (const engine of engines) {
     t.deepEqual(notes, ['a1', 'a2', 'a3']);
   });
 
-  it('a failed attempt comes again after its pause, without a poll', async (t) => {
+  it('a failed attempt is retried after its pause without a poll', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
     let failures = 2;
@@ -64,25 +71,25 @@ for (const engine of engines) {
     t.is(failures, -1);
   });
 
-  it('what an operator requeues, discards or reopens needs no poll', async (t) => {
+  it('requeue and discard wake the relay', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
-    const watch = new Watch();
-    let refusing = true;
+    const recorder = new RecordingObserver();
+    let isRefusing = true;
     const relay = relayTo(
       t,
       outbox,
       async (...given) => {
-        if (refusing) throw new UndeliverableError('never');
+        if (isRefusing) throw new UndeliverableError('never');
         await write(...given);
       },
-      { observer: watch },
+      { observer: recorder },
     );
     relay.start();
     const [first] = await append(outbox, ['a', 1]);
     const [second] = await append(outbox, ['b', 1], ['b', 2]);
-    await Promise.all([watch.heard('buried a'), watch.heard('buried b')]);
-    refusing = false;
+    await Promise.all([recorder.logged('dead a'), recorder.logged('dead b')]);
+    isRefusing = false;
     await outbox.requeue(first as string);
     await written(notes, 1);
     await outbox.discard(second as string);
@@ -90,7 +97,7 @@ for (const engine of engines) {
     t.deepEqual(notes, ['a1', 'b2']);
   });
 
-  it('a poll finds what nobody tells of', async (t) => {
+  it('a poll finds events whose append sent no wake-up', async (t) => {
     const source = await data(t, engine);
     const [outbox, silent] = [await openOutbox(source), await openOutbox(source)];
     const { notes, write } = notebook();
@@ -102,13 +109,13 @@ for (const engine of engines) {
     t.deepEqual(notes, ['a1', 'a2']);
   });
 
-  it('a database that fails for a while is looked at again', async (t) => {
+  it('a relay continues after a failure of the database', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
     const { notes, write } = notebook();
-    const watch = new Watch();
+    const recorder = new RecordingObserver();
     await outbox.database.query('ALTER TABLE replay_guard_outbox RENAME TO away');
-    relayTo(t, outbox, write, { observer: watch, pollMs: 5 }).start();
-    await watch.heard('troubled');
+    relayTo(t, outbox, write, { observer: recorder, pollMs: 5 }).start();
+    await recorder.logged('error');
     await outbox.database.query('ALTER TABLE away RENAME TO replay_guard_outbox');
     await append(outbox, ['a', 1]);
     await written(notes, 1);
@@ -116,12 +123,12 @@ for (const engine of engines) {
   });
 }
 
-/** Listens as real relays do, and tells how often it was woken. */
-function listening(t: ExecutionContext, connectionString: string) {
-  const troubles: unknown[] = [];
+/** Wake-ups from Postgres that count their wake-ups and record their errors. */
+function startListening(t: ExecutionContext, connectionString: string) {
+  const errors: unknown[] = [];
   const source = createPostgresWakeUps({
     client: { connectionString },
-    onTrouble: (error) => troubles.push(error),
+    onError: (error) => errors.push(error),
   });
   const woken = new Barrier();
   const wakeUps: WakeUps = {
@@ -134,16 +141,16 @@ function listening(t: ExecutionContext, connectionString: string) {
   };
   woken.open();
   t.teardown(() => source.stop());
-  return { wakeUps, woken, troubles };
+  return { wakeUps, woken, errors };
 }
 
-test.serial('postgres: what another process appends is delivered without a poll', async (t) => {
+test.serial('postgres: an append in another process wakes the relay', async (t) => {
   const source = await data(t, 'postgres');
   const [outbox, other] = [await openOutbox(source), await openOutbox(source)];
   const { notes, write } = notebook();
-  const { wakeUps, woken } = listening(t, source.url);
+  const { wakeUps, woken } = startListening(t, source.url);
   relayTo(t, outbox, write, { wakeUps }).start();
-  // By then it listens.
+  // The first wake-up follows the LISTEN.
   await woken.reached();
   for (const number of [1, 2]) {
     await other.database.transaction(async () => {
@@ -155,11 +162,11 @@ test.serial('postgres: what another process appends is delivered without a poll'
   t.deepEqual(notes, ['a1', 'a2']);
 });
 
-test.serial('postgres: what an operator decides elsewhere is done without a poll', async (t) => {
+test.serial('postgres: a requeue in another process wakes the relay', async (t) => {
   const source = await data(t, 'postgres');
   const [outbox, other] = [await openOutbox(source), await openOutbox(source)];
   const { notes, write } = notebook();
-  const { wakeUps, woken } = listening(t, source.url);
+  const { wakeUps, woken } = startListening(t, source.url);
   const [id] = await append(outbox, ['a', 1], ['a', 2]);
   const refusing = async () => Promise.reject(new UndeliverableError('never'));
   t.is(await relayTo(t, outbox, refusing).runOnce(), 0);
@@ -171,34 +178,34 @@ test.serial('postgres: what an operator decides elsewhere is done without a poll
 });
 
 test.serial(
-  'postgres: a connection that is cut is made anew, and what came meanwhile is looked for',
+  'postgres: a broken connection is opened again, and events appended meanwhile are delivered',
   async (t) => {
     const source = await data(t, 'postgres');
     const [outbox, other] = [await openOutbox(source), await openOutbox(source)];
     const proxy = await startProxy(t, source.url);
     const { notes, write } = notebook();
-    const { wakeUps, woken, troubles } = listening(t, proxy.url);
+    const { wakeUps, woken, errors } = startListening(t, proxy.url);
     relayTo(t, outbox, write, { wakeUps }).start();
     await woken.reached();
     proxy.down();
-    await poll('the cut is noticed', () => troubles.length > 0);
+    await poll('the error of the connection', () => errors.length > 0);
     await append(other, ['a', 1]);
     proxy.up();
     await written(notes, 1);
-    // It listens again, and has not only looked once.
+    // The second event proves that the new connection listens.
     await append(other, ['a', 2]);
     await written(notes, 2);
     t.deepEqual(notes, ['a1', 'a2']);
   },
 );
 
-test.serial('postgres: a listener that never reached its database can be stopped', async (t) => {
+test.serial('postgres: a listener that never connected can be stopped', async (t) => {
   const source = await data(t, 'postgres');
   const proxy = await startProxy(t, source.url);
   proxy.down();
-  const { wakeUps, troubles } = listening(t, proxy.url);
+  const { wakeUps, errors } = startListening(t, proxy.url);
   wakeUps.start(() => t.fail());
-  await poll('it has tried', () => troubles.length > 0);
+  await poll('a connection has failed', () => errors.length > 0);
   await wakeUps.stop();
   const { connections } = proxy;
   proxy.up();
@@ -206,8 +213,8 @@ test.serial('postgres: a listener that never reached its database can be stopped
   t.is(proxy.connections, connections);
 });
 
-/** A way to Postgres that can be cut off as a pulled plug does it: nothing passes, and nobody hears of an end. */
-async function startWay(t: ExecutionContext, url: string) {
+/** A proxy to Postgres that can drop all traffic like an unplugged cable: no data and no close pass. */
+async function startSilentProxy(t: ExecutionContext, url: string) {
   const target = new URL(url);
   const sockets: Socket[] = [];
   let isCut = false;
@@ -233,36 +240,36 @@ async function startWay(t: ExecutionContext, url: string) {
   return { url: Object.assign(new URL(url), { host }).href, cut };
 }
 
-test.serial('postgres: a relay stops also where its database answers no more', async (t) => {
+test.serial('postgres: a relay stops even if the database does not answer', async (t) => {
   const source = await data(t, 'postgres');
   await openOutbox(source);
-  const way = await startWay(t, source.url);
-  const { database } = await openUrl(way.url);
-  const outbox = new Outbox({ database, routes: { note: ['desk'] } });
-  const { wakeUps, woken } = listening(t, way.url);
+  const silentProxy = await startSilentProxy(t, source.url);
+  const { database } = await openUrl(silentProxy.url);
+  const outbox = createOutbox({ database, routes: { note: ['desk'] } });
+  const { wakeUps, woken } = startListening(t, silentProxy.url);
   const relay = relayTo(t, outbox, async () => {}, { wakeUps });
   relay.start();
   await woken.reached();
-  way.cut();
+  silentProxy.cut();
   relay.wake();
-  let stopped = false;
+  let isStopped = false;
   const stops = wakeUps.stop().then(() => relay.stop());
   void stops.then(() => {
-    stopped = true;
+    isStopped = true;
   });
-  await poll('it stops', () => stopped);
+  await poll('the relay has stopped', () => isStopped);
   t.pass();
 });
 
-test.serial('a relay stops also where its wake-ups do not', async (t) => {
+test.serial('a relay stops even if its wake-ups do not', async (t) => {
   const outbox = await openOutbox(await data(t, 'sqlite'));
   const wakeUps: WakeUps = { start() {}, stop: () => new Promise(() => {}) };
   const relay = relayTo(t, outbox, async () => {}, { wakeUps });
   relay.start();
-  let stopped = false;
+  let isStopped = false;
   void relay.stop().then(() => {
-    stopped = true;
+    isStopped = true;
   });
-  await poll('it stops', () => stopped);
+  await poll('the relay has stopped', () => isStopped);
   t.pass();
 });

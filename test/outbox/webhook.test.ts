@@ -1,10 +1,18 @@
 import type { ServerResponse } from 'node:http';
 import test, { type ExecutionContext } from 'ava';
-import { Outbox, type OutboxObserver, type Relay } from 'grpc-replay-guard/outbox';
+import { createOutbox, type OutboxObserver, type Relay } from 'grpc-replay-guard/outbox';
 import { createWebhookDestination, type WebhookOptions } from 'grpc-replay-guard/outbox/webhook';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
-import { append, NEVER_MS, openOutbox, relayTo, rounds, states, Watch } from '../helpers/databases/outbox.js';
+import {
+  append,
+  NEVER_MS,
+  openOutbox,
+  RecordingObserver,
+  relayTo,
+  rounds,
+  states,
+} from '../helpers/databases/outbox.js';
 import { startReceiver, WEBHOOK_SECRET } from '../helpers/servers/webhook-receiver.js';
 import { poll } from '../helpers/waiting/poll.js';
 
@@ -12,7 +20,7 @@ const data = emptiedData(test);
 
 const retry = { initialBackoffMs: NEVER_MS, maxBackoffMs: NEVER_MS };
 
-/** An outbox whose notes go to a receiver. */
+/** An outbox whose notes go to a webhook receiver. */
 async function open(
   t: ExecutionContext,
   engine: 'sqlite' | 'postgres',
@@ -20,21 +28,21 @@ async function open(
 ) {
   const outbox = await openOutbox(await data(t, engine));
   const receiver = await startReceiver(t);
-  const watch = new Watch();
+  const recorder = new RecordingObserver();
   const { url } = receiver;
   const desk = createWebhookDestination({ url, secret: WEBHOOK_SECRET, types: ['note'], retry, ...options });
-  const relay = relayTo(t, outbox, desk, { observer: watch });
-  return { outbox, receiver, watch, relay };
+  const relay = relayTo(t, outbox, desk, { observer: recorder });
+  return { outbox, receiver, recorder, relay };
 }
 
 for (const engine of engines) {
   test.serial(
-    `${engine}: a receiver that fails for a while gets everything, in order, the same each time`,
+    `${engine}: a receiver gets every event in order after failures, with equal bodies in all attempts`,
     async (t) => {
-      const { outbox, receiver, watch, relay } = await open(t, engine);
+      const { outbox, receiver, recorder, relay } = await open(t, engine);
       const options = { url: receiver.url, secret: WEBHOOK_SECRET, types: ['note'], retry };
       const hasty = relayTo(t, outbox, createWebhookDestination({ ...options, timeoutMs: 50 }), {
-        observer: watch,
+        observer: recorder,
       });
       const [first, second, other] = await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
       const cut = (response: ServerResponse) => void response.destroy();
@@ -55,9 +63,9 @@ for (const engine of engines) {
       t.deepEqual(await rounds(relay), [2, 1]);
 
       t.is(receiver.forged, 0);
-      t.is(watch.told.filter((what) => what.startsWith('failed')).length, 2 * failures.length);
+      t.is(recorder.log.filter((entry) => entry.startsWith('failed')).length, 2 * failures.length);
       const of = (id?: string) => receiver.received.filter((each) => each.id === id);
-      // Neither what hung nor what met no receiver was received.
+      // The attempts during `hang` and `down` did not reach the receiver.
       t.deepEqual([of(first).length, of(second).length, of(other).length], [5, 1, 5]);
       for (const id of [first, other]) t.is(new Set(of(id).map(({ body }) => body)).size, 1);
       t.is(receiver.received.filter(({ id }) => id !== other).at(-1)?.id, second);
@@ -68,14 +76,14 @@ for (const engine of engines) {
     },
   );
 
-  test.serial(`${engine}: a receiver that is gone ends its subscription`, async (t) => {
-    const { outbox, receiver, watch, relay } = await open(t, engine);
+  test.serial(`${engine}: status 410 ends the subscription`, async (t) => {
+    const { outbox, receiver, recorder, relay } = await open(t, engine);
     await append(outbox, ['a', 1], ['a', 2]);
     receiver.answers.push(410);
     t.deepEqual(await rounds(relay), []);
     t.deepEqual(await rounds(relay), []);
     t.is(receiver.received.length, 1);
-    t.deepEqual(watch.told, ['ended desk']);
+    t.deepEqual(recorder.log, ['ended desk']);
     t.is((await outbox.report())[0]?.closed[0]?.reason, 'the receiver answered 410');
     await outbox.reopen('desk');
     t.deepEqual(await rounds(relay), [1, 1]);
@@ -83,9 +91,9 @@ for (const engine of engines) {
   });
 
   test.serial(
-    `${engine}: answers that will not change make dead letters, and redirects are not followed`,
+    `${engine}: permanent statuses make dead letters, and redirects are not followed`,
     async (t) => {
-      const { outbox, receiver, watch, relay } = await open(t, engine);
+      const { outbox, receiver, recorder, relay } = await open(t, engine);
       const answers = [400, 401, 403, 404, 413, 302, 304];
       receiver.answers.push(...answers);
       for (const answer of answers) {
@@ -93,8 +101,8 @@ for (const engine of engines) {
         t.is(await relay.runOnce(), 0);
       }
       t.deepEqual(
-        watch.told,
-        answers.map((answer) => `buried ${answer}`),
+        recorder.log,
+        answers.map((answer) => `dead ${answer}`),
       );
       t.deepEqual(
         (await outbox.deadLetters()).map(({ error }) => error),
@@ -107,21 +115,24 @@ for (const engine of engines) {
   );
 }
 
-test.serial('another secret is another signature, and bytes are no webhook', async (t) => {
-  const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
-  const { outbox, receiver, relay } = await open(t, 'sqlite', { secret });
-  await append(outbox, ['a', 1]);
-  await outbox.database.transaction(() =>
-    outbox.append({ type: 'note', aggregate: 'b', payload: Buffer.from('x') }),
-  );
-  t.is(await relay.runOnce(), 0);
-  t.deepEqual([receiver.forged, receiver.received.length], [1, 0]);
-  const errors = (await outbox.deadLetters()).map(({ error }) => error).sort();
-  t.regex(errors[0] ?? '', /carries JSON/);
-  t.regex(errors[1] ?? '', /answered 401/);
-});
+test.serial(
+  'a wrong secret gives a wrong signature, and a payload of bytes makes a dead letter',
+  async (t) => {
+    const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
+    const { outbox, receiver, relay } = await open(t, 'sqlite', { secret });
+    await append(outbox, ['a', 1]);
+    await outbox.database.transaction(() =>
+      outbox.append({ type: 'note', aggregate: 'b', payload: Buffer.from('x') }),
+    );
+    t.is(await relay.runOnce(), 0);
+    t.deepEqual([receiver.forged, receiver.received.length], [1, 0]);
+    const errors = (await outbox.deadLetters()).map(({ error }) => error).sort();
+    t.regex(errors[0] ?? '', /carries JSON/);
+    t.regex(errors[1] ?? '', /answered 401/);
+  },
+);
 
-test.serial('a receiver that answers without end is not listened to', async (t) => {
+test.serial('the connection of an endless response body is closed', async (t) => {
   const { outbox, receiver, relay } = await open(t, 'sqlite');
   await append(outbox, ['a', 1]);
   let closed = false;
@@ -132,10 +143,10 @@ test.serial('a receiver that answers without end is not listened to', async (t) 
     response.writeHead(200).write('and so on');
   });
   t.deepEqual(await rounds(relay), [1]);
-  await poll('the connection is given up', () => closed);
+  await poll('the connection is closed', () => closed);
 });
 
-test.serial('a pause that a receiver asks for is kept, up to the longest', async (t) => {
+test.serial('the pause of Retry-After is respected up to maxBackoffMs', async (t) => {
   const HOUR_MS = 3_600_000;
   const at = (ms: number) => new Date(Date.now() + ms).toUTCString();
   const cases: [status: number, retryAfter: string | undefined, pauseMs: number][] = [
@@ -175,10 +186,10 @@ test.serial('a pause that a receiver asks for is kept, up to the longest', async
   );
 });
 
-test.serial('a failing receiver holds up no other destination', async (t) => {
+test.serial('a failing receiver does not delay another destination', async (t) => {
   const source = await data(t, 'sqlite');
   const { database } = await openOutbox(source);
-  const outbox = new Outbox({ database, routes: { note: ['desk', 'shelf'] } });
+  const outbox = createOutbox({ database, routes: { note: ['desk', 'shelf'] } });
   const receiver = await startReceiver(t);
   const desk = createWebhookDestination({
     url: receiver.url,
@@ -201,7 +212,7 @@ test.serial('a failing receiver holds up no other destination', async (t) => {
   ]);
 });
 
-test('a URL must be https, or on this machine, and hold no password; a secret must be one', (t) => {
+test('a webhook needs an https or loopback URL without a password, and a valid secret', (t) => {
   const secret = WEBHOOK_SECRET;
   const make =
     (url: string, given = secret) =>
@@ -223,14 +234,21 @@ test('a URL must be https, or on this machine, and hold no password; a secret mu
     '/x',
     '',
   ]) {
-    t.throws(make(url), { instanceOf: TypeError, message: /https/ }, url);
+    t.throws(make(url), { instanceOf: TypeError, message: /^url must be an https URL/ }, url);
   }
-  t.throws(make('https://user:secret@example.com'), { instanceOf: TypeError, message: /no user/ });
+  t.throws(make('https://user:secret@example.com'), {
+    instanceOf: TypeError,
+    message: /^url must contain no user/,
+  });
   const of = (bytes: number) => `whsec_${Buffer.alloc(bytes, 1).toString('base64')}`;
   t.notThrows(make('https://example.com', of(24)));
   t.notThrows(make('https://example.com', of(64)));
   for (const wrong of [of(23), of(65), of(32).slice(6), `${of(32)}!`, 'whsec_', '', `${of(24)}A`]) {
-    t.throws(make('https://example.com', wrong), { instanceOf: TypeError, message: /whsec_/ }, wrong);
+    t.throws(
+      make('https://example.com', wrong),
+      { instanceOf: TypeError, message: /^secret must be whsec_/ },
+      wrong,
+    );
   }
   t.not(make('https://a.example')().endpoint, make('https://b.example')().endpoint);
 });

@@ -1,13 +1,16 @@
 import type { Queue } from './queue.js';
 
-/** Most aggregates that one statement advances. */
-const MOST_AT_ONCE = 200;
+/** The maximum number of aggregates in one statement. */
+const MAX_BATCH_SIZE = 200;
 
-/** The aggregates of a destination in which an event has ended or was parked, so that the turn may be another's. */
+/**
+ * Collects the aggregates of a destination in which an event has ended or was parked, so another may be first
+ * now.
+ */
 export class AggregatesToAdvance {
   readonly #queue: Queue;
   readonly #destination: string;
-  #moved = new Set<string>();
+  #aggregates = new Set<string>();
 
   constructor(queue: Queue, destination: string) {
     this.#queue = queue;
@@ -15,24 +18,27 @@ export class AggregatesToAdvance {
   }
 
   add(aggregate: string): void {
-    this.#moved.add(aggregate);
+    this.#aggregates.add(aggregate);
   }
 
-  /** Gives the next of each its turn; how many events came due by that. What fails is to be done again. */
+  /**
+   * Makes the parked first events of the collected aggregates due. Resolves to the number of these events.
+   * The aggregates of a failed statement stay in the collection.
+   */
   async advance(): Promise<number> {
-    const moved = [...this.#moved];
-    // What moves from here on may not be seen by what is asked now.
-    this.#moved = new Set();
+    const remaining = [...this.#aggregates];
+    // A running statement may not see the aggregates that are added from now on.
+    this.#aggregates = new Set();
     let advanced = 0;
     try {
-      while (moved.length > 0) {
-        const some = moved.slice(-MOST_AT_ONCE);
-        advanced += await this.#queue.advance(this.#destination, some);
-        moved.length -= some.length;
+      while (remaining.length > 0) {
+        const batch = remaining.slice(-MAX_BATCH_SIZE);
+        advanced += await this.#queue.advance(this.#destination, batch);
+        remaining.length -= batch.length;
       }
       return advanced;
     } finally {
-      for (const aggregate of moved) this.#moved.add(aggregate);
+      for (const aggregate of remaining) this.#aggregates.add(aggregate);
     }
   }
 }

@@ -1,60 +1,62 @@
+import { within } from '../../timing/timeout.js';
 import type { ResolvedDestination } from '../destination/destination.js';
 import { SubscriptionEndedError, UndeliverableError } from '../errors.js';
 import type { ObservedAttempt, OutboxObserver } from '../observer.js';
 import { decodePayload, type StoredPayload } from '../payload.js';
-import type { Claimed, Queue } from './queue.js';
+import type { ClaimedEvent, Queue } from './queue.js';
 import { pauseAfter } from './retry-pause.js';
 
+/** The options of a `Deliverer`. */
 export interface DelivererOptions {
   readonly queue: Queue;
   readonly destination: ResolvedDestination;
   readonly observer: OutboxObserver;
-  /** From 0 to 1, spreads the retries. */
+  /** Returns a number from 0 to 1 that spreads the retries. */
   readonly random: () => number;
-  /** Told when an event comes due again. */
+  /** Called with the pause before the next attempt of an event, in milliseconds. */
   readonly onRetry: (inMs: number) => void;
 }
 
-/** Brings claimed events to a destination, one attempt each, and notes how it went. */
+/** Makes one attempt for each claimed event of a destination, and records the result. */
 export class Deliverer {
   readonly #options: DelivererOptions;
-  readonly #limits = new Set<AbortController>();
-  #stopped = false;
+  readonly #attempts = new Set<AbortController>();
+  #isAborted = false;
 
   constructor(options: DelivererOptions) {
     this.#options = options;
   }
 
-  /** Whether the event was delivered and marked. Never rejects. */
-  async deliver(claimed: Claimed): Promise<boolean> {
+  /** Resolves to whether the event was delivered and marked as delivered. Never rejects. */
+  async deliver(claimed: ClaimedEvent): Promise<boolean> {
     const { queue, observer } = this.#options;
-    const seen = observed(claimed);
-    const since = performance.now();
-    const seconds = () => (performance.now() - since) / 1000;
+    const attempt = observed(claimed);
+    const startedAt = performance.now();
+    const seconds = () => (performance.now() - startedAt) / 1_000;
     try {
       const failure = await this.#failureOf(claimed);
-      // What was cut off may have been delivered or not: its lease runs out, and the next relay tries again.
-      if (this.#stopped && failure !== undefined) return false;
-      const kept = failure
-        ? await this.#settle(claimed, failure.error, seconds())
-        : await queue.delivered(claimed);
-      if (!kept) observer.leaseLost(seen);
-      else if (!failure) observer.delivered(seen, seconds());
-      return kept && !failure;
+      // The result of an aborted attempt is unknown. The event is claimed again when its lease expires.
+      if (this.#isAborted && failure !== undefined) return false;
+      const hadLease = failure
+        ? await this.#recordFailure(claimed, failure.error, seconds())
+        : await queue.markDelivered(claimed);
+      if (!hadLease) observer.leaseLost(attempt);
+      else if (!failure) observer.delivered(attempt, seconds());
+      return hadLease && !failure;
     } catch (error) {
-      // Nothing is lost: the event is due again when its lease has run out.
-      observer.troubled(error);
+      // The event is not lost: a relay claims the event again when its lease expires.
+      observer.errorOccurred(error);
       return false;
     }
   }
 
-  /** Cuts the attempts that are running off. */
+  /** Aborts all running attempts. */
   abort(): void {
-    this.#stopped = true;
-    for (const limit of this.#limits) limit.abort(new Error('the relay stops'));
+    this.#isAborted = true;
+    for (const attempt of this.#attempts) attempt.abort(new Error('the relay stops'));
   }
 
-  async #failureOf(claimed: Claimed): Promise<{ error: unknown } | undefined> {
+  async #failureOf(claimed: ClaimedEvent): Promise<{ error: unknown } | undefined> {
     try {
       await this.#attempt(claimed);
       return undefined;
@@ -63,66 +65,69 @@ export class Deliverer {
     }
   }
 
-  async #attempt({
-    event: head,
-    payload: stored,
-    attempt: number,
-    firstAttemptAt: firstAt,
-  }: Claimed): Promise<void> {
+  async #attempt(claimed: ClaimedEvent): Promise<void> {
+    const { attempt: number, firstAttemptAt: firstAt } = claimed;
     const { deliveries, timeoutMs, retry } = this.#options.destination;
-    // It ended the process, or outlasted its lease, each time that it was tried.
-    if (number > retry.maxAttempts) throw new UndeliverableError('none of its attempts came to an end');
-    const delivery = deliveries.get(head.type);
-    if (!delivery) throw new Error(`no delivery for events of type ${head.type}`);
-    const event = { ...head, payload: readPayload(stored) };
-    const limit = new AbortController();
-    const late = new DOMException(`not delivered within ${timeoutMs} ms`, 'TimeoutError');
-    const timer = setTimeout(() => limit.abort(late), timeoutMs);
-    this.#limits.add(limit);
+    // Earlier attempts ended without a recorded result: each one crashed its process or exceeded its lease.
+    if (number > retry.maxAttempts) throw new UndeliverableError('no attempt recorded a result');
+    const delivery = deliveries.get(claimed.event.type);
+    if (!delivery) throw new Error(`no delivery for events of type ${claimed.event.type}`);
+    const event = { ...claimed.event, payload: readPayload(claimed.payload) };
+    const controller = new AbortController();
+    const { signal } = controller;
+    // An asynchronous function turns a synchronous error of the delivery into a rejection.
+    const deliver = async () => delivery(event, { signal, number, firstAt });
+    this.#attempts.add(controller);
     try {
-      await untilAborted(delivery(event, { signal: limit.signal, number, firstAt }), limit.signal);
+      // The relay does not wait for a delivery that ignores its signal.
+      await within(deliver(), {
+        ms: timeoutMs,
+        signal,
+        otherwise: (end) => {
+          if (end === 'timeout') controller.abort(timeoutError(timeoutMs));
+          throw signal.reason;
+        },
+      });
     } finally {
-      clearTimeout(timer);
-      this.#limits.delete(limit);
+      this.#attempts.delete(controller);
     }
   }
 
-  /** Whether the event was still ours. */
-  async #settle(claimed: Claimed, error: unknown, seconds: number): Promise<boolean> {
+  /** Resolves to whether this relay still had the lease of the event. */
+  async #recordFailure(claimed: ClaimedEvent, error: unknown, seconds: number): Promise<boolean> {
     const { queue, destination, observer, random, onRetry } = this.#options;
     const { maxAttempts } = destination.retry;
     if (error instanceof SubscriptionEndedError) {
       if (await queue.close(destination, error.message)) observer.subscriptionEnded(destination.name, error);
-      return queue.giveBack(claimed);
+      return queue.release(claimed);
     }
     const isLast = error instanceof UndeliverableError || claimed.attempt >= maxAttempts;
     const pauseMs = isLast ? undefined : pauseAfter(error, destination.retry, claimed.attempt, random());
-    const kept = await (pauseMs === undefined
-      ? queue.bury(claimed, error)
-      : queue.retry(claimed, pauseMs, error));
-    if (kept) observer.failed(observed(claimed), seconds, error, pauseMs);
-    if (kept && pauseMs !== undefined) onRetry(pauseMs);
-    return kept;
+    const hadLease = await (pauseMs === undefined
+      ? queue.markDead(claimed, error)
+      : queue.scheduleRetry(claimed, pauseMs, error));
+    if (hadLease) observer.failed(observed(claimed), seconds, error, pauseMs);
+    if (hadLease && pauseMs !== undefined) onRetry(pauseMs);
+    return hadLease;
   }
 }
 
-/** @throws UndeliverableError without the cause, which quotes what it could not read */
+/**
+ * @throws UndeliverableError when the payload is not valid JSON; without a cause, because a JSON error quotes
+ *   the payload
+ */
 function readPayload(stored: StoredPayload): unknown {
   try {
     return decodePayload(stored);
   } catch {
-    throw new UndeliverableError('its payload cannot be read');
+    throw new UndeliverableError('the stored payload is not valid JSON');
   }
 }
 
-/** A delivery that does not heed its signal is not waited for. */
-async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = new Promise<never>((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-  await Promise.race([work, aborted]);
+function timeoutError(timeoutMs: number): DOMException {
+  return new DOMException(`not delivered within ${timeoutMs} ms`, 'TimeoutError');
 }
 
-function observed({ event, destination, attempt }: Claimed): ObservedAttempt {
+function observed({ event, destination, attempt }: ClaimedEvent): ObservedAttempt {
   return { destination, type: event.type, aggregate: event.aggregate, attempt };
 }

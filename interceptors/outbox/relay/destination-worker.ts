@@ -1,34 +1,41 @@
 import { RepeatingTask } from '../../timing/repeating-task.js';
-import { MOST_LOOKED_AT } from '../sql/claim-statements.js';
+import { MAX_EXAMINED_EVENTS } from '../sql/claim-statements.js';
 import { AggregatesToAdvance } from './advance.js';
 import { Deliverer, type DelivererOptions } from './deliver.js';
-import type { Claimable, Claimed } from './queue.js';
+import type { ClaimedEvent, ClaimResult } from './queue.js';
 
-/** How much longer a lease is than the longest attempt, in milliseconds: time to be told of the claim, and to mark. */
+/**
+ * How much a lease exceeds the time limit of an attempt, in milliseconds: time to read the claim and to mark
+ * it.
+ */
 const LEASE_MARGIN_MS = 30_000;
 
+/** The options of a `DestinationWorker`. */
 export interface DestinationWorkerOptions extends Omit<DelivererOptions, 'onRetry'> {
   readonly pollMs: number;
 }
 
-/** The way to one destination: so many events at once as it takes, and each aggregate's in order. */
+/**
+ * Claims and delivers the events of one destination: up to its concurrency, and in the order of each
+ * aggregate.
+ */
 export class DestinationWorker {
   readonly #options: DestinationWorkerOptions;
-  readonly #courier: Deliverer;
+  readonly #deliverer: Deliverer;
   readonly #task: RepeatingTask;
   readonly #running = new Set<Promise<boolean>>();
-  readonly #moved: AggregatesToAdvance;
-  #stopped = false;
+  readonly #toAdvance: AggregatesToAdvance;
+  #isStopped = false;
 
   constructor(options: DestinationWorkerOptions) {
     this.#options = options;
-    this.#moved = new AggregatesToAdvance(options.queue, options.destination.name);
+    this.#toAdvance = new AggregatesToAdvance(options.queue, options.destination.name);
     this.#task = new RepeatingTask({
       run: () => this.#run(),
       intervalMs: options.pollMs,
-      onError: (error) => options.observer.troubled(error),
+      onError: (error) => options.observer.errorOccurred(error),
     });
-    this.#courier = new Deliverer({ ...options, onRetry: (inMs) => this.#task.wakeIn(inMs) });
+    this.#deliverer = new Deliverer({ ...options, onRetry: (inMs) => this.#task.wakeIn(inMs) });
   }
 
   start(): void {
@@ -39,70 +46,78 @@ export class DestinationWorker {
     this.#task.wake();
   }
 
-  /** Delivers what is due now, of each aggregate one event and as far as there is room; how many it delivered. */
+  /**
+   * Delivers the due events, at most one of each aggregate and up to the concurrency. Resolves to the number
+   * of delivered events.
+   */
   async runOnce(): Promise<number> {
-    const ended = await Promise.all(await this.#take());
-    await this.#moved.advance();
-    return ended.filter(Boolean).length;
+    const delivered = await Promise.all(await this.#startDeliveries());
+    await this.#toAdvance.advance();
+    return delivered.filter(Boolean).length;
   }
 
-  /** Claims no more; resolves when the deliveries that are running have ended. */
+  /** Stops claiming. Resolves when the running deliveries have ended. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#isStopped = true;
     await this.#task.stop();
     await Promise.all(this.#running);
-    await this.#moved.advance().catch((error) => this.#options.observer.troubled(error));
+    await this.#toAdvance.advance().catch((error) => this.#options.observer.errorOccurred(error));
   }
 
+  /** Aborts the running deliveries. */
   abort(): void {
-    this.#courier.abort();
+    this.#deliverer.abort();
   }
 
   async #run(): Promise<void> {
-    await this.#take();
+    await this.#startDeliveries();
   }
 
-  /** Claims until there is no more room, or nothing that is due has to be parked. */
-  async #take(): Promise<Promise<boolean>[]> {
-    await this.#moved.advance();
+  /** Claims events until all slots are taken, or until a claim has parked no event. */
+  async #startDeliveries(): Promise<Promise<boolean>[]> {
+    await this.#toAdvance.advance();
     const deliveries: Promise<boolean>[] = [];
-    // Where all that is due may be claimed, none is looked at in vain; where not, many are parked at once.
-    for (let look = Math.min(this.#room(), MOST_LOOKED_AT); this.#room() > 0; look = MOST_LOOKED_AT) {
-      const { claimed, parked } = await this.#claim(look);
-      deliveries.push(...claimed.map((one) => this.#deliver(one)));
+    // The first claim examines one event per free slot. After a claim that parked events, the next claims
+    // examine many.
+    let maxExamined = Math.min(this.#freeSlots(), MAX_EXAMINED_EVENTS);
+    while (this.#freeSlots() > 0) {
+      const { claimed, parked } = await this.#claim(maxExamined);
+      deliveries.push(...claimed.map((event) => this.#deliver(event)));
       if (parked.length === 0) break;
+      maxExamined = MAX_EXAMINED_EVENTS;
     }
-    // They may have come to their turn while they were parked. Not before the last look: a round delivers one of each.
-    if ((await this.#moved.advance()) > 0) this.#task.wake();
+    // A parked event may have become the first of its aggregate during the claims. Advancing it earlier would
+    // break the limit of one event per aggregate in a run.
+    if ((await this.#toAdvance.advance()) > 0) this.#task.wake();
     return deliveries;
   }
 
-  /** Whichever delivery ends makes more, and wakes the lane. */
-  #room(): number {
-    return this.#stopped ? 0 : this.#options.destination.concurrency - this.#running.size;
+  #freeSlots(): number {
+    return this.#isStopped ? 0 : this.#options.destination.concurrency - this.#running.size;
   }
 
-  async #claim(look: number): Promise<Claimable> {
+  async #claim(maxExamined: number): Promise<ClaimResult> {
     const { queue, destination } = this.#options;
-    const asked = performance.now();
+    const startedAt = performance.now();
     const leaseMs = destination.timeoutMs + LEASE_MARGIN_MS;
-    const { claimed, parked } = await queue.claim(destination, { room: this.#room(), look, leaseMs });
-    for (const aggregate of parked) this.#moved.add(aggregate);
-    // Told of so late that the attempts might outlast the leases, or that the relay has stopped.
-    const isLate = performance.now() - asked > LEASE_MARGIN_MS / 2;
-    if (!isLate && !this.#stopped) return { claimed, parked };
-    await Promise.all(claimed.map((one) => queue.giveBack(one)));
+    const limits = { maxClaimed: this.#freeSlots(), maxExamined, leaseMs };
+    const { claimed, parked } = await queue.claim(destination, limits);
+    for (const aggregate of parked) this.#toAdvance.add(aggregate);
+    // After a slow claim, the attempts could exceed the rest of the lease.
+    const isLate = performance.now() - startedAt > LEASE_MARGIN_MS / 2;
+    if (!isLate && !this.#isStopped) return { claimed, parked };
+    await Promise.all(claimed.map((event) => queue.release(event)));
     return { claimed: [], parked };
   }
 
-  async #deliver(claimed: Claimed): Promise<boolean> {
-    const delivery = this.#courier.deliver(claimed);
+  async #deliver(claimed: ClaimedEvent): Promise<boolean> {
+    const delivery = this.#deliverer.deliver(claimed);
     this.#running.add(delivery);
-    const delivered = await delivery;
+    const wasDelivered = await delivery;
     this.#running.delete(delivery);
-    if (delivered) this.#moved.add(claimed.event.aggregate);
-    // There is room, and the next of the aggregate may have its turn.
+    if (wasDelivered) this.#toAdvance.add(claimed.event.aggregate);
+    // A slot is free, and the next event of the aggregate may be first now.
     this.#task.wake();
-    return delivered;
+    return wasDelivered;
   }
 }

@@ -4,8 +4,9 @@ import type { OutboxObserver } from '../observer.js';
 import type { Outbox } from '../outbox.js';
 import type { Queue } from './queue.js';
 
-const EVERY_MS = 15_000;
+const INTERVAL_MS = 15_000;
 
+/** The options of an `OutboxMaintenance`. */
 export interface OutboxMaintenanceOptions {
   readonly outbox: Outbox;
   readonly queue: Queue;
@@ -15,18 +16,21 @@ export interface OutboxMaintenanceOptions {
   readonly purgeBatch: number;
 }
 
-/** Deletes what is kept no longer, a bounded batch at a time, mends what crashes have left, and counts the rest. */
+/**
+ * Regularly advances events that a crash left parked, deletes old events, and reports the state of
+ * destinations.
+ */
 export class OutboxMaintenance {
   readonly #options: OutboxMaintenanceOptions;
   readonly #task: RepeatingTask;
-  #stopped = false;
+  #isStopped = false;
 
   constructor(options: OutboxMaintenanceOptions) {
     this.#options = options;
     this.#task = new RepeatingTask({
       run: () => this.run(),
-      intervalMs: EVERY_MS,
-      onError: (error) => options.observer.troubled(error),
+      intervalMs: INTERVAL_MS,
+      onError: (error) => options.observer.errorOccurred(error),
     });
   }
 
@@ -35,45 +39,45 @@ export class OutboxMaintenance {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#isStopped = true;
     await this.#task.stop();
   }
 
   /**
-   * Gives those their turn that a crash has left parked, purges until nothing old is left, and tells the observer how
-   * many events are pending and dead. What fails keeps the rest from nothing.
-   * @throws what the first step that failed has thrown
+   * Executes all steps once. A failed step does not stop the following steps.
+   * @throws the error of the first failed step
    */
   async run(): Promise<void> {
     const failures: unknown[] = [];
     for (const step of this.#steps()) {
-      if (!this.#stopped) await step().catch((error) => failures.push(error));
+      if (!this.#isStopped) await step().catch((error) => failures.push(error));
     }
     if (failures.length > 0) throw failures[0];
   }
 
   *#steps(): Generator<() => Promise<unknown>> {
     const { queue, destinations, retentionMs } = this.#options;
-    // First: a turn is waited for, a purge is not.
-    for (const { name } of destinations) yield () => queue.mend(name);
+    // Receivers wait for parked events, so advancing comes before the purge.
+    for (const { name } of destinations) yield () => queue.advanceAll(name);
     yield () => this.#purge((limit) => queue.purge(retentionMs, limit));
     for (const destination of destinations) {
       yield () => this.#purge((limit) => queue.purgeClosed(destination, retentionMs, limit));
-      yield () => queue.mend(destination.name);
+      yield () => queue.advanceAll(destination.name);
     }
-    yield () => this.#count();
+    yield () => this.#report();
   }
 
+  /** Calls `purge` until a batch is not full. */
   async #purge(purge: (limit: number) => Promise<number>): Promise<void> {
     const { purgeBatch, observer } = this.#options;
     let purged = purgeBatch;
-    while (purged === purgeBatch && !this.#stopped) {
+    while (purged === purgeBatch && !this.#isStopped) {
       purged = await purge(purgeBatch);
       if (purged > 0) observer.purged(purged);
     }
   }
 
-  async #count(): Promise<void> {
+  async #report(): Promise<void> {
     const { outbox, destinations, observer } = this.#options;
     const reports = new Map((await outbox.report()).map((report) => [report.destination, report]));
     for (const { name: destination, endpoint } of destinations) {
@@ -84,7 +88,7 @@ export class OutboxMaintenance {
         oldestMs: 0,
         closed: [],
       };
-      const closed = report.closed.filter((each) => each.endpoint === endpoint);
+      const closed = report.closed.filter((subscription) => subscription.endpoint === endpoint);
       observer.reported({ ...report, closed });
     }
   }

@@ -4,33 +4,38 @@ import type { OutboxEvent } from '../event.js';
 import type { StoredPayload } from '../payload.js';
 import type { Statements } from '../sql/statements.js';
 
-/** An event that is this relay's to deliver to one destination, until its lease runs out. */
-export interface Claimed {
+/** An event that this relay may deliver to one destination until the lease expires. */
+export interface ClaimedEvent {
   readonly event: Omit<OutboxEvent, 'payload'>;
   readonly payload: StoredPayload;
   readonly destination: string;
-  /** How often it was claimed since it was appended or requeued. */
+  /** The number of claims since the event was appended or requeued. */
   readonly attempt: number;
   readonly firstAttemptAt: Date;
-  /** Grows with every claim. Who names an older one has lost the event to somebody else, and marks nothing. */
+  /**
+   * Increases with every claim. A relay with an older fence has lost its lease and can no longer mark the
+   * event.
+   */
   readonly fence: bigint;
 }
 
-export interface Claim {
-  readonly room: number;
-  readonly look: number;
+/** The bounds of one claim. */
+export interface ClaimLimits {
+  readonly maxClaimed: number;
+  readonly maxExamined: number;
   readonly leaseMs: number;
 }
 
-export interface Claimable {
-  readonly claimed: readonly Claimed[];
-  /** The aggregates of the events that were parked. */
+/** The result of one claim. */
+export interface ClaimResult {
+  readonly claimed: readonly ClaimedEvent[];
+  /** The aggregates of the parked events. */
   readonly parked: readonly string[];
 }
 
-const LONGEST_ERROR = 500;
+const MAX_ERROR_CHARACTERS = 500;
 
-/** The events that wait for delivery, as the relays see them. Any number of relays may work on it. */
+/** The stored events of an outbox. Any number of relays may use the same tables. */
 export class Queue {
   readonly #database: Database;
   readonly #statements: Statements;
@@ -41,77 +46,92 @@ export class Queue {
   }
 
   /**
-   * At most `room` events of the destination whose turn it is, among the `look` that have been due longest. Those
-   * among them that must wait for an earlier one are parked: `advance` their aggregates afterwards.
+   * Examines at most `maxExamined` due events of a destination, the earliest first. Claims at most
+   * `maxClaimed` events that are first in their aggregate, and parks the events that are not. Call `advance`
+   * with the returned aggregates afterwards.
    */
-  async claim({ name, endpoint }: ResolvedDestination, { room, look, leaseMs }: Claim): Promise<Claimable> {
-    const params = [name, endpoint, room, leaseMs, look];
+  async claim(
+    { name, endpoint }: ResolvedDestination,
+    { maxClaimed, maxExamined, leaseMs }: ClaimLimits,
+  ): Promise<ClaimResult> {
+    const params = [name, endpoint, maxClaimed, leaseMs, maxExamined];
     const rows = await this.#database.query(this.#statements.claim, params);
     const claimed = rows.filter(({ due_at }) => due_at !== null).map((row) => claimedFrom(name, row));
     const parked = rows.filter(({ due_at }) => due_at === null).map(({ aggregate }) => String(aggregate));
     return { claimed, parked };
   }
 
-  /** Makes the first events of these aggregates due, where they are parked; how many were. */
+  /** Makes the parked first events of the aggregates due. Resolves to the number of these events. */
   async advance(destination: string, aggregates: readonly string[]): Promise<number> {
     const params = [destination, JSON.stringify(aggregates)];
     return (await this.#database.query(this.#statements.advance, params)).length;
   }
 
-  /** The same for all aggregates: for what a crash has left behind. */
-  async mend(destination: string): Promise<void> {
-    await this.#database.query(this.#statements.mend, [destination]);
+  /** Advances every aggregate of the destination, in case a process crashed before its call of `advance`. */
+  async advanceAll(destination: string): Promise<void> {
+    await this.#database.query(this.#statements.advanceAll, [destination]);
   }
 
-  /** Whether the event was still the caller's; so with all that mark it. */
-  delivered(claimed: Claimed): Promise<boolean> {
-    return this.#mark(this.#statements.delivered, claimed);
+  /**
+   * Resolves to whether this relay still had the lease. The same holds for the other methods that mark an
+   * event.
+   */
+  markDelivered(claimed: ClaimedEvent): Promise<boolean> {
+    return this.#mark(this.#statements.markDelivered, claimed);
   }
 
-  retry(claimed: Claimed, inMs: number, error: unknown): Promise<boolean> {
-    return this.#mark(this.#statements.retry, claimed, inMs, textOf(error));
+  /** Makes the event due again in `inMs` milliseconds. */
+  scheduleRetry(claimed: ClaimedEvent, inMs: number, error: unknown): Promise<boolean> {
+    return this.#mark(this.#statements.scheduleRetry, claimed, inMs, textOf(error));
   }
 
-  bury(claimed: Claimed, error: unknown): Promise<boolean> {
-    return this.#mark(this.#statements.bury, claimed, textOf(error));
+  /** Makes the event a dead letter. */
+  markDead(claimed: ClaimedEvent, error: unknown): Promise<boolean> {
+    return this.#mark(this.#statements.markDead, claimed, textOf(error));
   }
 
-  /** As if this attempt had not been. */
-  giveBack(claimed: Claimed): Promise<boolean> {
-    return this.#mark(this.#statements.giveBack, claimed);
+  /** Releases the claim. The attempt does not count. */
+  release(claimed: ClaimedEvent): Promise<boolean> {
+    return this.#mark(this.#statements.release, claimed);
   }
 
-  /** Ends the subscription of what stands behind the destination; whether it was this call that did. */
+  /** Ends the subscription of the endpoint. Resolves to whether this call ended it. */
   async close({ name, endpoint }: ResolvedDestination, reason: unknown): Promise<boolean> {
     return (await this.#database.query(this.#statements.close, [name, endpoint, textOf(reason)])).length > 0;
   }
 
-  /** Deletes at most `limit` events that were delivered or discarded so long ago, and returns how many. */
+  /**
+   * Deletes at most `limit` events that ended at least `retentionMs` ago. Resolves to the number of deleted
+   * events.
+   */
   async purge(retentionMs: number, limit: number): Promise<number> {
     return (await this.#database.query(this.#statements.purge, [retentionMs, limit])).length;
   }
 
-  /** Deletes at most `limit` events so old that wait for a subscription that ended so long ago. */
+  /**
+   * Deletes at most `limit` events that wait for a subscription which ended at least `retentionMs` ago, and
+   * that are as old. Resolves to the number of deleted events.
+   */
   async purgeClosed(
     { name, endpoint }: ResolvedDestination,
     retentionMs: number,
     limit: number,
   ): Promise<number> {
-    await this.#database.query(this.#statements.forget, [name, endpoint, retentionMs]);
+    await this.#database.query(this.#statements.deleteOldClosed, [name, endpoint, retentionMs]);
     const params = [name, endpoint, retentionMs, limit];
     return (await this.#database.query(this.#statements.purgeClosed, params)).length;
   }
 
   async #mark(
     statement: string,
-    { event, destination, fence }: Claimed,
+    { event, destination, fence }: ClaimedEvent,
     ...more: SqlValue[]
   ): Promise<boolean> {
     return (await this.#database.query(statement, [event.id, destination, fence, ...more])).length > 0;
   }
 }
 
-function claimedFrom(destination: string, row: Row): Claimed {
+function claimedFrom(destination: string, row: Row): ClaimedEvent {
   const { format, payload: bytes } = row as unknown as { format: StoredPayload['format']; payload: Buffer };
   const event = {
     id: String(row.event_id),
@@ -131,9 +151,9 @@ function claimedFrom(destination: string, row: Row): Claimed {
   };
 }
 
-/** For operators to read: never more than a few lines of it. */
+/** Returns a short text for operators: the error and its cause. */
 function textOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
-  // Postgres takes no NUL in a text.
-  return `${error}${cause}`.replaceAll('\0', '').slice(0, LONGEST_ERROR);
+  // Postgres refuses NUL in a text.
+  return `${error}${cause}`.replaceAll('\0', '').slice(0, MAX_ERROR_CHARACTERS);
 }

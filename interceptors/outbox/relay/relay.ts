@@ -1,7 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { assertKnownOptions } from '../../options/known-options.js';
 import { completeObserver } from '../../options/observer.js';
 import { assertWholeNumber, MAX_TIMER_MS } from '../../options/whole-number.js';
-import { type Destination, settle } from '../destination/destination.js';
+import { within } from '../../timing/timeout.js';
+import { type Destination, resolveDestination } from '../destination/destination.js';
+import type { WakeUps } from '../notifications.js';
 import { type OutboxObserver, outboxObserverMethods } from '../observer.js';
 import type { Outbox } from '../outbox.js';
 import { statementsOf } from '../sql/statements.js';
@@ -9,60 +11,73 @@ import { DestinationWorker } from './destination-worker.js';
 import { OutboxMaintenance } from './maintenance.js';
 import { Queue } from './queue.js';
 
-/** How long what was cut off may take to say so to the database, in milliseconds. */
-const LAST_WORDS_MS = 2_000;
+/** How long a stop waits for the aborted deliveries, in milliseconds. */
+const ABORT_TIMEOUT_MS = 2_000;
 
-/** Tells of work that other processes have made. */
-export interface WakeUps {
-  /** Calls `wake` whenever there may be work, from now on. */
-  start(wake: () => void): void;
-  stop(): Promise<void>;
-}
-
+/** The options of `createRelay`. */
 export interface RelayOptions {
   readonly outbox: Outbox;
-  /** By name. What goes to other destinations is left to other relays. */
+  /** The destinations of this relay, by name. Other relays may serve other destinations of the outbox. */
   readonly destinations: Readonly<Record<string, Destination>>;
-  /** Wakes the relay for what other processes append. Default: polling alone. */
+  /** Wakes the relay when another process appends an event. Default: the relay only polls. */
   readonly wakeUps?: WakeUps;
+  /** Receives the events of the relay. Any method may be missing. Default: no observer. */
   readonly observer?: Partial<OutboxObserver>;
-  /** The longest pause between two looks at the database, in milliseconds. Default: 1,000. */
+  /** The maximum pause between two queries for due events, in milliseconds. Default: 1,000. */
   readonly pollMs?: number;
-  /** How long deliveries that are running may take to end at the stop, in milliseconds. Default: 5,000. */
+  /**
+   * How long a stop waits for the running deliveries before it aborts them, in milliseconds. Default: 5,000.
+   */
   readonly graceMs?: number;
-  /** How long delivered and discarded events are kept, in milliseconds. Default: 24 hours. */
+  /** How long delivered and discarded events are retained, in milliseconds. Default: 24 hours. */
   readonly retentionMs?: number;
-  /** Most events that one statement deletes. Default: 500. */
+  /** The maximum number of events that one statement deletes. Default: 500. */
   readonly purgeBatch?: number;
-  /** From 0 to 1, spreads the retries. Default: `Math.random`. */
+  /** Returns a number from 0 to 1 that spreads the retries. Default: `Math.random`. */
   readonly random?: () => number;
 }
 
+/** Delivers the events of an outbox. */
 export interface Relay {
   start(): void;
-  /** Looks for events now. */
+  /** Queries for due events now. */
   wake(): void;
   /**
-   * Claims no more, and waits for the deliveries that are running, at most for the grace time; then cuts them
-   * off, and leaves their events to whoever comes after their leases. Resolves at most two seconds later, also
-   * where the database is out of reach.
+   * Stops claiming and waits for the running deliveries, at most `graceMs`. Then aborts them; other relays
+   * deliver their events when the leases expire. Resolves at most 2 seconds after the abort, even if the
+   * database does not answer.
    */
   stop(): Promise<void>;
   /**
-   * One round, for a relay that is not started: delivers what is due, of each aggregate one event, and returns
-   * how many were delivered.
+   * Delivers the due events once, at most one of each aggregate. Resolves to the number of delivered events.
+   * For a relay that is not started.
    */
   runOnce(): Promise<number>;
-  /** One round of upkeep, which a started relay does by itself: purges what is old, and counts. */
-  tidy(): Promise<void>;
+  /**
+   * Executes the maintenance once: deletes old events and reports destinations. A started relay does so
+   * regularly.
+   */
+  runMaintenance(): Promise<void>;
 }
 
 /**
- * Delivers the events of an outbox, each at least once to each of its destinations, and each aggregate's in their
- * order. What fails is tried again; what fails for good becomes a dead letter, and those behind it wait.
- * @throws TypeError an option, or one of a destination, is no whole number in its range
+ * Creates a relay that delivers the events of an outbox. Each destination receives each of its events at
+ * least once, and the events of one aggregate in their order. A failed attempt is retried. An undeliverable
+ * event becomes a dead letter, and the later events of its aggregate wait.
+ * @throws TypeError when an option is unknown or out of its bounds, also an option of a destination
  */
 export function createRelay(options: RelayOptions): Relay {
+  assertKnownOptions<RelayOptions>('createRelay', options, {
+    outbox: true,
+    destinations: true,
+    wakeUps: true,
+    observer: true,
+    pollMs: true,
+    graceMs: true,
+    retentionMs: true,
+    purgeBatch: true,
+    random: true,
+  });
   const { outbox, random = Math.random, wakeUps } = options;
   const observer = completeObserver(options.observer, outboxObserverMethods);
   const { pollMs = 1_000, graceMs = 5_000, retentionMs = 86_400_000, purgeBatch = 500 } = options;
@@ -71,13 +86,22 @@ export function createRelay(options: RelayOptions): Relay {
   assertWholeNumber('retentionMs', retentionMs, { min: 0 });
   assertWholeNumber('purgeBatch', purgeBatch, { max: MAX_TIMER_MS });
   const queue = new Queue(outbox.database, statementsOf(outbox.database.dialect));
-  const destinations = Object.entries(options.destinations).map(([name, given]) => settle(name, given));
-  const lanes = destinations.map(
+  const destinations = Object.entries(options.destinations).map(([name, destination]) =>
+    resolveDestination(name, destination),
+  );
+  const workers = destinations.map(
     (destination) => new DestinationWorker({ queue, destination, observer, random, pollMs }),
   );
-  const upkeep = new OutboxMaintenance({ outbox, queue, destinations, observer, retentionMs, purgeBatch });
+  const maintenance = new OutboxMaintenance({
+    outbox,
+    queue,
+    destinations,
+    observer,
+    retentionMs,
+    purgeBatch,
+  });
   const wake = () => {
-    for (const lane of lanes) lane.wake();
+    for (const worker of workers) worker.wake();
   };
   let unsubscribe = () => {};
 
@@ -85,28 +109,22 @@ export function createRelay(options: RelayOptions): Relay {
     start() {
       unsubscribe = outbox.onWork(wake);
       wakeUps?.start(wake);
-      for (const lane of lanes) lane.start();
-      upkeep.start();
+      for (const worker of workers) worker.start();
+      maintenance.start();
     },
     wake,
     async stop() {
       unsubscribe();
-      const ended = Promise.all([wakeUps?.stop(), upkeep.stop(), ...lanes.map((lane) => lane.stop())]);
-      await within(graceMs, ended);
-      for (const lane of lanes) lane.abort();
-      await within(LAST_WORDS_MS, ended);
+      const workersEnded = workers.map((worker) => worker.stop());
+      const ended = Promise.all([wakeUps?.stop(), maintenance.stop(), ...workersEnded]);
+      await within(ended, { ms: graceMs, otherwise: () => {} });
+      for (const worker of workers) worker.abort();
+      await within(ended, { ms: ABORT_TIMEOUT_MS, otherwise: () => {} });
     },
     async runOnce() {
-      const delivered = await Promise.all(lanes.map((lane) => lane.runOnce()));
+      const delivered = await Promise.all(workers.map((worker) => worker.runOnce()));
       return delivered.reduce((sum, count) => sum + count, 0);
     },
-    tidy: () => upkeep.run(),
+    runMaintenance: () => maintenance.run(),
   };
-}
-
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  const enough = new AbortController();
-  const late = delay(ms, undefined, { signal: enough.signal }).catch(() => {});
-  await Promise.race([work, late]);
-  enough.abort();
 }

@@ -1,27 +1,34 @@
 import type { Dialect } from '../../database/database.js';
 
-/** Most events that one claim looks at. Written out, so that plans are made for so few. */
-export const MOST_LOOKED_AT = 200;
+/**
+ * The maximum number of events that one claim examines. The SQL text contains the number, for the query
+ * planner.
+ */
+export const MAX_EXAMINED_EVENTS = 200;
 
 /**
- * The statements that give each event its turn: after all that were before it in its aggregate. One that is due
- * and has to wait for another is parked, and has no `due_at` until its turn comes: it is met once, however many
- * there are and however long they wait.
+ * The statements that keep the order of the events of an aggregate. Only the first unfinished event of an
+ * aggregate may be claimed. A due event behind another one is parked: its `due_at` becomes NULL. Each event
+ * is therefore examined once while it waits, however many events wait and however long.
  *
- * Who parks or ends an event must `advance` its aggregate afterwards, in a statement of its own. Both commit before
- * they do: whichever of the two comes later sees that the one is parked and the other has ended.
+ * A transaction that parks or ends an event must be followed by `advance` for the aggregate, in a later
+ * transaction. Two such transactions may run concurrently. The `advance` of the later one then sees both the
+ * parked event and the ended one.
  */
 export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
   const skipLocked = (table: string) => (name === 'postgres' ? ` FOR UPDATE OF ${table} SKIP LOCKED` : '');
   const given = name === 'postgres' ? 'jsonb_array_elements_text($2::jsonb)' : 'json_each($2)';
-  // A scalar of its own for each aggregate: a join could look at everything that waits.
-  const first = (what: string, aggregate: string) => `
-    (SELECT ${what} FROM replay_guard_outbox AS first
+  // A scalar subquery per aggregate reads one index entry. The plan of a join may read all waiting events.
+  const first = (column: string, aggregate: string) => `
+    (SELECT ${column} FROM replay_guard_outbox AS first
       WHERE first.destination = $1 AND first.aggregate = ${aggregate} AND first.ended_at IS NULL
       ORDER BY first.sequence LIMIT 1)`;
   const ifParked = 'CASE WHEN COALESCE(first.due_at, first.dead_at) IS NULL THEN first.event_id END';
 
-  /** As if it had never been parked: those that came later do not pass it. A locked one is left to the mend. */
+  /**
+   * An advanced event is due since its creation, so later events of other aggregates do not overtake it. The
+   * statement skips a locked event, and `advanceAll` advances the event later.
+   */
   const advancing = (aggregates: string) => `
     WITH head AS MATERIALIZED (SELECT ${first(ifParked, 'moved.aggregate')} AS head_id FROM (${aggregates}) AS moved),
     next AS MATERIALIZED (
@@ -33,8 +40,9 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
 
   return {
     /**
-     * Of the $5 events (200 at most) that have been due longest, at most $3 whose turn it is become the caller's for $4
-     * milliseconds. Those whose turn it is not are parked, and come without a `due_at`.
+     * Examines the $5 events (at most 200) with the earliest `due_at`. Claims at most $3 events that are
+     * first in their aggregate, with a lease of $4 milliseconds. Parks the events that are not first, and
+     * returns them with a NULL `due_at`.
      */
     claim: `
       WITH due AS MATERIALIZED (
@@ -42,15 +50,15 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
         WHERE destination = $1 AND ended_at IS NULL AND dead_at IS NULL AND due_at <= ${now}
           AND NOT ${isClosed}
         ORDER BY due_at LIMIT $5${skipLocked('event')}),
-      judged AS MATERIALIZED (
+      examined AS MATERIALIZED (
         SELECT event_id AS found, destination AS goes_to, due_at AS since,
           ${first('first.event_id', 'due.aggregate')} = event_id AS is_first
-        FROM due LIMIT ${MOST_LOOKED_AT}),
+        FROM due LIMIT ${MAX_EXAMINED_EVENTS}),
       taken AS MATERIALIZED (
         SELECT found, goes_to, is_first
-        FROM (SELECT * FROM judged WHERE is_first ORDER BY since LIMIT $3) AS room
+        FROM (SELECT * FROM examined WHERE is_first ORDER BY since LIMIT $3) AS claimed
         UNION ALL
-        SELECT found, goes_to, is_first FROM judged WHERE NOT is_first)
+        SELECT found, goes_to, is_first FROM examined WHERE NOT is_first)
       UPDATE replay_guard_outbox SET
         due_at = CASE WHEN is_first THEN ${now} + $4 END,
         attempts = CASE WHEN is_first THEN attempts + 1 ELSE attempts END,
@@ -59,12 +67,14 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
       FROM taken WHERE event_id = found AND destination = goes_to
       RETURNING event_id, type, aggregate, format, CASE WHEN due_at IS NOT NULL THEN payload END AS payload,
         created_at, attempts, fence, first_attempt_at, due_at`,
-    /** Makes the first events of these aggregates due that are parked. */
+    /** Makes the first event of each given aggregate due, if the event is parked. */
     advance: advancing(
       `SELECT value AS aggregate FROM ${given}${name === 'postgres' ? ' AS each (value)' : ''}`,
     ),
-    /** The same for all that is parked at the destination: for what a crash has left between two statements. */
-    mend: advancing(`
+    /**
+     * Does the same for every aggregate of the destination. Repairs the effect of a crash before `advance`.
+     */
+    advanceAll: advancing(`
       SELECT DISTINCT aggregate FROM replay_guard_outbox
       WHERE destination = $1 AND ended_at IS NULL AND dead_at IS NULL AND due_at IS NULL`),
   };

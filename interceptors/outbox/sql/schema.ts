@@ -1,22 +1,24 @@
 import type { Database } from '../../database/database.js';
 
-/** The component that the tables belong to in the database's list of schemas. */
+/** The component that owns the tables in the schema list of the database. */
 const COMPONENT = 'grpc-replay-guard/outbox';
 
 /**
- * Makes the tables of the outbox, or brings them up to date. Safe when several servers start at once.
- * @throws DatabaseUnavailableError
+ * Creates the tables of the outbox, or migrates them to the current version. Several servers may call it at
+ * the same time.
+ * @throws DatabaseUnavailableError when the tables cannot be created
  */
 export function migrateOutbox(database: Database): Promise<void> {
   return database.migrate(COMPONENT, schema);
 }
 
 /**
- * The tables of the outbox, step by step; a step that was released is never changed.
+ * The migration steps of the tables. A released step never changes.
  *
- * A row is an event on its way to one destination. `due_at` is when it may be claimed: after a pause, or when the
- * lease of who claimed it has run out; NULL while it is parked behind an earlier event of its aggregate. `dead_at`
- * alone is a dead letter; `ended_at` alone is delivered; both are a dead letter that was discarded.
+ * A row is one event for one destination. `due_at` is the time from which the event may be claimed: the end
+ * of a pause, or the end of the current lease. `due_at` is NULL while the event is parked behind an earlier
+ * event of its aggregate. Only `dead_at` is set for a dead letter, only `ended_at` for a delivered event, and
+ * both for a discarded dead letter.
  */
 const schema: readonly string[] = [
   `CREATE TABLE replay_guard_outbox (
@@ -37,8 +39,8 @@ const schema: readonly string[] = [
     ended_at BIGINT,
     PRIMARY KEY (event_id, destination)
   )`,
-  // The aggregate first: where destinations are few, nothing is to be looked for by a destination alone.
-  // Two that append to one aggregate at once would take the same place: the second waits for the first.
+  // Two concurrent appends to one aggregate compute the same sequence number. The index makes the second one
+  // wait. The aggregate is the leading column, because it is more selective than the destination.
   'CREATE UNIQUE INDEX replay_guard_outbox_order ON replay_guard_outbox (aggregate, destination, sequence)',
   `CREATE INDEX replay_guard_outbox_due ON replay_guard_outbox (destination, due_at)
     WHERE ended_at IS NULL AND dead_at IS NULL`,

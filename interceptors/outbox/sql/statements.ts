@@ -1,9 +1,10 @@
 import type { Dialect } from '../../database/database.js';
 import { claimStatementsOf } from './claim-statements.js';
 
-/** The statements of the outbox, worded for a database. All times are the database's. */
+/** The SQL texts of the outbox for one dialect. */
 export type Statements = ReturnType<typeof statementsOf>;
 
+/** Returns the SQL texts of the outbox for a dialect. All times are read from the clock of the database. */
 export function statementsOf(dialect: Dialect) {
   const { name, now } = dialect;
   const onPostgres = name === 'postgres';
@@ -11,7 +12,7 @@ export function statementsOf(dialect: Dialect) {
     ? 'jsonb_array_elements_text($6::jsonb) AS route (destination)'
     : '(SELECT value AS destination FROM json_each($6)) AS route';
   const skipLocked = onPostgres ? ' FOR UPDATE SKIP LOCKED' : '';
-  const mine =
+  const ifClaimed =
     'WHERE event_id = $1 AND destination = $2 AND fence = $3 AND ended_at IS NULL AND dead_at IS NULL';
   const update = 'UPDATE replay_guard_outbox SET';
   const closing = 'FROM replay_guard_outbox_closed WHERE destination = $1 AND endpoint = $2';
@@ -19,9 +20,9 @@ export function statementsOf(dialect: Dialect) {
 
   return {
     /**
-     * A place is one behind the last of the aggregate at the destination, so that two who append at once want the
-     * same one, and the second waits for the first. No row where the place was taken meanwhile. Where everything
-     * before was purged places start anew: there is nothing left to stand behind.
+     * The sequence number is one above the last number of the aggregate at the destination. Of two concurrent
+     * appends, the second waits for the first, and returns no row if the first commits. The numbers start
+     * again at 1 when all earlier events of the aggregate have been purged.
      */
     append: `
       INSERT INTO replay_guard_outbox
@@ -34,22 +35,25 @@ export function statementsOf(dialect: Dialect) {
       ON CONFLICT (destination, aggregate, sequence) DO NOTHING
       RETURNING destination`,
     ...claimStatementsOf(dialect, isClosed),
-    delivered: `${update} ended_at = ${now}, last_error = NULL ${mine} RETURNING fence`,
-    retry: `${update} due_at = ${now} + $4, last_error = $5 ${mine} RETURNING fence`,
-    bury: `${update} dead_at = ${now}, last_error = $4 ${mine} RETURNING fence`,
-    giveBack: `${update} due_at = ${now}, attempts = attempts - 1 ${mine} RETURNING fence`,
+    markDelivered: `${update} ended_at = ${now}, last_error = NULL ${ifClaimed} RETURNING fence`,
+    scheduleRetry: `${update} due_at = ${now} + $4, last_error = $5 ${ifClaimed} RETURNING fence`,
+    markDead: `${update} dead_at = ${now}, last_error = $4 ${ifClaimed} RETURNING fence`,
+    release: `${update} due_at = ${now}, attempts = attempts - 1 ${ifClaimed} RETURNING fence`,
 
     close: `
       INSERT INTO replay_guard_outbox_closed (destination, endpoint, reason, closed_at)
       VALUES ($1, $2, $3, ${now})
       ON CONFLICT (destination, endpoint) DO NOTHING
       RETURNING destination`,
-    /** What was closed long ago when something else stood behind the destination: a relay that knows it may still run. */
-    forget: `
+    /**
+     * Deletes old subscriptions of other endpoints. Recent ones stay: a relay with an old endpoint may still
+     * run.
+     */
+    deleteOldClosed: `
       DELETE FROM replay_guard_outbox_closed
       WHERE destination = $1 AND endpoint <> $2 AND closed_at <= ${now} - $3`,
-    open: `DELETE FROM replay_guard_outbox_closed WHERE destination = $1 RETURNING destination`,
-    closed:
+    reopen: `DELETE FROM replay_guard_outbox_closed WHERE destination = $1 RETURNING destination`,
+    listClosed:
       'SELECT destination, endpoint, reason, closed_at FROM replay_guard_outbox_closed ORDER BY closed_at, endpoint',
 
     report: `
@@ -67,8 +71,11 @@ export function statementsOf(dialect: Dialect) {
     lastDied: `
       SELECT MAX(dead_at) AS died FROM replay_guard_outbox
       WHERE destination = $1 AND dead_at IS NOT NULL AND ended_at IS NULL`,
-    /** Not those that died since: a relay may be as quick as this. */
-    requeueSome: `
+    /**
+     * Excludes events that died after $2: a relay may make dead letters as fast as this statement requeues
+     * them.
+     */
+    requeueBatch: `
       WITH dead AS MATERIALIZED (
         SELECT event_id AS found, destination AS goes_to FROM replay_guard_outbox
         WHERE destination = $1 AND dead_at <= $2 AND ended_at IS NULL
@@ -80,7 +87,7 @@ export function statementsOf(dialect: Dialect) {
       WHERE event_id = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination, aggregate`,
 
     purge: purging(`ended_at <= ${now} - $1 ORDER BY ended_at`, '$2', skipLocked),
-    /** What waits for a destination that has been closed for as long as delivered events are kept, and is as old. */
+    /** Deletes old events that wait for an endpoint whose subscription ended at least the retention ago. */
     purgeClosed: purging(
       `destination = $1 AND ended_at IS NULL AND created_at <= ${now} - $3
         AND EXISTS (SELECT 1 ${closing} AND closed_at <= ${now} - $3)`,
@@ -90,7 +97,7 @@ export function statementsOf(dialect: Dialect) {
   };
 }
 
-/** A CTE runs once, so no more rows are locked than are deleted. */
+/** A materialized CTE runs once, so the statement locks only the rows that it deletes. */
 function purging(condition: string, limit: string, skipLocked: string): string {
   return `
     WITH old AS MATERIALIZED (

@@ -1,12 +1,12 @@
 import type { Database } from 'grpc-replay-guard/database';
 import {
-  type Attempt,
+  createOutbox,
   createRelay,
   type Delivery,
   type Destination,
   migrateOutbox,
   type ObservedAttempt,
-  Outbox,
+  type Outbox,
   type OutboxEvent,
   type OutboxObserver,
   type Relay,
@@ -16,20 +16,23 @@ import { poll } from '../waiting/poll.js';
 import type { DataSource } from './engines.js';
 import type { Cleanup } from './postgres.js';
 
-/** A time so long that it never passes during a test. */
+/** Longer than any test runs. A timer of this length never causes an effect in a test. */
 export const NEVER_MS = 3_600_000;
 
-/** Opens an outbox whose events of type `note` go to the destination `desk`. */
+/** Longer than a lease with the default timeout, in milliseconds. */
+export const LEASE_MS = 60_000;
+
+/** Opens an outbox. Its events of type `note` go to the destination `desk` by default. */
 export async function openOutbox(
   data: DataSource,
   routes: Record<string, string[]> = { note: ['desk'] },
 ): Promise<Outbox> {
   const { database } = await data.open({ lockTimeoutMs: 20_000, maxConnections: 5 });
   await migrateOutbox(database);
-  return new Outbox({ database, routes, maxPayloadBytes: 1_000 });
+  return createOutbox({ database, routes, maxPayloadBytes: 1_000 });
 }
 
-/** Appends events `{ number }`, each in its own transaction. Resolves to their ids. */
+/** Appends events with payload `{ number }`, each in a transaction of its own. Resolves to their ids. */
 export async function append(outbox: Outbox, ...events: [aggregate: string, number: number][]) {
   const ids: string[] = [];
   for (const [aggregate, number] of events) {
@@ -38,16 +41,17 @@ export async function append(outbox: Outbox, ...events: [aggregate: string, numb
   return ids;
 }
 
+/** A new event of type `note` with payload `{ number }`. */
 export function note(aggregate: string, number: number) {
   return { type: 'note', aggregate, payload: { number } };
 }
 
-/** The aggregate and number of an event, as `a1`. */
+/** The aggregate and the number of a note, such as `a1`. */
 export function nameOf({ aggregate, payload }: OutboxEvent): string {
   return `${aggregate}${(payload as { number: number }).number}`;
 }
 
-/** Creates a delivery that notes each event, as `a1`. */
+/** A delivery that records the name of each event, such as `a1`. */
 export function notebook() {
   const notes: string[] = [];
   const write: Delivery = async (event) => {
@@ -56,7 +60,15 @@ export function notebook() {
   return { notes, write };
 }
 
-/** Creates a relay to `desk` without time-based runs, unless the options set them. The relay stops after the test. */
+/** A delivery that always fails. */
+export const failing: Delivery = async () => {
+  throw new Error('down', { cause: new Error('the cause') });
+};
+
+/**
+ * A relay to `desk` that never polls or retries by time, unless an option changes this. Stopped after the
+ * test.
+ */
 export function relayTo(
   t: Cleanup,
   outbox: Outbox,
@@ -76,7 +88,7 @@ export function relayTo(
   return relay;
 }
 
-/** Runs rounds until a round delivers no event. Resolves to the number of deliveries per round. */
+/** Calls `runOnce` until a run delivers no event. Resolves to the number of delivered events of each run. */
 export async function rounds(relay: Relay): Promise<number[]> {
   const counts: number[] = [];
   do counts.push(await relay.runOnce());
@@ -84,7 +96,7 @@ export async function rounds(relay: Relay): Promise<number[]> {
   return counts.slice(0, -1);
 }
 
-/** Moves every time in the outbox back by `ms`, as if the time had passed. */
+/** Moves every time in the outbox `ms` milliseconds into the past. */
 export async function elapse(database: Database, ms: number): Promise<void> {
   await database.query(
     `UPDATE replay_guard_outbox SET created_at = created_at - $1, due_at = due_at - $1,
@@ -94,7 +106,10 @@ export async function elapse(database: Database, ms: number): Promise<void> {
   await database.query('UPDATE replay_guard_outbox_closed SET closed_at = closed_at - $1', [ms]);
 }
 
-/** Resolves to `[attempts, 'pending' | 'delivered' | 'dead' | 'discarded']` of each event, ordered by aggregate. */
+/**
+ * The state of each event, `[attempts, 'pending' | 'delivered' | 'dead' | 'discarded']`, ordered by
+ * aggregate.
+ */
 export async function states(database: Database, destination = 'desk') {
   const rows = await database.query(
     `SELECT attempts, dead_at, ended_at FROM replay_guard_outbox WHERE destination = $1
@@ -107,41 +122,39 @@ export async function states(database: Database, destination = 'desk') {
   });
 }
 
-/** An observer that records its calls, so that tests can read and await them. */
-export class Watch implements OutboxObserver {
-  readonly told: string[] = [];
+/** Records the events of a relay as short texts, such as `delivered a`. */
+export class RecordingObserver implements OutboxObserver {
+  readonly log: string[] = [];
   readonly errors: unknown[] = [];
   readonly reports: Parameters<OutboxObserver['reported']>[0][] = [];
 
   delivered({ aggregate }: ObservedAttempt): void {
-    this.told.push(`delivered ${aggregate}`);
+    this.log.push(`delivered ${aggregate}`);
   }
   failed({ aggregate }: ObservedAttempt, _seconds: number, error: unknown, retryInMs?: number): void {
-    this.told.push(`${retryInMs === undefined ? 'buried' : 'failed'} ${aggregate}`);
+    this.log.push(`${retryInMs === undefined ? 'dead' : 'failed'} ${aggregate}`);
     this.errors.push(error);
   }
   leaseLost({ aggregate }: ObservedAttempt): void {
-    this.told.push(`lost ${aggregate}`);
+    this.log.push(`lost ${aggregate}`);
   }
   subscriptionEnded(destination: string, error: unknown): void {
-    this.told.push(`ended ${destination}`);
+    this.log.push(`ended ${destination}`);
     this.errors.push(error);
   }
   purged(count: number): void {
-    this.told.push(`purged ${count}`);
+    this.log.push(`purged ${count}`);
   }
   reported(report: Parameters<OutboxObserver['reported']>[0]): void {
     this.reports.push(report);
   }
-  troubled(error: unknown): void {
-    this.told.push('troubled');
+  errorOccurred(error: unknown): void {
+    this.log.push('error');
     this.errors.push(error);
   }
 
-  /** Resolves when the call `what` is recorded, or at once if it already is. */
-  heard(what: string): Promise<void> {
-    return poll(what, () => this.told.includes(what));
+  /** Resolves when the log contains `entry`. */
+  logged(entry: string): Promise<void> {
+    return poll(entry, () => this.log.includes(entry));
   }
 }
-
-export type { Attempt };

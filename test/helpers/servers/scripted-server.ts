@@ -19,7 +19,7 @@ import type { Cleanup } from '../databases/postgres.js';
 import { type AppendResponse, loadLedger } from './ledger.js';
 import { startServer } from './server.js';
 
-/** What a server answers to one attempt; a function is asked when the attempt has come. */
+/** The answer to one attempt, or a function that the server calls when the attempt arrives. */
 export type Scripted =
   | {
       readonly code: status;
@@ -30,7 +30,7 @@ export type Scripted =
     }
   | (() => Promise<Scripted>);
 
-/** Time that passes only while somebody waits. */
+/** A clock that advances only during `wait`, and at once. */
 export class SkippedTime implements SendClock {
   readonly pauses: number[] = [];
   #now = Date.now();
@@ -41,27 +41,31 @@ export class SkippedTime implements SendClock {
     this.pauses.push(ms);
     this.#now += ms;
   }
-  /** Sets it forward. */
+  /** Advances the clock, or sets it back if `ms` is negative. */
   skip(ms: number): void {
     this.#now += ms;
   }
 }
 
+/** A scripted server and a client of it. */
 export interface Scene {
   readonly clock: SkippedTime;
   /** The key and the first-sent time of each attempt. */
   readonly attempts: string[];
-  /** How long each attempt might take when it came, in milliseconds. */
+  /** The time until the deadline of each attempt at its arrival, in milliseconds. */
   readonly timeouts: number[];
-  /** Makes one attempt, for `sendUntilKnown`. */
+  /** Makes one attempt. The first argument of `sendUntilKnown`. */
   readonly unary: SendUnary<AppendResponse>;
-  /** Sends until it knows, on the scene's clock. */
+  /** Calls `sendUntilKnown` with the clock of the scene. */
   send(options?: SendOptions): Promise<Outcome<AppendResponse>>;
 }
 
 const { Append } = loadLedger();
 
-/** A server that answers by a script, the last line for ever, and a client that sends until it knows. */
+/**
+ * Starts a server that answers as scripted and then repeats the last answer, and a client for
+ * `sendUntilKnown`.
+ */
 export async function scene(
   t: Cleanup,
   script: readonly Scripted[],
@@ -110,5 +114,5 @@ function trailersOf(line: Exclude<Scripted, () => unknown>): Metadata {
   return metadata;
 }
 
-/** Says that the reply is stored. */
+/** The trailer of a stored reply. */
 export const stored = { [EXPIRES_TRAILER]: '2100-01-01T00:00:00.000Z' };

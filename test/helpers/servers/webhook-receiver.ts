@@ -3,9 +3,10 @@ import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import type { Cleanup } from '../databases/postgres.js';
 
+/** The secret of the receiver in tests. */
 export const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
-/** A request as the receiver got it, once its signature was found to be right. */
+/** A request with a valid signature, as the receiver got it. */
 export interface Received {
   readonly id: string;
   readonly body: string;
@@ -13,27 +14,30 @@ export interface Received {
   readonly path: string;
 }
 
+/** A webhook receiver that tests control. */
 export interface Receiver {
   readonly url: string;
-  /** Everything that came with a right signature. */
+  /** All requests with a valid signature. */
   readonly received: Received[];
-  /** How many requests had no right signature. */
+  /** The number of requests without a valid signature. */
   forged: number;
-  /** What is done with the next requests, one each; 200 after that. */
+  /**
+   * The answers to the next requests: statuses or handlers. The receiver answers 200 when the list is empty.
+   */
   answers: (number | ((response: ServerResponse) => void))[];
-  /** Leaves every request without an answer until `up`. */
+  /** Answers no request until `up`. */
   hang(): void;
-  /** Cuts every connection, and takes no new one until `up`. */
+  /** Closes every connection and accepts no new one until `up`. */
   down(): Promise<void>;
   up(): Promise<void>;
 }
 
-/** A receiver of webhooks on a real socket, which verifies by the reference library; closed after the test. */
+/** Starts a webhook receiver that verifies signatures by the reference library. Closed after the test. */
 export async function startReceiver(t: Cleanup, secret = WEBHOOK_SECRET): Promise<Receiver> {
   const webhook = new Webhook(secret);
-  let hanging = false;
+  let isHanging = false;
   const server = createServer(async (request, response) => {
-    if (hanging) return;
+    if (isHanging) return;
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks).toString();
@@ -53,7 +57,7 @@ export async function startReceiver(t: Cleanup, secret = WEBHOOK_SECRET): Promis
   let port = 0;
   const up = () =>
     new Promise<void>((resolve) => {
-      hanging = false;
+      isHanging = false;
       server.listen(port, '127.0.0.1', () => {
         port = (server.address() as AddressInfo).port;
         resolve();
@@ -71,7 +75,7 @@ export async function startReceiver(t: Cleanup, secret = WEBHOOK_SECRET): Promis
     forged: 0,
     answers: [],
     hang: () => {
-      hanging = true;
+      isHanging = true;
     },
     down,
     up,

@@ -9,9 +9,9 @@ const RECEIVERS = 2;
 const DELIVERIES = 50;
 
 for (const engine of engines) {
-  test(`${engine}: 50 deliveries at once of each of 100 messages, works that crash and a receiver that is killed: 100 effects`, async (t) => {
+  test(`${engine}: 50 concurrent deliveries of each of 100 messages have 100 effects, despite crashes and a kill`, async (t) => {
     const data = await freshData(t, engine);
-    const { effects, remembered } = await openReceiver(t, data);
+    const { effects, recorded } = await openReceiver(t, data);
     const seed = randomInt(2 ** 32);
     t.log(`seed ${seed}`);
     const deliveries = DELIVERIES / RECEIVERS;
@@ -20,8 +20,8 @@ for (const engine of engines) {
     const victim = receiver(seed, 20);
     await victim.stuck;
     await victim.kill();
-    const before = await remembered();
-    t.true(before > 0 && before < MESSAGES.length, `${before} were processed before the kill`);
+    const before = await recorded();
+    t.true(before > 0 && before < MESSAGES.length, `${before} messages were processed before the kill`);
 
     const survivors = Array.from({ length: RECEIVERS }, (_, index) => receiver(seed + index));
     await Promise.all(survivors.map(({ done }) => done));
@@ -29,11 +29,11 @@ for (const engine of engines) {
       t.deepEqual([...new Set(acknowledged)].sort(), MESSAGES);
       t.is(acknowledged.length, (MESSAGES.length * DELIVERIES) / RECEIVERS);
     }
-    // One of the two may have come too late for any work.
+    // One of the two receivers may have started after all messages were processed.
     t.true(survivors.some(({ crashes }) => crashes > 0));
-    // Both effects of each message, once.
+    // Each message has its two effects once.
     const expected = MESSAGES.flatMap((message) => [`${message} first`, `${message} second`]);
     t.deepEqual(await effects(), expected);
-    t.is(await remembered(), MESSAGES.length);
+    t.is(await recorded(), MESSAGES.length);
   });
 }

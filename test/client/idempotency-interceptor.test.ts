@@ -19,7 +19,7 @@ import { type LedgerDefinition, loadLedger } from '../helpers/servers/ledger.js'
 import { startServer } from '../helpers/servers/server.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 
-/** What one attempt at a call brought to the server. */
+/** One attempt, as the server received it. */
 interface Attempt {
   readonly method: string;
   readonly key: string;
@@ -36,8 +36,8 @@ const retries = {
 };
 const ledger = loadLedger();
 
-/** A server without a guard that notes every attempt, and a client with the interceptor. */
-async function noting(
+/** A server without a guard that records every attempt, and a client with the interceptor. */
+async function recordAttempts(
   t: ExecutionContext,
   options: ClientOptions = {},
   answer: Answer = () => status.OK,
@@ -68,8 +68,8 @@ async function noting(
   return { attempts, call };
 }
 
-test('every attempt of a retry policy has the key and the time of the first', async (t) => {
-  const { attempts, call } = await noting(t, retries, ({ previous }) =>
+test('every attempt of a retry policy carries the key and the time of the first attempt', async (t) => {
+  const { attempts, call } = await recordAttempts(t, retries, ({ previous }) =>
     previous === '4' ? status.OK : status.UNAVAILABLE,
   );
   const before = Date.now();
@@ -97,12 +97,12 @@ test('every attempt of a retry policy has the key and the time of the first', as
   }
 });
 
-test('every hedge has the same key and time', async (t) => {
+test('every hedge carries the same key and time', async (t) => {
   const barrier = new Barrier();
   const hedgingPolicy = { maxAttempts: 3, hedgingDelay: '0.01s', nonFatalStatusCodes: ['UNAVAILABLE'] };
   const config = JSON.stringify({ methodConfig: [{ name: [{}], hedgingPolicy }] });
   const options = { 'grpc.enable_retries': 1, 'grpc.service_config': config };
-  const { attempts, call } = await noting(t, options, async () => {
+  const { attempts, call } = await recordAttempts(t, options, async () => {
     await barrier.pass();
     return status.OK;
   });
@@ -115,16 +115,16 @@ test('every hedge has the same key and time', async (t) => {
   t.regex(String(attempts[0]?.key), uuidv7);
 });
 
-test('each call has a key of its own, greater than those before', async (t) => {
-  const { attempts, call } = await noting(t);
+test('each call gets a new key that sorts after all earlier keys', async (t) => {
+  const { attempts, call } = await recordAttempts(t);
   for (let i = 0; i < 50; i++) await call('Append');
   const keys = attempts.map(({ key }) => key);
   t.is(new Set(keys).size, 50);
   t.deepEqual(keys, [...keys].sort());
 });
 
-test('a key that is there is left alone, with or without its time', async (t) => {
-  const { attempts, call } = await noting(t);
+test('a key in the metadata is kept, with or without a first-sent time', async (t) => {
+  const { attempts, call } = await recordAttempts(t);
   await call('Append', { 'idempotency-key': 'mine' });
   const firstSent = '2026-01-31T08:30:00Z';
   await call('Append', { 'idempotency-key': 'mine', 'idempotency-first-sent': firstSent });
@@ -137,8 +137,8 @@ test('a key that is there is left alone, with or without its time', async (t) =>
   t.is(attempts[2]?.firstSent, firstSent);
 });
 
-test('the caller’s metadata is not changed', async (t) => {
-  const { attempts, call } = await noting(t);
+test('the interceptor does not change the metadata object of the caller', async (t) => {
+  const { attempts, call } = await recordAttempts(t);
   const metadata = new Metadata();
   await call('Append', metadata);
   await call('Append', metadata);
@@ -146,11 +146,13 @@ test('the caller’s metadata is not changed', async (t) => {
   t.is(new Set(attempts.map(({ key }) => key)).size, 2);
 });
 
-test('methods that only read get no key', async (t) => {
+test('skipped methods get no key', async (t) => {
   t.deepEqual(readMethodsOf(ledger), ['/test.v1.LedgerService/Read']);
   const skips = [readMethodsOf(ledger), (path: string) => path.endsWith('/Read')];
   for (const skip of skips) {
-    const { attempts, call } = await noting(t, {}, undefined, [createIdempotencyInterceptor({ skip })]);
+    const { attempts, call } = await recordAttempts(t, {}, undefined, [
+      createIdempotencyInterceptor({ skip }),
+    ]);
     for (const method of ['Read', 'Touch', 'Append', 'Close'] as const) await call(method);
     t.deepEqual(
       attempts.map(({ method, key, firstSent }) => [method, key !== '', firstSent !== '']),
@@ -164,12 +166,12 @@ test('methods that only read get no key', async (t) => {
   }
 });
 
-test('a key is made once, however long a later interceptor takes', async (t) => {
+test('one key is created per call, also if a later interceptor waits', async (t) => {
   const waiting: Interceptor = (options, nextCall) =>
     new InterceptingCall(nextCall(options), {
       start: (metadata, listener, next) => void Promise.resolve().then(() => next(metadata, listener)),
     });
-  const { attempts, call } = await noting(
+  const { attempts, call } = await recordAttempts(
     t,
     retries,
     ({ previous }) => (previous ? status.OK : status.UNAVAILABLE),
@@ -180,8 +182,8 @@ test('a key is made once, however long a later interceptor takes', async (t) => 
 });
 
 for (const mode of ['OFF', 'OBSERVE'] as const satisfies GuardMode[]) {
-  test(`a handler whose guard is in mode ${mode} calls with new keys`, async (t) => {
-    const far = await noting(t);
+  test(`a handler behind a guard in mode ${mode} sends new keys`, async (t) => {
+    const far = await recordAttempts(t);
     const near = await openLedger(t, 'memory', {
       guard: { mode },
       handlers: () =>
