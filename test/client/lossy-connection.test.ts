@@ -2,12 +2,12 @@ import { Client, credentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { createIdempotencyInterceptor, type SendOptions, sendUntilKnown } from 'grpc-replay-guard/client';
 import { engines } from '../helpers/databases/engines.js';
-import { type Fate, type Fates, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { type ProxyAction, type ProxyHooks, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { type Ledger, openLedger, type TransferRequest } from '../helpers/servers/guarded-ledger.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 
 /** A client behind a proxy that does its worst to the calls of one account. */
-async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: Fates) {
+async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: ProxyHooks) {
   const proxy = await startGrpcProxy(t, ledger.server.address, fates);
   const options = { interceptors: [createIdempotencyInterceptor()], 'grpc.initial_reconnect_backoff_ms': 10 };
   const client = new Client(proxy.address, credentials.createInsecure(), options);
@@ -22,7 +22,7 @@ async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: Fates) {
 }
 
 /** The fates of one call after the other; what comes after them passes. */
-const inOrder = (fates: readonly Fate[]) => {
+const inOrder = (fates: readonly ProxyAction[]) => {
   const left = [...fates];
   return () => left.shift() ?? 'pass';
 };
@@ -38,8 +38,8 @@ function seeded(state: number): () => number {
 for (const engine of engines) {
   test(`${engine}: whatever is lost between client and server, the effect is one, and known`, async (t) => {
     const ledger = await openLedger(t, engine);
-    const requests: Fate[] = ['cut', 'pass', 'reset', 'pass', 'pass', 'cut', 'pass', 'pass'];
-    const replies: Fate[] = ['cut', 'reset', 'empty', 'cut', 'reset'];
+    const requests: ProxyAction[] = ['cut', 'pass', 'reset', 'pass', 'pass', 'cut', 'pass', 'pass'];
+    const replies: ProxyAction[] = ['cut', 'reset', 'empty', 'cut', 'reset'];
     const { proxy, transfer } = await behindProxy(t, ledger, {
       request: inOrder(requests),
       reply: inOrder(replies),
@@ -79,7 +79,7 @@ test('a reply that never comes is unknown when the budget is spent, and found ou
   const barrier = new Barrier();
   const ledger = await openLedger(t, 'sqlite');
   const { transfer } = await behindProxy(t, ledger, {
-    reply: async (): Promise<Fate> => {
+    reply: async (): Promise<ProxyAction> => {
       await barrier.pass();
       return 'pass';
     },

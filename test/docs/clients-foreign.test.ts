@@ -3,7 +3,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { freshFolder } from '../helpers/databases/engines.js';
-import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { type ProxyAction, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
 import { goMain, goPb, goUse, pythonMain } from './foreign-programs.js';
 import { output, snippets, succeeds } from './snippets.js';
@@ -27,7 +27,7 @@ const expected = [
 ];
 
 /** The fate of each reply: `lossy` gets its eighth, `anew` its first, `broke` its second, the others all. */
-const fates: readonly Fate[] = [
+const fates: readonly ProxyAction[] = [
   'cut',
   'reset',
   'cut',

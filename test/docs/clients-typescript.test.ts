@@ -12,7 +12,7 @@ import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import { startShop } from '#src/shop.js';
 import { Connection } from '../helpers/calls/call.js';
 import { freshData } from '../helpers/databases/engines.js';
-import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { type ProxyAction, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { output, snippets } from './snippets.js';
 
@@ -128,7 +128,7 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
   const placed = new Barrier();
   let held = true;
   const proxy = await startGrpcProxy(t, address, {
-    reply: async (): Promise<Fate> => {
+    reply: async (): Promise<ProxyAction> => {
       if (held) await placed.pass();
       return 'pass';
     },

@@ -2,16 +2,16 @@ import test, { type ExecutionContext } from 'ava';
 import { freshData } from '../helpers/databases/engines.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
-import { startBadLine } from './chaos/bad-line.js';
-import { Buyers } from './chaos/buyers.js';
-import { Fleet } from './chaos/fleet.js';
-import { checkHistory } from './chaos/history.js';
-import { Killer } from './chaos/killer.js';
-import { checkOutcome } from './chaos/outcome.js';
-import { repeats, startBadReceiver } from './chaos/receiver.js';
-import { BOUND_MS, chance, KILLS, ORDERS } from './chaos/size.js';
+import { checkHistory } from './chaos/check-replies.js';
+import { checkOutcome } from './chaos/check-shop.js';
+import { Tally } from './chaos/event-counts.js';
+import { startBadLine } from './chaos/faulty-network.js';
+import { repeats, startBadReceiver } from './chaos/faulty-receiver.js';
+import { Buyers } from './chaos/order-clients.js';
+import { Killer } from './chaos/server-killer.js';
+import { BOUND_MS, chance, KILLS, ORDERS } from './chaos/settings.js';
+import { Fleet } from './chaos/shop-cluster.js';
 import { stockUp, telling } from './chaos/stock.js';
-import { Tally } from './chaos/tally.js';
 import { allDelivered } from './shop-servers.js';
 
 test('postgres: by a bad line, and with servers and relay killed, each order is placed once', async (t) => {

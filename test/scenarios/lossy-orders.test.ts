@@ -2,15 +2,15 @@ import test, { type ExecutionContext } from 'ava';
 import { type Engine, engines, freshData } from '../helpers/databases/engines.js';
 import { ServerProcess } from '../helpers/processes/shop-process.js';
 import { poll } from '../helpers/waiting/poll.js';
-import { startBadLine } from './chaos/bad-line.js';
-import { Buyers } from './chaos/buyers.js';
-import { checkHistory } from './chaos/history.js';
-import { addMetrics } from './chaos/meters.js';
-import { checkOutcome } from './chaos/outcome.js';
-import { repeats, startBadReceiver } from './chaos/receiver.js';
-import { BOUND_MS, chance, ORDERS } from './chaos/size.js';
+import { checkHistory } from './chaos/check-replies.js';
+import { checkOutcome } from './chaos/check-shop.js';
+import { Tally } from './chaos/event-counts.js';
+import { startBadLine } from './chaos/faulty-network.js';
+import { repeats, startBadReceiver } from './chaos/faulty-receiver.js';
+import { Buyers } from './chaos/order-clients.js';
+import { addMetrics } from './chaos/server-metrics.js';
+import { BOUND_MS, chance, ORDERS } from './chaos/settings.js';
 import { stockUp, telling } from './chaos/stock.js';
-import { Tally } from './chaos/tally.js';
 import { allDelivered } from './shop-servers.js';
 
 for (const engine of engines) {

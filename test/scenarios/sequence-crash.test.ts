@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import type { Connection, Reply } from '../helpers/calls/call.js';
-import { numbered } from '../helpers/calls/sequence-metadata.js';
+import { sequenceSettings } from '../helpers/calls/sequence-settings.js';
 import { engines, freshData } from '../helpers/databases/engines.js';
 import { LedgerProcess } from '../helpers/processes/ledger-process.js';
 import { loadLedger } from '../helpers/servers/ledger.js';
@@ -11,9 +11,9 @@ import { poll } from '../helpers/waiting/poll.js';
 const { Append, Transfer } = loadLedger();
 const ways = {
   TRANSACTION: (connection: Connection, producer: string, sequence: number) =>
-    connection.call(Append, { account: `${sequence}` }, numbered(producer, sequence)),
+    connection.call(Append, { account: `${sequence}` }, sequenceSettings(producer, sequence)),
   LEASE: (connection: Connection, producer: string, sequence: number) =>
-    connection.call(Transfer, { from: `${sequence}` }, numbered(producer, sequence)),
+    connection.call(Transfer, { from: `${sequence}` }, sequenceSettings(producer, sequence)),
 };
 
 /** Retries as the contract tells clients to. */

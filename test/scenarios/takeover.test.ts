@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import test from 'ava';
 import { freshData } from '../helpers/databases/engines.js';
 import { ServerProcess } from '../helpers/processes/shop-process.js';
-import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { type ProxyAction, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { connectTo } from '../helpers/servers/server.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
@@ -16,7 +16,7 @@ test('an order whose server is killed after the reservation is placed by another
   // The inventory has reserved and committed when its answer comes here; the order server never gets it.
   const reserved = new Barrier();
   const proxy = await startGrpcProxy(t, await inventory.grpcAddress(), {
-    reply: async ({ path }): Promise<Fate> => {
+    reply: async ({ path }): Promise<ProxyAction> => {
       if (path === RESERVE && reserved.arrived === 0) await reserved.pass();
       return 'pass';
     },

@@ -23,12 +23,12 @@ export interface PassingCall {
  * nothing come of it, and `empty` leaves the message of a reply out. A request that goes `twice` is delivered two
  * times at once, and the first reply is the one.
  */
-export type Fate = 'pass' | 'cut' | 'reset' | 'silence' | 'empty' | 'twice';
+export type ProxyAction = 'pass' | 'cut' | 'reset' | 'silence' | 'empty' | 'twice';
 
 /** Asked for each request before the server gets it, and again when the server has answered. */
-export interface Fates {
-  readonly request?: (call: PassingCall) => Fate | Promise<Fate>;
-  readonly reply?: (call: PassingCall) => Fate | Promise<Fate>;
+export interface ProxyHooks {
+  readonly request?: (call: PassingCall) => ProxyAction | Promise<ProxyAction>;
+  readonly reply?: (call: PassingCall) => ProxyAction | Promise<ProxyAction>;
   /** Told of each delivery of a request to a server; what it returns is told of the reply, if one comes. */
   readonly delivered?: (call: PassingCall) => (reply: Reply) => void;
 }
@@ -48,7 +48,7 @@ export interface GrpcProxy {
 export async function startGrpcProxy(
   t: Cleanup,
   target: string | (() => string),
-  fates: Fates = {},
+  fates: ProxyHooks = {},
 ): Promise<GrpcProxy> {
   const upstream = new Upstream();
   const calls: PassingCall[] = [];
@@ -80,7 +80,7 @@ export async function startGrpcProxy(
   }
 
   /** Whether nothing more is to be done with the stream. */
-  function end(stream: ServerHttp2Stream, fate: Fate): boolean {
+  function end(stream: ServerHttp2Stream, fate: ProxyAction): boolean {
     // The bare socket: a session says goodbye.
     if (fate === 'cut') sockets.get(stream.session)?.destroy();
     if (fate === 'reset') stream.close(constants.NGHTTP2_INTERNAL_ERROR);
@@ -111,7 +111,7 @@ const unavailable: Reply = {
   message: Buffer.alloc(0),
 };
 
-function send(stream: ServerHttp2Stream, { headers, message, trailers }: Reply, fate: Fate): void {
+function send(stream: ServerHttp2Stream, { headers, message, trailers }: Reply, fate: ProxyAction): void {
   stream.respond(headers, trailers ? { waitForTrailers: true } : { endStream: true });
   if (!trailers) return;
   stream.once('wantTrailers', () => stream.sendTrailers(trailers));

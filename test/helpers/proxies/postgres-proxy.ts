@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import type { Cleanup } from '../databases/postgres.js';
-import { PostgresConversation } from './postgres-conversation.js';
+import { PostgresConversation } from './proxied-connection.js';
 
 export interface ProxyOptions {
   /**

@@ -29,7 +29,7 @@ import {
   type LedgerDefinition,
   loadLedger,
 } from './ledger.js';
-import { Outcomes } from './outcomes.js';
+import { RecordingObserver } from './recording-observer.js';
 import { startServer, type TestServer } from './server.js';
 
 export type Handler<Q, R> = (call: ServerUnaryCall<Q, R>, callback: sendUnaryData<R>) => unknown;
@@ -76,7 +76,7 @@ export interface Ledger {
   readonly guard: ReplayGuard;
   readonly server: TestServer;
   readonly connection: Connection;
-  readonly outcomes: Outcomes;
+  readonly outcomes: RecordingObserver;
   /** How often any handler was entered. */
   entered: number;
   /** Calls Append, a TRANSACTION method. */
@@ -124,7 +124,7 @@ export async function openLedger(
   const opened = setup.opened ?? (await openSource(t, source, setup.engine));
   const { database, store } = opened;
   if (source !== 'memory') await database.migrate('ledger', [effectsTable]);
-  const outcomes = new Outcomes();
+  const outcomes = new RecordingObserver();
   const guard = createReplayGuard({ store, scope: singleTenant(), observer: outcomes, ...setup.guard });
   t.teardown(() => guard.close());
   const definition = loadLedger(setup.version, setup.declared);

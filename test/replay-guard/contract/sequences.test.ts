@@ -1,9 +1,9 @@
 import test from 'ava';
-import { sequenceKeepingRows } from './rows/sequence-keeping.js';
-import { sequenceNameRows } from './rows/sequence-names.js';
-import { sequenceOrderRows } from './rows/sequence-order.js';
-import { sequenceTurnRows } from './rows/sequence-turns.js';
-import { play } from './table/play.js';
+import { sequenceTurnRows } from './rows/sequences/concurrency.js';
+import { sequenceNameRows } from './rows/sequences/metadata.js';
+import { sequenceOrderRows } from './rows/sequences/order.js';
+import { sequenceKeepingRows } from './rows/sequences/stored-series.js';
+import { play } from './table/run-rows.js';
 
 play(test, {
   'idempotency-sequence': sequenceOrderRows,

@@ -18,7 +18,7 @@ import {
 } from 'grpc-replay-guard';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { loadLedger } from '../../helpers/servers/ledger.js';
-import { Outcomes } from '../../helpers/servers/outcomes.js';
+import { RecordingObserver } from '../../helpers/servers/recording-observer.js';
 import { startServer } from '../../helpers/servers/server.js';
 
 const text = (value: string) => Buffer.from(value);
@@ -46,7 +46,7 @@ const handlers: UntypedServiceImplementation = {
 };
 
 function guarded(t: ExecutionContext, options: Partial<ReplayGuardOptions> = {}) {
-  const [store, observer] = [new MemoryStore(), new Outcomes()];
+  const [store, observer] = [new MemoryStore(), new RecordingObserver()];
   const guard = createReplayGuard({ store, scope: singleTenant(), observer, ...options });
   t.teardown(() => guard.close());
   return { guard, store, observer };

@@ -16,13 +16,13 @@ import {
   openLedger,
   writeEffect,
 } from '../../helpers/servers/guarded-ledger.js';
-import { listenAlone } from '../../helpers/servers/rejections.js';
+import { captureUnhandledErrors } from '../../helpers/servers/unhandled-errors.js';
 import { RememberedClaims } from '../../helpers/stores/remembered-claims.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
 const emptied = emptiedData(test);
-listenAlone(test);
+captureUnhandledErrors(test);
 const unitLimitMs = 500;
 
 /** A store on handles that the test can look into, and whether nobody uses them. */

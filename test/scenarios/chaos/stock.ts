@@ -3,7 +3,7 @@ import type { Database } from 'grpc-replay-guard/database';
 import { connectTo } from '../../helpers/servers/server.js';
 import { type Receiver, WEBHOOK_SECRET } from '../../helpers/servers/webhook-receiver.js';
 import { stock, stockItem } from '../shop-servers.js';
-import { SKUS, type Wish } from './buyers.js';
+import { SKUS, type Wish } from './order-clients.js';
 
 const INITIAL = 100_000;
 

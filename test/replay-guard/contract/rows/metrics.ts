@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
-import { keeps, refusals, releases } from '../table/expected.js';
+import { keeps, refusals, releases } from '../table/expected-result.js';
 import { erases, storeComes, storeGoes } from '../table/faults.js';
-import { endsWith, writesAndWaits } from '../table/handling.js';
+import { endsWith, writesAndWaits } from '../table/handlers.js';
 import { everyKind, leaves, once, type Row } from '../table/row.js';
 import * as steps from '../table/steps.js';
 
@@ -105,5 +105,5 @@ const records: Row[] = [
   },
 ];
 
-/** Section 10, what the metrics say. Outcomes are also counted in every row of the other tables. */
+/** Section 10, what the metrics say. RecordingObserver are also counted in every row of the other tables. */
 export const metricRows: readonly Row[] = [...records, ...calls, ...store];

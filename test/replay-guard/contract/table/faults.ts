@@ -1,5 +1,5 @@
 import type { Step } from './row.js';
-import { recordKey, type Sent, type Stage } from './stage.js';
+import { recordKey, type Sent, type Stage } from './row-run.js';
 
 /** Nothing reaches the store. */
 export const storeGoes: Step = async ({ servers }) => {

@@ -1,7 +1,7 @@
 import type { CallOutcome, MethodPolicy, ReplayGuardOptions } from 'grpc-replay-guard';
 import { engines } from '../../../helpers/databases/engines.js';
-import type { Script } from './handling.js';
-import type { Stage } from './stage.js';
+import type { Script } from './handlers.js';
+import type { Stage } from './row-run.js';
 
 /** Where the contract holds: on every engine. */
 export const everywhere = ['memory', ...engines] as const;

@@ -2,12 +2,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import type { MethodPolicy, ModeSettings } from 'grpc-replay-guard';
 import { poll } from '../../../helpers/waiting/poll.js';
-import { type Expected, ok } from './expected.js';
-import { assertHeard, entriesOf, type Heard } from './heard.js';
+import { assertHeard, entriesOf, type Heard } from './call-result.js';
+import type { Servers } from './engine-servers.js';
+import { type Expected, ok } from './expected-result.js';
+import { Scrape } from './metrics-scrape.js';
 import type { Counts, State, Step } from './row.js';
-import { Scrape } from './scrape.js';
-import type { Servers } from './site.js';
-import type { Begun, Sent, Stage } from './stage.js';
+import type { Begun, Sent, Stage } from './row-run.js';
 
 /** A call, and what its client gets. */
 export const call =
