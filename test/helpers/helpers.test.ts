@@ -12,7 +12,7 @@ type Append = ServerUnaryCall<{ account: string }, object>;
 type Answer = sendUnaryData<object>;
 
 for (const engine of engines) {
-  test(`the server runs as a process on ${engine}, is killed, and comes back on its port`, async (t) => {
+  test(`${engine}: a killed server process restarts on the same port and replays its keys`, async (t) => {
     const { url } = await freshData(t, engine);
     const first = new ServerProcess(t, { DATABASE_URL: url });
     const address = await first.grpcAddress();
@@ -32,13 +32,13 @@ for (const engine of engines) {
   });
 }
 
-test('a server that cannot start is told, not waited for', async (t) => {
+test('a server process that cannot start rejects with its error message', async (t) => {
   const server = new ServerProcess(t, { SERVICES: 'nonsense' });
   await t.throwsAsync(server.grpcAddress(), { message: /SERVICES/ });
   t.not((await server.exited).code, 0);
 });
 
-test('calls end as results, with bytes, deadlines and cancellation', async (t) => {
+test('a call resolves to its bytes, its deadline error, or its cancellation', async (t) => {
   const ledger = loadLedger();
   const barrier = new Barrier();
   const server = await startServer(t, {
@@ -72,7 +72,7 @@ test('calls end as results, with bytes, deadlines and cancellation', async (t) =
   barrier.open();
 });
 
-test('the next version of the ledger reads what this one wrote, and the other way round', (t) => {
+test('each version of the ledger schema reads the messages of the other version', (t) => {
   const [now, next] = [loadLedger(), loadLedger('next')];
   const bytes = next.Append.responseSerialize({ entryId: 'e', currency: 'EUR' });
   t.is(next.Append.responseDeserialize(bytes).currency, 'EUR');
@@ -80,8 +80,8 @@ test('the next version of the ledger reads what this one wrote, and the other wa
   t.false('currency' in now.Append.responseDeserialize(bytes));
 });
 
-test('status details are read as google.rpc wrote them', (t) => {
-  // A Status with an ErrorInfo {reason: "R", domain: "d"}, typed out by hand.
+test('status details in the encoding of google.rpc are decoded', (t) => {
+  // A Status with an ErrorInfo {reason: "R", domain: "d"}, encoded by hand.
   const type = 'type.googleapis.com/google.rpc.ErrorInfo';
   const info = Buffer.from([0x0a, 1, 0x52, 0x12, 1, 0x64]);
   const any = Buffer.concat([

@@ -11,10 +11,10 @@ import { poll } from '../helpers/waiting/poll.js';
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 const policies = Object.fromEntries(paths.map((path) => [path, { leaseMs: 60_000, waitMs: 0 }]));
 
-// The commits wait for a replica that does not exist: durable, and seen by nobody. "Not found" proves nothing
-// then; that they were committed shows after the database has crashed.
-test('postgres: a commit that is not to be seen yet is neither run again nor given up', async (t) => {
-  // Only the handlers' own transactions are to wait.
+// The commits wait for a synchronous standby that does not exist. They are durable, but no session can read them, so
+// a look-up that finds no record proves nothing. After a crash of the database the commits are visible.
+test('postgres: a commit that waits for a stopped standby is in doubt: its key is not executed again, and replays later', async (t) => {
+  // Only the transactions of the handlers must wait for the standby.
   const cluster = await startCluster(['synchronous_standby_names=nobody', 'synchronous_commit=local']);
   t.teardown(cluster.stop);
   const proxy = await startProxy(t, cluster.url);
@@ -35,7 +35,7 @@ test('postgres: a commit that is not to be seen yet is neither run again nor giv
   const first = ask();
   const direct = await openUrl(cluster.url, { maxConnections: 1 });
   t.teardown(direct.close);
-  await poll('both commits wait', async () => {
+  await poll('both commits wait for the standby', async () => {
     const waiting = "SELECT 1 AS one FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     return (await direct.database.query(waiting)).length === 2;
   });
@@ -50,7 +50,7 @@ test('postgres: a commit that is not to be seen yet is neither run again nor giv
 
   await cluster.restart();
   let found = await ask();
-  await poll('the database is back', async () => {
+  await poll('the database serves again', async () => {
     if (found.some(({ code }) => code === status.UNAVAILABLE)) found = await ask();
     return found.every(({ code }) => code !== status.UNAVAILABLE);
   });

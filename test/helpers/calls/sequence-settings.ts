@@ -1,6 +1,6 @@
 import type { CallSettings } from './call.js';
 
-/** The metadata of a producer's call. */
+/** Returns settings that identify a call by producer, sequence and epoch. Default: no epoch. */
 export function sequenceSettings(
   producer: string,
   sequence: number | bigint,

@@ -3,18 +3,22 @@ import type { Claim, IdempotencyStore } from 'grpc-replay-guard/store';
 import type { InventoryClient } from '#src/fulfilment/inventory-client.js';
 
 /**
- * What goes wrong for a process, and when: after the n-th of the steps that it takes, before it hears how it went. The
- * steps are all that it asks of its database, its guard's store and the inventory; the end of the work of a
- * transaction is one, and its commit another.
+ * Makes one step of a process fail: the step takes effect, but its result is lost. Every request to the database, to
+ * the guard's store and to the inventory is a step. In a transaction, the end of the work is one step and the commit
+ * is another.
  */
 export class FaultPlan {
-  /** Whether it has triggered in this life. */
+  /** Whether the planned fault has happened since `begin`. */
   triggered = false;
   #steps = 0;
   #at = Number.POSITIVE_INFINITY;
   #then: 'crash' | 'continue' = 'crash';
 
-  /** A life begins, in which fate strikes after a step, or never. */
+  /**
+   * Starts to count steps anew.
+   * @param at the number of the step that fails; by default no step fails
+   * @param then whether every later step fails too, as after a crash of the process
+   */
   begin(at = Number.POSITIVE_INFINITY, then: 'crash' | 'continue' = 'crash'): void {
     this.#steps = 0;
     this.#at = at;
@@ -22,11 +26,12 @@ export class FaultPlan {
     this.triggered = false;
   }
 
+  /** Wraps a database so that its statements and transactions are steps of this plan. */
   database(real: Database): Database {
     return {
       dialect: real.dialect,
       query: (text, params) =>
-        // Sent beside the work, at no certain step of it.
+        // A notification is sent at no fixed point of the work, so it cannot have a step number.
         text.includes('pg_notify') ? real.query(text, params) : this.#step(() => real.query(text, params)),
       transaction: (work) => this.#step(() => real.transaction(() => this.#step(work))),
       afterCommit: (action) => real.afterCommit(action),
@@ -34,6 +39,7 @@ export class FaultPlan {
     };
   }
 
+  /** Wraps a store so that the commit of each claim is a step of this plan. */
   store(real: IdempotencyStore): IdempotencyStore {
     return {
       claim: async (request) => {
@@ -50,6 +56,7 @@ export class FaultPlan {
     };
   }
 
+  /** Wraps an inventory client so that each call is a step of this plan. */
   inventory(real: InventoryClient): InventoryClient {
     return {
       currencyOf: (...given) => this.#step(() => real.currencyOf(...given)),
@@ -62,7 +69,7 @@ export class FaultPlan {
     };
   }
 
-  /** Around the commit; the real release rolls back for the dead. */
+  /** Only the end of a claim is a step. The real `release` also rolls back after a simulated crash. */
   #claim(real: Claim): Claim {
     return {
       takenOver: real.takenOver,
@@ -77,16 +84,16 @@ export class FaultPlan {
   }
 
   async #step<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#isDead) throw new Error('this process is dead');
-    // What was asked happens, whether or not the answer is heard.
-    const [answer] = await Promise.allSettled([work()]);
+    if (this.#hasCrashed) throw new Error('this process has crashed');
+    // The request takes effect even if its result is lost.
+    const [result] = await Promise.allSettled([work()]);
     if (++this.#steps === this.#at) this.triggered = true;
-    if (this.#isDead || this.#steps === this.#at) throw new Error('the answer was lost');
-    if (answer.status === 'rejected') throw answer.reason;
-    return answer.value;
+    if (this.#hasCrashed || this.#steps === this.#at) throw new Error('the result was lost');
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
   }
 
-  get #isDead(): boolean {
+  get #hasCrashed(): boolean {
     return this.triggered && this.#then === 'crash';
   }
 }

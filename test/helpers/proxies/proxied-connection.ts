@@ -1,30 +1,33 @@
 import type { Socket } from 'node:net';
 
-export interface Listener {
+/** Receives what happens on a proxied connection, and decides when to cut it. */
+export interface ConnectionListener {
+  /** Called when the client executes a statement. */
   statement(text: string): void;
+  /** Called when the client sends something after a server message. */
   roundTrip(): void;
-  /** Whether, and when, the connection is to be cut at this statement. */
+  /** Returns whether to cut the connection before or after this statement. */
   cut(text: string): 'before' | 'after' | undefined;
-  /** The connection has been cut as `cut` wanted it. */
-  severed(): void;
+  /** Called when the connection was cut because `cut` returned a value. */
+  disconnected(): void;
 }
 
-/** One client's talk with Postgres, message by message. */
-export class PostgresConversation {
+/** Forwards one client's connection to Postgres message by message, and reports its statements. */
+export class ProxiedConnection {
   readonly #client: Socket;
   readonly #upstream: Socket;
   readonly #latencyMs: number;
-  readonly #listener: Listener;
+  readonly #listener: ConnectionListener;
   /** The texts of the statements prepared on this connection, by name. */
   readonly #prepared = new Map<string, string>();
-  /** One for each ReadyForQuery that is still to come: whether the connection is to be cut at it. */
-  readonly #unanswered: boolean[] = [];
-  #bound = '';
+  /** One entry for each expected ReadyForQuery: whether to cut the connection when it comes. */
+  readonly #expectedReady: boolean[] = [];
+  #boundText = '';
   #started = false;
-  #cutting = false;
-  #answeredLast = false;
+  #cutAtReady = false;
+  #serverSentLast = false;
 
-  constructor(client: Socket, upstream: Socket, latencyMs: number, listener: Listener) {
+  constructor(client: Socket, upstream: Socket, latencyMs: number, listener: ConnectionListener) {
     this.#client = client;
     this.#upstream = upstream;
     this.#latencyMs = latencyMs;
@@ -43,42 +46,42 @@ export class PostgresConversation {
 
   #fromClient(type: string, body: Buffer, raw: Buffer): void {
     if (this.#client.destroyed) return;
-    if (this.#answeredLast && this.#started) this.#listener.roundTrip();
-    this.#answeredLast = false;
+    if (this.#serverSentLast && this.#started) this.#listener.roundTrip();
+    this.#serverSentLast = false;
     const text = this.#textOf(type, body);
     if (text !== undefined && this.#execute(text)) {
       this.#cut();
       return;
     }
     if (type === 'Q' || type === 'S') {
-      this.#unanswered.push(this.#cutting);
-      this.#cutting = false;
+      this.#expectedReady.push(this.#cutAtReady);
+      this.#cutAtReady = false;
     }
     this.#upstream.write(raw);
   }
 
-  /** Follows Parse and Bind; returns the text where the message has one executed. */
+  /** Tracks Parse and Bind. Returns the text of the statement that the message executes, if any. */
   #textOf(type: string, body: Buffer): string | undefined {
     const [first = '', second = ''] = body.toString('utf8').split('\0');
     if (type === 'P') this.#prepared.set(first, second);
-    if (type === 'B') this.#bound = this.#prepared.get(second) ?? '';
+    if (type === 'B') this.#boundText = this.#prepared.get(second) ?? '';
     if (type === 'Q') return first;
-    return type === 'E' ? this.#bound : undefined;
+    return type === 'E' ? this.#boundText : undefined;
   }
 
   #execute(text: string): boolean {
     this.#listener.statement(text.trim());
     const cut = this.#listener.cut(text.trim());
-    this.#cutting = cut === 'after';
+    this.#cutAtReady = cut === 'after';
     return cut === 'before';
   }
 
   #fromServer(type: string, raw: Buffer): void {
     if (type === 'Z' && !this.#started) this.#started = true;
-    else if (type === 'Z' && this.#unanswered.shift()) this.#cut();
-    if (this.#unanswered[0]) return;
+    else if (type === 'Z' && this.#expectedReady.shift()) this.#cut();
+    if (this.#expectedReady[0]) return;
     const deliver = () => {
-      this.#answeredLast = true;
+      this.#serverSentLast = true;
       if (!this.#client.destroyed) this.#client.write(raw);
     };
     if (this.#latencyMs > 0) setTimeout(deliver, this.#latencyMs);
@@ -88,11 +91,11 @@ export class PostgresConversation {
   #cut(): void {
     this.#client.destroy();
     this.#upstream.destroy();
-    this.#listener.severed();
+    this.#listener.disconnected();
   }
 }
 
-/** Splits a stream into messages; the first of a client has no type. */
+/** Splits a stream into protocol messages. The first message of a client has no type byte. */
 function messages(each: (type: string, body: Buffer, raw: Buffer) => void, startup: boolean) {
   let buffered = Buffer.alloc(0);
   let typeless = startup;

@@ -1,16 +1,16 @@
 import type { CallOutcome, ObservedMethod, ReplayGuardObserver, StoreOperation } from 'grpc-replay-guard';
 import { poll } from '../waiting/poll.js';
 
-/** An observer that keeps what it is told, for tests to look at and to wait for. */
+/** An observer that records every event. Tests read the records, or wait for them. */
 export class RecordingObserver implements Partial<ReplayGuardObserver> {
   readonly ended: CallOutcome[] = [];
   readonly takenOver: boolean[] = [];
   readonly failures: unknown[] = [];
-  /** What would have become of calls in mode OBSERVE. */
+  /** The outcomes that ENFORCE would have given to calls in mode OBSERVE. */
   readonly observed: CallOutcome[] = [];
-  /** Every change of the circuit: whether it opened. */
+  /** Every change of the circuit: true if it opened. */
   readonly circuit: boolean[] = [];
-  /** Every operation on the store that has ended, and its error where it failed. */
+  /** Every finished operation on the store, and its error if it failed. */
   readonly uses: { readonly operation: StoreOperation; readonly failed: boolean; readonly error: unknown }[] =
     [];
   readonly purged: number[] = [];
@@ -46,22 +46,22 @@ export class RecordingObserver implements Partial<ReplayGuardObserver> {
     this.purged.push(count);
   }
 
-  /** How many calls ended so. */
+  /** Returns the number of calls with this outcome. */
   count(outcome: CallOutcome): number {
     return this.ended.filter((ended) => ended === outcome).length;
   }
 
-  /** How often the store did this without failing. */
+  /** Returns how often this operation on the store succeeded. */
   did(operation: StoreOperation): number {
     return this.uses.filter((use) => use.operation === operation && use.error === undefined).length;
   }
 
-  /** Resolves when `count` calls ended so. */
+  /** Resolves when `count` calls have this outcome. */
   reached(outcome: CallOutcome, count = 1): Promise<void> {
     return poll(`${count} calls ended as ${outcome}`, () => this.count(outcome) >= count);
   }
 
-  /** Resolves when the store has been used so `count` times. */
+  /** Resolves when this operation on the store has succeeded, or failed, `count` times. */
   used(operation: StoreOperation, count = 1, failed = false): Promise<void> {
     const uses = () => this.uses.filter((use) => use.operation === operation && use.failed === failed);
     return poll(

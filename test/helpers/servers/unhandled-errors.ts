@@ -1,19 +1,20 @@
 import type { TestFn } from 'ava';
 
 /**
- * Takes ava's ear off unhandled rejections for this file, so that the guard is the only one who listens, as
- * in a server of its own. What would have ended that server since the last time is in `takeUnhandled`.
+ * Captures unhandled rejections and uncaught exceptions of a test file instead of failing its tests at once.
+ * ava's own listener is removed, so the process has no listener, as a server in production. `takeUnhandled` returns
+ * the captured errors since its last call.
  */
 export function captureUnhandledErrors(test: TestFn): { takeUnhandled(): unknown[] } {
-  const escaped: unknown[] = [];
-  const heard = process.listeners('unhandledRejection');
+  const captured: unknown[] = [];
+  const listeners = process.listeners('unhandledRejection');
   test.before(() => {
     process.removeAllListeners('unhandledRejection');
-    process.setUncaughtExceptionCaptureCallback((error) => escaped.push(error));
+    process.setUncaughtExceptionCaptureCallback((error) => captured.push(error));
   });
   test.after.always(() => {
     process.setUncaughtExceptionCaptureCallback(null);
-    for (const listener of heard) process.on('unhandledRejection', listener);
+    for (const listener of listeners) process.on('unhandledRejection', listener);
   });
-  return { takeUnhandled: () => escaped.splice(0) };
+  return { takeUnhandled: () => captured.splice(0) };
 }

@@ -1,14 +1,14 @@
 /**
- * Lets so many pieces of work go on at a time: a file whose tests mostly wait should not run them one by one, and
- * all at once they would keep each other waiting.
+ * Returns a function that runs at most `count` pieces of work at a time and queues the others. A file of tests that
+ * mostly wait runs faster so than one by one, and its tests do not slow each other down.
  */
 export function limitConcurrency(count: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const ends: Promise<unknown>[] = Array.from({ length: count }, () => Promise.resolve());
+  const queues: Promise<unknown>[] = Array.from({ length: count }, () => Promise.resolve());
   let next = 0;
   return (work) => {
-    const lane = next++ % count;
-    const done = (ends[lane] as Promise<unknown>).then(work);
-    ends[lane] = done.catch(() => {});
+    const queue = next++ % count;
+    const done = (queues[queue] as Promise<unknown>).then(work);
+    queues[queue] = done.catch(() => {});
     return done;
   };
 }

@@ -1,5 +1,5 @@
 import test from 'ava';
 import { metricRows } from './rows/metrics.js';
-import { play } from './table/run-rows.js';
+import { runRows } from './table/run-rows.js';
 
-play(test, { metrics: metricRows });
+runRows(test, { metrics: metricRows });

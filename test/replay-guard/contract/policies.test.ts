@@ -6,10 +6,10 @@ import { keyFieldRows } from './rows/policies/key-field.js';
 import { keyRequirementRows } from './rows/policies/key-requirement.js';
 import { modeRows } from './rows/policies/modes.js';
 import { retentionRows } from './rows/policies/retention.js';
-import { keepingRows } from './rows/policies/stored-replies.js';
-import { play } from './table/run-rows.js';
+import { storedReplyRows } from './rows/policies/stored-replies.js';
+import { runRows } from './table/run-rows.js';
 
-play(test, {
+runRows(test, {
   mode: modeRows,
   key: keyRequirementRows,
   key_field: keyFieldRows,
@@ -17,5 +17,5 @@ play(test, {
   fingerprint_excludes: fingerprintRows,
   ttl: retentionRows,
   execution: executionRows,
-  keeping: keepingRows,
+  'stored reply': storedReplyRows,
 });

@@ -2,6 +2,6 @@ import test from 'ava';
 import { endingRows } from './rows/replies/endings.js';
 import { metadataRows } from './rows/replies/metadata.js';
 import { streamRows } from './rows/replies/streams.js';
-import { play } from './table/run-rows.js';
+import { runRows } from './table/run-rows.js';
 
-play(test, { endings: endingRows, metadata: metadataRows, streams: streamRows });
+runRows(test, { 'handler result': endingRows, metadata: metadataRows, stream: streamRows });

@@ -1,13 +1,13 @@
 import test from 'ava';
-import { sequenceTurnRows } from './rows/sequences/concurrency.js';
-import { sequenceNameRows } from './rows/sequences/metadata.js';
+import { sequenceConcurrencyRows } from './rows/sequences/concurrency.js';
+import { sequenceMetadataRows } from './rows/sequences/metadata.js';
 import { sequenceOrderRows } from './rows/sequences/order.js';
-import { sequenceKeepingRows } from './rows/sequences/stored-series.js';
-import { play } from './table/run-rows.js';
+import { storedSeriesRows } from './rows/sequences/stored-series.js';
+import { runRows } from './table/run-rows.js';
 
-play(test, {
+runRows(test, {
   'idempotency-sequence': sequenceOrderRows,
-  names: sequenceNameRows,
-  turns: sequenceTurnRows,
-  keeping: sequenceKeepingRows,
+  'sequence metadata': sequenceMetadataRows,
+  'sequence concurrency': sequenceConcurrencyRows,
+  'stored series': storedSeriesRows,
 });

@@ -1,44 +1,52 @@
 import type { ExecutionContext } from 'ava';
-import type { BadLine, Delivery } from './faulty-network.js';
-import type { Buyers, Wish } from './order-clients.js';
+import type { Delivery, FaultyNetwork } from './faulty-network.js';
+import type { OrderClients, WantedOrder } from './order-clients.js';
 
-/** What a repeat of a finished operation may be answered besides its reply: the call was over, or has to be made again. */
+/** The codes that a retry of a completed operation may get instead of a replay: CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE. */
 const TRANSIENT = new Set([1, 4, 14]);
 
 /**
- * What clients and the line between saw, judged by the invariants of replies: every order is known in the end, all
- * replies of a key are the same bytes, one of them at most is not a replay, and after the first no call executes.
+ * Asserts the invariants of replies. Every order has a reply, and no order is refused. All replies of a key have the
+ * same bytes. At most one of them is not a replay. After the first reply of a key, no call with this key executes.
  */
-export function checkHistory(t: ExecutionContext, { wishes, history }: Buyers, line: BadLine): void {
-  const refused = history.filter(({ what }) => what === 'refused');
+export function checkReplies(
+  t: ExecutionContext,
+  { wantedOrders, history }: OrderClients,
+  network: FaultyNetwork,
+): void {
+  const refused = history.filter(({ type }) => type === 'refused');
   t.deepEqual(refused, [], 'no order was refused');
-  const deeds = grouped(history, ({ wish }) => wish.intent.key);
-  const deliveries = grouped(line.deliveries, ({ key }) => key);
-  for (const wish of wishes) {
-    const { key } = wish.intent;
-    const seen = (deeds.get(key) ?? []).flatMap((deed) => (deed.what === 'ok' ? [deed] : []));
-    const [first] = seen;
+  const events = grouped(history, ({ wantedOrder }) => wantedOrder.intent.key);
+  const deliveries = grouped(network.deliveries, ({ key }) => key);
+  for (const wantedOrder of wantedOrders) {
+    const { key } = wantedOrder.intent;
+    const received = (events.get(key) ?? []).flatMap((event) => (event.type === 'ok' ? [event] : []));
+    const [first] = received;
     if (!first) {
-      t.fail(`${wish.customerId}: no reply ever came`);
+      t.fail(`${wantedOrder.customerId}: no reply`);
       continue;
     }
-    const passed = deliveries.get(key) ?? [];
-    checkReplies(t, wish, first.bytes, [...seen.map(({ bytes }) => bytes), ...messages(passed)]);
-    checkExecutions(t, wish, passed);
-    t.true(seen.at(-1)?.replayed, `${wish.customerId}: asked again, the server repeats itself`);
+    const delivered = deliveries.get(key) ?? [];
+    checkBytes(t, wantedOrder, first.bytes, [...received.map(({ bytes }) => bytes), ...messages(delivered)]);
+    checkExecutions(t, wantedOrder, delivered);
+    t.true(received.at(-1)?.replayed, `${wantedOrder.customerId}: the final call replays`);
   }
 }
 
-function checkReplies(
+function checkBytes(
   t: ExecutionContext,
-  { customerId }: Wish,
+  { customerId }: WantedOrder,
   first: Buffer,
   all: readonly Buffer[],
 ): void {
   if (all.some((bytes) => !bytes.equals(first))) t.fail(`${customerId}: two different replies`);
 }
 
-function checkExecutions(t: ExecutionContext, { customerId }: Wish, deliveries: readonly Delivery[]): void {
+function checkExecutions(
+  t: ExecutionContext,
+  { customerId }: WantedOrder,
+  deliveries: readonly Delivery[],
+): void {
   const successes = deliveries.flatMap(({ answer }) => (answer?.code === 0 ? [answer] : []));
   const executed = successes.filter(({ replayed }) => !replayed);
   if (executed.length > 1) t.fail(`${customerId}: executed ${executed.length} times`);
@@ -48,17 +56,17 @@ function checkExecutions(t: ExecutionContext, { customerId }: Wish, deliveries: 
   if (wrong.length > 0) t.fail(`${customerId}: no replay after the first reply`);
 }
 
-/** Without the five bytes that stand before a message on the wire. */
+/** Returns the reply messages without their gRPC frame header of five bytes. */
 function messages(deliveries: readonly Delivery[]): Buffer[] {
   return deliveries.flatMap(({ answer }) => (answer?.code === 0 ? [answer.message.subarray(5)] : []));
 }
 
-function grouped<T>(all: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
+function grouped<T>(all: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
-  for (const one of all) {
-    const group = groups.get(keyOf(one)) ?? [];
-    groups.set(keyOf(one), group);
-    group.push(one);
+  for (const item of all) {
+    const group = groups.get(keyOf(item)) ?? [];
+    groups.set(keyOf(item), group);
+    group.push(item);
   }
   return groups;
 }

@@ -1,15 +1,15 @@
 import type { Cleanup } from '../../helpers/databases/postgres.js';
-import { Deck, type Random } from '../../helpers/faults/seeded-random.js';
+import { BalancedChoices, type Random } from '../../helpers/faults/seeded-random.js';
 import { type ProxyAction, startGrpcProxy } from '../../helpers/proxies/grpc-proxy.js';
 import { statusOf } from '../../helpers/proxies/grpc-upstream.js';
-import type { Tally } from './event-counts.js';
+import type { EventCounts } from './event-counts.js';
 
-/** One delivery of a request to a server, and what the server answered, whatever became of that on its way back. */
+/** One delivery of a request to a server, and the reply of the server. The client may not have received the reply. */
 export interface Delivery {
   readonly key: string;
-  /** Its place in the order of all that happened on the line. */
+  /** The position of the delivery among all events in the network. */
   readonly began: number;
-  /** Absent where the server died, or was down. */
+  /** Absent if the server was down, or was killed before it replied. */
   answer?: {
     readonly at: number;
     readonly code: number;
@@ -18,69 +18,71 @@ export interface Delivery {
   };
 }
 
-export interface BadLine {
+/** A network between clients and servers that loses, repeats and cuts calls. */
+export interface FaultyNetwork {
+  /** The address for clients: `127.0.0.1:port`. */
   readonly address: string;
   /** Every delivery of a request, in order. */
   readonly deliveries: readonly Delivery[];
 }
 
-/** How many requests, and how many replies, meet which fate. */
-interface ProxyHooks {
+/** How often each action occurs in one round of requests, and in one round of replies. */
+interface FaultRates {
   readonly requests: Readonly<Partial<Record<ProxyAction, number>>>;
   readonly replies: Readonly<Partial<Record<ProxyAction, number>>>;
 }
 
 /**
- * Loses one reply in three, half of them without a word, delivers one request in five twice, and closes a connection
- * now and then, before the server has the request or after it has answered.
+ * Between clients and servers. One reply in three is lost, half of these in silence. One request in five is delivered
+ * twice. One connection in thirty is closed before the server has the request, or after the reply.
  */
-const outside: ProxyHooks = {
+const clientFaults: FaultRates = {
   requests: { pass: 23, twice: 6, cut: 1 },
   replies: { pass: 19, silence: 5, reset: 5, cut: 1 },
 };
 
-/** As it may be between servers: fewer replies are lost, and none without a word. */
-export const inside: ProxyHooks = {
+/** Between servers. Fewer replies are lost, and none in silence. */
+export const serverFaults: FaultRates = {
   requests: { pass: 23, twice: 6, cut: 1 },
   replies: { pass: 26, reset: 3, cut: 1 },
 };
 
-/** What a run counts of a fate. */
-const names: Partial<Record<ProxyAction, string>> = {
+/** The name under which a run counts an action. */
+const eventNames: Partial<Record<ProxyAction, string>> = {
   cut: 'connections closed',
   twice: 'requests duplicated',
   silence: 'replies lost',
   reset: 'replies lost',
 };
 
-/** A line from clients to servers that does to their calls what the fates say. */
-export async function startBadLine(
+/** Starts a proxy to the target that injects faults at these rates. */
+export async function startFaultyNetwork(
   t: Cleanup,
   target: string | (() => string),
   random: Random,
-  tally: Tally,
-  fates = outside,
-): Promise<BadLine> {
-  const requests = new Deck<ProxyAction>(random, fates.requests);
-  const replies = new Deck<ProxyAction>(random, fates.replies);
+  counts: EventCounts,
+  rates = clientFaults,
+): Promise<FaultyNetwork> {
+  const requests = new BalancedChoices<ProxyAction>(random, rates.requests);
+  const replies = new BalancedChoices<ProxyAction>(random, rates.replies);
   const deliveries: Delivery[] = [];
-  let happened = 0;
-  const dealt = (deck: Deck<ProxyAction>) => () => {
-    const fate = deck.deal();
-    const name = names[fate];
-    if (name) tally.add(name);
-    return fate;
+  let events = 0;
+  const choose = (choices: BalancedChoices<ProxyAction>) => () => {
+    const action = choices.next();
+    const name = eventNames[action];
+    if (name) counts.add(name);
+    return action;
   };
   const { address } = await startGrpcProxy(t, target, {
-    request: dealt(requests),
-    reply: dealt(replies),
+    request: choose(requests),
+    reply: choose(replies),
     delivered: ({ headers }) => {
-      const delivery: Delivery = { key: String(headers['idempotency-key']), began: happened++ };
+      const delivery: Delivery = { key: String(headers['idempotency-key']), began: events++ };
       deliveries.push(delivery);
       return (reply) => {
         const replayed = reply.trailers?.['idempotent-replayed'] === 'true';
         const { message } = reply;
-        delivery.answer = { at: happened++, code: Number(statusOf(reply)), replayed, message };
+        delivery.answer = { at: events++, code: Number(statusOf(reply)), replayed, message };
       };
     },
   });

@@ -9,77 +9,91 @@ import {
 import { orderService } from '#src/rpc/definitions.js';
 import type { Cleanup } from '../../helpers/databases/postgres.js';
 import type { Random } from '../../helpers/faults/seeded-random.js';
-import type { Tally } from './event-counts.js';
+import type { EventCounts } from './event-counts.js';
 import { ATTEMPT_MS, CALLS_PER_CLIENT, CLIENTS, ORDERS } from './settings.js';
 
+/** The items that clients order. */
 export const SKUS = ['cocoa', 'coffee', 'mate', 'tea'] as const;
 
-/** An order as its customer wants it, with the key that its client keeps until it knows. */
-export interface Wish {
+/** One order of a customer, with the key that its client keeps until the outcome is known. */
+export interface WantedOrder {
   readonly intent: Intent;
-  /** Of this order alone: by it the order is known in the database. */
+  /** Unique to this order, so the order can be found in the database. */
   readonly customerId: string;
   readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
 }
 
-/** What a client did and saw, in the order in which it did. */
-export type Deed =
-  | { readonly what: 'invoke'; readonly wish: Wish }
-  | { readonly what: 'ok'; readonly wish: Wish; readonly bytes: Buffer; readonly replayed: boolean }
-  | { readonly what: 'unknown' | 'refused'; readonly wish: Wish; readonly why: string };
+/** An event of a client: it sends an operation, or learns an outcome. */
+export type ClientEvent =
+  | { readonly type: 'invoke'; readonly wantedOrder: WantedOrder }
+  | {
+      readonly type: 'ok';
+      readonly wantedOrder: WantedOrder;
+      readonly bytes: Buffer;
+      readonly replayed: boolean;
+    }
+  | { readonly type: 'unknown' | 'refused'; readonly wantedOrder: WantedOrder; readonly why: string };
 
-/** Customers that want an order each, by clients that ask until they know. */
-export class Buyers {
-  readonly wishes: readonly Wish[];
-  readonly history: Deed[] = [];
+/** Clients that place one order for each customer, and retry each order until its outcome is known. */
+export class OrderClients {
+  readonly wantedOrders: readonly WantedOrder[];
+  readonly history: ClientEvent[] = [];
   readonly #t: Cleanup;
   readonly #random: Random;
-  readonly #tally: Tally;
+  readonly #counts: EventCounts;
 
-  constructor(t: Cleanup, random: Random, tally: Tally) {
+  constructor(t: Cleanup, random: Random, counts: EventCounts) {
     this.#t = t;
     this.#random = random;
-    this.#tally = tally;
-    this.wishes = Array.from({ length: ORDERS }, (_, index) => this.#wish(index));
+    this.#counts = counts;
+    this.wantedOrders = Array.from({ length: ORDERS }, (_, index) => this.#wantedOrder(index));
   }
 
   /**
-   * Places every order; resolves when each is known. Once `signal` is aborted no more is asked.
-   * @param turn what is waited for before an order is begun, by its index
+   * Places every order. Resolves when the outcome of each order is known.
+   * @param beforeOrder called with the index of an order and awaited before the order is placed
+   * @throws Error when `signal` is aborted before that
    */
-  async placeAll(address: string, signal: AbortSignal, turn?: (index: number) => unknown): Promise<void> {
-    const left = this.wishes.entries();
+  async placeAll(
+    address: string,
+    signal: AbortSignal,
+    beforeOrder?: (index: number) => unknown,
+  ): Promise<void> {
+    const pending = this.wantedOrders.entries();
     const clients = Array.from({ length: CLIENTS }, () => this.#client(address));
-    const lanes = clients.flatMap((client) => Array.from({ length: CALLS_PER_CLIENT }, () => client));
+    const callers = clients.flatMap((client) => Array.from({ length: CALLS_PER_CLIENT }, () => client));
     await Promise.all(
-      lanes.map(async (client) => {
-        for (const [index, wish] of left) {
-          await turn?.(index);
-          do if (signal.aborted) throw new Error(`too slow: ${this.#known} of ${ORDERS} orders are known`);
-          while (!(await this.#ask(client, wish)));
+      callers.map(async (client) => {
+        for (const [index, wantedOrder] of pending) {
+          await beforeOrder?.(index);
+          do
+            if (signal.aborted)
+              throw new Error(`too slow: only ${this.#known} of ${ORDERS} orders are known`);
+          while (!(await this.#place(client, wantedOrder)));
         }
       }),
     );
   }
 
   get #known(): number {
-    return new Set(this.history.flatMap(({ what, wish }) => (what === 'ok' ? [wish] : []))).size;
+    return new Set(this.history.flatMap(({ type, wantedOrder }) => (type === 'ok' ? [wantedOrder] : [])))
+      .size;
   }
 
-  /** Asks once more for every order, by a line that is good. */
-  async askAgain(address: string): Promise<void> {
+  /** Sends every order once more, without network faults. */
+  async confirmAll(address: string): Promise<void> {
     const client = this.#client(address);
-    for (const wish of this.wishes) await this.#ask(client, wish);
+    for (const wantedOrder of this.wantedOrders) await this.#place(client, wantedOrder);
   }
 
-  /** Whether it is known now what became of the order. */
-  async #ask(client: Client, wish: Wish): Promise<boolean> {
+  /** Sends the order until its outcome is known or the attempts end. Resolves to whether the outcome is known. */
+  async #place(client: Client, wantedOrder: WantedOrder): Promise<boolean> {
     const { path, requestSerialize } = orderService.PlaceOrder;
-    const { intent, customerId, lines } = wish;
-    this.history.push({ what: 'invoke', wish });
+    const { intent, customerId, lines } = wantedOrder;
+    this.history.push({ type: 'invoke', wantedOrder });
     const outcome = await sendUntilKnown<Buffer>(
       (...sent) => {
-        this.#tally.add('attempts');
+        this.#counts.add('attempts');
         const request = { customerId, lines: [...lines] };
         return client.makeUnaryRequest(path, requestSerialize, (bytes) => bytes, request, ...sent);
       },
@@ -89,20 +103,20 @@ export class Buyers {
       },
     );
     if (outcome.outcome === 'done') {
-      this.history.push({ what: 'ok', wish, bytes: outcome.response, replayed: outcome.replayed });
+      this.history.push({ type: 'ok', wantedOrder, bytes: outcome.response, replayed: outcome.replayed });
       return true;
     }
     const why = outcome.outcome === 'refused' ? outcome.details : String(outcome.lastError?.message);
-    this.history.push({ what: outcome.outcome, wish, why });
-    if (outcome.outcome === 'unknown') this.#tally.add('unknown for a while');
+    this.history.push({ type: outcome.outcome, wantedOrder, why });
+    if (outcome.outcome === 'unknown') this.#counts.add('temporarily unknown');
     return outcome.outcome === 'refused';
   }
 
-  #wish(index: number): Wish {
-    const piece = () => 1 + Math.floor(this.#random() * 3);
+  #wantedOrder(index: number): WantedOrder {
+    const amount = () => 1 + Math.floor(this.#random() * 3);
     const first = Math.floor(this.#random() * SKUS.length);
-    const chosen = [SKUS[first], SKUS[(first + piece()) % SKUS.length]];
-    const lines = chosen.map((sku) => ({ sku: String(sku), quantity: piece() }));
+    const chosen = [SKUS[first], SKUS[(first + amount()) % SKUS.length]];
+    const lines = chosen.map((sku) => ({ sku: String(sku), quantity: amount() }));
     return { intent: newIntent(), customerId: `customer ${index}`, lines };
   }
 

@@ -1,31 +1,32 @@
 import type { ExecutionContext } from 'ava';
 import { type Random, seededRandom } from '../../helpers/faults/seeded-random.js';
 
-const setting = (name: string, otherwise: number) => Number(process.env[name] ?? otherwise);
+const setting = (name: string, fallback: number) => Number(process.env[name] ?? fallback);
 
-/** How many orders are placed in each run. */
+/** The number of orders in each run. */
 export const ORDERS = setting('CHAOS_ORDERS', 60);
 
 const isShort = ORDERS < 1_000;
 
-/** How many clients place them, each on a connection of its own that carries several calls. */
+/** The number of clients. Each client has one connection. */
 export const CLIENTS = 4;
+/** The number of concurrent calls on each connection. */
 export const CALLS_PER_CLIENT = isShort ? 4 : 8;
 
-/** How long a client waits for a reply that was lost, in milliseconds. */
+/** The timeout of one attempt, in milliseconds. A lost reply costs this time. */
 export const ATTEMPT_MS = isShort ? 1_000 : 2_000;
 
-/** How often a server is killed: three times at least, so that each kind is. */
+/** The number of kills. At least three, so that a server of each role is killed. */
 export const KILLS = setting('CHAOS_KILLS', 3);
 
-/** Whether the leases of the dead are waited for; else the test moves the database's time. */
+/** Whether the run waits until the leases of killed servers expire. Otherwise the test expires them in the database. */
 export const WAITS_FOR_LEASES = process.env.CHAOS_LEASES === 'real';
 
-/** The longest wait for one condition, in milliseconds. */
-export const BOUND_MS = 180_000 + ORDERS * 600;
+/** The maximum wait for one condition, in milliseconds. */
+export const MAX_WAIT_MS = 180_000 + ORDERS * 600;
 
-/** Chance that SEED repeats; the seed is printed. */
-export function chance(t: ExecutionContext): Random {
+/** Creates the random generator of a run. Prints its seed; the environment variable SEED repeats a run. */
+export function seededChance(t: ExecutionContext): Random {
   const seed = setting('SEED', Math.floor(Math.random() * 2 ** 31));
   t.log(`SEED=${seed}`);
   return seededRandom(seed);

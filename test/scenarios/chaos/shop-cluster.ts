@@ -2,33 +2,33 @@ import { createServer } from 'node:net';
 import type { Cleanup } from '../../helpers/databases/postgres.js';
 import type { Random } from '../../helpers/faults/seeded-random.js';
 import { ServerProcess } from '../../helpers/processes/shop-process.js';
-import { Tally } from './event-counts.js';
-import { inside, startBadLine } from './faulty-network.js';
+import { EventCounts } from './event-counts.js';
+import { serverFaults, startFaultyNetwork } from './faulty-network.js';
 import { addMetrics } from './server-metrics.js';
 
-/** What a process of the shop is for. */
+/** The role of a shop process. */
 export type Role = 'order' | 'inventory' | 'relay';
 
 const ORDER_SERVERS = 2;
 
-/** Order servers, an inventory server and a relay, each a process of its own, on one database. */
-export class Fleet {
-  /** What goes wrong between the servers. */
-  readonly between = new Tally();
+/** Order servers, an inventory server and a relay, each in a separate process, on one database. */
+export class ShopCluster {
+  /** The counts of faults between the servers. */
+  readonly between = new EventCounts();
   readonly #t: Cleanup;
   readonly #random: Random;
-  readonly #tally: Tally;
+  readonly #counts: EventCounts;
   readonly #servers: Record<Role, ServerProcess[]> = { order: [], inventory: [], relay: [] };
-  /** Where the order servers are, up or down: they keep their ports. */
+  /** The addresses of the order servers. A server keeps its port when it restarts. */
   #addresses: readonly string[] = [];
 
-  constructor(t: Cleanup, random: Random, tally: Tally) {
+  constructor(t: Cleanup, random: Random, counts: EventCounts) {
     this.#t = t;
     this.#random = random;
-    this.#tally = tally;
+    this.#counts = counts;
   }
 
-  /** @param env what all of them are given */
+  /** Starts all processes. @param env the environment of every process */
   async start(env: Record<string, string>): Promise<void> {
     const [inventory, relay] = [await addresses(), await addresses()];
     const orders = await Promise.all(Array.from({ length: ORDER_SERVERS }, addresses));
@@ -36,31 +36,32 @@ export class Fleet {
     const order = {
       ...env,
       SERVICES: 'order',
-      INVENTORY_ADDRESS: await this.#badLineTo(inventory.GRPC_ADDRESS),
+      INVENTORY_ADDRESS: await this.#faultyNetworkTo(inventory.GRPC_ADDRESS),
     };
     this.#launch('inventory', { ...env, SERVICES: 'inventory', ...inventory });
     this.#launch('relay', { ...order, ...relay });
-    for (const one of orders) this.#launch('order', { ...order, OUTBOX_RELAY: 'off', ...one });
+    for (const address of orders) this.#launch('order', { ...order, OUTBOX_RELAY: 'off', ...address });
     await Promise.all(this.#all.map((server) => server.grpcAddress()));
   }
 
-  one(role: Role): ServerProcess {
+  /** Returns a random process of this role. */
+  anyServer(role: Role): ServerProcess {
     const servers = this.#servers[role];
     return servers[Math.floor(this.#random() * servers.length)] as ServerProcess;
   }
 
-  /** Where the next call goes, whether somebody is there or not. */
+  /** Returns the address of a random order server, running or not. */
   readonly anyOrderAddress = (): string =>
     this.#addresses[Math.floor(this.#random() * this.#addresses.length)] as string;
 
-  /** `kill -9`. What it has counted is added up before. */
+  /** Adds up the metrics of a process, then kills the process with SIGKILL. */
   async kill(role: Role, victim: ServerProcess): Promise<void> {
-    await addMetrics(victim, this.#tally);
+    await addMetrics(victim, this.#counts);
     await victim.kill();
-    this.#tally.add(`kills of ${role}`);
+    this.#counts.add(`kills of ${role}`);
   }
 
-  /** Starts a server again that was killed; resolves when it serves. */
+  /** Restarts a killed process. Resolves when the process serves. */
   async restart(role: Role, victim: ServerProcess): Promise<void> {
     const servers = this.#servers[role];
     const next = await victim.restart(this.#t);
@@ -68,13 +69,13 @@ export class Fleet {
     await next.grpcAddress();
   }
 
-  /** Adds up what those who live have counted. */
+  /** Adds up the metrics of all running processes. */
   async addMetrics(): Promise<void> {
-    for (const server of this.#all) await addMetrics(server, this.#tally);
+    for (const server of this.#all) await addMetrics(server, this.#counts);
   }
 
-  async #badLineTo(inventory: string): Promise<string> {
-    return (await startBadLine(this.#t, inventory, this.#random, this.between, inside)).address;
+  async #faultyNetworkTo(inventory: string): Promise<string> {
+    return (await startFaultyNetwork(this.#t, inventory, this.#random, this.between, serverFaults)).address;
   }
 
   get #all(): ServerProcess[] {
@@ -86,12 +87,12 @@ export class Fleet {
   }
 }
 
-/** Where a server listens, whenever it runs. */
+/** Returns the listening addresses of a process. They stay the same after a restart. */
 async function addresses() {
   return { GRPC_ADDRESS: await fixedAddress(), OPS_ADDRESS: await fixedAddress() };
 }
 
-/** Below the ports that connections are given: nobody takes it while its server is down. */
+/** Returns an address below the ephemeral ports, so no connection takes the port while its server is down. */
 async function fixedAddress(): Promise<string> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);

@@ -1,4 +1,5 @@
 import { type ReplayGuardOptions, scopeFromMetadata } from 'grpc-replay-guard';
+import type { Database } from 'grpc-replay-guard/database';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
 import type { OpenStore } from 'grpc-replay-guard/store';
@@ -8,74 +9,86 @@ import type { Cleanup } from '../../../helpers/databases/postgres.js';
 import { type Ledger, openLedger } from '../../../helpers/servers/guarded-ledger.js';
 import type { DeclaredOptions } from '../../../helpers/servers/ledger.js';
 import { FaultyStore } from '../../../helpers/stores/faulty-store.js';
-import { handlersBy } from './handlers.js';
+import { type Responder, scriptedHandlers } from './handlers.js';
 import { Scrape } from './metrics-scrape.js';
-import type { Place, Setup } from './row.js';
-import type { Stage } from './row-run.js';
+import { pathOf, type Setup, type StoreName } from './setup.js';
 
-/** Entry of metadata that tells the callers of rows apart. */
+/** The metadata entry from which the guard reads the scope. Each row has its own caller. */
 export const CALLER = 'x-caller';
 
-/** How a policy is given to the guard. */
-export type Given = 'in code' | 'in .proto';
+/** Where the policy of a method is set. */
+export type PolicySource = 'in code' | 'in .proto';
 
-/** The servers of one setup on one site: one, and where the setup says so a second on the same data. */
+/** The part of the current row's run that its servers use. */
+export interface CurrentRun {
+  /** The number of calls for which a guard has asked for the scope. */
+  guardedCalls: number;
+  /** Runs the row's script as the handler of a call. */
+  execute(account: string, database: Database, responder: Responder): unknown;
+}
+
+/** The servers of one setup on one engine: a first server, and a second server if the setup asks for one. */
 export interface Servers {
   readonly first: Ledger;
   readonly metrics: Registry;
-  /** The scrape before the row that is played. */
-  scraped: Scrape;
-  /** What the first server's guard was given. */
+  /** The scrape before the current row. */
+  scrapeBefore: Scrape;
+  /** The store of the first server. */
   readonly store: FaultyStore;
   readonly second: Ledger | undefined;
 }
 
-/** One engine with one set of data, and the servers on it. */
-export class Site {
-  readonly place: Place;
-  /** Where a test can set the clock it stands still but for what a row says. */
+/** One engine with one set of data, and the servers that run on this data. */
+export class EngineServers {
+  readonly storeName: StoreName;
+  /** The clock of the memory store and of SQLite. It moves only when a row advances it. */
   readonly clock = { now: Date.now() };
-  /** The row that is played now. */
-  playing: Stage | undefined;
+  /** The current row. */
+  currentRun: CurrentRun | undefined;
   readonly #cleanup: Cleanup;
   readonly #data: DataSource | undefined;
-  readonly #servers: Record<Given, Map<Setup, Promise<Servers>>> = {
+  readonly #servers: Record<PolicySource, Map<Setup, Promise<Servers>>> = {
     'in code': new Map(),
     'in .proto': new Map(),
   };
   #opened: Promise<OpenStore> | undefined;
   #openedAgain: Promise<OpenStore> | undefined;
 
-  static async open(cleanup: Cleanup, place: Place): Promise<Site> {
-    return new Site(cleanup, place, place === 'memory' ? undefined : await freshData(cleanup, place));
+  /** Opens new data of an engine. */
+  static async open(cleanup: Cleanup, storeName: StoreName): Promise<EngineServers> {
+    return new EngineServers(
+      cleanup,
+      storeName,
+      storeName === 'memory' ? undefined : await freshData(cleanup, storeName),
+    );
   }
 
-  private constructor(cleanup: Cleanup, place: Place, data: DataSource | undefined) {
+  private constructor(cleanup: Cleanup, storeName: StoreName, data: DataSource | undefined) {
     this.#cleanup = cleanup;
-    this.place = place;
+    this.storeName = storeName;
     this.#data = data;
   }
 
-  /** Started at the first question, and kept until the site closes. */
-  servers(setup: Setup, given: Given): Promise<Servers> {
-    const started = this.#servers[given].get(setup) ?? this.#start(setup, given);
-    this.#servers[given].set(setup, started);
+  /** Returns the servers of a setup. Starts them at the first request, and keeps them until all rows have run. */
+  servers(setup: Setup, source: PolicySource): Promise<Servers> {
+    const started = this.#servers[source].get(setup) ?? this.#start(setup, source);
+    this.#servers[source].set(setup, started);
     return started;
   }
 
-  async #start(setup: Setup, given: Given): Promise<Servers> {
+  async #start(setup: Setup, source: PolicySource): Promise<Servers> {
     this.#opened ??= this.#open();
     const opened = await this.#opened;
     const metrics = new Registry();
     const store = new FaultyStore(opened.store);
-    const guard = { observer: createPrometheusObserver(metrics), ...optionsOf(setup, given) };
+    const guard = { observer: createPrometheusObserver(metrics), ...optionsOf(setup, source) };
     const serve = (on: OpenStore, options: Partial<ReplayGuardOptions>) =>
-      this.#serve(on, options, given === 'in code' ? {} : declaredBy(setup));
+      this.#serve(on, options, source === 'in code' ? {} : declaredBy(setup));
     const first = await serve({ ...opened, store }, guard);
-    // Not later: SQLite migrates alone, and a row may hold its one writer.
+    // The second server starts now, because its migration needs the one writer of SQLite. A row may hold this writer.
     const second =
       setup.second && (await serve(await this.#openAgain(opened), { ...guard, ...setup.second }));
-    return { metrics, scraped: new Scrape(''), store, first, second };
+    return { metrics, scrapeBefore: new Scrape(''), store, first, second };
   }
 
   #serve(
@@ -84,27 +97,28 @@ export class Site {
     declared: DeclaredOptions,
   ): Promise<Ledger> {
     const scope = options.scope ?? scopeFromMetadata(CALLER);
-    const arrives: typeof scope = (call) => {
-      if (this.playing) this.playing.arrivals++;
+    const countingScope: typeof scope = (call) => {
+      if (this.currentRun) this.currentRun.guardedCalls++;
       return scope(call);
     };
     return openLedger(this.#cleanup, this.#data ?? 'memory', {
       opened,
       declared,
-      handlers: (database) => handlersBy((account, says) => this.playing?.execute(account, database, says)),
-      guard: { ...options, scope: arrives },
+      handlers: (database) =>
+        scriptedHandlers((account, responder) => this.currentRun?.execute(account, database, responder)),
+      guard: { ...options, scope: countingScope },
     });
   }
 
-  /** What holds a handler must not end it: rows that are about limits set their own. */
+  /** The limit is long, because rows hold their handlers. Rows about limits set their own. */
   #open(): Promise<OpenStore> {
     const clock = () => this.clock.now;
     if (!this.#data) return Promise.resolve({ store: new MemoryStore({ clock }) } as unknown as OpenStore);
     const limits = { unitLimitMs: 60_000, maxConnections: 6 };
-    return this.#data.open({ ...limits, ...(this.place === 'sqlite' && { clock }) });
+    return this.#data.open({ ...limits, ...(this.storeName === 'sqlite' && { clock }) });
   }
 
-  /** Where there is no database another server can only share the store itself. */
+  /** Opens the data again. Without a database, the second server shares the store itself. */
   #openAgain(opened: OpenStore): Promise<OpenStore> {
     this.#openedAgain ??= this.#data ? this.#open() : Promise.resolve(opened);
     return this.#openedAgain;
@@ -113,10 +127,10 @@ export class Site {
 
 function optionsOf(
   { guard, policy, methods = ['Append'] }: Setup,
-  given: Given,
+  source: PolicySource,
 ): Partial<ReplayGuardOptions> {
-  if (!policy || given === 'in .proto') return guard ?? {};
-  const policies = Object.fromEntries(methods.map((name) => [`/test.v1.LedgerService/${name}`, policy]));
+  if (!policy || source === 'in .proto') return guard ?? {};
+  const policies = Object.fromEntries(methods.map((name) => [pathOf(name), policy]));
   return { ...guard, policies };
 }
 

@@ -1,31 +1,32 @@
 import { type MetadataValue, status } from '@grpc/grpc-js';
 
-/** Entries of metadata; HTTP/2 joins texts of one name. */
+/** Metadata values by name. HTTP/2 joins the text values of one name. */
 export type Entries = Readonly<Record<string, readonly MetadataValue[]>>;
 
-/** What a client gets. Whatever is not said here must not be there either. */
+/** The expected result of a call. A trailer or detail that is not listed here must be absent. */
 export interface Expected {
   readonly code: status;
-  /** Default: any. */
+  /** Default: any text. */
   readonly details?: string;
-  /** How many messages, or the ids in them. Default: one of OK, none of a failure. */
+  /** The number of messages, or their ids. Default: one message for OK, none for a failure. */
   readonly messages?: number | readonly string[];
-  /** Whether the key is retained, so that the trailers say until when. */
-  readonly kept?: boolean;
+  /** Whether the reply is stored, so that a trailer gives its expiry. Default: false. */
+  readonly stored?: boolean;
+  /** Whether a trailer marks the reply as a replay. Default: false. */
   readonly replayed?: boolean;
   readonly refusal?: Refusal;
-  /** The handler's own metadata. */
+  /** The metadata that the handler sent. */
   readonly initial?: Entries;
   readonly trailing?: Entries;
 }
 
-/** What the guard says where it answers itself. */
+/** The expected details of a refusal. */
 export interface Refusal {
   readonly reason: string;
   readonly metadata?: Readonly<Record<string, string>>;
   /** The field that BadRequest names. */
   readonly field?: string;
-  /** The least and the most milliseconds of RetryInfo and pushback. */
+  /** The minimum and maximum delay of RetryInfo and pushback, in milliseconds. */
   readonly retryMs?: readonly [number, number];
 }
 
@@ -35,7 +36,7 @@ const refused = (code: status, reason: string, adds: Omit<Refusal, 'reason'> = {
 });
 const soon = { retryMs: [200, 200] } as const;
 
-/** The table of refusals. */
+/** The refusals of the contract. */
 export const refusals = {
   keyMissing: refused(status.INVALID_ARGUMENT, 'KEY_MISSING', { field: 'idempotency-key' }),
   keyInvalid: refused(status.INVALID_ARGUMENT, 'KEY_INVALID', { field: 'idempotency-key' }),
@@ -44,7 +45,7 @@ export const refusals = {
   keyReused: refused(status.FAILED_PRECONDITION, 'KEY_REUSED'),
   inProgress: refused(status.UNAVAILABLE, 'KEY_IN_PROGRESS', { retryMs: [200, 5_000] }),
   keyExpired: refused(status.FAILED_PRECONDITION, 'KEY_EXPIRED'),
-  /** Of the fields that name a sequence. */
+  /** @param field the metadata entry that is wrong */
   sequenceInvalid: (field: string) => refused(status.INVALID_ARGUMENT, 'KEY_INVALID', { field }),
   gap: (expected?: number) =>
     refused(
@@ -61,7 +62,7 @@ export const refusals = {
   replyErased: refused(status.DATA_LOSS, 'REPLY_UNREADABLE', { metadata: { erased: 'true' } }),
   replyTooLarge: (limit: number): Expected => ({
     ...refused(status.RESOURCE_EXHAUSTED, 'REPLY_TOO_LARGE', { metadata: { limit_bytes: String(limit) } }),
-    kept: true,
+    stored: true,
   }),
   scopeMissing: refused(status.UNAUTHENTICATED, 'SCOPE_MISSING'),
   scopeUnavailable: refused(status.UNAVAILABLE, 'SCOPE_UNAVAILABLE', soon),
@@ -69,14 +70,15 @@ export const refusals = {
     refused(status.RESOURCE_EXHAUSTED, 'QUOTA_EXCEEDED', { metadata: { quota, limit: String(limit) } }),
 };
 
-/** A live reply that is kept. */
-export const ok: Expected = { code: status.OK, kept: true };
-/** A reply of a call that was not guarded. */
+/** OK from an execution, and the reply is stored. */
+export const ok: Expected = { code: status.OK, stored: true };
+/** OK from a call that the guard did not guard. */
 export const unguarded: Expected = { code: status.OK };
-/** A failure of the handler's that is kept, and one that is not. */
-export const keeps = (code: status): Expected => ({ code, kept: true });
-export const releases = (code: status): Expected => ({ code });
-/** What a client sees of a handler that threw. */
+/** A failure of the handler that is stored. */
+export const stored = (code: status): Expected => ({ code, stored: true });
+/** A failure of the handler that is not stored. */
+export const notStored = (code: status): Expected => ({ code });
+/** The result for the client when the handler throws. */
 export const handlerFailed: Expected = {
   code: status.INTERNAL,
   details: 'the handler failed; nothing was committed',

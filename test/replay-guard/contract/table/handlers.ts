@@ -9,59 +9,63 @@ import {
 import type { LedgerHandlers } from '../../../helpers/servers/guarded-ledger.js';
 import type { Barrier } from '../../../helpers/waiting/barrier.js';
 
-/** What a handler says at its end; by default OK, with one message that no other execution sends. */
-export interface Said {
-  /** The ids in the messages; a unary method sends the first, and where there is none no message. */
+/** The response of a handler. Default: OK with one message, whose id is unique to the execution. */
+export interface HandlerResponse {
+  /** The ids of the messages. A unary method sends the first id, or no message if the list is empty. */
   readonly ids?: readonly string[];
   readonly initial?: Metadata;
   readonly trailing?: Metadata;
-  /** As handlers give it to grpc-js. */
+  /** The error that the handler passes to grpc-js. */
   readonly error?: object;
 }
 
-/** One execution of any method's handler, as a row's script sees it. */
-export interface Handling {
-  /** 1 for the row's first. */
+/** What a row's script gets for one execution of a handler. */
+export interface ScriptContext {
+  /** The number of the execution in this row, from 1. */
   readonly execution: number;
-  /** Where the test holds this execution. */
+  /** The gate at which the test holds this execution. */
   readonly gate: Barrier;
-  /** Writes the one row that counts as the execution's effect. */
+  /** Writes the one row that counts as the effect of the execution. */
   write(): Promise<void>;
-  /** Sends messages of a stream before its end. */
+  /** Sends messages of a stream before the response. */
   send(...ids: string[]): void;
-  say(said?: Said): void;
+  /** Ends the call with this response. */
+  respond(response?: HandlerResponse): void;
 }
 
-/** What the handler does. */
-export type Script = (handling: Handling) => unknown;
+/** The part of a script's context that depends on the type of the call. */
+export type Responder = Pick<ScriptContext, 'respond' | 'send'>;
 
-/** Whoever plays a row, told the account in the request. */
-export type Director = (account: string, says: Pick<Handling, 'say' | 'send'>) => unknown;
+/** The behaviour of a handler. */
+export type Script = (context: ScriptContext) => unknown;
+
+/** Runs the script of the current row for a request with this account. */
+export type ScriptRunner = (account: string, responder: Responder) => unknown;
 
 type Call = ServerUnaryCall<{ account?: string; from?: string }, object>;
 
-/** One handler for every method of the ledger, which does what the director says. */
-export function handlersBy(direct: Director): LedgerHandlers {
+/** Returns handlers for every method of the ledger that run the script of the current row. */
+export function scriptedHandlers(runScript: ScriptRunner): LedgerHandlers {
   const unary = (response: (id: string) => object) => (call: Call, callback: sendUnaryData<object>) => {
-    const say = ({ ids = [randomUUID()], initial, trailing, error }: Said = {}) => {
+    const respond = ({ ids = [randomUUID()], initial, trailing, error }: HandlerResponse = {}) => {
       if (initial) call.sendMetadata(initial);
       if (error) callback(error, null, trailing);
       else callback(null, ids[0] === undefined ? undefined : response(ids[0]), trailing);
     };
-    return direct(call.request.account ?? call.request.from ?? '', { say, send: () => {} });
+    return runScript(call.request.account ?? call.request.from ?? '', { respond, send: () => {} });
   };
   const streaming = (call: ServerWritableStream<{ account?: string }, object>) => {
     const send = (...ids: string[]) => {
-      // Left out, a field makes an empty message; an empty text that is set is written.
+      // A message without fields is empty. A field that is set to an empty text is written.
       for (const id of ids) call.write(id === '' ? {} : { entryId: id });
     };
-    const say = ({ ids = [randomUUID()], initial, trailing, error }: Said = {}) => {
+    const respond = ({ ids = [randomUUID()], initial, trailing, error }: HandlerResponse = {}) => {
       if (initial) call.sendMetadata(initial);
       send(...ids);
       if (error) call.emit('error', Object.assign(error, trailing && { metadata: trailing }));
       else call.end(trailing);
     };
-    return direct(call.request.account ?? '', { say, send });
+    return runScript(call.request.account ?? '', { respond, send });
   };
   const handlers = {
     Append: unary((entryId) => ({ entryId })),
@@ -75,23 +79,25 @@ export function handlersBy(direct: Director): LedgerHandlers {
   return handlers as unknown as LedgerHandlers;
 }
 
-/** Writes and answers. */
-export const writes: Script = async ({ write, say }) => {
+/** Writes and responds. */
+export const writes: Script = async ({ write, respond }) => {
   await write();
-  say();
+  respond();
 };
 
-/** Writes, and answers when the test lets it. */
-export const writesAndWaits: Script = async ({ write, say, gate }) => {
+/** Writes, waits at the gate, then responds. */
+export const writesAndWaits: Script = async ({ write, respond, gate }) => {
   await write();
   await gate.pass();
-  say();
+  respond();
 };
 
-/** Writes and ends with a code of gRPC. */
+/** Writes and responds with a status code. */
 export const endsWith =
-  (code: status, said: Said = {}): Script =>
-  async ({ write, say }) => {
+  (code: status, response: HandlerResponse = {}): Script =>
+  async ({ write, respond }) => {
     await write();
-    say(code === status.OK ? said : { ...said, error: { code, details: `ended with ${status[code]}` } });
+    respond(
+      code === status.OK ? response : { ...response, error: { code, details: `ended with ${status[code]}` } },
+    );
   };

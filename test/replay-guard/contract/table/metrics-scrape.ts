@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava';
 
-/** How many calls ended in which way. */
+/** A number of calls for each outcome. */
 export type Counted = Readonly<Record<string, number>>;
 
 type Labels = Readonly<Record<string, string>>;
@@ -13,7 +13,7 @@ interface Sample {
 
 const line = /^replay_guard_(\w+?)(?:\{(.*)\})? (\S+)$/gm;
 
-/** What one scrape of `/metrics` says of the guard, by names without `replay_guard_`. */
+/** The samples of the guard in one scrape of `/metrics`. Names omit the prefix `replay_guard_`. */
 export class Scrape {
   readonly text: string;
   readonly #samples: readonly Sample[];
@@ -29,7 +29,7 @@ export class Scrape {
     }));
   }
 
-  /** The sum over all samples with such labels. */
+  /** Returns the sum of all samples that have these labels. */
   sum(metric: string, labels: Labels = {}): number {
     const matching = this.#samples.filter(
       ({ name, labels: has }) =>
@@ -38,7 +38,7 @@ export class Scrape {
     return matching.reduce((sum, { value }) => sum + value, 0);
   }
 
-  /** How much a metric counted since an earlier scrape, by outcome, over all methods. */
+  /** Returns the increase of a metric since an earlier scrape, by outcome, over all methods. */
   since(earlier: Scrape, metric = 'calls_total'): Counted {
     const samples = this.#samples.filter(({ name }) => name === metric);
     const outcomes = [...new Set(samples.map(({ labels }) => labels.outcome ?? ''))];
@@ -49,7 +49,7 @@ export class Scrape {
     return Object.fromEntries(counts.filter(([, more]) => more !== 0));
   }
 
-  /** Asserts that it says of what and of which method, never of whom, and that nothing runs any more. */
+  /** Asserts the label names of every sample, that no secret occurs, and that no call is in flight. */
   assertSound(t: ExecutionContext, secrets: readonly string[]): void {
     for (const { name, labels } of this.#samples) {
       const own = Object.keys(labels).filter((label) => label !== 'le');
@@ -57,7 +57,7 @@ export class Scrape {
       if (own.sort().join() !== labelsOf[metric]) t.fail(`${name} has labels ${own.join()}`);
     }
     for (const secret of secrets) t.false(this.text.includes(secret));
-    t.is(this.sum('in_flight'), 0, 'nothing runs any more');
+    t.is(this.sum('in_flight'), 0, 'no call is in flight');
   }
 }
 

@@ -1,129 +1,151 @@
 import { status } from '@grpc/grpc-js';
-import { keeps, refusals } from '../../table/expected-result.js';
+import type { CallInput } from '../../table/call-input.js';
+import { refusals, stored } from '../../table/expected-result.js';
 import { endsWith, writesAndWaits } from '../../table/handlers.js';
-import { clocked, everyKind, keptFailure, leaves, nothing, once, type Row } from '../../table/row.js';
-import type { Sent } from '../../table/row-run.js';
-import { begins, call, ends, isHeld, letsGo, passes, replays } from '../../table/steps.js';
+import { executedOnce, failureStored, finalState, noRecord, type Row } from '../../table/row.js';
+import { clockedStores, everyKind } from '../../table/setup.js';
+import { advance, call, ends, held, release, replays, start } from '../../table/steps.js';
 
 const { firstSentInvalid, inProgress, keyExpired } = refusals;
 const minute = 60_000;
 const day = 24 * 60 * minute;
 
-const says = (...values: string[]): Sent => ({ metadata: () => ({ 'idempotency-first-sent': values }) });
-/** First sent so long ago; in the future where that is negative. */
-const ago = (ms: number): Sent => ({
+const firstSent = (...values: string[]): CallInput => ({
+  metadata: () => ({ 'idempotency-first-sent': values }),
+});
+/** A call that was first sent `ms` milliseconds ago. A negative value lies in the future. */
+const ago = (ms: number): CallInput => ({
   metadata: (now) => ({ 'idempotency-first-sent': new Date(now - ms).toISOString() }),
 });
-const executed = { leaves: once, counts: { executed: 1 } };
-const refused = { leaves: nothing, counts: { expired: 1 } };
+const executed = { final: executedOnce, counts: { executed: 1 } };
+const refused = { final: noRecord, counts: { expired: 1 } };
 
-/** Section 2, `idempotency-first-sent`. */
+/** The contract of the `idempotency-first-sent` metadata. */
 export const firstSentRows: readonly Row[] = [
-  { line: 'first sent just now', methods: everyKind, steps: [call(ago(0))], ...executed },
+  { title: 'a call first sent now executes', methods: everyKind, steps: [call(ago(0))], ...executed },
   {
-    line: 'first sent within the TTL, the same on every attempt',
+    title: 'a call first sent within the TTL executes, and its retry replays',
     steps: [call(ago(23 * 60 * minute)), replays(ago(23 * 60 * minute + 1))],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'older than the TTL and no record: refused, never executed',
+    title: 'older than the TTL, without a record: the call is refused and never executes',
     methods: everyKind,
     steps: [call(ago(day + minute), keyExpired)],
     ...refused,
   },
   {
-    line: 'older than the TTL and a live record: answered',
+    title: 'older than the TTL, with a live record: the call replays',
     methods: everyKind,
     steps: [call(), replays(ago(day + minute))],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'older than the TTL and a failure that is kept: answered',
+    title: 'older than the TTL, with a stored failure: the call replays the failure',
     handler: endsWith(status.NOT_FOUND),
-    steps: [call({}, keeps(status.NOT_FOUND)), replays(ago(day + minute))],
-    leaves: keptFailure,
+    steps: [call({}, stored(status.NOT_FOUND)), replays(ago(day + minute))],
+    final: failureStored,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'older than the TTL and an execution under way at another server: in progress',
+    title: 'older than the TTL, while another server executes: the call is refused as in progress',
     methods: ['Transfer', 'Sweep'],
     handler: writesAndWaits,
     setup: { policy: { waitMs: 0 }, methods: ['Transfer', 'Sweep'], second: {} },
     steps: [
-      ...[begins(), isHeld(), call({ second: true, ...ago(day + minute) }, inProgress)],
-      ...[letsGo(), ends()],
+      ...[start(), held(), call({ second: true, ...ago(day + minute) }, inProgress)],
+      ...[release(), ends()],
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, in_progress: 1 },
   },
-  { line: 'a millisecond younger than the TTL', places: clocked, steps: [call(ago(day - 1))], ...executed },
-  { line: 'as old as the TTL', places: clocked, steps: [call(ago(day), keyExpired)], ...refused },
-  { line: '4 minutes in the future', steps: [call(ago(-4 * minute))], ...executed },
   {
-    line: '6 minutes in the future: refused',
+    title: 'a millisecond younger than the TTL: the call executes',
+    stores: clockedStores,
+    steps: [call(ago(day - 1))],
+    ...executed,
+  },
+  {
+    title: 'exactly as old as the TTL: the call is refused as expired',
+    stores: clockedStores,
+    steps: [call(ago(day), keyExpired)],
+    ...refused,
+  },
+  { title: '4 minutes in the future: the call executes', steps: [call(ago(-4 * minute))], ...executed },
+  {
+    title: '6 minutes in the future: the call is refused',
     methods: everyKind,
     steps: [call(ago(-6 * minute), keyExpired)],
     ...refused,
   },
-  { line: '5 minutes in the future', places: clocked, steps: [call(ago(-5 * minute))], ...executed },
   {
-    line: 'a millisecond more than 5 minutes in the future: refused',
-    places: clocked,
+    title: '5 minutes in the future: the call executes',
+    stores: clockedStores,
+    steps: [call(ago(-5 * minute))],
+    ...executed,
+  },
+  {
+    title: 'a millisecond more than 5 minutes in the future: the call is refused',
+    stores: clockedStores,
     steps: [call(ago(-5 * minute - 1), keyExpired)],
     ...refused,
   },
   {
-    line: '6 minutes in the future: refused also where there is a live record',
+    title: '6 minutes in the future, with a live record: the call is refused',
     steps: [call(), call(ago(-6 * minute), keyExpired)],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, expired: 1 },
   },
   {
-    line: 'an expired key that returns without it is a new operation',
+    title: 'an expired key without a first-sent time is a new operation and executes',
     methods: everyKind,
-    steps: [call(ago(0)), passes(day), call({ request: { amountMinor: 2 } })],
-    leaves: leaves('completed', 2, 2),
+    steps: [call(ago(0)), advance(day), call({ request: { amountMinor: 2 } })],
+    final: finalState('completed', 2, 2),
     counts: { executed: 2 },
   },
   {
-    line: 'an expired key that returns with it is refused, never executed again',
+    title: 'an expired key with its first-sent time is refused and never executes again',
     methods: everyKind,
-    steps: [call(ago(0)), passes(day), call(ago(day), keyExpired)],
-    leaves: leaves('nothing', 1, 1),
+    steps: [call(ago(0)), advance(day), call(ago(day), keyExpired)],
+    final: finalState('no record', 1, 1),
     counts: { executed: 1, expired: 1 },
   },
   ...Object.entries({
-    'no time': ['yesterday', '1700000000', ''],
-    'no whole time': ['2026-01-31', '2026-01-31T08:30:00', '2026-01-31 08:30:00Z', '2026-01-31T08:30Z'],
-    'a time that there is not': ['2026-13-01T00:00:00Z', '2026-02-30T00:00:00Z', '2026-01-31T24:00:00Z'],
-    'an offset that there is not': ['2026-01-31T08:30:00+24:00', '2026-01-31T08:30:00+01:60'],
+    'text without a time': ['yesterday', '1700000000', ''],
+    'an incomplete time': ['2026-01-31', '2026-01-31T08:30:00', '2026-01-31 08:30:00Z', '2026-01-31T08:30Z'],
+    'a date or time that does not exist': [
+      '2026-13-01T00:00:00Z',
+      '2026-02-30T00:00:00Z',
+      '2026-01-31T24:00:00Z',
+    ],
+    'an offset that does not exist': ['2026-01-31T08:30:00+24:00', '2026-01-31T08:30:00+01:60'],
   }).map(
     ([what, values]): Row => ({
-      line: `malformed: ${what}`,
-      steps: values.map((value) => call(says(value), firstSentInvalid)),
-      leaves: nothing,
+      title: `${what} is refused as malformed`,
+      steps: values.map((value) => call(firstSent(value), firstSentInvalid)),
+      final: noRecord,
       counts: { key_invalid: values.length },
     }),
   ),
   {
-    line: 'sent twice',
+    title: 'two first-sent times in one call are refused as malformed',
     methods: everyKind,
     steps: [
-      call(says('2026-01-31T08:30:00Z', '2026-01-31T08:30:00Z'), firstSentInvalid),
-      call(says('2026-01-31T08:30:00Z', ''), firstSentInvalid),
+      call(firstSent('2026-01-31T08:30:00Z', '2026-01-31T08:30:00Z'), firstSentInvalid),
+      call(firstSent('2026-01-31T08:30:00Z', ''), firstSentInvalid),
     ],
-    leaves: nothing,
+    final: noRecord,
     counts: { key_invalid: 2 },
   },
   {
-    line: 'each form that RFC 3339 allows is read',
+    title: 'each form that RFC 3339 allows is parsed',
     steps: [
       ...['2020-02-29T08:30:00Z', '2020-02-29t08:30:00z', '2020-02-29T08:30:00.1Z'],
       ...['2020-02-29T08:30:00.123456789+05:30', '2020-02-29T23:59:60-08:00'],
-    ].map((text) => call(says(text), keyExpired)),
-    leaves: nothing,
+    ].map((text) => call(firstSent(text), keyExpired)),
+    final: noRecord,
     counts: { expired: 5 },
   },
 ];

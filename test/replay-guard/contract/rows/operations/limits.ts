@@ -1,32 +1,33 @@
 import { ScopeUnavailableError } from 'grpc-replay-guard';
 import { refusals } from '../../table/expected-result.js';
 import { writesAndWaits } from '../../table/handlers.js';
-import { everyKind, keptFailure, nothing, once, type Row } from '../../table/row.js';
-import { begins, call, ends, endsReplayed, isHeld, letsGo, replays } from '../../table/steps.js';
+import { executedOnce, failureStored, noRecord, type Row } from '../../table/row.js';
+import { everyKind } from '../../table/setup.js';
+import { call, ends, endsReplayed, held, release, replays, start } from '../../table/steps.js';
 
 const another = { request: { amountMinor: 2 } };
 
 const tooLarge: Row = {
-  line: 'the reply is larger than the limit: the writes roll back, and that is kept',
+  title: 'the reply is larger than the limit: the writes roll back, and the refusal is stored',
   methods: everyKind,
   setup: { policy: { maxReplyBytes: 10 }, methods: everyKind },
   steps: [call({}, refusals.replyTooLarge(10)), replays(), call(another, refusals.keyReused)],
-  leaves: keptFailure,
+  final: failureStored,
   counts: { executed: 1, replayed: 1, reused: 1 },
 };
 
-/** Section 2, replies that are too large, and callers who are nobody or ask for too much. */
+/** The refusals for large replies, missing identities and exceeded quotas. */
 export const limitRows: readonly Row[] = [
   tooLarge,
   {
-    line: 'a caller without an identity',
+    title: 'a caller without an identity is refused as unauthenticated',
     methods: everyKind,
     steps: [call({ caller: null }, refusals.scopeMissing)],
-    leaves: nothing,
+    final: noRecord,
     counts: { refused: 1 },
   },
   {
-    line: 'a caller whose identity cannot be verified for now',
+    title: 'an identity that cannot be verified now: the call is refused as unavailable',
     methods: everyKind,
     setup: {
       guard: {
@@ -36,23 +37,25 @@ export const limitRows: readonly Row[] = [
       },
     },
     steps: [call({}, refusals.scopeUnavailable)],
-    leaves: nothing,
+    final: noRecord,
     counts: { refused: 1 },
   },
   {
-    line: 'too many in flight for the scope: what runs goes on, and its duplicates wait',
+    title:
+      'the in-flight quota is reached: another key is refused, and a duplicate of the running call joins',
     methods: everyKind,
     handler: writesAndWaits,
     setup: { guard: { quotas: { inFlightPerScope: 1 } } },
     steps: [
-      ...[begins(), isHeld(), call({ key: 'other' }, refusals.quotaExceeded('in_flight', 1)), begins()],
-      ...[letsGo(), ends(), endsReplayed],
+      ...[start(), held(), call({ key: 'other' }, refusals.quotaExceeded('in_flight', 1)), start()],
+      ...[release(), ends(), endsReplayed],
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, refused: 1, joined: 1 },
   },
   {
-    line: 'too many live keys for the scope: those that are known are answered, and other scopes',
+    title:
+      'the live-key quota is reached: a new key is refused, while known keys replay and other scopes execute',
     methods: everyKind,
     setup: { guard: { quotas: { liveKeysPerScope: 2 } } },
     steps: [
@@ -60,7 +63,7 @@ export const limitRows: readonly Row[] = [
       ...[call({ key: 'three' }, refusals.quotaExceeded('live_keys', 2)), replays({ key: 'one' })],
       ...[call({ key: 'three', caller: 'another' })],
     ],
-    leaves: { records: ['completed', 'completed', 'completed'], executions: 3, effects: 3 },
+    final: { records: ['completed', 'completed', 'completed'], executions: 3, effects: 3 },
     counts: { executed: 3, refused: 1, replayed: 1 },
   },
 ];

@@ -1,102 +1,104 @@
 import { status } from '@grpc/grpc-js';
 import { engines } from '../../../../helpers/databases/engines.js';
-import { keeps, refusals } from '../../table/expected-result.js';
+import { refusals, stored } from '../../table/expected-result.js';
 import { endsWith, type Script, writesAndWaits } from '../../table/handlers.js';
-import { clocked, everyKind, keptFailure, once, type Row, type Setup } from '../../table/row.js';
-import { begins, call, ends, isHeld, letsGo, passes, replays } from '../../table/steps.js';
+import { executedOnce, failureStored, type Row } from '../../table/row.js';
+import { clockedStores, everyKind, type Setup } from '../../table/setup.js';
+import { advance, call, ends, held, release, replays, start } from '../../table/steps.js';
 
 const another = { request: { amountMinor: 2 } };
 const underLease = ['Transfer', 'Sweep'] as const;
 const inTransaction = ['Append', 'Settle'] as const;
-/** Two servers on the same data whose duplicates do not wait. */
-const impatient: Setup = { policy: { waitMs: 0 }, methods: everyKind, second: {} };
+/** Two servers on the same data. Their duplicates do not wait for a running execution. */
+const noWait: Setup = { policy: { waitMs: 0 }, methods: everyKind, second: {} };
 
-/** An execution that has not yet written when the test holds it. */
-const waitsAndWrites: Script = async ({ write, say, gate }) => {
+/** Waits at the gate before the write. */
+const waitsAndWrites: Script = async ({ write, respond, gate }) => {
   await gate.pass();
   await write();
-  say();
+  respond();
 };
 
 const reused: Row[] = [
   {
-    line: 'a key that is known with another payload',
+    title: 'a completed key with another payload is refused as reused',
     methods: everyKind,
     steps: [call(), call(another, refusals.keyReused), replays()],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, reused: 1, replayed: 1 },
   },
   {
-    line: 'a key that is known with another payload, of a failure that is kept',
+    title: 'a key with a stored failure and another payload is refused as reused',
     handler: endsWith(status.NOT_FOUND),
-    steps: [call({}, keeps(status.NOT_FOUND)), call(another, refusals.keyReused)],
-    leaves: keptFailure,
+    steps: [call({}, stored(status.NOT_FOUND)), call(another, refusals.keyReused)],
+    final: failureStored,
     counts: { executed: 1, reused: 1 },
   },
   {
-    line: 'another payload is found out before it is in progress',
+    title: 'a running key with another payload is refused as reused, not as in progress',
     methods: everyKind,
     handler: writesAndWaits,
-    steps: [begins(), isHeld(), call(another, refusals.keyReused), letsGo(), ends()],
-    leaves: once,
+    steps: [start(), held(), call(another, refusals.keyReused), release(), ends()],
+    final: executedOnce,
     counts: { executed: 1, reused: 1 },
   },
   {
-    line: 'another payload is found out before it is in progress at another server',
+    title: 'a key that another server executes, with another payload, is refused as reused',
     methods: underLease,
     handler: writesAndWaits,
-    setup: impatient,
-    steps: [begins(), isHeld(), call({ ...another, second: true }, refusals.keyReused), letsGo(), ends()],
-    leaves: once,
+    setup: noWait,
+    steps: [start(), held(), call({ ...another, second: true }, refusals.keyReused), release(), ends()],
+    final: executedOnce,
     counts: { executed: 1, reused: 1 },
   },
   {
-    line: 'an open transaction hides from another server of what payload its key is',
+    title:
+      'an open transaction hides its payload: another server refuses another payload as in progress, and as reused after the commit',
     methods: inTransaction,
-    places: engines,
+    stores: engines,
     handler: writesAndWaits,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[begins(), isHeld(), call({ ...another, second: true }, refusals.inProgress)],
-      ...[letsGo(), ends(), call({ ...another, second: true }, refusals.keyReused)],
+      ...[start(), held(), call({ ...another, second: true }, refusals.inProgress)],
+      ...[release(), ends(), call({ ...another, second: true }, refusals.keyReused)],
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, in_progress: 1, reused: 1 },
   },
 ];
 
 const inProgress: Row[] = [
   {
-    line: 'the first execution still runs after the wait',
+    title: 'a duplicate whose wait ends before the execution is refused as in progress on both servers',
     methods: everyKind,
     handler: writesAndWaits,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[begins(), isHeld(), call({}, refusals.inProgress), call({ second: true }, refusals.inProgress)],
-      ...[letsGo(), ends(), replays(), replays({ second: true })],
+      ...[start(), held(), call({}, refusals.inProgress), call({ second: true }, refusals.inProgress)],
+      ...[release(), ends(), replays(), replays({ second: true })],
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, in_progress: 2, replayed: 2 },
   },
   {
-    line: 'pushback grows with the age of the execution, up to 5 seconds',
+    title: 'the pushback of an in-progress refusal grows with the age of the execution, up to 5 seconds',
     methods: underLease,
-    places: clocked,
+    stores: clockedStores,
     handler: waitsAndWrites,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[begins(), isHeld(), passes(3_000), call({ second: true }, pushedBack(3_000, 4_900))],
-      ...[passes(20_000), call({ second: true }, pushedBack(5_000, 5_000)), letsGo(), ends()],
+      ...[start(), held(), advance(3_000), call({ second: true }, pushedBack(3_000, 4_900))],
+      ...[advance(20_000), call({ second: true }, pushedBack(5_000, 5_000)), release(), ends()],
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, in_progress: 2 },
   },
 ];
 
-function pushedBack(least: number, most: number) {
-  const refusal = { reason: 'IDEMPOTENCY_KEY_IN_PROGRESS', retryMs: [least, most] as const };
+function pushedBack(minMs: number, maxMs: number) {
+  const refusal = { reason: 'IDEMPOTENCY_KEY_IN_PROGRESS', retryMs: [minMs, maxMs] as const };
   return { ...refusals.inProgress, refusal };
 }
 
-/** Section 2, a key that is known: with another payload, and while its first execution runs. */
+/** The refusals of a known key: with another payload, and while its first execution runs. */
 export const reuseRows: readonly Row[] = [...reused, ...inProgress];

@@ -2,76 +2,79 @@ import { engines } from '../../../../helpers/databases/engines.js';
 import { ok, refusals } from '../../table/expected-result.js';
 import * as faults from '../../table/faults.js';
 import { type Script, writes } from '../../table/handlers.js';
-import { everyKind, leaves, once, type Row, type Setup, type Step } from '../../table/row.js';
-import { begins, call, ends, isHeld, letsGo, passes, replays } from '../../table/steps.js';
+import { executedOnce, finalState, type Row, type Step } from '../../table/row.js';
+import { everyKind, type Setup } from '../../table/setup.js';
+import { advance, call, ends, held, release, replays, start } from '../../table/steps.js';
 
 const underLease = ['Transfer', 'Sweep'] as const;
-/** Two servers on the same data whose duplicates do not wait. */
-const impatient: Setup = { policy: { waitMs: 0 }, methods: everyKind, second: {} };
+/** Two servers on the same data. Their duplicates do not wait for a running execution. */
+const noWait: Setup = { policy: { waitMs: 0 }, methods: everyKind, second: {} };
 
-/** An execution that has not yet written when the test holds it. */
-const waitsAndWrites: Script = async ({ write, say, gate }) => {
+/** Waits at the gate before the write. */
+const waitsAndWrites: Script = async ({ write, respond, gate }) => {
   await gate.pass();
   await write();
-  say();
+  respond();
 };
 
 const takenOver: Step[] = [
-  ...[begins(), isHeld(), passes(30_001), call({ second: true })],
-  ...[letsGo(), ends(refusals.leaseLost), replays()],
+  ...[start(), held(), advance(30_001), call({ second: true })],
+  ...[release(), ends(refusals.leaseLost), replays()],
 ];
 
-/** Section 2, where the store or the lease is lost. */
-export const storeRefusalRows: readonly Row[] = [
+/** The refusals after a failure of the store or the loss of a lease. */
+export const storeFailureRows: readonly Row[] = [
   {
-    line: 'the store is unreachable before the claim',
+    title: 'the store is unreachable before the claim: the call is refused, and a retry executes',
     methods: everyKind,
-    steps: [faults.storeGoes, call({}, refusals.storeUnavailable), faults.storeComes, call()],
-    leaves: once,
+    steps: [faults.storeDown, call({}, refusals.storeUnavailable), faults.storeUp, call()],
+    final: executedOnce,
     counts: { refused: 1, executed: 1 },
   },
   {
-    line: 'the store is unreachable where it would have the reply',
+    title: 'the store with the reply is unreachable: the call is refused, and a retry replays',
     methods: everyKind,
-    steps: [call(), faults.storeGoes, call({}, refusals.storeUnavailable), faults.storeComes, replays()],
-    leaves: once,
+    steps: [call(), faults.storeDown, call({}, refusals.storeUnavailable), faults.storeUp, replays()],
+    final: executedOnce,
     counts: { refused: 1, executed: 1, replayed: 1 },
   },
   {
-    line: 'the lease is lost before the commit',
+    title:
+      'the lease is lost before the commit: the call is refused, and a retry replays the other execution',
     methods: underLease,
-    handler: ({ execution, say, gate }) => (execution === 1 ? gate.pass().then(() => say()) : say()),
-    setup: impatient,
+    handler: ({ execution, respond, gate }) =>
+      execution === 1 ? gate.pass().then(() => respond()) : respond(),
+    setup: noWait,
     steps: takenOver,
-    leaves: leaves('completed', 2, 0),
+    final: finalState('completed', 2, 0),
     counts: { executed: 1, refused: 1, replayed: 1 },
   },
   {
-    line: 'the lease is lost before the first write: nothing of it is committed',
+    title: 'the lease is lost before the first write: the execution commits nothing',
     methods: underLease,
-    places: engines,
-    handler: (handling) => (handling.execution === 1 ? waitsAndWrites(handling) : writes(handling)),
-    setup: impatient,
+    stores: engines,
+    handler: (context) => (context.execution === 1 ? waitsAndWrites(context) : writes(context)),
+    setup: noWait,
     steps: takenOver,
-    leaves: leaves('completed', 2, 1),
+    final: finalState('completed', 2, 1),
     counts: { executed: 1, released: 1, replayed: 1 },
   },
   {
-    line: 'the commit was sent and its answer lost: a retry finds out',
+    title: 'the result of the commit is lost: the outcome is unknown, and a retry replays',
     methods: ['Append', 'Sweep'],
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[faults.commitsAreInDoubt, call({}, refusals.outcomeUnknown)],
-      ...[faults.storeComes, call({}, { ...ok, replayed: true })],
+      ...[faults.commitsInDoubt, call({}, refusals.outcomeUnknown)],
+      ...[faults.storeUp, call({}, { ...ok, replayed: true })],
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { refused: 1, replayed: 1 },
   },
   {
-    line: 'the commit was sent, its answer lost, and what became of it found out at once',
+    title: 'the result of the commit is lost, but the record is found at once: the call ends with its reply',
     methods: everyKind,
-    steps: [faults.answersGetLost, call(), faults.storeComes, replays()],
-    leaves: once,
+    steps: [faults.commitRepliesLost, call(), faults.storeUp, replays()],
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
 ];

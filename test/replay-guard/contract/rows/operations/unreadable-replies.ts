@@ -2,66 +2,76 @@ import { randomBytes } from 'node:crypto';
 import { engines } from '../../../../helpers/databases/engines.js';
 import { refusals } from '../../table/expected-result.js';
 import * as faults from '../../table/faults.js';
-import { everyKind, everywhere, leaves, once, type Row } from '../../table/row.js';
+import { executedOnce, finalState, type Row } from '../../table/row.js';
+import { allStores, everyKind } from '../../table/setup.js';
 import { call, replays } from '../../table/steps.js';
 
 const another = { request: { amountMinor: 2 } };
 
-/** Section 2, a stored reply that cannot be read. */
-export const unreadableRows: readonly Row[] = [
+/** The refusals of a stored reply that cannot be read. */
+export const unreadableReplyRows: readonly Row[] = [
   ...[
-    { line: 'corrupt', damage: faults.bitFlipped },
-    { line: 'of a version that is not known', damage: faults.ofNewerVersion },
-    { line: 'cut short', damage: faults.cutShort, places: engines },
-    { line: 'empty', damage: faults.emptied, places: engines },
+    { title: 'corrupt', damage: faults.bitFlipped },
+    { title: 'of an unknown version', damage: faults.ofNewerVersion },
+    { title: 'cut short', damage: faults.cutShort, stores: engines },
+    { title: 'empty', damage: faults.emptied, stores: engines },
   ].map(
-    ({ line, damage, places = everywhere }): Row => ({
-      line: `the stored reply is ${line}: it never executes again`,
+    ({ title, damage, stores = allStores }): Row => ({
+      title: `the stored reply is ${title}: the call is refused and never executes again`,
       methods: everyKind,
-      places,
+      stores,
       steps: [
-        ...[call(), faults.damages(damage)],
+        ...[call(), faults.damageReply(damage)],
         ...[call({}, refusals.replyUnreadable), call({}, refusals.replyUnreadable)],
       ],
-      leaves: once,
+      final: executedOnce,
       counts: { executed: 1, refused: 2 },
     }),
   ),
   ...[
-    { line: 'checksum', setup: {} },
-    { line: 'cipher', setup: { guard: { cipherKey: randomBytes(32) } } },
+    { title: 'checksum', setup: {} },
+    { title: 'cipher', setup: { guard: { cipherKey: randomBytes(32) } } },
   ].map(
-    ({ line, setup }): Row => ({
-      line: `the stored reply is of another record, by its ${line}`,
+    ({ title, setup }): Row => ({
+      title: `the ${title} shows that the reply belongs to another record: the call is refused`,
       setup,
       steps: [
-        ...[call({ key: 'one' }), call({ key: 'other' }), faults.swaps({ key: 'one' }, { key: 'other' })],
+        ...[
+          call({ key: 'one' }),
+          call({ key: 'other' }),
+          faults.swapReplies({ key: 'one' }, { key: 'other' }),
+        ],
         ...[call({ key: 'one' }, refusals.replyUnreadable), call({ key: 'other' }, refusals.replyUnreadable)],
         ...[
-          faults.swaps({ key: 'one' }, { key: 'other' }),
+          faults.swapReplies({ key: 'one' }, { key: 'other' }),
           replays({ key: 'one' }),
           replays({ key: 'other' }),
         ],
       ],
-      leaves: { records: ['completed', 'completed'], executions: 2, effects: 2 },
+      final: { records: ['completed', 'completed'], executions: 2, effects: 2 },
       counts: { executed: 2, refused: 2, replayed: 2 },
     }),
   ),
-  ...[{ line: 'another cipher key', cipherKey: randomBytes(32) }, { line: 'none' }].map(
-    ({ line, ...second }): Row => ({
-      line: `the stored reply is encrypted, and the server has ${line}`,
+  ...[{ title: 'another cipher key', cipherKey: randomBytes(32) }, { title: 'no cipher key' }].map(
+    ({ title, ...second }): Row => ({
+      title: `the stored reply is encrypted and the server has ${title}: the call is refused`,
       methods: everyKind,
       setup: { guard: { cipherKey: randomBytes(32) }, second: { cipherKey: undefined, ...second } as object },
       steps: [call(), call({ second: true }, refusals.replyUnreadable), replays()],
-      leaves: once,
+      final: executedOnce,
       counts: { executed: 1, refused: 1, replayed: 1 },
     }),
   ),
   {
-    line: 'the stored reply was erased: its key stays known until it expires',
+    title: 'the stored reply was erased: the key stays known until its expiry, and the call is refused',
     methods: everyKind,
-    steps: [call(), faults.erases(1), call({}, refusals.replyErased), call(another, refusals.replyErased)],
-    leaves: leaves('erased', 1, 1),
+    steps: [
+      call(),
+      faults.eraseScope(1),
+      call({}, refusals.replyErased),
+      call(another, refusals.replyErased),
+    ],
+    final: finalState('erased', 1, 1),
     counts: { executed: 1, refused: 2 },
   },
 ];

@@ -1,18 +1,19 @@
 import { engines } from '../../../../helpers/databases/engines.js';
 import { refusals } from '../../table/expected-result.js';
 import { type Script, writesAndWaits } from '../../table/handlers.js';
-import { declare, everyKind, leaves, once, type Row, type Setup } from '../../table/row.js';
+import { executedOnce, finalState, type Row } from '../../table/row.js';
+import { declare, everyKind, type Setup } from '../../table/setup.js';
 import {
-  begins,
+  advance,
   call,
   ends,
   endsReplayed,
-  holds,
-  isHeld,
-  letsGo,
-  passes,
+  held,
+  metricIs,
+  release,
   replays,
-  shows,
+  start,
+  statesAre,
 } from '../../table/steps.js';
 
 const transaction: Setup = {
@@ -21,33 +22,45 @@ const transaction: Setup = {
 };
 const lease: Setup = { policy: { atomicity: 'LEASE' }, declared: declare('atomicity: ATOMICITY_LEASE') };
 const atomicity = [
-  { line: 'by default TRANSACTION: nothing is to be seen before the reply', setup: {}, held: holds() },
-  { line: 'TRANSACTION: nothing is to be seen before the reply', setup: transaction, held: holds() },
-  { line: 'LEASE: the claim is to be seen, the writes are not', setup: lease, held: holds('in progress') },
+  {
+    title: 'TRANSACTION is the default: other servers see nothing before the reply',
+    setup: {},
+    during: statesAre(),
+  },
+  {
+    title: 'TRANSACTION: other servers see nothing before the reply',
+    setup: transaction,
+    during: statesAre(),
+  },
+  {
+    title: 'LEASE: before the reply, other servers see the claim but no writes',
+    setup: lease,
+    during: statesAre('in progress'),
+  },
 ].map(
-  ({ line, setup, held }): Row => ({
-    line: `atomicity: ${line}`,
-    places: engines,
+  ({ title, setup, during }): Row => ({
+    title: `atomicity: ${title}`,
+    stores: engines,
     setup,
     handler: writesAndWaits,
-    steps: [begins(), isHeld(), held, letsGo(), ends(), replays()],
-    leaves: once,
+    steps: [start(), held(), during, release(), ends(), replays()],
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   }),
 );
 
-/** Holds the first execution; it writes nothing. */
-const firstWaits: Script = async ({ execution, gate, write, say }) => {
+/** The first execution waits at the gate and does not write. Later executions write. */
+const firstWaits: Script = async ({ execution, gate, write, respond }) => {
   if (execution === 1) await gate.pass();
   else await write();
-  say();
+  respond();
 };
 const leases = [
-  { seconds: 30, line: 'by default 30 seconds', fields: '', policy: {} },
-  { seconds: 20, line: '20 seconds', fields: ', lease: {seconds: 20}', policy: { leaseMs: 20_000 } },
+  { seconds: 30, title: '30 seconds by default', fields: '', policy: {} },
+  { seconds: 20, title: '20 seconds', fields: ', lease: {seconds: 20}', policy: { leaseMs: 20_000 } },
 ].map(
-  ({ seconds, line, fields, policy }): Row => ({
-    line: `lease: ${line}, then another server takes over`,
+  ({ seconds, title, fields, policy }): Row => ({
+    title: `lease (${title}): the lease expires, and another server takes over`,
     handler: firstWaits,
     setup: {
       policy: { atomicity: 'LEASE', waitMs: 0, ...policy },
@@ -55,93 +68,93 @@ const leases = [
       second: {},
     },
     steps: [
-      ...[begins(), isHeld(), passes((seconds - 5) * 1_000), call({ second: true }, refusals.inProgress)],
-      ...[passes(5_000), call({ second: true }), shows('takeovers_total', { method: 'Append' }, 1)],
-      ...[letsGo(), ends(refusals.leaseLost), replays()],
+      ...[start(), held(), advance((seconds - 5) * 1_000), call({ second: true }, refusals.inProgress)],
+      ...[advance(5_000), call({ second: true }), metricIs('takeovers_total', { method: 'Append' }, 1)],
+      ...[release(), ends(refusals.leaseLost), replays()],
     ],
-    leaves: leaves('completed', 2, 1),
+    final: finalState('completed', 2, 1),
     counts: { in_progress: 1, executed: 1, refused: 1, replayed: 1 },
   }),
 );
 
-const inTime = [
-  { line: 'by default 5 seconds', setup: {} },
-  { line: '7 seconds', setup: { policy: { waitMs: 7_000 }, declared: declare('wait: {seconds: 7}') } },
+const waitSuffices = [
+  { title: '5 seconds by default', setup: {} },
+  { title: '7 seconds', setup: { policy: { waitMs: 7_000 }, declared: declare('wait: {seconds: 7}') } },
 ].map(
-  ({ line, setup }): Row => ({
-    line: `wait: ${line}, in which the first execution ends`,
+  ({ title, setup }): Row => ({
+    title: `wait (${title}): the execution ends during the wait, and its duplicates replay`,
     setup,
     handler: writesAndWaits,
-    steps: [begins(), isHeld(), begins(), begins(), letsGo(), ends(), endsReplayed, endsReplayed],
-    leaves: once,
+    steps: [start(), held(), start(), start(), release(), ends(), endsReplayed, endsReplayed],
+    final: executedOnce,
     counts: { executed: 1, joined: 2 },
   }),
 );
-const tooLate = [
-  { line: '0: not at all', setup: { policy: { waitMs: 0 }, declared: declare('wait: {seconds: 0}') } },
+const waitExpires = [
+  { title: '0 seconds', setup: { policy: { waitMs: 0 }, declared: declare('wait: {seconds: 0}') } },
   {
-    line: '50 milliseconds, and the first execution takes longer',
+    title: '50 milliseconds',
     setup: { policy: { waitMs: 50 }, declared: declare('wait: {nanos: 50000000}') },
   },
 ].map(
-  ({ line, setup }): Row => ({
-    line: `wait: ${line}`,
+  ({ title, setup }): Row => ({
+    title: `wait (${title}): the execution takes longer, and its duplicate is refused as in progress`,
     setup,
     handler: writesAndWaits,
-    steps: [begins(), isHeld(), call({}, refusals.inProgress), letsGo(), ends(), replays()],
-    leaves: once,
+    steps: [start(), held(), call({}, refusals.inProgress), release(), ends(), replays()],
+    final: executedOnce,
     counts: { executed: 1, in_progress: 1, replayed: 1 },
   }),
 );
-const elsewhere: Row = {
-  line: 'wait: at another server too',
+const waitAtSecond: Row = {
+  title: 'wait: a duplicate on another server waits, then replays',
   methods: everyKind,
   setup: { second: {} },
   handler: writesAndWaits,
-  steps: [begins(), isHeld(), begins({ second: true }), letsGo(), ends(), endsReplayed],
-  leaves: once,
+  steps: [start(), held(), start({ second: true }), release(), ends(), endsReplayed],
+  final: executedOnce,
   counts: { executed: 1, replayed: 1 },
 };
 
-const neverEnds: Script = async (handling) => {
-  await handling.write();
-  if (handling.execution === 1) await handling.gate.pass();
-  handling.say();
+const neverEnds: Script = async (context) => {
+  await context.write();
+  if (context.execution === 1) await context.gate.pass();
+  context.respond();
 };
-const longest = { leaseMs: 1_000, maxExecutionMs: 1_000 };
-const declaredLongest = 'lease: {seconds: 1}, max_execution: {seconds: 1}';
+const limits = { leaseMs: 1_000, maxExecutionMs: 1_000 };
+const declaredLimits = 'lease: {seconds: 1}, max_execution: {seconds: 1}';
 const maxExecution = [
   {
-    line: 'in a TRANSACTION',
+    title: 'unary in a TRANSACTION',
     methods: ['Append'] as const,
-    setup: { policy: longest, declared: declare(declaredLongest) },
+    setup: { policy: limits, declared: declare(declaredLimits) },
   },
   {
-    line: 'under a LEASE, streaming',
+    title: 'streaming under a LEASE',
     methods: ['Sweep'] as const,
     setup: {
-      declared: declare(`${declaredLongest}, atomicity: ATOMICITY_LEASE`),
+      declared: declare(`${declaredLimits}, atomicity: ATOMICITY_LEASE`),
       methods: ['Sweep'] as const,
     },
   },
 ].map(
-  ({ line, methods, setup }): Row => ({
-    line: `max_execution: a handler that never ends ${line}`,
+  ({ title, methods, setup }): Row => ({
+    title: `max_execution: a handler that never ends (${title}) loses its claim, and a retry executes`,
     methods,
     setup,
     handler: neverEnds,
-    steps: [call({}, refusals.leaseLost), call(), letsGo(), replays()],
-    leaves: leaves('completed', 2, 1),
+    steps: [call({}, refusals.leaseLost), call(), release(), replays()],
+    final: finalState('completed', 2, 1),
     counts: { released: 1, executed: 1, replayed: 1 },
   }),
 );
 
-/** Section 4, `atomicity`, `lease`, `wait` and `max_execution`. */
+/** The policy fields `atomicity`, `lease`, `wait` and `max_execution`. */
 export const executionRows: readonly Row[] = [
   ...atomicity,
   ...leases,
-  ...inTime,
-  ...tooLate,
-  elsewhere,
+  ...waitSuffices,
+  ...waitExpires,
+  waitAtSecond,
   ...maxExecution,
 ];

@@ -1,9 +1,10 @@
+import type { CallInput } from '../../table/call-input.js';
 import { refusals } from '../../table/expected-result.js';
-import { declare, once, type Row, type Setup } from '../../table/row.js';
-import type { Sent } from '../../table/row-run.js';
+import { executedOnce, type Row } from '../../table/row.js';
+import { declare, type Setup } from '../../table/setup.js';
 import { call, replays } from '../../table/steps.js';
 
-const asks = (request: object): Sent => ({ request: { amountMinor: 1, ...request } });
+const withAmount = (request: object): CallInput => ({ request: { amountMinor: 1, ...request } });
 const [early, late] = [{ booked: { seconds: 1 } }, { booked: { seconds: 2 } }];
 
 const one: Setup = {
@@ -15,43 +16,47 @@ const several: Setup = {
   declared: declare('fingerprint_excludes: ["booked", "goods.quantity"]'),
 };
 
-/** Section 4, `fingerprint_excludes`, and section 5, what makes requests equal. */
+/** The policy field `fingerprint_excludes`, and the equality of requests. */
 export const fingerprintRows: readonly Row[] = [
   {
-    line: 'by default every field counts',
-    steps: [call(asks(early)), call(asks(late), refusals.keyReused), call(asks({}), refusals.keyReused)],
-    leaves: once,
+    title: 'by default every field counts: a request that differs in one field is refused as reused',
+    steps: [
+      call(withAmount(early)),
+      call(withAmount(late), refusals.keyReused),
+      call(withAmount({}), refusals.keyReused),
+    ],
+    final: executedOnce,
     counts: { executed: 1, reused: 2 },
   },
   {
-    line: 'map entries in another order, and defaults that are written out, are the same request',
+    title: 'another order of map entries, or explicit default values, make an equal request',
     steps: [
-      call(asks({ labels: { a: '1', b: '2' } })),
-      replays(asks({ labels: { b: '2', a: '1' } })),
-      replays(asks({ labels: { b: '2', a: '1' }, kind: 'KIND_UNSPECIFIED', tags: [], rate: 0 })),
+      call(withAmount({ labels: { a: '1', b: '2' } })),
+      replays(withAmount({ labels: { b: '2', a: '1' } })),
+      replays(withAmount({ labels: { b: '2', a: '1' }, kind: 'KIND_UNSPECIFIED', tags: [], rate: 0 })),
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 2 },
   },
   {
-    line: 'a field that is left out may differ, any other may not',
+    title: 'an excluded field may differ, and a difference in another field is refused',
     setup: one,
     steps: [
-      ...[call(asks(early)), replays(asks(late)), replays(asks({}))],
-      call(asks({ ...early, note: 'another' }), refusals.keyReused),
+      ...[call(withAmount(early)), replays(withAmount(late)), replays(withAmount({}))],
+      call(withAmount({ ...early, note: 'another' }), refusals.keyReused),
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 2, reused: 1 },
   },
   {
-    line: 'several fields, one of them a path',
+    title: 'several excluded fields, one of them a nested path: these may differ, and other fields may not',
     setup: several,
     steps: [
-      call(asks({ ...early, goods: { sku: 'tea', quantity: 1 } })),
-      replays(asks({ ...late, goods: { sku: 'tea', quantity: 2 } })),
-      call(asks({ ...early, goods: { sku: 'oil', quantity: 1 } }), refusals.keyReused),
+      call(withAmount({ ...early, goods: { sku: 'tea', quantity: 1 } })),
+      replays(withAmount({ ...late, goods: { sku: 'tea', quantity: 2 } })),
+      call(withAmount({ ...early, goods: { sku: 'oil', quantity: 1 } }), refusals.keyReused),
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 1, reused: 1 },
   },
 ];

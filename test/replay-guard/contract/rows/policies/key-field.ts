@@ -1,6 +1,7 @@
+import type { CallInput } from '../../table/call-input.js';
 import { ok, refusals, unguarded } from '../../table/expected-result.js';
-import { declare, leaves, nothing, once, type Row, type Setup } from '../../table/row.js';
-import type { Sent } from '../../table/row-run.js';
+import { executedOnce, finalState, noRecord, type Row } from '../../table/row.js';
+import { declare, type Setup } from '../../table/setup.js';
 import { call, replays } from '../../table/steps.js';
 
 const { fieldInvalid, keyInvalid, keyMissing, keyReused } = refusals;
@@ -18,106 +19,112 @@ const optional: Setup = {
   declared: `option idempotency_level = IDEMPOTENT; ${declare('key_field: "note"')}`,
 };
 
-const inField: Sent = { key: null, asks: 'field-1', request: { note: 'field-1' } };
-const inBoth: Sent = { key: 'field-1', request: { note: 'field-1' } };
-const differing: Sent = { key: 'field-1', request: { note: 'field-2' } };
-const inNested: Sent = { key: null, asks: 'nested-1', request: { goods: { sku: 'nested-1' } } };
-const retained = { leaves: once, counts: { executed: 1, replayed: 1 } };
+const inField: CallInput = { key: null, operationKey: 'field-1', request: { note: 'field-1' } };
+const inBoth: CallInput = { key: 'field-1', request: { note: 'field-1' } };
+const differing: CallInput = { key: 'field-1', request: { note: 'field-2' } };
+const inNested: CallInput = { key: null, operationKey: 'nested-1', request: { goods: { sku: 'nested-1' } } };
+const retained = { final: executedOnce, counts: { executed: 1, replayed: 1 } };
 
-/** Section 4, `key_field`. */
+/** The policy field `key_field`. */
 export const keyFieldRows: readonly Row[] = [
   {
-    line: 'none: a key in a field is no key',
+    title: 'not set: a key in a request field is ignored, and the call is refused',
     steps: [call(inField, keyMissing)],
-    leaves: nothing,
+    final: noRecord,
     counts: { key_missing: 1 },
   },
   {
-    line: 'set: the key in the field alone',
+    title: 'set: the key in the field alone names the operation',
     setup: flat,
     steps: [call(inField), replays(inField)],
     ...retained,
   },
-  { line: 'set: the key in metadata alone', setup: flat, steps: [call(), replays()], ...retained },
   {
-    line: 'set: the same key in both is one key',
+    title: 'set: the key in the metadata alone names the operation',
+    setup: flat,
+    steps: [call(), replays()],
+    ...retained,
+  },
+  {
+    title: 'set: the same key in the field and in the metadata names one operation',
     setup: flat,
     steps: [call(inBoth), replays(inBoth), replays(inField)],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 2 },
   },
   {
-    line: 'set: it is no part of what is compared, so the key may stand there in one attempt and not in the next',
+    title:
+      'set: the field is not part of the fingerprint, so one attempt may omit it and the next may set it',
     setup: flat,
     steps: [
       ...[call({ key: 'field-1' }), replays(inField), replays(inBoth)],
       call({ ...inField, request: { ...inField.request, amountMinor: 2 } }, keyReused),
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 2, reused: 1 },
   },
   {
-    line: 'set: two keys that differ',
+    title: 'set: different keys in the field and in the metadata are refused as invalid',
     setup: flat,
     steps: [call(differing, keyInvalid), call(inBoth), call(differing, keyInvalid)],
-    leaves: once,
+    final: executedOnce,
     counts: { key_invalid: 2, executed: 1 },
   },
   {
-    line: 'set: a malformed key in the field',
+    title: 'set: a malformed key in the field is refused as invalid',
     setup: flat,
     steps: ['a b', 'k'.repeat(256), 'ä', 'a,b', ' '].map((note) =>
       call({ key: null, request: { note } }, fieldInvalid('note')),
     ),
-    leaves: nothing,
+    final: noRecord,
     counts: { key_invalid: 5 },
   },
   {
-    line: 'set: a malformed key in the field beside a good one in metadata',
+    title: 'set: a malformed key in the field is refused, also with a valid key in the metadata',
     setup: flat,
     steps: [call({ request: { note: 'a b' } }, fieldInvalid('note'))],
-    leaves: nothing,
+    final: noRecord,
     counts: { key_invalid: 1 },
   },
   {
-    line: 'set: a malformed key in metadata beside a good one in the field',
+    title: 'set: a malformed key in the metadata is refused, also with a valid key in the field',
     setup: flat,
     steps: [call({ key: 'a b', request: { note: 'field-1' } }, keyInvalid)],
-    leaves: nothing,
+    final: noRecord,
     counts: { key_invalid: 1 },
   },
   {
-    line: 'set: neither, or an empty field',
+    title: 'set: no key in the metadata and an absent or empty field: the call is refused',
     setup: flat,
     steps: [call({ key: null }, keyMissing), call({ key: null, request: { note: '' } }, keyMissing)],
-    leaves: nothing,
+    final: noRecord,
     counts: { key_missing: 2 },
   },
   {
-    line: 'a path: the key in the field alone',
+    title: 'set to a nested path: the key in the field alone names the operation',
     setup: nested,
     steps: [call(inNested), replays(inNested)],
     ...retained,
   },
   {
-    line: 'a path: two keys that differ',
+    title: 'set to a nested path: different keys are refused as invalid',
     setup: nested,
     steps: [call({ ...inNested, key: 'other' }, keyInvalid)],
-    leaves: nothing,
+    final: noRecord,
     counts: { key_invalid: 1 },
   },
   {
-    line: 'a path: a message on the way that is not there',
+    title: 'set to a nested path: an absent message on the path means that the key is missing',
     setup: nested,
     steps: [call({ key: null }, keyMissing), call({ key: null, request: { goods: {} } }, keyMissing)],
-    leaves: nothing,
+    final: noRecord,
     counts: { key_missing: 2 },
   },
   {
-    line: 'an optional key is one wherever it stands',
+    title: 'set, with an optional key: a key in the field or in the metadata guards the call',
     setup: optional,
     steps: [call({ key: null }, unguarded), call(inField, ok), replays(inBoth)],
-    leaves: leaves('completed', 2, 2),
+    final: finalState('completed', 2, 2),
     counts: { bypassed: 1, executed: 1, replayed: 1 },
   },
 ];

@@ -1,9 +1,10 @@
 import type { MethodPolicy } from 'grpc-replay-guard';
 import { refusals, unguarded } from '../../table/expected-result.js';
-import { declare, leaves, nothing, once, type Row } from '../../table/row.js';
-import { call, isSetTo, replays } from '../../table/steps.js';
+import { executedOnce, finalState, noRecord, type Row } from '../../table/row.js';
+import { declare } from '../../table/setup.js';
+import { call, policyIs, replays } from '../../table/steps.js';
 
-/** As the contract's table has them. */
+/** The default policy, as the contract lists it. */
 const defaults: MethodPolicy = {
   ...{ key: 'REQUIRED', rejectOldKeys: false, fingerprintExcludes: [], atomicity: 'TRANSACTION' },
   ...{ retentionMs: 86_400_000, leaseMs: 30_000, maxExecutionMs: 300_000, waitMs: 5_000 },
@@ -11,38 +12,38 @@ const defaults: MethodPolicy = {
 };
 const another = { request: { amountMinor: 2 } };
 
-/** Section 4, `key`, and methods without side effects. */
+/** The policy field `key`, and methods without side effects. */
 export const keyRequirementRows: readonly Row[] = [
   {
-    line: 'the defaults of every field',
+    title: 'a method without a policy has the default of every field',
     methods: ['Close'],
-    steps: [isSetTo(defaults), call(), replays()],
-    leaves: once,
+    steps: [policyIs(defaults), call(), replays()],
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'key: by default REQUIRED',
+    title: 'REQUIRED by default: a call without a key is refused',
     methods: ['Close'],
     steps: [call({ key: null }, refusals.keyMissing)],
-    leaves: nothing,
+    final: noRecord,
     counts: { key_missing: 1 },
   },
   {
-    line: 'key: by default OPTIONAL for an IDEMPOTENT method',
+    title: 'OPTIONAL by default for an IDEMPOTENT method: a call without a key executes unguarded',
     methods: ['Touch'],
     steps: [call({ key: null }, unguarded), call(), replays()],
-    leaves: leaves('completed', 2, 2),
+    final: finalState('completed', 2, 2),
     counts: { bypassed: 1, executed: 1, replayed: 1 },
   },
   {
-    line: 'key: OPTIONAL',
+    title: 'OPTIONAL: a call without a key executes unguarded',
     setup: { policy: { key: 'OPTIONAL' }, declared: declare('key: KEY_REQUIREMENT_OPTIONAL') },
     steps: [call({ key: null }, unguarded), call({ key: null }, unguarded), call(), replays()],
-    leaves: leaves('completed', 3, 3),
+    final: finalState('completed', 3, 3),
     counts: { bypassed: 2, executed: 1, replayed: 1 },
   },
   {
-    line: 'key: REQUIRED for an IDEMPOTENT method',
+    title: 'REQUIRED for an IDEMPOTENT method: a call without a key is refused',
     methods: ['Touch'],
     setup: {
       policy: { key: 'REQUIRED' },
@@ -50,17 +51,17 @@ export const keyRequirementRows: readonly Row[] = [
       methods: ['Touch'],
     },
     steps: [call({ key: null }, refusals.keyMissing), call(), replays()],
-    leaves: once,
+    final: executedOnce,
     counts: { key_missing: 1, executed: 1, replayed: 1 },
   },
   {
-    line: 'NO_SIDE_EFFECTS: never touched, whatever it carries',
+    title: 'a method with NO_SIDE_EFFECTS is never guarded, with any key or none',
     methods: ['Read'],
     steps: [
       ...[call({}, unguarded), call({}, unguarded), call({ key: 'not a key' }, unguarded)],
       ...[call({ key: null, caller: null }, unguarded), call(another, unguarded)],
     ],
-    leaves: leaves('nothing', 5, 5),
+    final: finalState('no record', 5, 5),
     counts: {},
   },
 ];

@@ -1,18 +1,19 @@
 import { status } from '@grpc/grpc-js';
-import { keeps, refusals, releases, unguarded } from '../../table/expected-result.js';
-import { storeComes, storeGoes } from '../../table/faults.js';
+import { notStored, refusals, stored, unguarded } from '../../table/expected-result.js';
+import { storeDown, storeUp } from '../../table/faults.js';
 import { endsWith, writesAndWaits } from '../../table/handlers.js';
-import { declare, everyKind, leaves, type Row, type Setup } from '../../table/row.js';
+import { finalState, type Row } from '../../table/row.js';
+import { declare, everyKind, type Setup } from '../../table/setup.js';
 import {
-  begins,
   call,
   ends,
-  isHeld,
-  letsGo,
+  held,
+  observedCounts,
+  release,
   replays,
-  setsModes,
-  settles,
-  wouldHaveBeen,
+  setModes,
+  start,
+  statesBecome,
 } from '../../table/steps.js';
 
 const another = { request: { amountMinor: 2 } };
@@ -41,122 +42,124 @@ const switched: Setup = {};
 
 const served: Row[] = [
   {
-    line: 'OFF: every call passes, whatever it carries',
+    title: 'OFF: every call executes unguarded, with any key or none',
     methods,
     setup: off,
     steps: [
       ...[call({}, unguarded), call({}, unguarded), call(another, unguarded)],
       ...[call({ key: 'not a key' }, unguarded), call({ key: null, caller: null }, unguarded)],
     ],
-    leaves: leaves('nothing', 5, 5),
+    final: finalState('no record', 5, 5),
     counts: {},
   },
   {
-    line: 'ENFORCE: guarded, where the server is OFF',
+    title: 'ENFORCE: the method is guarded although the server is OFF',
     setup: enforce,
     steps: [
       ...[call(), replays(), call(another, refusals.keyReused)],
       ...[call({ method: 'Transfer' }, unguarded), call({ method: 'Transfer' }, unguarded)],
     ],
-    leaves: leaves('completed', 3, 3),
+    final: finalState('completed', 3, 3),
     counts: { executed: 1, replayed: 1, reused: 1 },
   },
   {
-    line: 'by default as the server is set',
+    title: 'not set: a method has the mode of the server',
     methods: [...everyKind, 'Touch', 'Close'],
     setup: offForAll,
     steps: [call({}, unguarded), call({}, unguarded)],
-    leaves: leaves('nothing', 2, 2),
+    final: finalState('no record', 2, 2),
     counts: {},
   },
   {
-    line: 'switched while calls are served',
+    title: 'changed at run time: the next call uses the new mode',
     methods,
     setup: switched,
     steps: [
-      ...[call(), setsModes({ server: 'OFF' }), call({}, unguarded)],
-      ...[setsModes({ server: 'OFF', methods: inEvery('ENFORCE') }), replays()],
-      ...[setsModes({ methods: inEvery('OFF') }), call({}, unguarded), setsModes({}), replays()],
+      ...[call(), setModes({ server: 'OFF' }), call({}, unguarded)],
+      ...[setModes({ server: 'OFF', methods: inEvery('ENFORCE') }), replays()],
+      ...[setModes({ methods: inEvery('OFF') }), call({}, unguarded), setModes({}), replays()],
     ],
-    leaves: leaves('completed', 3, 3),
+    final: finalState('completed', 3, 3),
     counts: { executed: 1, replayed: 2 },
   },
 ];
 
 const observed: Row[] = [
   {
-    line: 'OBSERVE: records and counts, never refuses or replays; ENFORCE has the first reply',
+    title:
+      'OBSERVE: calls are recorded and counted, never refused or replayed, and ENFORCE replays the first reply',
     methods,
     setup: observe,
     steps: [
-      ...[call({}, unguarded), settles('completed'), call({}, unguarded), call(another, unguarded)],
+      ...[call({}, unguarded), statesBecome('completed'), call({}, unguarded), call(another, unguarded)],
       ...[call({ key: 'not a key' }, unguarded), call({ key: null }, unguarded)],
-      wouldHaveBeen({ executed: 1, replayed: 1, reused: 1, key_invalid: 1, key_missing: 1 }),
-      ...[setsModes({ methods: inEvery('ENFORCE') }), replays()],
+      observedCounts({ executed: 1, replayed: 1, reused: 1, key_invalid: 1, key_missing: 1 }),
+      ...[setModes({ methods: inEvery('ENFORCE') }), replays()],
     ],
-    leaves: leaves('completed', 5, 5),
+    final: finalState('completed', 5, 5),
     counts: { bypassed: 5, replayed: 1 },
   },
   {
-    line: 'OBSERVE: a duplicate of what is under way executes beside it',
+    title: 'OBSERVE: a duplicate of a running call executes concurrently',
     methods,
     setup: observe,
     handler: writesAndWaits,
     steps: [
-      ...[begins(), isHeld(1), begins(), isHeld(2), wouldHaveBeen({ executed: 1, in_progress: 1 })],
-      ...[letsGo(1), letsGo(2), ends(unguarded), ends(unguarded)],
+      ...[start(), held(1), start(), held(2), observedCounts({ executed: 1, in_progress: 1 })],
+      ...[release(1), release(2), ends(unguarded), ends(unguarded)],
     ],
-    leaves: leaves('completed', 2, 2),
+    final: finalState('completed', 2, 2),
     counts: { bypassed: 2 },
   },
   {
-    line: 'OBSERVE: a failure that is kept is recorded, its writes are the handler’s own',
+    title:
+      'OBSERVE: a failure with a replayed code is recorded, and the writes of the handler stay committed',
     methods,
     setup: observe,
     handler: endsWith(status.NOT_FOUND, { ids: [] }),
     steps: [
       ...[
-        call({}, releases(status.NOT_FOUND)),
-        settles('completed'),
-        setsModes({ methods: inEvery('ENFORCE') }),
+        call({}, notStored(status.NOT_FOUND)),
+        statesBecome('completed'),
+        setModes({ methods: inEvery('ENFORCE') }),
       ],
-      ...[call({}, { ...keeps(status.NOT_FOUND), replayed: true })],
+      ...[call({}, { ...stored(status.NOT_FOUND), replayed: true })],
     ],
-    leaves: leaves('completed', 1, 1),
+    final: finalState('completed', 1, 1),
     counts: { bypassed: 1, replayed: 1 },
   },
   {
-    line: 'OBSERVE: any other failure is not recorded',
+    title: 'OBSERVE: a failure with another code is not recorded',
     methods,
     setup: observe,
     handler: endsWith(status.ABORTED, { ids: [] }),
-    steps: [call({}, releases(status.ABORTED)), call({}, releases(status.ABORTED))],
-    leaves: leaves('nothing', 2, 2),
+    steps: [call({}, notStored(status.ABORTED)), call({}, notStored(status.ABORTED))],
+    final: finalState('no record', 2, 2),
     counts: { bypassed: 2 },
   },
   {
-    line: 'OBSERVE: neither a store that is gone nor a missing identity is in the way',
+    title: 'OBSERVE: an unreachable store or a missing identity does not stop a call',
     methods,
     setup: observe,
     steps: [
-      ...[storeGoes, call({}, unguarded), storeComes, call({ caller: null }, unguarded)],
-      wouldHaveBeen({ refused: 2 }),
+      ...[storeDown, call({}, unguarded), storeUp, call({ caller: null }, unguarded)],
+      observedCounts({ refused: 2 }),
     ],
-    leaves: leaves('nothing', 2, 2),
+    final: finalState('no record', 2, 2),
     counts: { bypassed: 2 },
   },
   {
-    line: 'OBSERVE: a handler that throws is what it is without a guard',
+    title: 'OBSERVE: a handler that throws gives the same result as without a guard',
     methods,
     setup: observe,
     handler: () => {
       throw new Error('for grpc-js to answer');
     },
     steps: [call({}, { code: status.UNKNOWN })],
-    leaves: leaves('nothing', 1, 0),
+    final: finalState('no record', 1, 0),
     counts: { bypassed: 1 },
   },
 ];
 
-/** Section 4, `mode`. */
+/** The policy field `mode`. */
 export const modeRows: readonly Row[] = [...served, ...observed];

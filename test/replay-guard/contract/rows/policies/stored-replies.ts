@@ -1,9 +1,10 @@
 import { status } from '@grpc/grpc-js';
-import { keeps, ok, refusals, releases, unguarded } from '../../table/expected-result.js';
-import { storeComes, storeGoes } from '../../table/faults.js';
+import { notStored, ok, refusals, stored, unguarded } from '../../table/expected-result.js';
+import { storeDown, storeUp } from '../../table/faults.js';
 import { endsWith } from '../../table/handlers.js';
-import { declare, keptFailure, leaves, once, type Row, type Setup } from '../../table/row.js';
-import { call, replays, shows } from '../../table/steps.js';
+import { executedOnce, failureStored, finalState, type Row } from '../../table/row.js';
+import { declare, type Setup } from '../../table/setup.js';
+import { call, metricIs, replays } from '../../table/steps.js';
 
 const codes: Setup = {
   policy: { replayedCodes: [status.PERMISSION_DENIED, status.ABORTED] },
@@ -21,49 +22,49 @@ const replayedCodes: Row[] = [
     { code: status.INTERNAL, setup: oneCode },
   ].map(
     ({ code, setup }): Row => ({
-      line: `replayed_codes: ${status[code]} is among them`,
+      title: `replayed_codes: a failure with the listed code ${status[code]} is stored and replayed`,
       setup,
       handler: endsWith(code),
-      steps: [call({}, keeps(code)), replays()],
-      leaves: keptFailure,
+      steps: [call({}, stored(code)), replays()],
+      final: failureStored,
       counts: { executed: 1, replayed: 1 },
     }),
   ),
   ...[codes, oneCode, noCode].map(
     (setup): Row => ({
-      line: `replayed_codes: NOT_FOUND is not among ${setup.policy?.replayedCodes?.length}`,
+      title: `replayed_codes: a failure with NOT_FOUND is not stored if the list has ${setup.policy?.replayedCodes?.length} other codes`,
       setup,
       handler: endsWith(status.NOT_FOUND),
-      steps: [call({}, releases(status.NOT_FOUND)), call({}, releases(status.NOT_FOUND))],
-      leaves: leaves('nothing', 2, 0),
+      steps: [call({}, notStored(status.NOT_FOUND)), call({}, notStored(status.NOT_FOUND))],
+      final: finalState('no record', 2, 0),
       counts: { released: 2 },
     }),
   ),
 ];
 
 const MEBIBYTE = 1024 * 1024;
-/** Field number and length stand before the text. */
+/** Responds with a message of `limit + more` bytes. The field number and the length stand before the text. */
 const bytesOf = (limit: number, more = 0) =>
   endsWith(status.OK, { ids: ['x'.repeat(limit - (limit > 127 ? 4 : 2) + more)] });
 const small: Setup = { policy: { maxReplyBytes: 100 }, declared: declare('max_reply_bytes: 100') };
 const maxReplyBytes = [
-  { limit: MEBIBYTE, setup: {}, line: 'by default 1 MiB' },
-  { limit: 100, setup: small, line: '100' },
-].flatMap(({ limit, setup, line }): Row[] => [
+  { limit: MEBIBYTE, setup: {}, title: '1 MiB by default' },
+  { limit: 100, setup: small, title: '100' },
+].flatMap(({ limit, setup, title }): Row[] => [
   {
-    line: `max_reply_bytes: ${line} are kept`,
+    title: `max_reply_bytes (${title}): a reply of this size is stored and replayed`,
     setup,
     handler: bytesOf(limit),
     steps: [call(), replays()],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: `max_reply_bytes: ${line} and one more are not`,
+    title: `max_reply_bytes (${title}): a reply with one more byte is refused, and the refusal is stored`,
     setup,
     handler: bytesOf(limit, 1),
     steps: [call({}, refusals.replyTooLarge(limit)), replays()],
-    leaves: keptFailure,
+    final: failureStored,
     counts: { executed: 1, replayed: 1 },
   },
 ]);
@@ -78,23 +79,23 @@ const refuse: Setup = {
 };
 const onStoreFailure: Row[] = [
   {
-    line: 'on_store_failure: REFUSE',
+    title: 'on_store_failure REFUSE: the store is down, and the call is refused',
     setup: refuse,
-    steps: [storeGoes, call({}, refusals.storeUnavailable), storeComes, call(), replays()],
-    leaves: once,
+    steps: [storeDown, call({}, refusals.storeUnavailable), storeUp, call(), replays()],
+    final: executedOnce,
     counts: { refused: 1, executed: 1, replayed: 1 },
   },
   {
-    line: 'on_store_failure: EXECUTE, unguarded, and counted',
+    title: 'on_store_failure EXECUTE: the store is down, and the call executes unguarded and is counted',
     setup: execute,
     steps: [
-      ...[storeGoes, call({}, unguarded), call({}, unguarded), shows('unguarded_executions_total', {}, 2)],
-      ...[call({ key: 'not a key' }, refusals.keyInvalid), storeComes, call({}, ok), replays()],
+      ...[storeDown, call({}, unguarded), call({}, unguarded), metricIs('unguarded_executions_total', {}, 2)],
+      ...[call({ key: 'not a key' }, refusals.keyInvalid), storeUp, call({}, ok), replays()],
     ],
-    leaves: leaves('completed', 3, 3),
+    final: finalState('completed', 3, 3),
     counts: { bypassed: 2, key_invalid: 1, executed: 1, replayed: 1 },
   },
 ];
 
-/** Section 4, `replayed_codes`, `max_reply_bytes` and `on_store_failure`. */
-export const keepingRows: readonly Row[] = [...replayedCodes, ...maxReplyBytes, ...onStoreFailure];
+/** The policy fields `replayed_codes`, `max_reply_bytes` and `on_store_failure`. */
+export const storedReplyRows: readonly Row[] = [...replayedCodes, ...maxReplyBytes, ...onStoreFailure];

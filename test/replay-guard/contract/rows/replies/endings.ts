@@ -1,46 +1,62 @@
 import { status } from '@grpc/grpc-js';
-import { type Expected, handlerFailed, keeps, ok, releases } from '../../table/expected-result.js';
+import { type Expected, handlerFailed, notStored, ok, stored } from '../../table/expected-result.js';
 import { endsWith, type Script, writes } from '../../table/handlers.js';
-import { everyKind, keptFailure, leaves, once, type Row, unary } from '../../table/row.js';
-import { begins, call, ends, isHeld, leaves as leave, letsGo, replays } from '../../table/steps.js';
+import { executedOnce, failureStored, finalState, type Row } from '../../table/row.js';
+import { everyKind, unary } from '../../table/setup.js';
+import { call, cancel, ends, held, release, replays, start } from '../../table/steps.js';
 
 const everyCode = Object.values(status).filter((code) => typeof code === 'number') as status[];
-const kept = [status.NOT_FOUND, status.ALREADY_EXISTS, status.FAILED_PRECONDITION, status.OUT_OF_RANGE];
+const storedCodes = [
+  status.NOT_FOUND,
+  status.ALREADY_EXISTS,
+  status.FAILED_PRECONDITION,
+  status.OUT_OF_RANGE,
+];
 
-function ended(code: status): Row {
-  const row = { line: `the handler ended with ${status[code]}`, methods: everyKind, handler: endsWith(code) };
-  const said = `ended with ${status[code]}`;
-  if (code === status.OK) {
-    return { ...row, steps: [call(), replays()], leaves: once, counts: { executed: 1, replayed: 1 } };
-  }
-  if (kept.includes(code)) {
-    const steps = [call({}, { ...keeps(code), details: said }), replays()];
-    return { ...row, steps, leaves: keptFailure, counts: { executed: 1, replayed: 1 } };
-  }
-  const again = call({}, { ...releases(code), details: said });
-  return { ...row, steps: [again, again], leaves: leaves('nothing', 2, 0), counts: { released: 2 } };
+function outcomeOf(code: status): string {
+  if (code === status.OK) return 'the reply is stored and replayed';
+  if (storedCodes.includes(code)) return 'the failure is stored and replayed, and the writes roll back';
+  return 'nothing is stored, and a retry executes';
 }
 
-/** The first execution goes wrong after a write, the second is as it should be. */
+function ended(code: status): Row {
+  const row = {
+    title: `the handler ends with ${status[code]}: ${outcomeOf(code)}`,
+    methods: everyKind,
+    handler: endsWith(code),
+  };
+  const details = `ended with ${status[code]}`;
+  if (code === status.OK) {
+    return { ...row, steps: [call(), replays()], final: executedOnce, counts: { executed: 1, replayed: 1 } };
+  }
+  if (storedCodes.includes(code)) {
+    const steps = [call({}, { ...stored(code), details }), replays()];
+    return { ...row, steps, final: failureStored, counts: { executed: 1, replayed: 1 } };
+  }
+  const again = call({}, { ...notStored(code), details });
+  return { ...row, steps: [again, again], final: finalState('no record', 2, 0), counts: { released: 2 } };
+}
+
+/** The first execution fails after its write. The second execution succeeds. */
 const first =
-  (goesWrong: Script): Script =>
-  async (handling) => {
-    await handling.write();
-    if (handling.execution === 1) return goesWrong(handling);
-    handling.say();
+  (fails: Script): Script =>
+  async (context) => {
+    await context.write();
+    if (context.execution === 1) return fails(context);
+    context.respond();
   };
 
-const wrong: Readonly<Record<string, { handler: Script; seen?: Expected; only?: typeof unary }>> = {
-  'throws before it waits for anything': {
-    handler: (handling) => {
-      if (handling.execution === 1) throw new Error('secret');
-      return writes(handling);
+const faulty: Readonly<Record<string, { handler: Script; expected?: Expected; only?: typeof unary }>> = {
+  'throws synchronously': {
+    handler: (context) => {
+      if (context.execution === 1) throw new Error('secret');
+      return writes(context);
     },
   },
-  'throws with the words of grpc-js itself': {
-    handler: (handling) => {
-      if (handling.execution === 1) throw new Error('');
-      return writes(handling);
+  'throws an error without a message': {
+    handler: (context) => {
+      if (context.execution === 1) throw new Error('');
+      return writes(context);
     },
   },
   rejects: {
@@ -48,81 +64,81 @@ const wrong: Readonly<Record<string, { handler: Script; seen?: Expected; only?: 
       throw new Error('secret');
     }),
   },
-  'rejects with nothing': { handler: first(() => Promise.reject(undefined)) },
-  'ends with an Error that has no code': {
-    handler: first(({ say }) => say({ error: new Error('no such thing') })),
-    seen: { code: status.UNKNOWN, details: 'no such thing' },
+  'rejects with undefined': { handler: first(() => Promise.reject(undefined)) },
+  'ends with an Error without a code': {
+    handler: first(({ respond }) => respond({ error: new Error('no such thing') })),
+    expected: { code: status.UNKNOWN, details: 'no such thing' },
   },
-  'answers what cannot be serialized': {
-    handler: first(({ say }) => say({ ids: [Object.create(null)] })),
+  'responds with a message that cannot be serialized': {
+    handler: first(({ respond }) => respond({ ids: [Object.create(null)] })),
   },
 };
 
-const careless = Object.entries(wrong).map(
-  ([what, { handler, seen = handlerFailed }]): Row => ({
-    line: `the handler ${what}: rolled back, and a retry executes`,
+const failed = Object.entries(faulty).map(
+  ([what, { handler, expected = handlerFailed }]): Row => ({
+    title: `the handler ${what}: the execution rolls back, and a retry executes`,
     methods: everyKind,
     handler,
-    steps: [call({}, seen), call(), replays()],
-    leaves: leaves('completed', 2, 1),
+    steps: [call({}, expected), call(), replays()],
+    final: finalState('completed', 2, 1),
     counts: { released: 1, executed: 1, replayed: 1 },
   }),
 );
 
 const late: Row[] = [
   {
-    line: 'the handler rejects after it has answered',
+    title: 'the handler rejects after its response: the response counts',
     methods: everyKind,
-    handler: async ({ write, say }) => {
+    handler: async ({ write, respond }) => {
       await write();
-      say();
+      respond();
       throw new Error('too late');
     },
     steps: [call(), replays()],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'the handler answers with no message: rolled back, and a retry executes',
+    title: 'the handler responds without a message: the execution rolls back, and a retry executes',
     methods: unary,
-    handler: first(({ say }) => say({ ids: [] })),
+    handler: first(({ respond }) => respond({ ids: [] })),
     steps: [call({}, handlerFailed), call(), replays()],
-    leaves: leaves('completed', 2, 1),
+    final: finalState('completed', 2, 1),
     counts: { released: 1, executed: 1, replayed: 1 },
   },
   {
-    line: 'the handler answers twice: the first answer counts',
+    title: 'the handler responds twice: the first response counts',
     methods: unary,
-    handler: async ({ write, say }) => {
+    handler: async ({ write, respond }) => {
       await write();
-      say({ ids: ['first'] });
-      say({ ids: ['second'] });
-      say({ error: { code: status.NOT_FOUND } });
+      respond({ ids: ['first'] });
+      respond({ ids: ['second'] });
+      respond({ error: { code: status.NOT_FOUND } });
     },
     steps: [call({}, { ...ok, messages: ['first'] }), replays()],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
 ];
 
-const clientGone: Row[] = [
+const clientCancelled: Row[] = [
   {
-    line: 'a client that goes away does not stop its handler: its reply is stored, and the retry gets it',
+    title: 'the client cancels: the handler completes, its reply is stored, and the retry gets the reply',
     methods: unary,
-    handler: async ({ write, say, gate }) => {
+    handler: async ({ write, respond, gate }) => {
       await write();
       await gate.pass();
-      say({ ids: ['kept'] });
+      respond({ ids: ['stored'] });
     },
     steps: [
-      ...[begins(), isHeld(), leave, ends({ code: status.CANCELLED }), begins()],
-      ...[letsGo(), ends({ ...ok, messages: ['kept'], replayed: true })],
-      call({}, { ...ok, messages: ['kept'], replayed: true }),
+      ...[start(), held(), cancel, ends({ code: status.CANCELLED }), start()],
+      ...[release(), ends({ ...ok, messages: ['stored'], replayed: true })],
+      call({}, { ...ok, messages: ['stored'], replayed: true }),
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, joined: 1, replayed: 1 },
   },
 ];
 
-/** Section 3. */
-export const endingRows: readonly Row[] = [...everyCode.map(ended), ...careless, ...late, ...clientGone];
+/** The results of a handler, and what the guard does with each. */
+export const endingRows: readonly Row[] = [...everyCode.map(ended), ...failed, ...late, ...clientCancelled];

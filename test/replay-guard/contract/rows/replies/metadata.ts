@@ -1,9 +1,10 @@
 import { Metadata, type MetadataValue, status } from '@grpc/grpc-js';
 import { statusDetails } from 'grpc-replay-guard/protocol';
-import { type Entries, keeps, ok, releases, unguarded } from '../../table/expected-result.js';
+import { type Entries, notStored, ok, stored, unguarded } from '../../table/expected-result.js';
 import { endsWith } from '../../table/handlers.js';
-import { everyKind, keptFailure, leaves, once, type Row } from '../../table/row.js';
-import { call, replays, settles } from '../../table/steps.js';
+import { executedOnce, failureStored, finalState, type Row } from '../../table/row.js';
+import { everyKind } from '../../table/setup.js';
+import { call, replays, statesBecome } from '../../table/steps.js';
 
 const details = statusDetails(status.FAILED_PRECONDITION, 'ended with FAILED_PRECONDITION', [
   { errorInfo: { reason: 'INSUFFICIENT_STOCK', domain: 'shop', metadata: { sku: 'tea' } } },
@@ -18,27 +19,30 @@ const sent: Record<string, MetadataValue[]> = {
 };
 const initial = toMetadata({ 'x-text': ['before'], 'x-bytes-bin': [one] });
 const trailing = toMetadata(sent);
-/** HTTP/2 joins the texts of one name. */
-const heard: { initial: Entries; trailing: Entries } = {
+/** The metadata as the client receives it. HTTP/2 joins the text values of one name. */
+const received: { initial: Entries; trailing: Entries } = {
   initial: { 'x-text': ['before'], 'x-bytes-bin': [one] },
   trailing: { ...sent, 'x-text': ['a b, c'] },
 };
 
-/** What belongs to one call, to gRPC or to the guard is not for the next one. */
-const ofTheCall = {
+/** Entries that belong to one call or to the transport. A replay must not contain them. */
+const callEntries = {
   authorization: ['Bearer t'],
   'set-cookie': ['a=b'],
   cookie: ['c=d'],
   'grpc-other': ['x'],
 };
-const ofTheGuard = {
+const guardEntries = {
   'idempotent-replayed': ['true'],
   'idempotency-expires-at': ['never'],
   'idempotency-key': ['k'],
 };
-const kept = { 'x-kept': ['kept'] };
-const theirs = { initial: { ...kept, ...ofTheCall }, trailing: { ...kept, ...ofTheCall } };
-const withCredentials = toMetadata({ ...kept, ...ofTheCall, ...ofTheGuard });
+const storedEntries = { 'x-kept': ['kept'] };
+const passed = {
+  initial: { ...storedEntries, ...callEntries },
+  trailing: { ...storedEntries, ...callEntries },
+};
+const withCredentials = toMetadata({ ...storedEntries, ...callEntries, ...guardEntries });
 
 function toMetadata(entries: Record<string, MetadataValue[]>): Metadata {
   const metadata = new Metadata();
@@ -46,62 +50,63 @@ function toMetadata(entries: Record<string, MetadataValue[]>): Metadata {
   return metadata;
 }
 
-/** Section 3, with details and trailers. */
+/** The metadata and details of stored and other replies. */
 export const metadataRows: readonly Row[] = [
   {
-    line: 'a reply comes back with its metadata, texts and bytes',
+    title: 'a replay has the metadata of the first reply, text and binary',
     methods: everyKind,
     handler: endsWith(status.OK, { initial, trailing }),
-    steps: [call({}, { ...ok, ...heard }), replays()],
-    leaves: once,
+    steps: [call({}, { ...ok, ...received }), replays()],
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'a failure that is kept comes back with its details and metadata',
+    title: 'a replayed failure has the details and metadata of the first reply',
     methods: everyKind,
     handler: endsWith(status.FAILED_PRECONDITION, { initial, trailing }),
-    steps: [call({}, { ...keeps(status.FAILED_PRECONDITION), ...heard }), replays()],
-    leaves: keptFailure,
+    steps: [call({}, { ...stored(status.FAILED_PRECONDITION), ...received }), replays()],
+    final: failureStored,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'a failure that is kept and has no initial metadata is Trailers-Only, first and replayed',
+    title: 'a stored failure without initial metadata is Trailers-Only, in the first reply and in the replay',
     methods: everyKind,
     handler: endsWith(status.FAILED_PRECONDITION, { trailing }),
-    steps: [call({}, { ...keeps(status.FAILED_PRECONDITION), trailing: heard.trailing }), replays()],
-    leaves: keptFailure,
+    steps: [call({}, { ...stored(status.FAILED_PRECONDITION), trailing: received.trailing }), replays()],
+    final: failureStored,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'a failure that is not kept reaches its caller with its details and metadata',
+    title: 'a failure that is not stored reaches its client with details and metadata',
     methods: everyKind,
     handler: endsWith(status.ABORTED, { initial, trailing }),
-    steps: [call({}, { ...releases(status.ABORTED), ...heard })],
-    leaves: leaves('nothing', 1, 0),
+    steps: [call({}, { ...notStored(status.ABORTED), ...received })],
+    final: finalState('no record', 1, 0),
     counts: { released: 1 },
   },
   {
-    line: 'credentials and what is the transport’s own are not kept, and the guard’s names are the guard’s',
+    title:
+      'credentials and transport entries are not stored, and entries with names of the guard are removed',
     methods: everyKind,
     handler: endsWith(status.OK, { ids: ['id'], initial: withCredentials, trailing: withCredentials }),
     steps: [
-      call({}, { ...ok, messages: ['id'], ...theirs }),
-      call({}, { ...ok, messages: ['id'], initial: kept, trailing: kept, replayed: true }),
+      call({}, { ...ok, messages: ['id'], ...passed }),
+      call({}, { ...ok, messages: ['id'], initial: storedEntries, trailing: storedEntries, replayed: true }),
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'nor are they anybody else’s where the guard only records, or leaves the call alone',
+    title: 'in mode OBSERVE and in unguarded calls, entries with names of the guard are removed',
     methods: everyKind,
     handler: endsWith(status.OK, { ids: ['id'], initial: withCredentials, trailing: withCredentials }),
     setup: { policy: { mode: 'OBSERVE', key: 'OPTIONAL' }, methods: everyKind },
     steps: [
-      call({}, { ...unguarded, ...theirs }),
-      settles('completed'),
-      call({ key: null }, { ...unguarded, ...theirs }),
+      call({}, { ...unguarded, ...passed }),
+      statesBecome('completed'),
+      call({ key: null }, { ...unguarded, ...passed }),
     ],
-    leaves: { records: ['completed'], executions: 2, effects: 2 },
+    final: { records: ['completed'], executions: 2, effects: 2 },
     counts: { bypassed: 2 },
   },
 ];

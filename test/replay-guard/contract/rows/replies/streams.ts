@@ -1,132 +1,143 @@
 import { status } from '@grpc/grpc-js';
-import { type Expected, handlerFailed, keeps, ok, refusals, releases } from '../../table/expected-result.js';
+import {
+  type Expected,
+  handlerFailed,
+  notStored,
+  ok,
+  refusals,
+  stored,
+} from '../../table/expected-result.js';
 import { endsWith, type Script } from '../../table/handlers.js';
-import { keptFailure, leaves, once, type Row, type Setup, streaming } from '../../table/row.js';
+import { executedOnce, failureStored, finalState, type Row } from '../../table/row.js';
+import { type Setup, streaming } from '../../table/setup.js';
 import * as steps from '../../table/steps.js';
 
-const { begins, call, ends, endsReplayed, isHeld, letsGo, replays } = steps;
+const { start, call, ends, endsReplayed, held, release, replays } = steps;
 const methods = streaming;
-/** Another server on the same data. */
-const two: Setup = { second: {} };
+/** A second server runs on the same data. */
+const secondServer: Setup = { second: {} };
 
 const many = Array.from({ length: 200 }, (_, i) => `message ${i}`);
 const lengths: Readonly<Record<string, readonly string[]>> = {
   'no message': [],
   'one message': ['only'],
-  '200 messages, in their order': many,
-  'messages that are empty': ['', '', 'x', ''],
-  'one message that is empty': [''],
+  '200 messages in order': many,
+  'empty messages': ['', '', 'x', ''],
+  'one empty message': [''],
 };
 
 const recorded = Object.entries(lengths).map(
   ([what, ids]): Row => ({
-    line: `recorded and replayed message for message: ${what}`,
+    title: `a stream of ${what} is stored and replayed message for message`,
     methods,
-    setup: two,
+    setup: secondServer,
     handler: endsWith(status.OK, { ids }),
     steps: [call({}, { ...ok, messages: ids }), replays(), replays({ second: true })],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 2 },
   }),
 );
 
-/** Field number and length stand before each text of eight. */
+/** Each of the ten messages has 10 bytes: 8 bytes of text after the field number and the length. */
 const limited: Setup = { policy: { maxReplyBytes: 100 }, methods };
 const tens = Array.from({ length: 10 }, (_, i) => `number ${i}`);
 const limits: Row[] = [
   {
-    line: 'together as large as the limit',
+    title: 'the messages together have exactly the maximum size: the stream is stored',
     methods,
     setup: limited,
     handler: endsWith(status.OK, { ids: tens }),
     steps: [call({}, { ...ok, messages: tens }), replays()],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'together larger than the limit: none is sent, the writes roll back, and that is kept',
+    title:
+      'the messages together exceed the maximum size: none is sent, the writes roll back, and the refusal is stored',
     methods,
     setup: limited,
     handler: endsWith(status.OK, { ids: [...tens.slice(1), 'number 10'] }),
     steps: [call({}, { ...refusals.replyTooLarge(100), messages: 0 }), replays()],
-    leaves: keptFailure,
+    final: failureStored,
     counts: { executed: 1, replayed: 1 },
   },
 ];
 
-/** Writes, sends two messages, and ends with a third when the test lets it. */
-const held: Script = async ({ write, send, say, gate }) => {
+/** Writes, sends two messages, waits at the gate, and ends with a third message. */
+const sendsAndWaits: Script = async ({ write, send, respond, gate }) => {
   await write();
   send('one', 'two');
   await gate.pass();
-  say({ ids: ['three'] });
+  respond({ ids: ['three'] });
 };
 const whole: Expected = { ...ok, messages: ['one', 'two', 'three'] };
 
-const underWay: Row[] = [
+const concurrent: Row[] = [
   {
-    line: 'no message leaves before the commit',
+    title: 'no message is sent before the commit',
     methods,
-    handler: (handling) => (handling.execution === 1 ? held(handling) : handling.say()),
-    steps: [begins(), isHeld(), steps.nothingHasCome, letsGo(), ends(whole), replays()],
-    leaves: leaves('completed', 2, 1),
+    handler: (context) => (context.execution === 1 ? sendsAndWaits(context) : context.respond()),
+    steps: [start(), held(), steps.noMessageYet, release(), ends(whole), replays()],
+    final: finalState('completed', 2, 1),
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'duplicates at the same time wait, and get the same messages',
+    title: 'concurrent duplicates wait and get the same messages',
     methods,
-    handler: held,
-    steps: [begins(), isHeld(), begins(), begins(), letsGo(), ends(whole), endsReplayed, endsReplayed],
-    leaves: once,
+    handler: sendsAndWaits,
+    steps: [start(), held(), start(), start(), release(), ends(whole), endsReplayed, endsReplayed],
+    final: executedOnce,
     counts: { executed: 1, joined: 2 },
   },
   {
-    line: 'a client that goes away does not stop its handler: the retry gets all that it sent',
+    title: 'the client cancels: the handler completes, and the retry gets all its messages',
     methods,
-    handler: held,
+    handler: sendsAndWaits,
     steps: [
-      ...[begins(), isHeld(), steps.leaves, ends({ code: status.CANCELLED }), begins()],
-      ...[letsGo(), ends({ ...whole, replayed: true }), call({}, { ...whole, replayed: true })],
+      ...[start(), held(), steps.cancel, ends({ code: status.CANCELLED }), start()],
+      ...[release(), ends({ ...whole, replayed: true }), call({}, { ...whole, replayed: true })],
     ],
-    leaves: once,
+    final: executedOnce,
     counts: { executed: 1, joined: 1, replayed: 1 },
   },
 ];
 
-/** Fails after it has sent messages. */
+/** Sends two messages, then fails. */
 const fails =
   (fail: Script): Script =>
-  async (handling) => {
-    await handling.write();
-    handling.send('one', 'two');
-    return fail(handling);
+  async (context) => {
+    await context.write();
+    context.send('one', 'two');
+    return fail(context);
   };
 const failing: Row[] = [
   {
-    line: 'a failure that is kept: the messages before it are not sent',
+    title: 'the handler ends with a stored failure: its earlier messages are not sent',
     methods,
-    handler: fails(({ say }) => say({ ids: [], error: { code: status.NOT_FOUND, details: 'after two' } })),
-    steps: [call({}, { ...keeps(status.NOT_FOUND), details: 'after two' }), replays()],
-    leaves: keptFailure,
+    handler: fails(({ respond }) =>
+      respond({ ids: [], error: { code: status.NOT_FOUND, details: 'after two' } }),
+    ),
+    steps: [call({}, { ...stored(status.NOT_FOUND), details: 'after two' }), replays()],
+    final: failureStored,
     counts: { executed: 1, replayed: 1 },
   },
   {
-    line: 'any other failure: the messages before it are not sent',
+    title: 'the handler ends with another failure: its earlier messages are not sent',
     methods,
-    handler: fails(({ say }) => say({ ids: [], error: { code: status.ABORTED } })),
-    steps: [call({}, releases(status.ABORTED))],
-    leaves: leaves('nothing', 1, 0),
+    handler: fails(({ respond }) => respond({ ids: [], error: { code: status.ABORTED } })),
+    steps: [call({}, notStored(status.ABORTED))],
+    final: finalState('no record', 1, 0),
     counts: { released: 1 },
   },
   {
-    line: 'a rejection: the messages before it are not sent',
+    title: 'the handler rejects: its earlier messages are not sent',
     methods,
     handler: fails(() => Promise.reject(new Error('secret'))),
     steps: [call({}, handlerFailed)],
-    leaves: leaves('nothing', 1, 0),
+    final: finalState('no record', 1, 0),
     counts: { released: 1 },
   },
 ];
 
-/** Server-streaming methods. */
-export const streamRows: readonly Row[] = [...recorded, ...limits, ...underWay, ...failing];
+/** The contract of server-streaming methods. */
+export const streamRows: readonly Row[] = [...recorded, ...limits, ...concurrent, ...failing];

@@ -1,239 +1,241 @@
 import { engines } from '../../../../helpers/databases/engines.js';
 import { refusals } from '../../table/expected-result.js';
 import { type Script, writesAndWaits } from '../../table/handlers.js';
-import { eachSort, everyKind, leaves, type Row, type Setup } from '../../table/row.js';
+import { finalState, type Row } from '../../table/row.js';
+import { everyKind, type Setup, unaryAndStreaming } from '../../table/setup.js';
 import {
+  advance,
   at,
-  begins,
   call,
   ends,
   endsReplayed,
-  isHeld,
-  letsGo,
-  passes,
+  held,
+  metricIs,
+  release,
   replays,
-  shows,
+  start,
 } from '../../table/steps.js';
 
 const { fenced, gap, inProgress, keyReused, leaseLost } = refusals;
 const another = { request: { amountMinor: 2 } };
 const underLease = ['Transfer'] as const;
 const inTransaction = ['Settle'] as const;
-const two: Setup = { second: {} };
-/** Two servers on the same data whose calls do not wait. */
-const impatient: Setup = { policy: { waitMs: 0 }, methods: everyKind, second: {} };
+const secondServer: Setup = { second: {} };
+/** Two servers on the same data. Their calls do not wait for a running execution. */
+const noWait: Setup = { policy: { waitMs: 0 }, methods: everyKind, second: {} };
 const lease = 30_000;
-const series = (executions: number, effects = executions) => leaves('completed', executions, effects);
-const elsewhere = (sequence: number, epoch?: number) => ({ ...at(sequence, epoch), second: true });
+const series = (executions: number, effects = executions) => finalState('completed', executions, effects);
+const atSecond = (sequence: number, epoch?: number) => ({ ...at(sequence, epoch), second: true });
 
-/** Holds the second execution, which writes nothing. */
-const secondWaits: Script = async ({ execution, gate, write, say }) => {
+/** The second execution waits at the gate and does not write. */
+const secondWaits: Script = async ({ execution, gate, write, respond }) => {
   if (execution === 2) await gate.pass();
   else await write();
-  say();
+  respond();
 };
 
-/** Holds the second execution, which writes only after that. */
-const secondIsLate: Script = async ({ execution, gate, write, say }) => {
+/** The second execution waits at the gate before its write. */
+const secondIsLate: Script = async ({ execution, gate, write, respond }) => {
   if (execution === 2) await gate.pass();
   await write();
-  say();
+  respond();
 };
 
-const turns: Row[] = [
+const pipelined: Row[] = [
   {
-    line: 'calls that do not wait for each other run one after another',
-    methods: eachSort,
+    title: 'concurrent calls of one producer execute one after another, in order',
+    methods: unaryAndStreaming,
     handler: writesAndWaits,
     steps: [
-      ...[0, 1, 2, 3, 4].map((sequence) => begins(at(sequence))),
-      ...[1, 2, 3, 4, 5].flatMap((execution) => [isHeld(execution), letsGo(execution), ends()]),
+      ...[0, 1, 2, 3, 4].map((sequence) => start(at(sequence))),
+      ...[1, 2, 3, 4, 5].flatMap((execution) => [held(execution), release(execution), ends()]),
       replays(at(0)),
     ],
-    leaves: series(5),
+    final: series(5),
     counts: { executed: 5, replayed: 1 },
   },
   {
-    line: 'where one of them fails those behind it are gaps',
-    methods: eachSort,
-    handler: async ({ execution, gate, say, write }) => {
+    title: 'a call fails: the calls that wait for its sequence are refused as gaps',
+    methods: unaryAndStreaming,
+    handler: async ({ execution, gate, respond, write }) => {
       await gate.pass();
       await write();
-      say(execution === 2 ? { ids: [], error: { code: 10, details: 'aborted' } } : {});
+      respond(execution === 2 ? { ids: [], error: { code: 10, details: 'aborted' } } : {});
     },
     steps: [
-      ...[letsGo(1), call(at(0)), begins(at(1)), isHeld(2), begins(at(2)), begins(at(3)), letsGo(2)],
-      ...[ends({ code: 10 }), ends(gap(1)), ends(gap(1)), letsGo(3), call(at(1))],
+      ...[release(1), call(at(0)), start(at(1)), held(2), start(at(2)), start(at(3)), release(2)],
+      ...[ends({ code: 10 }), ends(gap(1)), ends(gap(1)), release(3), call(at(1))],
     ],
-    leaves: series(3, 2),
+    final: series(3, 2),
     counts: { executed: 2, released: 1, refused: 2 },
   },
   {
-    line: 'where the very first fails the one behind it is a gap, though it could be a first one itself',
-    methods: eachSort,
-    handler: async ({ execution, gate, say, write }) => {
+    title:
+      'the first call fails: the waiting sequence 1 is refused as a gap, although a series may start at 1',
+    methods: unaryAndStreaming,
+    handler: async ({ execution, gate, respond, write }) => {
       await gate.pass();
       await write();
-      say(execution === 1 ? { ids: [], error: { code: 10, details: 'aborted' } } : {});
+      respond(execution === 1 ? { ids: [], error: { code: 10, details: 'aborted' } } : {});
     },
     steps: [
-      ...[begins(at(0)), isHeld(), begins(at(1)), letsGo(1), ends({ code: 10 }), ends(gap(0))],
-      ...[letsGo(2), call(at(0)), letsGo(3), call(at(1))],
+      ...[start(at(0)), held(), start(at(1)), release(1), ends({ code: 10 }), ends(gap(0))],
+      ...[release(2), call(at(0)), release(3), call(at(1))],
     ],
-    leaves: series(3, 2),
+    final: series(3, 2),
     counts: { executed: 2, released: 1, refused: 1 },
   },
   {
-    line: 'a repeat of what is executed joins, with another payload it is reused',
-    methods: eachSort,
+    title: 'a duplicate of a running sequence joins, and with another payload is refused as reused',
+    methods: unaryAndStreaming,
     handler: writesAndWaits,
     steps: [
-      ...[begins(at(0)), isHeld(), begins(at(0)), call({ ...at(0), ...another }, keyReused)],
-      ...[letsGo(), ends(), endsReplayed],
+      ...[start(at(0)), held(), start(at(0)), call({ ...at(0), ...another }, keyReused)],
+      ...[release(), ends(), endsReplayed],
     ],
-    leaves: series(1),
+    final: series(1),
     counts: { executed: 1, joined: 1, reused: 1 },
   },
   {
-    line: 'the next one waits at another server too',
-    methods: eachSort,
+    title: 'the next sequence waits on another server, too, then executes',
+    methods: unaryAndStreaming,
     handler: writesAndWaits,
-    setup: two,
+    setup: secondServer,
     steps: [
-      ...[letsGo(1), call(at(0)), begins(at(1)), isHeld(2), begins(elsewhere(1)), begins(elsewhere(2))],
-      ...[letsGo(2), ends(), endsReplayed, isHeld(3), letsGo(3), ends(), replays(elsewhere(0))],
+      ...[release(1), call(at(0)), start(at(1)), held(2), start(atSecond(1)), start(atSecond(2))],
+      ...[release(2), ends(), endsReplayed, held(3), release(3), ends(), replays(atSecond(0))],
     ],
-    leaves: series(3),
+    final: series(3),
     counts: { executed: 3, replayed: 2 },
   },
   {
-    line: 'the next one is in progress where the wait is over, here and at another server',
-    methods: eachSort,
+    title: 'the next sequence is refused as in progress when its wait ends, on both servers',
+    methods: unaryAndStreaming,
     handler: writesAndWaits,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[letsGo(1), call(at(0)), begins(at(1)), isHeld(2), call(at(2), inProgress)],
-      ...[call(elsewhere(1), inProgress), call(elsewhere(2), inProgress), replays(elsewhere(0))],
-      ...[letsGo(2), ends(), letsGo(3), call(elsewhere(2))],
+      ...[release(1), call(at(0)), start(at(1)), held(2), call(at(2), inProgress)],
+      ...[call(atSecond(1), inProgress), call(atSecond(2), inProgress), replays(atSecond(0))],
+      ...[release(2), ends(), release(3), call(atSecond(2))],
     ],
-    leaves: series(3),
+    final: series(3),
     counts: { executed: 3, in_progress: 3, replayed: 1 },
   },
   {
-    line: 'so is the one after the very first, which nobody can see yet',
-    methods: eachSort,
+    title:
+      'the sequence after a running first call is refused as in progress on another server, although the claim is not visible',
+    methods: unaryAndStreaming,
     handler: writesAndWaits,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[begins(at(0)), isHeld(), call(elsewhere(1), inProgress), call(elsewhere(0), inProgress)],
-      ...[letsGo(1), ends(), letsGo(2), call(elsewhere(1))],
+      ...[start(at(0)), held(), call(atSecond(1), inProgress), call(atSecond(0), inProgress)],
+      ...[release(1), ends(), release(2), call(atSecond(1))],
     ],
-    leaves: series(2),
+    final: series(2),
     counts: { executed: 2, in_progress: 2 },
   },
   {
-    line: 'a call behind the next one does not wait',
+    title: 'a sequence after the next one does not wait and is refused as a gap',
     methods: underLease,
     handler: writesAndWaits,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[letsGo(1), call(at(0)), begins(at(1)), isHeld(2), call(elsewhere(3), gap(2))],
-      ...[letsGo(2), ends()],
+      ...[release(1), call(at(0)), start(at(1)), held(2), call(atSecond(3), gap(2))],
+      ...[release(2), ends()],
     ],
-    leaves: series(2),
+    final: series(2),
     counts: { executed: 2, refused: 1 },
   },
 ];
 
-const leftBehind: Row[] = [
+const abandoned: Row[] = [
   {
-    line: 'an execution that was left behind is a gap until it is taken over; what wakes up late commits nothing',
+    title:
+      'the lease of an execution expires: the next sequence is a gap until a takeover, and the old execution commits nothing',
     methods: underLease,
     handler: secondWaits,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[call(at(0)), begins(at(1)), isHeld(2), passes(lease), call(elsewhere(2), gap(1))],
-      ...[replays(elsewhere(0)), call({ ...elsewhere(1), ...another }, keyReused), call(elsewhere(1))],
-      ...[shows('takeovers_total', {}, 1), call(elsewhere(2)), letsGo(2), ends(leaseLost), replays(at(1))],
+      ...[call(at(0)), start(at(1)), held(2), advance(lease), call(atSecond(2), gap(1))],
+      ...[replays(atSecond(0)), call({ ...atSecond(1), ...another }, keyReused), call(atSecond(1))],
+      ...[metricIs('takeovers_total', {}, 1), call(atSecond(2)), release(2), ends(leaseLost), replays(at(1))],
     ],
-    leaves: { ...series(4), effects: 3 },
+    final: { ...series(4), effects: 3 },
     counts: { executed: 3, refused: 2, replayed: 2, reused: 1 },
   },
   {
-    line: 'an execution that was left behind and taken over cannot write any more',
+    title: 'an execution that lost its lease to a takeover cannot write',
     methods: underLease,
-    places: engines,
+    stores: engines,
     handler: secondIsLate,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[
-        call(at(0)),
-        begins(at(1)),
-        isHeld(2),
-        passes(lease),
-        call(elsewhere(1)),
-        letsGo(2),
-        ends(leaseLost),
-      ],
+      ...[call(at(0)), start(at(1)), held(2), advance(lease), call(atSecond(1)), release(2), ends(leaseLost)],
       ...[replays(at(1)), call(at(2))],
     ],
-    leaves: { ...series(4), effects: 3 },
+    final: { ...series(4), effects: 3 },
     counts: { executed: 3, replayed: 1, released: 1 },
   },
 ];
 
 const newEpochs: Row[] = [
   {
-    line: 'a new epoch waits for what the old one executes',
-    methods: eachSort,
+    title: 'a new epoch waits for the running execution of the old epoch',
+    methods: unaryAndStreaming,
     handler: writesAndWaits,
-    setup: two,
+    setup: secondServer,
     steps: [
-      ...[letsGo(1), call(at(0)), begins(at(1)), isHeld(2), begins(elsewhere(0, 1)), letsGo(2), ends()],
-      ...[isHeld(3), letsGo(3), ends(), call(at(1), fenced(1)), replays(at(0, 1))],
+      ...[release(1), call(at(0)), start(at(1)), held(2), start(atSecond(0, 1)), release(2), ends()],
+      ...[held(3), release(3), ends(), call(at(1), fenced(1)), replays(at(0, 1))],
     ],
-    leaves: series(3),
+    final: series(3),
     counts: { executed: 3, refused: 1, replayed: 1 },
   },
   {
-    line: 'a new epoch is in progress where the wait is over',
-    methods: eachSort,
+    title: 'a new epoch is refused as in progress when its wait ends',
+    methods: unaryAndStreaming,
     handler: writesAndWaits,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[letsGo(1), call(at(0)), begins(at(1)), isHeld(2), call(elsewhere(0, 1), inProgress)],
-      ...[letsGo(2), ends(), letsGo(3), call(elsewhere(0, 1))],
+      ...[release(1), call(at(0)), start(at(1)), held(2), call(atSecond(0, 1), inProgress)],
+      ...[release(2), ends(), release(3), call(atSecond(0, 1))],
     ],
-    leaves: series(3),
+    final: series(3),
     counts: { executed: 3, in_progress: 1 },
   },
   {
-    line: 'a new epoch ends an execution that was left behind',
+    title: 'a new epoch ends an execution of the old epoch whose lease has expired',
     methods: underLease,
     handler: secondWaits,
-    setup: impatient,
+    setup: noWait,
     steps: [
-      ...[call(at(0)), begins(at(1)), isHeld(2), passes(lease), call(elsewhere(1, 1)), letsGo(2)],
+      ...[call(at(0)), start(at(1)), held(2), advance(lease), call(atSecond(1, 1)), release(2)],
       ...[ends(leaseLost), call(at(1), fenced(1)), call(at(2, 1))],
     ],
-    leaves: { ...series(4), effects: 3 },
+    final: { ...series(4), effects: 3 },
     counts: { executed: 3, refused: 2 },
   },
 ];
 
 const hiddenReuse: Row = {
-  line: 'an open transaction hides from another server of what payload its sequence is',
+  title:
+    'an open transaction hides its payload: another server refuses another payload as in progress, and as reused after the commit',
   methods: inTransaction,
-  places: engines,
+  stores: engines,
   handler: writesAndWaits,
-  setup: impatient,
+  setup: noWait,
   steps: [
-    ...[letsGo(1), call(at(0)), begins(at(1)), isHeld(2), call({ ...elsewhere(1), ...another }, inProgress)],
-    ...[letsGo(2), ends(), call({ ...elsewhere(1), ...another }, keyReused)],
+    ...[release(1), call(at(0)), start(at(1)), held(2), call({ ...atSecond(1), ...another }, inProgress)],
+    ...[release(2), ends(), call({ ...atSecond(1), ...another }, keyReused)],
   ],
-  leaves: series(2),
+  final: series(2),
   counts: { executed: 2, in_progress: 1, reused: 1 },
 };
 
-/** Whose turn it is while a sequence of the producer is executed. */
-export const sequenceTurnRows: readonly Row[] = [...turns, hiddenReuse, ...leftBehind, ...newEpochs];
+/** The order of concurrent calls of one producer. */
+export const sequenceConcurrencyRows: readonly Row[] = [
+  ...pipelined,
+  hiddenReuse,
+  ...abandoned,
+  ...newEpochs,
+];
