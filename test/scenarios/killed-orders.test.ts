@@ -29,7 +29,7 @@ test('postgres: a faulty network and killed servers: each order is placed exactl
   const killer = new ServerKiller({ cluster, database, receiver, random, counts });
 
   const startedAt = performance.now();
-  // Each gate holds the next part of the orders until its kill has started.
+  // Each gate holds the next part of the orders until the killer starts them.
   const gates = Array.from({ length: KILLS }, () => new Barrier());
   const part = Math.ceil(ORDERS / (KILLS + 1));
   const killing = async () => {

@@ -15,7 +15,7 @@ export class FaultPlan {
   #then: 'crash' | 'continue' = 'crash';
 
   /**
-   * Starts to count steps anew.
+   * Sets the count of steps to zero.
    * @param at the number of the step that fails; by default no step fails
    * @param then whether every later step fails too, as after a crash of the process
    */

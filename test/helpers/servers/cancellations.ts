@@ -1,7 +1,7 @@
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { Barrier } from '../waiting/barrier.js';
 
-/** An interceptor in front of the guard that reports when the server has seen the end of a call. */
+/** An interceptor in front of the guard that reports when the server has detected the end of a call. */
 export class Cancellations {
   readonly #noticed = new Barrier();
 
@@ -14,7 +14,7 @@ export class Cancellations {
         }),
     });
 
-  /** Resolves when the server has seen the end of `count` calls. */
+  /** Resolves when the server has detected the end of `count` calls. */
   noticed(count = 1): Promise<void> {
     return this.#noticed.reached(count);
   }

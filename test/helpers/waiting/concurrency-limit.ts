@@ -1,6 +1,6 @@
 /**
- * Returns a function that runs at most `count` pieces of work at a time and queues the others. A file of tests that
- * mostly wait runs faster so than one by one, and its tests do not slow each other down.
+ * Returns a function that runs at most `count` pieces of work at a time and queues the others. Tests that mostly wait
+ * finish sooner if they run concurrently, but too many concurrent tests slow each other down.
  */
 export function limitConcurrency(count: number): <T>(work: () => Promise<T>) => Promise<T> {
   const queues: Promise<unknown>[] = Array.from({ length: count }, () => Promise.resolve());

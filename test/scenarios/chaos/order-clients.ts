@@ -52,7 +52,7 @@ export class OrderClients {
   /**
    * Places every order. Resolves when the outcome of each order is known.
    * @param beforeOrder called with the index of an order and awaited before the order is placed
-   * @throws Error when `signal` is aborted before that
+   * @throws Error when `signal` is aborted before all outcomes are known
    */
   async placeAll(
     address: string,

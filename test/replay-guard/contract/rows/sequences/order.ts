@@ -143,7 +143,7 @@ const endings: Row[] = [
 
 const expired: Row[] = [
   {
-    title: 'the retention of a series starts at its last claim, and an expired series starts anew',
+    title: 'the retention of a series starts at its last claim, and an expired series starts again',
     methods: unaryAndStreaming,
     steps: [
       ...[call(at(0)), advance(day - 60_000), call(at(1)), advance(day - 60_000), call(at(2))],

@@ -33,7 +33,7 @@ const sameLength: Record<string, faults.Damage> = {
 };
 const otherLength: Record<string, faults.Damage> = {
   'its last byte missing': faults.cutShort,
-  'only its version byte left': (window) => window.subarray(0, 1),
+  'only its version byte': (window) => window.subarray(0, 1),
   'an additional byte': (window) => Buffer.concat([window, Buffer.of(0)]),
 };
 const unreadable = (title: string, done: faults.Damage): Row => ({
