@@ -11,7 +11,7 @@ import { runRows } from './table/run-rows.js';
 
 runRows(test, {
   mode: modeRows,
-  key: keyRequirementRows,
+  'key requirement': keyRequirementRows,
   key_field: keyFieldRows,
   reject_old_keys: keyAgeRows,
   fingerprint_excludes: fingerprintRows,

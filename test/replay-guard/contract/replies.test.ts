@@ -4,4 +4,4 @@ import { metadataRows } from './rows/replies/metadata.js';
 import { streamRows } from './rows/replies/streams.js';
 import { runRows } from './table/run-rows.js';
 
-runRows(test, { 'handler result': endingRows, metadata: metadataRows, stream: streamRows });
+runRows(test, { 'handler result': endingRows, 'reply metadata': metadataRows, stream: streamRows });

@@ -55,12 +55,9 @@ function guarded(t: ExecutionContext, options: Partial<ReplayGuardOptions> = {})
 for (const definition of [{ Collect: intake.Collect }, { Echo: intake.Echo }] as ServiceDefinition[]) {
   const [name = ''] = Object.keys(definition);
   for (const [title, options] of [
-    ['with the default mode', {}],
+    ['in the default mode', {}],
     ['in mode OBSERVE', { mode: 'OBSERVE' }],
-    [
-      'with a policy of its own',
-      { mode: 'OFF', policies: { [`/test.v1.Intake/${name}`]: { mode: 'ENFORCE' } } },
-    ],
+    ['under its own policy', { mode: 'OFF', policies: { [`/test.v1.Intake/${name}`]: { mode: 'ENFORCE' } } }],
   ] as const) {
     test(`${name}: protect refuses a method with streaming requests ${title} and names the remedy`, (t) => {
       const path = `/test.v1.Intake/${name}`;

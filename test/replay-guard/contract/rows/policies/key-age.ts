@@ -45,26 +45,26 @@ const refused = { final: noRecord, counts: { expired: 1 } };
 export const keyAgeRows: readonly Row[] = [
   { title: 'false by default: an old UUIDv7 executes', steps: [call(oldKey)], ...executed },
   {
-    title: 'false: an old UUIDv7 executes',
+    title: 'if false, an old UUIDv7 executes',
     setup: ignoresKeyAge,
     steps: [call(oldKey)],
     ...executed,
   },
   {
-    title: 'false: a UUIDv7 from the future executes',
+    title: 'if false, a UUIDv7 from the future executes',
     setup: ignoresKeyAge,
     steps: [call(futureKey)],
     ...executed,
   },
   {
-    title: 'true: a UUIDv7 older than the TTL, without a record, is refused as expired',
+    title: 'if true, a UUIDv7 older than the TTL, without a record, is refused as expired',
     setup: checksKeyAge,
     steps: [call(oldKey, keyExpired), call({ key: oldKey.key.toUpperCase() }, keyExpired)],
     final: noRecord,
     counts: { expired: 2 },
   },
   {
-    title: 'true: a UUIDv7 older than the TTL, with a live record, replays',
+    title: 'if true, a UUIDv7 older than the TTL, with a live record, replays',
     methods: everyKind,
     setup: checksKeyAgeAtOne,
     steps: [call({ ...oldKey, second: true }), replays(oldKey)],
@@ -72,13 +72,13 @@ export const keyAgeRows: readonly Row[] = [
     counts: { executed: 1, replayed: 1 },
   },
   {
-    title: 'true: a UUIDv7 from the future is refused as expired',
+    title: 'if true, a UUIDv7 from the future is refused as expired',
     setup: checksKeyAge,
     steps: [call(futureKey, keyExpired)],
     ...refused,
   },
   {
-    title: 'true: a new UUIDv7 executes, and is refused after the expiry of its record',
+    title: 'if true, a new UUIDv7 executes, and is refused after the expiry of its record',
     stores: clockedStores,
     setup: checksKeyAge,
     steps: [call(newKey), replays(newKey), advance(day), call(newKey, keyExpired)],
@@ -86,14 +86,14 @@ export const keyAgeRows: readonly Row[] = [
     counts: { executed: 1, replayed: 1, expired: 1 },
   },
   {
-    title: 'true: a UUID of another version has no age and executes',
+    title: 'if true, a UUID of another version has no age and executes',
     setup: checksKeyAge,
     steps: [call({ key: v7(day + hour, 4) }), call({ key: `${oldKey.key}0` })],
     final: { records: ['completed', 'completed'], executions: 2, effects: 2 },
     counts: { executed: 2 },
   },
   {
-    title: 'true: a call is refused if its key or its first-sent time is too old or in the future',
+    title: 'if true, a call is refused if its key or its first-sent time is too old or in the future',
     setup: checksKeyAge,
     steps: [
       call({ ...oldKey, ...firstSent(0) }, keyExpired),

@@ -87,7 +87,7 @@ const served: Row[] = [
 const observed: Row[] = [
   {
     title:
-      'OBSERVE: calls are recorded and counted, never refused or replayed, and ENFORCE replays the first reply',
+      'OBSERVE: calls are recorded and counted, never refused or replayed, and a later ENFORCE replays the first reply',
     methods,
     setup: observe,
     steps: [

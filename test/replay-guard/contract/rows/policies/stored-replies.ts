@@ -32,7 +32,7 @@ const replayedCodes: Row[] = [
   ),
   ...[codes, oneCode, noCode].map(
     (setup): Row => ({
-      title: `replayed_codes: a failure with NOT_FOUND is not stored if the list has ${setup.policy?.replayedCodes?.length} other codes`,
+      title: `replayed_codes: a failure with NOT_FOUND is not stored if it is not among the ${setup.policy?.replayedCodes?.length} listed codes`,
       setup,
       handler: endsWith(status.NOT_FOUND),
       steps: [call({}, notStored(status.NOT_FOUND)), call({}, notStored(status.NOT_FOUND))],
@@ -49,7 +49,7 @@ const bytesOf = (limit: number, more = 0) =>
 const small: Setup = { policy: { maxReplyBytes: 100 }, declared: declare('max_reply_bytes: 100') };
 const maxReplyBytes = [
   { limit: MEBIBYTE, setup: {}, title: '1 MiB by default' },
-  { limit: 100, setup: small, title: '100' },
+  { limit: 100, setup: small, title: '100 bytes' },
 ].flatMap(({ limit, setup, title }): Row[] => [
   {
     title: `max_reply_bytes (${title}): a reply of this size is stored and replayed`,

@@ -19,7 +19,7 @@ const secondServer: Setup = { second: {} };
 
 const many = Array.from({ length: 200 }, (_, i) => `message ${i}`);
 const lengths: Readonly<Record<string, readonly string[]>> = {
-  'no message': [],
+  'no messages': [],
   'one message': ['only'],
   '200 messages in order': many,
   'empty messages': ['', '', 'x', ''],

@@ -161,7 +161,7 @@ const modes: Row[] = [
   },
   {
     title:
-      'mode OBSERVE: calls are recorded and counted, never refused or replayed, and ENFORCE continues the series',
+      'mode OBSERVE: calls are recorded and counted, never refused or replayed, and a later ENFORCE continues the series',
     methods,
     setup: { policy: { mode: 'OBSERVE' }, methods },
     steps: [
