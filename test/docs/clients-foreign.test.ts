@@ -26,7 +26,7 @@ const expected = [
   'late unknown',
 ];
 
-/** What happens to each reply: `lossy` gets its eighth, `retry` its first, `broke` its second, and the others get all. */
+/** What happens to each reply: `lossy` gets its eighth, `retry` its first, `broke` its second. The others get all. */
 const replyActions: readonly ProxyAction[] = [
   'cut',
   'reset',

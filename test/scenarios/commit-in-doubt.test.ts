@@ -13,7 +13,7 @@ const policies = Object.fromEntries(paths.map((path) => [path, { leaseMs: 60_000
 
 // The commits wait for a synchronous standby that does not exist. They are durable, but no session can read them, so
 // a look-up that finds no record proves nothing. After a crash of the database the commits are visible.
-test('postgres: a commit that waits for a stopped standby is in doubt: its key is not executed again, and replays later', async (t) => {
+test('postgres: a commit that waits for a standby is in doubt: its key does not execute again, and replays later', async (t) => {
   // Only the transactions of the handlers must wait for the standby.
   const cluster = await startCluster(['synchronous_standby_names=nobody', 'synchronous_commit=local']);
   t.teardown(cluster.stop);

@@ -2,7 +2,7 @@ import type { ExecutionContext } from 'ava';
 import type { Delivery, FaultyNetwork } from './faulty-network.js';
 import type { OrderClients, WantedOrder } from './order-clients.js';
 
-/** The codes that a retry of a completed operation may get instead of a replay: CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE. */
+/** CANCELLED, DEADLINE_EXCEEDED and UNAVAILABLE: a retry of a completed operation may get these instead of a replay. */
 const TRANSIENT = new Set([1, 4, 14]);
 
 /**

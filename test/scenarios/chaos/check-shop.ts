@@ -4,7 +4,7 @@ import type { Receiver } from '../../helpers/servers/webhook-receiver.js';
 import type { WantedOrder } from './order-clients.js';
 import { checkStock } from './stock.js';
 
-/** Asserts the final state of the shop: each order once, its stock taken, and its event delivered to all destinations. */
+/** Asserts the final state: each order is placed once, its stock is taken, and its event is delivered everywhere. */
 export async function checkShop(
   t: ExecutionContext,
   database: Database,
@@ -48,7 +48,7 @@ function describeOrder(customerId: string, status: string, lines: readonly (read
   return `${customerId}: ${status} ${pieces.sort().join(', ')}`;
 }
 
-/** Returns the event ids. Asserts that each order has one event, and that the event is delivered to all destinations. */
+/** Returns the event ids. Asserts that each order has one event, delivered to both destinations. */
 async function eventsOf(
   t: ExecutionContext,
   database: Database,
