@@ -10,7 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { type SendOptions, sendUntilKnown } from 'grpc-replay-guard/client';
-import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { type ProxyAction, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { type LedgerSetup, onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
 import type { AppendRequest, AppendResponse } from '../helpers/servers/ledger.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
@@ -22,7 +22,7 @@ const MINUTE = 60_000;
 async function lossyLedger(
   t: ExecutionContext,
   setup: LedgerSetup = {},
-  losses: Fate[] = ['reset'],
+  losses: ProxyAction[] = ['reset'],
   options: ClientOptions = {},
 ) {
   const ledger = await openLedger(t, 'sqlite', setup);

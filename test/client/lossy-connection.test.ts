@@ -3,12 +3,12 @@ import test, { type ExecutionContext } from 'ava';
 import { createIdempotencyInterceptor, type SendOptions, sendUntilKnown } from 'grpc-replay-guard/client';
 import { engines } from '../helpers/databases/engines.js';
 import { seededRandom } from '../helpers/faults/seeded-random.js';
-import { type Fate, type Fates, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { type ProxyAction, type ProxyHooks, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { type Ledger, openLedger, type TransferRequest } from '../helpers/servers/guarded-ledger.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 
 /** A client behind a proxy that loses requests and replies as `fates` decide. */
-async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: Fates) {
+async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: ProxyHooks) {
   const proxy = await startGrpcProxy(t, ledger.server.address, fates);
   const options = { interceptors: [createIdempotencyInterceptor()], 'grpc.initial_reconnect_backoff_ms': 10 };
   const client = new Client(proxy.address, credentials.createInsecure(), options);
@@ -23,7 +23,7 @@ async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: Fates) {
 }
 
 /** Returns the given fates one after another, and then always `pass`. */
-const inOrder = (fates: readonly Fate[]) => {
+const inOrder = (fates: readonly ProxyAction[]) => {
   const remaining = [...fates];
   return () => remaining.shift() ?? 'pass';
 };
@@ -31,8 +31,8 @@ const inOrder = (fates: readonly Fate[]) => {
 for (const engine of engines) {
   test(`${engine}: an operation with lost requests and replies has one effect and a known outcome`, async (t) => {
     const ledger = await openLedger(t, engine);
-    const requests: Fate[] = ['cut', 'pass', 'reset', 'pass', 'pass', 'cut', 'pass', 'pass'];
-    const replies: Fate[] = ['cut', 'reset', 'empty', 'cut', 'reset'];
+    const requests: ProxyAction[] = ['cut', 'pass', 'reset', 'pass', 'pass', 'cut', 'pass', 'pass'];
+    const replies: ProxyAction[] = ['cut', 'reset', 'empty', 'cut', 'reset'];
     const { proxy, transfer } = await behindProxy(t, ledger, {
       request: inOrder(requests),
       reply: inOrder(replies),
@@ -72,7 +72,7 @@ test('a reply after the retry budget leaves the outcome unknown, and a later cal
   const barrier = new Barrier();
   const ledger = await openLedger(t, 'sqlite');
   const { transfer } = await behindProxy(t, ledger, {
-    reply: async (): Promise<Fate> => {
+    reply: async (): Promise<ProxyAction> => {
       await barrier.pass();
       return 'pass';
     },

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
-import { numbered } from '../helpers/calls/sequence-metadata.js';
+import { sequenceSettings } from '../helpers/calls/sequence-settings.js';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { openUrl } from '../helpers/databases/open-url.js';
 import { type PostgresProxy, startProxy } from '../helpers/proxies/postgres-proxy.js';
@@ -127,9 +127,9 @@ test.serial('postgres: a call with a sequence sends the same statements as a cal
   await warm(ledger);
   for (const method of methods) {
     const ask = calls[method];
-    const at = (sequence: number) => numbered(`producer of ${method}`, sequence);
+    const at = (sequence: number) => sequenceSettings(`producer of ${method}`, sequence);
     for (const account of ['ok', 'fails', 'aborts'])
-      await ask(account, undefined, numbered(`warm ${account}`, 0));
+      await ask(account, undefined, sequenceSettings(`warm ${account}`, 0));
     const kinds = [
       { account: 'ok', sequences: [0, 1, 2] },
       { account: 'fails', sequences: [3, 4] },
@@ -180,7 +180,7 @@ test.serial(
   'postgres: a call that waits for the previous sequence in this process sends no statements',
   async (t) => {
     const { barrier, proxy, ledger } = await waitingLedger(t);
-    const call = (sequence: number) => ledger.append(undefined, {}, numbered('producer', sequence));
+    const call = (sequence: number) => ledger.append(undefined, {}, sequenceSettings('producer', sequence));
     const calls = [call(0)];
     await barrier.reached();
     calls.push(...[1, 2, 3, 4].map(call));

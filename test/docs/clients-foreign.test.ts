@@ -3,7 +3,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { freshFolder } from '../helpers/databases/engines.js';
-import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { type ProxyAction, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
 import { goMain, goPb, goUse, pythonMain } from './foreign-programs.js';
 import { output, snippets, succeeds } from './snippets.js';
@@ -11,23 +11,23 @@ import { output, snippets, succeeds } from './snippets.js';
 const [python = ''] = snippets('clients.md', 'python');
 const [go = '', goCall = ''] = snippets('clients.md', 'go');
 
-/** What each program prints: each account that it called Append for, and what it took the outcome for. */
+/** The expected output of each program: an account of Append and the outcome that the program reports. */
 const expected = [
   'lossy done',
-  // Under the key of `lossy`: built anew for a retry, and for an operation of its own.
-  'anew unknown',
+  // Both calls use the key of `lossy` with another request: `retry` as a retry, `other` as a new operation.
+  'retry unknown',
   'other refused',
   'broke refused',
   'login refused',
   'doubt unknown',
   'strict unknown',
-  // First sent long ago.
+  // The first-sent time lies years ago.
   'late refused',
   'late unknown',
 ];
 
-/** The fate of each reply: `lossy` gets its eighth, `anew` its first, `broke` its second, the others all. */
-const fates: readonly Fate[] = [
+/** What happens to each reply: `lossy` gets its eighth, `retry` its first, `broke` its second. The others get all. */
+const replyActions: readonly ProxyAction[] = [
   'cut',
   'reset',
   'cut',
@@ -41,11 +41,11 @@ const fates: readonly Fate[] = [
   'cut',
 ];
 
-/** A guarded ledger behind a bad line, for a program that does what `expected` lists. */
-async function badLine(t: ExecutionContext) {
-  const losses = [...fates];
-  const seen = new Set<string>();
-  const later: Record<string, status> = {
+/** Starts a guarded ledger behind a faulty proxy, for a program that makes the calls of `expected`. */
+async function faultyLedger(t: ExecutionContext) {
+  const losses = [...replyActions];
+  const attempted = new Set<string>();
+  const retryCodes: Record<string, status> = {
     doubt: status.UNAUTHENTICATED,
     strict: status.INVALID_ARGUMENT,
   };
@@ -55,9 +55,9 @@ async function badLine(t: ExecutionContext) {
         await writeEffect(database, account);
         if (account === 'broke') callback({ code: status.FAILED_PRECONDITION });
         else if (account === 'login') callback({ code: status.UNAUTHENTICATED });
-        else if (later[account]) {
-          callback({ code: seen.has(account) ? later[account] : status.UNAVAILABLE });
-          seen.add(account);
+        else if (retryCodes[account]) {
+          callback({ code: attempted.has(account) ? retryCodes[account] : status.UNAVAILABLE });
+          attempted.add(account);
         } else callback(null, { entryId: account });
       }),
   });
@@ -76,26 +76,27 @@ async function badLine(t: ExecutionContext) {
   return { address: proxy.address, assertDone };
 }
 
-/** Nothing of the surroundings stands between client and server. */
+/** The environment of the programs. It excludes HTTP proxies between client and server. */
 const env = { ...process.env, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1' };
 
-test.serial('the Python snippet does its one thing over a bad line', async (t) => {
+test.serial('the Python snippet commits one effect over a faulty connection', async (t) => {
   t.timeout(180_000);
   const folder = await freshFolder(t);
   await writeFile(join(folder, 'retrying.py'), python);
   await writeFile(join(folder, 'main.py'), pythonMain);
   for (const name of ['python3', '/usr/bin/python3']) {
     if (!(await succeeds(name, ['-c', 'import grpc']))) continue;
-    const { address, assertDone } = await badLine(t);
+    const { address, assertDone } = await faultyLedger(t);
     return assertDone(await output(name, ['main.py', address], { cwd: folder, env }));
   }
   t.regex(python, /idempotency-key/);
-  if (!(await succeeds('python3', ['--version']))) return t.log('no python3 here: the snippet was not run');
+  if (!(await succeeds('python3', ['--version'])))
+    return t.log('python3 is not installed: the snippet was not run');
   await output('python3', ['-m', 'py_compile', 'retrying.py'], { cwd: folder });
-  t.log('python3 without grpcio here: the snippet was compiled and not run');
+  t.log('grpcio is not installed: the snippet was compiled and not run');
 });
 
-test.serial('the Go snippet does its one thing over a bad line', async (t) => {
+test.serial('the Go snippet commits one effect over a faulty connection', async (t) => {
   t.timeout(600_000);
   const folder = await freshFolder(t);
   const shop = join(folder, 'src/example.com/shop');
@@ -109,17 +110,17 @@ test.serial('the Go snippet does its one thing over a bad line', async (t) => {
     await mkdir(join(shop, dirname(name)), { recursive: true });
     await writeFile(join(shop, name), code);
   }
-  // As a system's packages are found, such as Debian's golang-google-grpc-dev.
+  // GOPATH mode finds packages of the system, such as golang-google-grpc-dev of Debian.
   const path = [folder, process.env.GOPATH ?? '/usr/share/gocode'].join(delimiter);
   const options = { cwd: shop, env: { ...env, GO111MODULE: 'off', GOPATH: path } };
   if (await succeeds('go', ['list', 'google.golang.org/grpc', 'github.com/google/uuid'], options)) {
     await output('go', ['vet', './...'], options);
-    const { address, assertDone } = await badLine(t);
+    const { address, assertDone } = await faultyLedger(t);
     return assertDone(await output('go', ['run', './main', address], options));
   }
   t.regex(go, /idempotency-key/);
   if (!(await succeeds('gofmt', ['-l', 'pb'], options)))
-    return t.log('no Go here: the snippet was not compiled');
+    return t.log('Go is not installed: the snippet was not compiled');
   t.is(await output('gofmt', ['-l', 'orders'], options), '');
-  t.log('Go without grpc here: the snippet was parsed and not compiled');
+  t.log('grpc for Go is not installed: the snippet was parsed and not compiled');
 });

@@ -12,13 +12,13 @@ import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import { startShop } from '#src/shop.js';
 import { Connection } from '../helpers/calls/call.js';
 import { freshData } from '../helpers/databases/engines.js';
-import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { type ProxyAction, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { output, snippets } from './snippets.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** What a project of the reader's has in its buf.gen.yaml. */
+/** The buf.gen.yaml of a reader's project. */
 const template = (out: string) =>
   JSON.stringify({
     version: 'v2',
@@ -55,9 +55,9 @@ console.log('imported');
 process.exit();
 `;
 
-/** A project with the snippets in it, compiled; gone after the test. */
+/** Compiles a project with the snippets. The project is deleted after the test. */
 async function project(t: ExecutionContext): Promise<string> {
-  // Inside the repository, where the packages are found.
+  // The folder is inside the repository, so Node finds the installed packages.
   const folder = await mkdtemp(join(root, 'dist/snippets-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const bin = `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}`;
@@ -77,7 +77,7 @@ async function project(t: ExecutionContext): Promise<string> {
   return folder;
 }
 
-/** A shop that has ten teas, and the snippets beside it. */
+/** Starts a shop with ten pieces of tea, and compiles a project with the snippets. */
 async function shopAndProject(t: ExecutionContext) {
   t.timeout(180_000);
   const { url } = await freshData(t, 'sqlite');
@@ -100,7 +100,7 @@ async function shopAndProject(t: ExecutionContext) {
   return { address, folder, orderIds };
 }
 
-test('the importer goes on where it was stopped, also while it writes how far it came', async (t) => {
+test('a stopped importer continues after its last imported line, also if it stopped while it saved its progress', async (t) => {
   const { address, folder, orderIds } = await shopAndProject(t);
   const env = { ...process.env, SHOP_ADDRESS: address };
   const lines = ['tea', 'no-such-tea', 'tea', 'tea', 'tea', 'tea'];
@@ -108,27 +108,27 @@ test('the importer goes on where it was stopped, also while it writes how far it
   t.is(await run(lines), 'imported\n');
   t.is((await orderIds('file'))?.length, 5);
 
-  // A file may be opened, and emptied with it, but nothing is written to it.
+  // With this limit, opening a file may truncate the file, but no data can be written.
   const stopped = ['-c', 'ulimit -f 0 && exec "$0" "$@"', process.execPath, 'importing.js', ...lines, 'tea'];
   await t.throwsAsync(output('bash', stopped, { cwd: folder, env }));
-  t.is((await orderIds('file'))?.length, 6, 'the seventh was placed');
+  t.is((await orderIds('file'))?.length, 6, 'the import placed the next order before it failed');
   t.is(await run([...lines, 'tea', 'tea']), 'imported\n');
   t.is((await orderIds('file'))?.length, 7);
 
-  // Not from the first line where how far it came cannot be told.
+  // An importer that cannot read its progress fails. It must not start from the first line again.
   const reached = join(folder, 'orders.reached');
   await rm(reached);
   await mkdir(reached);
   await t.throwsAsync(run(lines), { message: /EISDIR/ });
 });
 
-test('the TypeScript snippets compile, survive a kill, and place one order', async (t) => {
+test('the TypeScript snippets compile, survive a kill, and place one order for each press', async (t) => {
   const { address, folder, orderIds: ordersOf } = await shopAndProject(t);
   const orderIds = () => ordersOf('ada');
   const placed = new Barrier();
   let held = true;
   const proxy = await startGrpcProxy(t, address, {
-    reply: async (): Promise<Fate> => {
+    reply: async (): Promise<ProxyAction> => {
       if (held) await placed.pass();
       return 'pass';
     },
@@ -147,29 +147,29 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
     JSON.parse(await readFile(join(folder, 'pending.json'), 'utf8')).intent.key as string;
   const keys = () => proxy.calls.map(({ headers }) => headers['idempotency-key']);
 
-  // Killed while it waits for the answer; a second press comes upon it, and is killed too.
+  // The client is killed while it waits for the reply. A second press finds the pending order, and is killed, too.
   await killed(1, '2');
   const key = await pendingKey();
   await killed(2, '3');
-  t.is(await pendingKey(), key, 'the first key is not lost');
+  t.is(await pendingKey(), key, 'the first key is still stored');
   held = false;
   const before = await run('3');
   const [, first = ''] = /^the order before this one: order (\S+)\n$/.exec(before) ?? [];
   t.deepEqual(await orderIds(), [first]);
   t.deepEqual(keys(), [key, key, key]);
 
-  // Pressed twice at once: one order, as the first press asked for it.
+  // Two concurrent presses place one order, with the quantity of the first press.
   const [answer, same] = (await run('3', '4')).split('\n');
   t.is(same, answer);
   const [, second = ''] = /^order (\S+)$/.exec(String(answer)) ?? [];
   t.deepEqual(await orderIds(), [first, second].sort());
 
-  // What is refused at the first attempt, stored or not, does not block the next press.
+  // A refusal at the first attempt, stored or not, does not block the next press.
   t.regex(await run('100'), /^no order: /);
   t.regex(await run('0'), /^no order: /);
   t.is(new Set(keys()).size, 4);
 
-  // The app starts again by itself.
+  // After a kill, the program finishes the pending order at its next start.
   held = true;
   await killed(3, '5');
   held = false;
@@ -179,7 +179,7 @@ test('the TypeScript snippets compile, survive a kill, and place one order', asy
   t.deepEqual(left.filter((name) => name.endsWith('.json')).sort(), ['package.json', 'tsconfig.json']);
 });
 
-test('the service configs are JSON, and the first is the one that the library makes', (t) => {
+test('the service configs are valid JSON, and the first equals the config that the library creates', (t) => {
   const [retries, hedges] = snippets('clients.md', 'json').map((json) => JSON.parse(json));
   t.deepEqual(retries, createRetryServiceConfig());
   t.deepEqual(Object.keys(hedges.methodConfig[0]), ['name', 'hedgingPolicy']);

@@ -1,4 +1,4 @@
-/** Calls the ledger for some accounts by what clients.md has for Python, with its bytes written by hand. */
+/** A Python program that calls the ledger with the Python snippet of clients.md. It encodes its messages by hand. */
 export const pythonMain = `
 import sys
 import grpc
@@ -19,7 +19,7 @@ def call(account, intent, in_doubt=False):
 
 lossy = new_intent()
 call("lossy", lossy)
-call("anew", lossy, in_doubt=True)
+call("retry", lossy, in_doubt=True)
 call("other", lossy)
 for account in ["broke", "login", "doubt", "strict"]:
     call(account, new_intent())
@@ -28,7 +28,7 @@ call("late", late)
 call("late", late, in_doubt=True)
 `;
 
-/** The same for Go. */
+/** A Go program that makes the same calls with the Go snippet. */
 export const goMain = `package main
 
 import (
@@ -65,7 +65,7 @@ func main() {
 	}
 	lossy := orders.NewIntent()
 	call("lossy", lossy, false)
-	call("anew", lossy, true)
+	call("retry", lossy, true)
 	call("other", lossy, false)
 	for _, account := range []string{"broke", "login", "doubt", "strict"} {
 		call(account, orders.NewIntent(), false)
@@ -76,7 +76,7 @@ func main() {
 }
 `;
 
-/** What protoc would generate, as far as the second snippet uses it. */
+/** The generated Go types that the second Go snippet uses. */
 export const goPb = `package pb
 
 import (
@@ -94,7 +94,7 @@ type OrderServiceClient interface {
 }
 `;
 
-/** The second snippet, where it would stand. */
+/** A Go function around the second Go snippet. */
 export const goUse = (snippet: string) => `package use
 
 import (

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** The code blocks of a document in one language, in order. */
+/** Returns the code blocks of a document in one language, in order. */
 export function snippets(document: string, language: string): string[] {
   const text = readFileSync(new URL(`../../../docs/${document}`, import.meta.url), 'utf8');
   return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
@@ -12,12 +12,13 @@ export function snippets(document: string, language: string): string[] {
     .map(([, , code]) => String(code));
 }
 
+/** The working folder and the environment of a program. */
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Runs a program to its end and returns what it printed. @throws with all that it wrote, where it fails */
+/** Runs a program and resolves to its standard output. @throws Error with the output when the program fails */
 export async function output(program: string, args: readonly string[], options: RunOptions = {}) {
   const { stdout } = await run(program, args, options).catch((error) => {
     throw new Error(`${program} ${args.join(' ')}: ${error.stdout ?? ''}${error.stderr ?? error.message}`);
@@ -25,7 +26,7 @@ export async function output(program: string, args: readonly string[], options: 
   return stdout;
 }
 
-/** Whether a program runs and ends well. */
+/** Runs a program and resolves to whether its exit code is 0. */
 export async function succeeds(program: string, args: readonly string[], options: RunOptions = {}) {
   return output(program, args, options).then(
     () => true,

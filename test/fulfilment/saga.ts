@@ -16,7 +16,7 @@ import type { Connection } from '../helpers/calls/call.js';
 import { type Engine, freshData } from '../helpers/databases/engines.js';
 import { rounds } from '../helpers/databases/outbox.js';
 import { administer } from '../helpers/databases/postgres.js';
-import { Fate } from '../helpers/faults/fate.js';
+import { FaultPlan } from '../helpers/faults/fault-plan.js';
 import { startServer } from '../helpers/servers/server.js';
 import { openTables, silent, stockOf, TestClock } from '../helpers/servers/shop.js';
 
@@ -50,7 +50,7 @@ const sweeps: readonly ['order' | 'inventory', keyof typeof stories, readonly Cl
 
 class World {
   /** Of the order server and its relay, and of the inventory server. */
-  readonly fates = { order: new Fate(), inventory: new Fate() };
+  readonly fates = { order: new FaultPlan(), inventory: new FaultPlan() };
   readonly #clock = new TestClock();
   readonly #t: ExecutionContext;
   readonly #database: Database;
@@ -81,7 +81,7 @@ class World {
     const clock = this.#clock;
     const shared = { clock, ids: { next: stableId }, log: silent };
     const { order: orderFate, inventory: inventoryFate } = this.fates;
-    const guardOf = (fate: Fate) => {
+    const guardOf = (fate: FaultPlan) => {
       const guard = createReplayGuard({ store: fate.store(store), scope: singleTenant() });
       this.#t.teardown(() => guard.close());
       return guard;
@@ -261,9 +261,9 @@ async function sweep(
   do {
     const name = `${client.replace(' ', '-')}-${++step}`;
     await world.putStock(name);
-    fate.begin(step, who === 'order' ? 'dies' : 'lives on');
+    fate.begin(step, who === 'order' ? 'crash' : 'continue');
     await world.live(name, acts);
-    const { struck } = fate;
+    const { triggered } = fate;
     fate.begin();
     if (client === 'asks again') {
       t.is((await world.place(name)).code, status.OK, name);
@@ -272,7 +272,7 @@ async function sweep(
     await world.settle();
     const end = await world.check(name);
     ends.set(end, (ends.get(end) ?? 0) + 1);
-    if (!struck) break;
+    if (!triggered) break;
   } while (step < 1_000);
   t.log(`${client}: ${step} steps`, Object.fromEntries(ends));
   t.true(step > 15 && step < 1_000, 'every step was met');

@@ -10,83 +10,86 @@ const KEYS = 60;
 const KILLS = 3;
 const STOCK = 1_000;
 
-/** What a client of one key saw: every success that it got, whichever server gave it. */
-interface Witness {
+/** One key and the bytes of every OK reply to it, from all server processes. */
+interface KeyHistory {
   readonly key: string;
-  readonly seen: string[];
+  readonly replies: string[];
 }
 
 for (const engine of engines) {
-  test(`${engine}: killed in a storm and restarted, the server does each key once`, async (t) => {
+  test(`${engine}: a server is killed three times under load and restarted: each key executes once`, async (t) => {
     t.timeout(180_000);
-    await storm(t, engine);
+    await killUnderLoad(t, engine);
   });
 }
 
-async function storm(t: ExecutionContext, engine: Engine): Promise<void> {
+async function killUnderLoad(t: ExecutionContext, engine: Engine): Promise<void> {
   const { servers, database } = await shop.startShopServers(t, engine);
   let server = servers[0] as ServerProcess;
   let clients = await shop.connections(t, [server], 8);
   await shop.stockItem(clients[0] as Connection, 'tea', STOCK);
-  const orders: Witness[] = witnesses();
-  const receipts: Witness[] = witnesses();
-  const lost = { replies: 0 };
+  const orders: KeyHistory[] = newHistories();
+  const receipts: KeyHistory[] = newHistories();
+  const lost = { count: 0 };
 
   for (let kill = 0; kill < KILLS; kill++) {
     const running = attempts(clients, orders, receipts, lost);
-    // In the middle of it: some calls have been answered, others are on their way.
-    await poll('a third is answered', () => answered([...orders, ...receipts]) >= ((kill + 1) * KEYS) / 3);
+    // The kill comes while some calls have a reply and others are running.
+    await poll(
+      'a third of the keys has a reply',
+      () => countAnswered([...orders, ...receipts]) >= ((kill + 1) * KEYS) / 3,
+    );
     await server.kill();
     await running;
     server = await server.restart(t);
     clients = await shop.connections(t, [server], 8);
   }
-  t.true(lost.replies > 0, 'the kills hit calls that were running');
+  t.true(lost.count > 0, 'the kills hit running calls');
 
   await poll(
-    'every key reaches OK',
+    'every key has an OK reply',
     async () => {
       await attempts(clients, orders.filter(isOpen), receipts.filter(isOpen), lost);
       return ![...orders, ...receipts].some(isOpen);
     },
     60_000,
   );
-  // Once more for each: the same bytes as ever.
+  // One more attempt for each key must return the same bytes.
   await attempts(clients, orders, receipts, lost);
-  for (const { seen } of [...orders, ...receipts]) t.is(new Set(seen).size, 1);
+  for (const { replies } of [...orders, ...receipts]) t.is(new Set(replies).size, 1);
 
   t.is(await shop.count(database, 'orders'), KEYS);
   t.is(await shop.count(database, 'replay_guard_outbox'), KEYS);
-  await poll('the relay delivers everything', () => shop.allDelivered(database), 60_000);
+  await poll('the relay delivers every event', () => shop.allDelivered(database), 60_000);
   t.deepEqual(await shop.stock(database, 'tea'), { onHand: STOCK, reserved: 0 });
 }
 
-/** One attempt at each key, all at once. */
+/** Makes one attempt for each key, all concurrently. */
 async function attempts(
   clients: readonly Connection[],
-  orders: readonly Witness[],
-  receipts: readonly Witness[],
-  lost: { replies: number },
+  orders: readonly KeyHistory[],
+  receipts: readonly KeyHistory[],
+  lost: { count: number },
 ): Promise<void> {
-  const note = (witness: Witness, { code, bytes }: Reply<unknown>) => {
-    if (code === 0) witness.seen.push(String(bytes?.toString('hex')));
-    else lost.replies++;
+  const record = (history: KeyHistory, { code, bytes }: Reply<unknown>) => {
+    if (code === 0) history.replies.push(String(bytes?.toString('hex')));
+    else lost.count++;
   };
   const client = (index: number) => clients[index % clients.length] as Connection;
   await Promise.all([
-    ...orders.map(async (witness, index) =>
-      note(witness, await shop.order(client(index), witness.key, 'tea')),
+    ...orders.map(async (history, index) =>
+      record(history, await shop.order(client(index), history.key, 'tea')),
     ),
-    ...receipts.map(async (witness, index) =>
-      note(witness, await shop.receive(client(index), witness.key, 'tea')),
+    ...receipts.map(async (history, index) =>
+      record(history, await shop.receive(client(index), history.key, 'tea')),
     ),
   ]);
 }
 
-const isOpen = ({ seen }: Witness) => seen.length === 0;
+const isOpen = ({ replies }: KeyHistory) => replies.length === 0;
 
-const answered = (all: readonly Witness[]) => all.filter((witness) => !isOpen(witness)).length;
+const countAnswered = (all: readonly KeyHistory[]) => all.filter((history) => !isOpen(history)).length;
 
-function witnesses(): Witness[] {
-  return Array.from({ length: KEYS }, () => ({ key: randomUUID(), seen: [] }));
+function newHistories(): KeyHistory[] {
+  return Array.from({ length: KEYS }, () => ({ key: randomUUID(), replies: [] }));
 }

@@ -7,7 +7,7 @@ import type { ServerProcess } from '../helpers/processes/shop-process.js';
 import * as shop from './shop-servers.js';
 
 for (const engine of engines) {
-  test(`${engine}: stopped and started, a key still replays, and another payload is refused`, async (t) => {
+  test(`${engine}: after a restart of the server a key replays, and another payload is refused`, async (t) => {
     const { servers } = await shop.startShopServers(t, engine);
     const server = servers[0] as ServerProcess;
     const [before] = (await shop.connections(t, servers, 1)) as [Connection];

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import test from 'ava';
 import { freshData } from '../helpers/databases/engines.js';
 import { ServerProcess } from '../helpers/processes/shop-process.js';
-import { type Fate, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
+import { type ProxyAction, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { connectTo } from '../helpers/servers/server.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
@@ -10,13 +10,13 @@ import * as shop from './shop-servers.js';
 
 const RESERVE = '/shop.inventory.v1.InventoryService/ReserveStock';
 
-test('an order whose server is killed after the reservation is placed by another, and reserves once', async (t) => {
+test('an order server is killed after the reservation: another server places the order and reserves once', async (t) => {
   const data = await freshData(t, 'postgres');
   const inventory = new ServerProcess(t, { DATABASE_URL: data.url, SERVICES: 'inventory' });
-  // The inventory has reserved and committed when its answer comes here; the order server never gets it.
+  // The inventory has committed the reservation when its reply arrives here. The order server never gets this reply.
   const reserved = new Barrier();
   const proxy = await startGrpcProxy(t, await inventory.grpcAddress(), {
-    reply: async ({ path }): Promise<Fate> => {
+    reply: async ({ path }): Promise<ProxyAction> => {
       if (path === RESERVE && reserved.arrived === 0) await reserved.pass();
       return 'pass';
     },
@@ -36,24 +36,24 @@ test('an order whose server is killed after the reservation is placed by another
   await killed.kill();
   t.is((await lost).code, 14);
 
-  // The test plays the clock: the lease of half a minute is over.
+  // The test expires the lease of 30 seconds in the database.
   const expired = await database.query(
     'UPDATE replay_guard_records SET lease_until = 0 WHERE state <= 0 RETURNING id',
   );
-  t.is(expired.length, 1, 'the order is all that was not finished');
-  const placed = await shop.insist(() => shop.order(second, key, 'tea', 2, firstSent));
+  t.is(expired.length, 1, 'only the order was in progress');
+  const placed = await shop.retryWhileUnavailable(() => shop.order(second, key, 'tea', 2, firstSent));
   t.false(placed.replayed);
-  const again = await shop.insist(() => shop.order(second, key, 'tea', 2, firstSent));
+  const again = await shop.retryWhileUnavailable(() => shop.order(second, key, 'tea', 2, firstSent));
   t.true(again.replayed);
   t.deepEqual(again.bytes, placed.bytes);
 
   const rows = await database.query('SELECT reservation_id FROM inventory_reservations');
   t.deepEqual(rows, [{ reservation_id: placed.message?.order?.reservationId ?? '' }]);
   t.is(await shop.count(database, 'orders'), 1);
-  const asked = proxy.calls.filter(({ path }) => path === RESERVE);
-  t.is(asked.length, 2, 'both servers asked for it');
-  t.is(new Set(asked.map(({ headers }) => headers['idempotency-key'])).size, 1);
-  for (const { headers } of asked) t.is(headers['idempotency-first-sent'], firstSent);
+  const requests = proxy.calls.filter(({ path }) => path === RESERVE);
+  t.is(requests.length, 2, 'both servers requested the reservation');
+  t.is(new Set(requests.map(({ headers }) => headers['idempotency-key'])).size, 1);
+  for (const { headers } of requests) t.is(headers['idempotency-first-sent'], firstSent);
   await poll('the relay confirms the reservation', () => shop.allDelivered(database));
   t.deepEqual(await shop.stock(database, 'tea'), { onHand: 8, reserved: 0 });
 });

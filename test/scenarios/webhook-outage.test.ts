@@ -17,14 +17,14 @@ const ORDERS = 8;
 const ATTEMPTS = 3;
 const STOCK = 100;
 
-/** What `GET /outbox` shows. */
+/** The response of `GET /outbox`. */
 interface Page {
   readonly destinations: readonly { destination: string; pending: number; dead: number }[];
   readonly deadLetters: readonly { eventId: string; aggregate: string; type: string; attempts: number }[];
 }
 
 for (const engine of engines) {
-  test(`${engine}: a webhook that fails for a while loses nothing, and each order's events keep their order`, async (t) => {
+  test(`${engine}: a webhook outage loses no event, and the events of each order stay in order`, async (t) => {
     t.timeout(120_000);
     await outage(t, engine);
   });
@@ -42,19 +42,22 @@ async function outage(t: ExecutionContext, engine: Engine): Promise<void> {
   const page = async () => (await (await fetch(ops)).json()) as Page;
   const post = async (action: string) => (await fetch(`${ops}/${action}`, { method: 'POST' })).json();
 
-  // It answers at first that it cannot, and then nobody answers.
+  // The receiver first refuses every event, then it is down.
   receiver.answers = Array.from({ length: ORDERS * ATTEMPTS }, () => 503);
   const orderIds = await placeOrders(client, 'early');
-  await poll('it was told of each', () => new Set(receiver.received.map(({ id }) => id)).size === ORDERS);
+  await poll(
+    'the receiver got each order',
+    () => new Set(receiver.received.map(({ id }) => id)).size === ORDERS,
+  );
   await receiver.down();
   for (const orderId of orderIds) {
     const cancelling = () => client.call(orderService.CancelOrder, { orderId, reason: '' }, { key: orderId });
-    await shop.insist(cancelling);
+    await shop.retryWhileUnavailable(cancelling);
   }
   await poll('the first event of each order is a dead letter', async () => {
     return (await page()).deadLetters.length === ORDERS;
   });
-  await poll('the stock is back: the webhook holds up nothing else', async () => {
+  await poll('the inventory has all its events: the webhook does not delay it', async () => {
     const { destinations } = await page();
     return destinations.every(({ destination }) => destination === 'webhook');
   });
@@ -68,17 +71,17 @@ async function outage(t: ExecutionContext, engine: Engine): Promise<void> {
   receiver.answers = [];
   receiver.received.length = 0;
   const laterIds = await placeOrders(client, 'late');
-  await poll('other orders pass those that wait', () => receiver.received.length === ORDERS);
-  t.deepEqual(told(receiver, 'order.placed'), [...laterIds].sort());
+  await poll('events of other orders overtake the waiting ones', () => receiver.received.length === ORDERS);
+  t.deepEqual(orderIdsIn(receiver, 'order.placed'), [...laterIds].sort());
   t.deepEqual(await post(`requeue?id=${deadLetters[0]?.eventId}`), { requeued: 1 });
-  await poll('both events of that order come', () => receiver.received.length === ORDERS + 2);
+  await poll('both events of that order arrive', () => receiver.received.length === ORDERS + 2);
   t.deepEqual(await post('requeue?destination=webhook'), { requeued: ORDERS - 1 });
-  await poll('nothing is left', async () => (await page()).destinations.length === 0);
+  await poll('no event is pending', async () => (await page()).destinations.length === 0);
 
-  t.deepEqual(told(receiver, 'order.placed'), [...orderIds, ...laterIds].sort(), 'nothing is lost');
-  t.deepEqual(told(receiver, 'order.cancelled'), [...orderIds].sort());
+  t.deepEqual(orderIdsIn(receiver, 'order.placed'), [...orderIds, ...laterIds].sort(), 'no event is lost');
+  t.deepEqual(orderIdsIn(receiver, 'order.cancelled'), [...orderIds].sort());
   for (const orderId of orderIds) {
-    const types = receiver.received.map(content).filter((event) => event.orderId === orderId);
+    const types = receiver.received.map(contentOf).filter((event) => event.orderId === orderId);
     t.deepEqual(
       types.map(({ type }) => type),
       ['order.placed', 'order.cancelled'],
@@ -88,21 +91,21 @@ async function outage(t: ExecutionContext, engine: Engine): Promise<void> {
   t.is(receiver.forged, 0);
 }
 
-/** As many orders as there are, all at once; their ids. */
+/** Places all orders concurrently, and returns their ids. */
 async function placeOrders(client: Connection, name: string): Promise<string[]> {
   const placing = Array.from({ length: ORDERS }, (_, index) =>
-    shop.insist(() => shop.order(client, `${name}-${index}`, 'tea')),
+    shop.retryWhileUnavailable(() => shop.order(client, `${name}-${index}`, 'tea')),
   );
   return (await Promise.all(placing)).map(({ message }) => String(message?.order?.orderId));
 }
 
-/** The orders that the receiver was told of by events of a type, sorted. */
-function told({ received }: Receiver, type: string): string[] {
-  const events = received.map(content).filter((event) => event.type === type);
+/** Returns the sorted order ids in the received events of a type. */
+function orderIdsIn({ received }: Receiver, type: string): string[] {
+  const events = received.map(contentOf).filter((event) => event.type === type);
   return events.map(({ orderId }) => orderId).sort();
 }
 
-function content({ body }: Received): { type: string; orderId: string } {
+function contentOf({ body }: Received): { type: string; orderId: string } {
   const { type, data } = JSON.parse(body) as { type: string; data: { orderId: string } };
   return { type, orderId: data.orderId };
 }

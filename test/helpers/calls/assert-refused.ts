@@ -2,8 +2,9 @@ import type { ExecutionContext } from 'ava';
 import type { Reply } from './call.js';
 
 /**
- * Asserts that the guard itself refused: with one ErrorInfo of its own, and with a time to retry after, the
- * same in RetryInfo and pushback, where and only where it is RetryInfo that is added.
+ * Asserts that a reply is a refusal of the guard with this code and reason. The reply has one ErrorInfo. The pushback
+ * trailer is present only with RetryInfo, and both give the same delay.
+ * @param other the detail that the refusal has besides ErrorInfo
  */
 export function assertRefused(
   t: ExecutionContext,

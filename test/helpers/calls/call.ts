@@ -10,45 +10,47 @@ import {
 } from '@grpc/grpc-js';
 import { decodeStatusDetails, type StatusDetails } from '../messages/status-details.js';
 
-/** What a client needs of a method; the definitions of proto-loader have it. */
+/** The parts of a method definition that a client needs. The definitions of proto-loader have them. */
 export interface Method<Q, R> {
   readonly path: string;
   readonly requestSerialize: (request: Q) => Buffer;
   readonly responseDeserialize: (bytes: Buffer) => R;
 }
 
+/** What one call sends besides its request, and how the call is limited. */
 export interface CallSettings {
   /** Sent as `idempotency-key`. */
   readonly key?: string;
   readonly metadata?: Record<string, string | string[]> | Metadata;
+  /** The deadline, in milliseconds from now. Default: none. */
   readonly deadlineMs?: number;
   /** Cancels the call. */
   readonly signal?: AbortSignal;
-  /** Told of each message of a stream as it comes. */
+  /** Called when a message of a stream arrives. */
   readonly onMessage?: () => void;
 }
 
-/** How a call ended, whichever way it did. */
+/** The end of a unary call, successful or not. */
 export interface Reply<R> {
   readonly code: status;
   readonly details: string;
   /** Absent on failures. */
   readonly message: R | undefined;
-  /** The message as it came over the wire; absent on failures. */
+  /** The message bytes as received; absent on failures. */
   readonly bytes: Buffer | undefined;
   readonly initial: Metadata | undefined;
   readonly trailers: Metadata;
-  /** Whether the trailers say that an earlier execution stored this reply. */
+  /** Whether the trailers mark this reply as a replay. */
   readonly replayed: boolean;
   readonly statusDetails: StatusDetails | undefined;
 }
 
-/** How a call whose replies stream ended; the messages as they came over the wire. */
+/** The end of a server-streaming call, with the message bytes as received. */
 export interface StreamReply extends Omit<Reply<never>, 'message' | 'bytes'> {
   readonly messages: readonly Buffer[];
 }
 
-/** A client with a TCP connection that it shares with no other. */
+/** A client with a TCP connection of its own. */
 export class Connection {
   readonly client: Client;
 
@@ -57,12 +59,12 @@ export class Connection {
     this.client = new Client(address, credentials, { ...alone, ...options });
   }
 
-  /** Makes one call, once, without retries. Never rejects. */
+  /** Makes one unary call without retries. Never rejects. */
   call<Q, R>(method: Method<Q, R>, request: Q, settings: CallSettings = {}): Promise<Reply<R>> {
     return this.callBytes(method, method.requestSerialize(request), settings);
   }
 
-  /** As `call`, with the request's bytes as given. */
+  /** Makes one unary call like `call`, with the given request bytes. */
   callBytes<R>(method: Method<never, R>, request: Buffer, settings: CallSettings = {}): Promise<Reply<R>> {
     return new Promise((resolve) => {
       let message: R | undefined;
@@ -86,14 +88,14 @@ export class Connection {
         initial = metadata;
       });
       call.on('status', ({ code, details, metadata }) => {
-        const seen = code === 0 ? { message, bytes } : { message: undefined, bytes: undefined };
-        resolve({ code, details, ...seen, initial, trailers: metadata, ...judged(metadata) });
+        const received = code === 0 ? { message, bytes } : { message: undefined, bytes: undefined };
+        resolve({ code, details, ...received, initial, trailers: metadata, ...replyState(metadata) });
       });
       settings.signal?.addEventListener('abort', () => call.cancel(), { once: true });
     });
   }
 
-  /** Makes one call of a method whose replies stream. Never rejects. */
+  /** Makes one server-streaming call without retries. Never rejects. */
   async stream(path: string, request: Buffer, settings: CallSettings = {}): Promise<StreamReply> {
     const asIs = (bytes: Buffer) => bytes;
     const [metadata, options] = [toMetadata(settings), toOptions(settings)];
@@ -108,7 +110,7 @@ export class Connection {
       messages.push(message);
       settings.onMessage?.();
     });
-    // Told by the status as well.
+    // The status event reports the same error.
     call.on('error', () => {});
     const over = new Promise((resolve) => call.on('end', resolve));
     const {
@@ -117,7 +119,7 @@ export class Connection {
       metadata: trailers,
     } = await new Promise<StatusObject>((resolve) => call.on('status', resolve));
     await over;
-    return { code, details, messages, initial, trailers, ...judged(trailers) };
+    return { code, details, messages, initial, trailers, ...replyState(trailers) };
   }
 
   close(): void {
@@ -139,7 +141,7 @@ function toOptions({ deadlineMs }: CallSettings): CallOptions {
   return deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
 }
 
-function judged(trailers: Metadata) {
+function replyState(trailers: Metadata) {
   const [packed] = trailers.get('grpc-status-details-bin');
   return {
     replayed: trailers.get('idempotent-replayed')[0] === 'true',

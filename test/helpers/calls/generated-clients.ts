@@ -16,7 +16,7 @@ import { loadSync } from '@grpc/proto-loader';
 import { NoteServiceClient } from '../../gen/plain/test/codegen/v1/note.js';
 import { protoFolders } from '../codegens/index.js';
 
-/** Calls `Write` of note.proto, by a client of one kind; gives the id of the note. */
+/** A client of note.proto that hides which generator made it. `write` returns the id of the note. */
 export interface NoteClient {
   write(
     text: string,
@@ -29,7 +29,7 @@ export interface NoteClient {
 
 type Open = (address: string, credentials: ChannelCredentials, options: ClientOptions) => NoteClient;
 
-/** What grpc-js makes of a definition that has `write`. */
+/** A client class that grpc-js makes from a definition with the method `write`. */
 type Constructor<Request, Response> = new (
   ...args: Parameters<Open>
 ) => Client & {
@@ -41,7 +41,7 @@ type Constructor<Request, Response> = new (
   ): ClientUnaryCall;
 };
 
-/** A client of one kind: how it takes the text of a note, and gives its id. */
+/** Adapts a generated client: `requestOf` builds its request, and `idOf` reads its response. */
 function noteClient<Request, Response>(
   client: InstanceType<Constructor<Request, Response>>,
   requestOf: (text: string) => Request,
@@ -58,9 +58,10 @@ function noteClient<Request, Response>(
 
 const loaded = loadSync('test/codegen/v1/note.proto', { includeDirs: protoFolders });
 
+/** The note service as proto-loader defines it. */
 export const noteService = loaded['test.codegen.v1.NoteService'] as ServiceDefinition;
 
-/** As `loadPackageDefinition` makes them. */
+/** A client that `loadPackageDefinition` makes. */
 const protoLoader: Open = (...args) => {
   const { NoteService } = loadPackageDefinition({ NoteService: noteService });
   const Loaded = NoteService as unknown as Constructor<{ text: string }, { noteId: string }>;
@@ -71,7 +72,7 @@ const protoLoader: Open = (...args) => {
   );
 };
 
-/** As ts-proto generates them with `outputServices=grpc-js`. */
+/** A client that ts-proto generates with `outputServices=grpc-js`. */
 const tsProto: Open = (...args) =>
   noteClient<{ text: string }, { noteId: string }>(
     new NoteServiceClient(...args),
@@ -79,7 +80,7 @@ const tsProto: Open = (...args) =>
     ({ noteId }) => noteId,
   );
 
-/** A message that protoc generated for google-protobuf; its one field is where those of note.proto have theirs. */
+/** A generated message of google-protobuf. Its one field has the field number of the fields in note.proto. */
 interface StringValue {
   getValue(): string;
   setValue(value: string): StringValue;
@@ -90,9 +91,8 @@ const { StringValue } = createRequire(import.meta.url)('google-protobuf/google/p
 };
 
 /**
- * The generator of services for google-protobuf is not to be had from npm without a download of its own: the message
- * class is a generated one, the definition is written here around its serializers, and grpc-js makes the client of
- * it as it does of a generated one.
+ * A client with google-protobuf messages. The npm package of the service generator downloads a binary at install time,
+ * so the tests do not use it. The message class is a generated one. The service definition is written here by hand.
  */
 const googleProtobuf: Open = (...args) => {
   const serialize = (message: StringValue) => Buffer.from(message.serializeBinary());
@@ -114,5 +114,5 @@ const googleProtobuf: Open = (...args) => {
   );
 };
 
-/** Clients of every kind that this is used with, by what makes them. */
+/** Constructors of clients by the tool that generates them. */
 export const generatedClients = { protoLoader, tsProto, googleProtobuf };

@@ -9,8 +9,8 @@ const END_STREAM = 1;
 const END_HEADERS = 4;
 
 /**
- * Sends one call with an empty message, its headers exactly as given: what no HTTP/2 library would send, such
- * as two headers that may come only once. Its answer is not read.
+ * Sends one call with an empty message and exactly the given headers. HTTP/2 libraries refuse some of these headers,
+ * for example two values of a header that is allowed only once. The reply is not read.
  */
 export async function sendRawCall(
   t: Cleanup,
@@ -48,10 +48,10 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
   return Buffer.concat([head, payload]);
 }
 
-/** HPACK: a literal field that is not indexed, with a name of its own (RFC 7541, section 6.2.2). */
+/** HPACK: the first byte of a literal field without indexing and with a literal name (RFC 7541, section 6.2.2). */
 const literal = Buffer.from([0]);
 
-/** HPACK: a string without Huffman coding, its length in 7 bits and then more (RFC 7541, section 5). */
+/** HPACK: a string without Huffman coding, after its length as an integer with a 7-bit prefix (RFC 7541, section 5). */
 function text(value: string): Buffer {
   const length: number[] = [];
   let rest = value.length;

@@ -1,6 +1,7 @@
-/** Numbers from 0 to 1, the same for the same seed. */
+/** Returns a number from 0 (inclusive) to 1 (exclusive). Equal seeds give equal sequences of numbers. */
 export type Random = () => number;
 
+/** Creates a pseudo-random generator: a linear congruential generator with the constants of Numerical Recipes. */
 export function seededRandom(state: number): Random {
   return () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
@@ -9,24 +10,25 @@ export function seededRandom(state: number): Random {
 }
 
 /**
- * Cards that are dealt by chance, shuffled anew whenever all are dealt: what is in it comes for certain, and as
- * often as it should.
+ * Draws choices at random and without replacement, and refills when it is empty. Each choice therefore occurs for
+ * certain, and exactly as often as its count.
  */
-export class Deck<Card extends string> {
+export class BalancedChoices<Choice extends string> {
   readonly #random: Random;
-  readonly #cards: readonly Card[];
-  #left: Card[] = [];
+  readonly #choices: readonly Choice[];
+  #remaining: Choice[] = [];
 
-  /** @param counts how often each card is in it */
-  constructor(random: Random, counts: Readonly<Partial<Record<Card, number>>>) {
+  /** @param counts how often each choice occurs in one round */
+  constructor(random: Random, counts: Readonly<Partial<Record<Choice, number>>>) {
     this.#random = random;
-    const entries = Object.entries(counts) as [Card, number][];
-    this.#cards = entries.flatMap(([card, count]) => Array.from({ length: count }, () => card));
+    const entries = Object.entries(counts) as [Choice, number][];
+    this.#choices = entries.flatMap(([choice, count]) => Array.from({ length: count }, () => choice));
   }
 
-  deal(): Card {
-    if (this.#left.length === 0) this.#left = [...this.#cards];
-    const [card] = this.#left.splice(Math.floor(this.#random() * this.#left.length), 1);
-    return card as Card;
+  /** Removes a random choice from this round and returns it. */
+  next(): Choice {
+    if (this.#remaining.length === 0) this.#remaining = [...this.#choices];
+    const [choice] = this.#remaining.splice(Math.floor(this.#random() * this.#remaining.length), 1);
+    return choice as Choice;
   }
 }

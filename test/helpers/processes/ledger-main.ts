@@ -1,6 +1,6 @@
-// A guarded ledger as a server process of its own, for tests that stop, starve or kill one. Its argument is
-// LedgerSettings as JSON. It tells its parent where it serves, and which account a held handler has come for;
-// `{ go: account }` lets that handler pass.
+// A guarded ledger as a separate server process, for tests that pause, block or kill a server. The argument is
+// LedgerSettings as JSON. The process sends its address to the parent, and the account of each held handler. The
+// message `{ release: account }` from the parent releases that handler.
 import { randomUUID } from 'node:crypto';
 import {
   Server,
@@ -15,7 +15,7 @@ import type { OpenStore } from 'grpc-replay-guard/store';
 import pg, { type PoolConfig } from 'pg';
 import { openUrl } from '../databases/open-url.js';
 import { loadLedger } from '../servers/ledger.js';
-import type { Gone, LedgerSettings } from './ledger-process.js';
+import type { LedgerSettings, ReleaseMessage } from './ledger-process.js';
 
 type Request = { account?: string; from?: string };
 
@@ -33,15 +33,15 @@ const guard = createReplayGuard({
 const waiting = new Map<string, () => void>();
 const server = new Server({ interceptors: [guard.interceptor] });
 server.addService(guard.protect(loadLedger()), {
-  // Holds its transaction while it is held.
-  Append: answering(async (request) => {
+  // While this handler is held, its transaction is open and has a write.
+  Append: respondWith(async (request) => {
     await write(request);
     await hold(request);
     block();
     return { entryId: randomUUID() };
   }),
-  // Has not begun to write while it is held.
-  Transfer: answering(async (request) => {
+  // While this handler is held, it has not written yet.
+  Transfer: respondWith(async (request) => {
     await hold(request);
     await write(request);
     block();
@@ -52,7 +52,7 @@ server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port
   if (error) throw error;
   process.send?.({ serving: `127.0.0.1:${port}` });
 });
-process.on('message', ({ go }: Gone) => waiting.get(go)?.());
+process.on('message', ({ release }: ReleaseMessage) => waiting.get(release)?.());
 process.once('disconnect', () => process.exit());
 
 function openStore(): Promise<OpenStore> {
@@ -66,7 +66,7 @@ function openStore(): Promise<OpenStore> {
   return openPostgres({ pool: new pg.Pool(config).on('error', () => {}), unitLimitMs: 60_000 });
 }
 
-function answering(handle: (request: Request) => Promise<object>) {
+function respondWith(handle: (request: Request) => Promise<object>) {
   return (call: ServerUnaryCall<Request, object>, callback: sendUnaryData<object>) => {
     handle(call.request).then(
       (reply) => callback(null, reply),
@@ -80,18 +80,19 @@ async function write(request: Request): Promise<void> {
 }
 
 async function hold(request: Request): Promise<void> {
-  if (!settings.holds) return;
+  if (!settings.holdHandlers) return;
   const name = account(request);
-  const gone = new Promise<void>((resolve) => waiting.set(name, resolve));
-  process.send?.({ arrived: name });
-  await gone;
+  const released = new Promise<void>((resolve) => waiting.set(name, resolve));
+  process.send?.({ held: name });
+  await released;
 }
 
-let blocksMs = settings.blocksMs ?? 0;
+let blockMs = settings.blockMs ?? 0;
 
+/** Blocks the event loop once, so that the heartbeat cannot renew the lease. */
 function block(): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, blocksMs);
-  blocksMs = 0;
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, blockMs);
+  blockMs = 0;
 }
 
 function account({ account, from }: Request): string {

@@ -5,36 +5,38 @@ import type { Cleanup } from '../databases/postgres.js';
 import { connectTo } from '../servers/server.js';
 import { Barrier } from '../waiting/barrier.js';
 
+/** The settings of a ledger process. */
 export interface LedgerSettings {
+  /** The URL of the database. */
   readonly url: string;
   readonly leaseMs: number;
   readonly waitMs: number;
-  /** Whether its handlers wait to be let go. */
-  readonly holds?: boolean;
-  /** For how long its first handler blocks the whole process, after its write. */
-  readonly blocksMs?: number;
-  /** Postgres: after how long it ends the session of a transaction in which nothing happens. */
+  /** Whether each handler waits for `release`. Default: false. */
+  readonly holdHandlers?: boolean;
+  /** How long the first handler blocks the event loop after its write. Default: 0. */
+  readonly blockMs?: number;
+  /** Postgres only: `idle_in_transaction_session_timeout`. */
   readonly idleTransactionMs?: number;
 }
 
-/** What a held handler is let go by. */
-export interface Gone {
-  readonly go: string;
+/** The message that releases the held handler of an account. */
+export interface ReleaseMessage {
+  readonly release: string;
 }
 
-type Told = { readonly serving: string } | { readonly arrived: string };
+type ServerMessage = { readonly serving: string } | { readonly held: string };
 
 const program = fileURLToPath(new URL('ledger-main.js', import.meta.url));
 
-/** A guarded ledger in a process of its own; killed after the test. */
+/** A guarded ledger in a separate process. The process is killed after the test. */
 export class LedgerProcess {
   readonly #t: Cleanup;
   readonly #child: ChildProcess;
   readonly #exited: Promise<void>;
   readonly #address: Promise<string>;
-  readonly #arrivals = new Map<string, Barrier>();
+  readonly #held = new Map<string, Barrier>();
 
-  /** @param fileBlocks the largest file that it may write, in blocks of 512 bytes */
+  /** @param fileBlocks the maximum size of files that the process writes, in blocks of 512 bytes; default: no limit */
   constructor(t: Cleanup, settings: LedgerSettings, fileBlocks?: number) {
     this.#t = t;
     const command = [process.execPath, program, JSON.stringify(settings)] as const;
@@ -44,43 +46,45 @@ export class LedgerProcess {
     this.#child = child;
     this.#exited = new Promise((resolve) => child.once('close', () => resolve()));
     this.#address = new Promise((resolve, reject) => {
-      child.on('message', (told: Told) => {
-        if ('serving' in told) resolve(told.serving);
-        else void this.#arrival(told.arrived).pass();
+      child.on('message', (message: ServerMessage) => {
+        if ('serving' in message) resolve(message.serving);
+        else void this.#barrierOf(message.held).pass();
       });
-      void this.#exited.then(() => reject(new Error('the ledger ended')));
+      void this.#exited.then(() => reject(new Error('the ledger process ended before it served')));
     });
     this.#address.catch(() => {});
     t.teardown(() => this.kill());
   }
 
-  /** A client on a TCP connection of its own. */
+  /** Opens a client with a TCP connection of its own. */
   async connect(): Promise<Connection> {
     return connectTo(this.#t, await this.#address);
   }
 
   /** Resolves when a handler for the account is held. */
-  arrived(account: string): Promise<void> {
-    return this.#arrival(account).reached();
+  handlerHeld(account: string): Promise<void> {
+    return this.#barrierOf(account).reached();
   }
 
-  letGo(account: string): void {
-    this.#child.send({ go: account } satisfies Gone);
+  /** Releases the held handler of the account. */
+  release(account: string): void {
+    this.#child.send({ release: account } satisfies ReleaseMessage);
   }
 
+  /** Pauses or resumes the process. */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#child.kill(signal);
   }
 
-  /** `kill -9`; resolves when it is gone. */
+  /** Sends SIGKILL. Resolves when the process has ended. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#exited;
   }
 
-  #arrival(account: string): Barrier {
-    const arrival = this.#arrivals.get(account) ?? new Barrier();
-    this.#arrivals.set(account, arrival);
-    return arrival;
+  #barrierOf(account: string): Barrier {
+    const barrier = this.#held.get(account) ?? new Barrier();
+    this.#held.set(account, barrier);
+    return barrier;
   }
 }

@@ -7,48 +7,50 @@ import {
 } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Cleanup } from '../databases/postgres.js';
-import { collected, type Reply, Upstream } from './grpc-upstream.js';
+import { type ProxiedReply, readAll, Upstream } from './grpc-upstream.js';
 
-/** A unary call that came by. */
+/** A unary call that passes through the proxy. */
 export interface PassingCall {
   /** `/package.Service/Method`. */
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
-  /** How many calls came before. */
+  /** The number of calls that came before this call. */
   readonly index: number;
 }
 
 /**
- * What becomes of a request, or of a reply: `cut` ends its TCP connection, `reset` only its stream, `silence` lets
- * nothing come of it, and `empty` leaves the message of a reply out. A request that goes `twice` is delivered two
- * times at once, and the first reply is the one.
+ * What the proxy does with a request or a reply. `cut` ends the TCP connection, and `reset` ends only the stream.
+ * `silence` drops the request or reply and sends nothing. `empty` removes the message of a reply. `twice` delivers a
+ * request two times at once, and the client gets the first reply.
  */
-export type Fate = 'pass' | 'cut' | 'reset' | 'silence' | 'empty' | 'twice';
+export type ProxyAction = 'pass' | 'cut' | 'reset' | 'silence' | 'empty' | 'twice';
 
-/** Asked for each request before the server gets it, and again when the server has answered. */
-export interface Fates {
-  readonly request?: (call: PassingCall) => Fate | Promise<Fate>;
-  readonly reply?: (call: PassingCall) => Fate | Promise<Fate>;
-  /** Told of each delivery of a request to a server; what it returns is told of the reply, if one comes. */
-  readonly delivered?: (call: PassingCall) => (reply: Reply) => void;
+/** Decides what happens to each call. Without a hook, requests and replies pass. */
+export interface ProxyHooks {
+  /** Called before the server gets the request. */
+  readonly request?: (call: PassingCall) => ProxyAction | Promise<ProxyAction>;
+  /** Called when the server has replied. */
+  readonly reply?: (call: PassingCall) => ProxyAction | Promise<ProxyAction>;
+  /** Called at each delivery of a request to a server. The returned function is called with the reply, if one comes. */
+  readonly delivered?: (call: PassingCall) => (reply: ProxiedReply) => void;
 }
 
-/** A proxy for unary gRPC calls that understands HTTP/2 well enough to lose requests and replies. */
+/** A running proxy for unary gRPC calls that can lose requests and replies. */
 export interface GrpcProxy {
   /** `127.0.0.1:port`. */
   readonly address: string;
-  /** Every call that came by, in order. */
+  /** Every call that reached the proxy, in order. */
   readonly calls: readonly PassingCall[];
 }
 
 /**
- * Puts a proxy before a server, or before several; closed after the test.
- * @param target where the next delivery goes
+ * Starts a proxy in front of one or several servers, and closes the proxy after the test.
+ * @param target the address of the server, or a function that returns the address for the next delivery
  */
 export async function startGrpcProxy(
   t: Cleanup,
   target: string | (() => string),
-  fates: Fates = {},
+  hooks: ProxyHooks = {},
 ): Promise<GrpcProxy> {
   const upstream = new Upstream();
   const calls: PassingCall[] = [];
@@ -70,28 +72,28 @@ export async function startGrpcProxy(
   });
 
   async function pass(stream: ServerHttp2Stream, call: PassingCall): Promise<void> {
-    const message = await collected(stream);
-    const sent = (await fates.request?.(call)) ?? 'pass';
-    if (end(stream, sent)) return;
-    const deliveries = (sent === 'twice' ? [1, 2] : [1]).map(() => deliver(call, message));
+    const message = await readAll(stream);
+    const requestAction = (await hooks.request?.(call)) ?? 'pass';
+    if (end(stream, requestAction)) return;
+    const deliveries = (requestAction === 'twice' ? [1, 2] : [1]).map(() => deliver(call, message));
     const reply = await Promise.any(deliveries).catch(() => unavailable);
-    const fate = (await fates.reply?.(call)) ?? 'pass';
-    if (!end(stream, fate) && !stream.destroyed) send(stream, reply, fate);
+    const replyAction = (await hooks.reply?.(call)) ?? 'pass';
+    if (!end(stream, replyAction) && !stream.destroyed) send(stream, reply, replyAction);
   }
 
-  /** Whether nothing more is to be done with the stream. */
-  function end(stream: ServerHttp2Stream, fate: Fate): boolean {
-    // The bare socket: a session says goodbye.
-    if (fate === 'cut') sockets.get(stream.session)?.destroy();
-    if (fate === 'reset') stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-    return fate === 'cut' || fate === 'reset' || fate === 'silence';
+  /** Ends the stream if the action says so. Returns whether the stream has ended. */
+  function end(stream: ServerHttp2Stream, action: ProxyAction): boolean {
+    // The socket is destroyed directly: closing the HTTP/2 session would send GOAWAY.
+    if (action === 'cut') sockets.get(stream.session)?.destroy();
+    if (action === 'reset') stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    return action === 'cut' || action === 'reset' || action === 'silence';
   }
 
-  async function deliver(call: PassingCall, message: Buffer): Promise<Reply> {
-    const answered = fates.delivered?.(call);
+  async function deliver(call: PassingCall, message: Buffer): Promise<ProxiedReply> {
+    const onReply = hooks.delivered?.(call);
     const address = typeof target === 'string' ? target : target();
     const reply = await upstream.forward(address, call.headers, message);
-    answered?.(reply);
+    onReply?.(reply);
     return reply;
   }
 
@@ -104,16 +106,20 @@ export async function startGrpcProxy(
   return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, calls };
 }
 
-/** What a proxy says in the place of a server that is down. */
-const unavailable: Reply = {
+/** The reply of the proxy when the server is down. */
+const unavailable: ProxiedReply = {
   headers: { 'content-type': 'application/grpc', 'grpc-status': '14' },
   trailers: undefined,
   message: Buffer.alloc(0),
 };
 
-function send(stream: ServerHttp2Stream, { headers, message, trailers }: Reply, fate: Fate): void {
+function send(
+  stream: ServerHttp2Stream,
+  { headers, message, trailers }: ProxiedReply,
+  action: ProxyAction,
+): void {
   stream.respond(headers, trailers ? { waitForTrailers: true } : { endStream: true });
   if (!trailers) return;
   stream.once('wantTrailers', () => stream.sendTrailers(trailers));
-  stream.end(fate === 'empty' ? '' : message);
+  stream.end(action === 'empty' ? '' : message);
 }

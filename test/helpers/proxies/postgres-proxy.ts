@@ -1,44 +1,46 @@
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import type { Cleanup } from '../databases/postgres.js';
-import { PostgresConversation } from './postgres-conversation.js';
+import { ProxiedConnection } from './proxied-connection.js';
 
+/** Options of `startProxy`. */
 export interface ProxyOptions {
   /**
-   * How long answers are held back, in milliseconds. What a client sends meanwhile belongs to the same
-   * round trip, so that round trips can be counted. Default: 0.
+   * The delay of every server message, in milliseconds. Messages that the client sends during the delay belong to the
+   * same round trip, so round trips can be counted. Default: 0.
    */
   readonly latencyMs?: number;
 }
 
-/** A TCP proxy before Postgres that understands the protocol well enough to count it and to cut it. */
+/** A TCP proxy in front of Postgres that counts statements and round trips, and can cut connections. */
 export interface PostgresProxy {
   /** The connection string that leads through the proxy. */
   readonly url: string;
-  /** Every statement that clients had executed, in the order it was sent. */
+  /** Every statement that clients executed, in the order of sending. */
   readonly statements: string[];
-  /** How often a client sent something after an answer had come. */
+  /** How often a client sent something after a server message. */
   roundTrips: number;
-  /** Connections that clients opened so far. */
+  /** The number of connections that clients opened so far. */
   connections: number;
-  /** Connections that were cut as soon as clients opened them, or left without an answer. */
+  /** The number of connections that `down` or `hang` refused when clients opened them. */
   refused: number;
-  /** Connections that were cut as `cutAt` wanted it. */
+  /** The number of connections that `cutAt` cut. */
   cuts: number;
-  /** Starts the counts anew. */
+  /** Sets all counts to zero. */
   reset(): void;
   /**
-   * Cuts the connection at the next statement that matches: before Postgres gets it, or after it ran.
-   * @param then what becomes of everything else at that moment
+   * Cuts the connection at the next statement that matches: before Postgres gets the statement, or after its result.
+   * @param then what happens to all other connections at that moment
    */
   cutAt(text: RegExp, when: 'before' | 'after', then?: 'down' | 'hang'): void;
-  /** Cuts every connection and accepts no new one until `up`. */
+  /** Cuts every connection and refuses new ones until `up`. */
   down(): void;
-  /** Answers nobody until `up`, and those who are connected never again, without cutting anything. */
+  /** Keeps every connection open but forwards nothing. New connections are forwarded again after `up`. */
   hang(): void;
+  /** Accepts new connections again. */
   up(): void;
 }
 
-/** Puts a proxy before the Postgres that `url` names; closed after the test. */
+/** Starts a proxy in front of the Postgres at `url`, and closes the proxy after the test. */
 export async function startProxy(
   t: Cleanup,
   url: string,
@@ -59,7 +61,7 @@ export async function startProxy(
     proxy.connections++;
     const upstream = dial(Number(target.port), target.hostname);
     for (const socket of [client, upstream]) sockets.add(socket.setNoDelay(true).on('error', () => {}));
-    new PostgresConversation(client, upstream, options.latencyMs ?? 0, {
+    new ProxiedConnection(client, upstream, options.latencyMs ?? 0, {
       statement: (text) => proxy.statements.push(text),
       roundTrip: () => proxy.roundTrips++,
       cut: (text) => {
@@ -68,7 +70,7 @@ export async function startProxy(
         cut = undefined;
         return when;
       },
-      severed: () => {
+      disconnected: () => {
         proxy.cuts++;
         const then = afterCut;
         afterCut = undefined;
@@ -78,7 +80,7 @@ export async function startProxy(
   });
   const silence = (socket: Socket) => {
     sockets.add(socket.on('error', () => {}));
-    // Read, so that the sender's end is noticed, and not listened to.
+    // The data is read and dropped: without reading, the end of the sender's stream would not be noticed.
     socket.removeAllListeners('data').resume();
   };
   const drop = () => {

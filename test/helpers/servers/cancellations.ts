@@ -1,10 +1,11 @@
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { Barrier } from '../waiting/barrier.js';
 
-/** An interceptor before the guard that tells when the server has noticed the end of a call. */
+/** An interceptor in front of the guard that reports when the server has detected the end of a call. */
 export class Cancellations {
   readonly #noticed = new Barrier();
 
+  /** Install this interceptor before the guard. */
   readonly interceptor: ServerInterceptor = (_method, call) =>
     new ServerInterceptingCall(call, {
       start: (next) =>
@@ -13,7 +14,7 @@ export class Cancellations {
         }),
     });
 
-  /** Resolves when the server knows of `count` calls that they are over. */
+  /** Resolves when the server has detected the end of `count` calls. */
   noticed(count = 1): Promise<void> {
     return this.#noticed.reached(count);
   }

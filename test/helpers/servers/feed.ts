@@ -10,10 +10,12 @@ import type { Connection } from '../calls/call.js';
 import type { Cleanup } from '../databases/postgres.js';
 import { startServer } from './server.js';
 
+/** A request of Watch, and of Upload. */
 export interface WatchRequest {
   readonly account: string;
 }
 
+/** A call of Watch, as its handler gets it. */
 export type WatchCall = ServerWritableStream<WatchRequest, string>;
 
 const texts = {
@@ -23,13 +25,15 @@ const texts = {
   responseDeserialize: (bytes: Buffer) => bytes.toString(),
 };
 
+/** The path of the server-streaming method. */
 export const WATCH = '/test.v1.Feed/Watch';
+/** The path of the client-streaming method. */
 export const UPLOAD = '/test.v1.Feed/Upload';
 
-/** A method whose replies stream. */
+/** A service with one server-streaming method. */
 export const feed: ServiceDefinition = { Watch: method(WATCH, false, true) };
 
-/** A method whose requests stream. */
+/** A service with one client-streaming method. */
 export const uploads: ServiceDefinition = { Upload: method(UPLOAD, true, false) };
 
 function method(path: string, requestStream: boolean, responseStream: boolean) {
@@ -39,7 +43,7 @@ function method(path: string, requestStream: boolean, responseStream: boolean) {
   return definition as MethodDefinition<unknown, unknown>;
 }
 
-/** Serves the feed, guarded; `watch` is its handler. */
+/** Starts a server with the guarded feed, and connects a client. @param watch the handler of Watch */
 export async function openFeed(t: Cleanup, guard: ReplayGuard, watch: (call: WatchCall) => unknown) {
   const server = await startServer(t, {
     interceptors: [guard.interceptor],
@@ -48,16 +52,16 @@ export async function openFeed(t: Cleanup, guard: ReplayGuard, watch: (call: Wat
   return server.connect();
 }
 
-/** A call that is being streamed: what has arrived so far, and how it ended. */
+/** A streaming call: the texts received so far, and the final status. */
 export interface Watched {
   readonly texts: string[];
   readonly ended: Promise<StatusObject>;
-  /** Resolves when so many texts have arrived. */
+  /** Resolves when `count` texts have arrived. */
   arrived(count: number): Promise<void>;
   cancel(): void;
 }
 
-/** Calls Watch with a key. */
+/** Calls Watch with an idempotency key. */
 export function watch({ client }: Connection, key: string, account = ''): Watched {
   const metadata = new Metadata();
   metadata.set('idempotency-key', key);
@@ -65,20 +69,20 @@ export function watch({ client }: Connection, key: string, account = ''): Watche
   const call = client.makeServerStreamRequest(
     ...([WATCH, requestSerialize, responseDeserialize, { account }, metadata] as const),
   );
-  const seen: string[] = [];
-  const waiting: { readonly count: number; resolve(): void }[] = [];
+  const received: string[] = [];
+  const watchers: { readonly count: number; resolve(): void }[] = [];
   call.on('data', (text: string) => {
-    seen.push(text);
-    for (const { count, resolve } of waiting) if (seen.length >= count) resolve();
+    received.push(text);
+    for (const { count, resolve } of watchers) if (received.length >= count) resolve();
   });
-  // Told by the status as well.
+  // The status event reports the same error.
   call.on('error', () => {});
   const over = new Promise((resolve) => call.on('end', resolve));
   const status = new Promise<StatusObject>((resolve) => call.on('status', resolve));
   return {
-    texts: seen,
+    texts: received,
     ended: over.then(() => status),
-    arrived: (count) => new Promise((resolve) => waiting.push({ count, resolve })),
+    arrived: (count) => new Promise((resolve) => watchers.push({ count, resolve })),
     cancel: () => call.cancel(),
   };
 }

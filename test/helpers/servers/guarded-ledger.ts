@@ -29,19 +29,23 @@ import {
   type LedgerDefinition,
   loadLedger,
 } from './ledger.js';
-import { Outcomes } from './outcomes.js';
+import { RecordingObserver } from './recording-observer.js';
 import { startServer, type TestServer } from './server.js';
 
+/** A handler of a unary method. It may be asynchronous. */
 export type Handler<Q, R> = (call: ServerUnaryCall<Q, R>, callback: sendUnaryData<R>) => unknown;
 
+/** A handler of a server-streaming method. It may be asynchronous. */
 export type StreamHandler<Q, R> = (call: ServerWritableStream<Q, R>) => unknown;
 
+/** The request of Transfer. */
 export interface TransferRequest {
   from?: string;
   to?: string;
   amountMinor?: string | number;
 }
 
+/** The handlers of all ledger methods. */
 export interface LedgerHandlers {
   readonly Append: Handler<AppendRequest, AppendResponse>;
   readonly Transfer: Handler<TransferRequest, { transferId?: string }>;
@@ -52,23 +56,24 @@ export interface LedgerHandlers {
   readonly Sweep: StreamHandler<AccountRequest, { entryId?: string }>;
 }
 
+/** How `openLedger` builds its server. */
 export interface LedgerSetup {
-  /** Given the database; what is missing writes one effect and answers with a random id. */
+  /** Makes handlers for the database. A missing handler writes one effect and returns a random id. */
   readonly handlers?: (database: Database) => Partial<LedgerHandlers>;
   readonly guard?: Partial<ReplayGuardOptions>;
   readonly engine?: EngineOptions;
   readonly version?: 'now' | 'next';
-  /** What the `.proto` says of methods, instead of their own options. */
+  /** Method options that replace the options in ledger.proto. */
   readonly declared?: DeclaredOptions;
-  /** Between the wire and the guard. */
+  /** Interceptors between the wire and the guard. */
   readonly before?: ServerInterceptor[];
-  /** Plaintext where left out. */
+  /** Default: plaintext. */
   readonly credentials?: ServerCredentials;
-  /** Opened by the test itself instead of from the source. */
+  /** A store and database that the test opened. Default: opened from the source. */
   readonly opened?: OpenStore;
 }
 
-/** A guarded ledger service on a real socket, and what the test may ask about it. */
+/** A guarded ledger service on a loopback socket, with its parts and a connected client. */
 export interface Ledger {
   readonly definition: LedgerDefinition;
   readonly database: Database;
@@ -76,33 +81,34 @@ export interface Ledger {
   readonly guard: ReplayGuard;
   readonly server: TestServer;
   readonly connection: Connection;
-  readonly outcomes: Outcomes;
-  /** How often any handler was entered. */
+  readonly outcomes: RecordingObserver;
+  /** How often the server has entered a handler. */
   entered: number;
-  /** Calls Append, a TRANSACTION method. */
+  /** Calls Append, whose atomicity is TRANSACTION. */
   append(key?: string, request?: AppendRequest, settings?: CallSettings): Promise<Reply<AppendResponse>>;
-  /** Calls Transfer, a LEASE method. */
+  /** Calls Transfer, whose atomicity is LEASE. */
   transfer(
     key?: string,
     request?: TransferRequest,
     settings?: CallSettings,
   ): Promise<Reply<{ transferId?: string }>>;
-  /** Calls either of them, for an account. */
+  /** Calls Append or Transfer for an account. */
   ask(
     method: LedgerMethod,
     key: string | undefined,
     account?: string,
     settings?: CallSettings,
   ): Promise<Reply<AppendResponse & { transferId?: string }>>;
-  /** The accounts of all committed effects, in order. */
+  /** Returns the accounts of all committed effects, sorted. */
   effects(): Promise<string[]>;
 }
 
-/** The two ways to bind claim, writes and reply together, and the ledger's method for each. */
+/** One ledger method for each atomicity: `append` for TRANSACTION, `transfer` for LEASE. */
 export const methods = ['append', 'transfer'] as const;
+/** The method that `Ledger.ask` calls. */
 export type LedgerMethod = (typeof methods)[number];
 
-/** One handler for both, given the account of either. */
+/** Returns the same handler for Append and Transfer. The handler gets the account of the request. */
 export function onBoth(
   handler: (
     account: string,
@@ -115,7 +121,7 @@ export function onBoth(
   return { Append: both as LedgerHandlers['Append'], Transfer: both as LedgerHandlers['Transfer'] };
 }
 
-/** Starts a server on fresh data of an engine, or as one more server on a data source. */
+/** Starts a guarded ledger on new data of an engine, or as another server on an existing data source. */
 export async function openLedger(
   t: Cleanup,
   source: Engine | 'memory' | DataSource,
@@ -124,7 +130,7 @@ export async function openLedger(
   const opened = setup.opened ?? (await openSource(t, source, setup.engine));
   const { database, store } = opened;
   if (source !== 'memory') await database.migrate('ledger', [effectsTable]);
-  const outcomes = new Outcomes();
+  const outcomes = new RecordingObserver();
   const guard = createReplayGuard({ store, scope: singleTenant(), observer: outcomes, ...setup.guard });
   t.teardown(() => guard.close());
   const definition = loadLedger(setup.version, setup.declared);
@@ -166,7 +172,7 @@ export async function openLedger(
 
 const effectsTable = 'CREATE TABLE effects (account TEXT NOT NULL, amount BIGINT NOT NULL)';
 
-/** Writes the one row that counts as an execution's effect; the table has no unique constraint. */
+/** Writes the one row that counts as the effect of an execution. The table has no unique constraint. */
 export async function writeEffect(database: Database, account = '', amount: string | number = 1) {
   await database.query('INSERT INTO effects (account, amount) VALUES ($1, $2)', [account, Number(amount)]);
 }

@@ -5,11 +5,13 @@ import { fileURLToPath } from 'node:url';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync, type MethodDefinition } from '@grpc/proto-loader';
 
+/** An entry of `AppendRequest.lines`. */
 export interface Line {
   sku?: string;
   quantity?: number;
 }
 
+/** The request of Append, with a field of every kind that protobuf has. */
 export interface AppendRequest {
   account?: string;
   amountMinor?: string | number;
@@ -26,23 +28,26 @@ export interface AppendRequest {
   booked?: { seconds?: string | number; nanos?: number };
 }
 
+/** The response of Append. */
 export interface AppendResponse {
   entryId?: string;
   balanceMinor?: string | number;
   labels?: Record<string, string>;
-  /** Only in the next version of the schema. */
+  /** Present only in the next version of the schema. */
   currency?: string;
 }
 
+/** A request with an account only. */
 export interface Account {
   account?: string;
 }
 
+/** A request with an account and an amount. */
 export interface AccountRequest extends Account {
   amountMinor?: string | number;
 }
 
-/** The service that the library's own tests call, test/protos/test/v1/ledger.proto. */
+/** The ledger service of the library's tests, from test/protos/test/v1/ledger.proto. */
 export interface LedgerDefinition extends ServiceDefinition {
   Append: MethodDefinition<AppendRequest, AppendResponse>;
   Transfer: MethodDefinition<
@@ -56,13 +61,13 @@ export interface LedgerDefinition extends ServiceDefinition {
   Sweep: MethodDefinition<AccountRequest, { entryId?: string }>;
 }
 
-/** Options by the names of methods, as a `.proto` spells them, instead of the method's own. */
+/** Method options as `.proto` text, by method name. They replace the options in ledger.proto. */
 export type DeclaredOptions = Readonly<Record<string, string>>;
 
 const FILE = 'test/v1/ledger.proto';
 const folder = (name: string) => fileURLToPath(new URL(`../../../../${name}/`, import.meta.url));
 
-/** Loads the service; `next` is its next version, whose AppendResponse has one more field. */
+/** Loads the ledger service. The AppendResponse of version `next` has one more field. */
 export function loadLedger(
   version: 'now' | 'next' = 'now',
   declared: DeclaredOptions = {},

@@ -10,32 +10,35 @@ import {
 import { Connection } from '../calls/call.js';
 import type { Cleanup } from '../databases/postgres.js';
 
+/** The services of a test server and its credentials. */
 export interface ServerSetup {
   readonly interceptors?: ServerInterceptor[];
-  /** Pairs of what `guard.protect` gave, or a plain definition, and its handlers. */
+  /** Pairs of a definition and its handlers. The definition may be the result of `guard.protect`. */
   readonly services: readonly (readonly [ServiceDefinition, UntypedServiceImplementation])[];
-  /** Plaintext where left out. */
+  /** Default: plaintext. */
   readonly credentials?: ServerCredentials;
 }
 
+/** A gRPC server that runs in the process of the test. */
 export interface TestServer {
   readonly server: Server;
   /** `127.0.0.1:port`. */
   readonly address: string;
-  /** A client on a TCP connection of its own. */
+  /** Opens a client with a TCP connection of its own. */
   connect(credentials?: ChannelCredentials): Connection;
+  /** Opens `count` clients, each with a TCP connection of its own. */
   connectMany(count: number): Connection[];
-  /** Cuts every connection and stops; calls that are running get no answer. */
+  /** Cuts every connection and stops. Running calls get no reply. */
   kill(): void;
 }
 
-/** Starts a gRPC server in this process on a free port; stopped after the test. */
+/** Starts a gRPC server in this process on a free port. The server stops after the test. */
 export async function startServer(t: Cleanup, setup: ServerSetup): Promise<TestServer> {
   const server = new Server({ interceptors: setup.interceptors ?? [] });
   for (const [definition, handlers] of setup.services) server.addService(definition, handlers);
   const address = `127.0.0.1:${await bind(server, setup.credentials)}`;
   t.teardown(() => server.forceShutdown());
-  // Certificates name a host: an address of digits would not do.
+  // The test certificates are issued to a host name, so TLS clients must connect by name.
   const byName = address.replace('127.0.0.1', 'localhost');
   const connect = (creds?: ChannelCredentials) => connectTo(t, creds ? byName : address, creds);
   return {
@@ -47,7 +50,7 @@ export async function startServer(t: Cleanup, setup: ServerSetup): Promise<TestS
   };
 }
 
-/** A client on a TCP connection of its own to a server anywhere; closed after the test. */
+/** Opens a client with a TCP connection of its own to any address. The client closes after the test. */
 export function connectTo(
   t: Cleanup,
   address: string,

@@ -1,12 +1,13 @@
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 
-/** After so many turns of the event loop it is asked now and then only: others need the processor. */
-const EAGER_TURNS = 100;
+/** Checks that follow each other without a pause. Later checks pause, because other processes need the processor. */
+const EAGER_CHECKS = 100;
 const PAUSE_MS = 5;
 
 /**
- * Asks again and again until the answer is yes: for what the outside does in its own time.
- * @throws when `withinMs` have passed
+ * Repeats a check until it returns true. For changes outside of the test's control.
+ * @param what the awaited condition, for the error message
+ * @throws Error when the check did not return true within `withinMs` milliseconds
  */
 export async function poll(
   what: string,
@@ -14,8 +15,8 @@ export async function poll(
   withinMs = 20_000,
 ): Promise<void> {
   const until = performance.now() + withinMs;
-  for (let turn = 0; !(await check()); turn++) {
+  for (let checks = 0; !(await check()); checks++) {
     if (performance.now() > until) throw new Error(`not within ${withinMs} ms: ${what}`);
-    await (turn < EAGER_TURNS ? nextTurn() : pause(PAUSE_MS));
+    await (checks < EAGER_CHECKS ? nextTurn() : pause(PAUSE_MS));
   }
 }

@@ -1,13 +1,15 @@
 import test from 'ava';
-import { sequenceKeepingRows } from './rows/sequence-keeping.js';
-import { sequenceNameRows } from './rows/sequence-names.js';
-import { sequenceOrderRows } from './rows/sequence-order.js';
-import { sequenceTurnRows } from './rows/sequence-turns.js';
-import { play } from './table/play.js';
+import { sequenceConcurrencyRows } from './rows/sequences/concurrency.js';
+import { sequenceMetadataRows } from './rows/sequences/metadata.js';
+import { sequenceOrderRows } from './rows/sequences/order.js';
+import { storedSeriesRows } from './rows/sequences/stored-series.js';
+import { sequenceTakeoverRows } from './rows/sequences/takeovers.js';
+import { runRows } from './table/run-rows.js';
 
-play(test, {
+runRows(test, {
   'idempotency-sequence': sequenceOrderRows,
-  names: sequenceNameRows,
-  turns: sequenceTurnRows,
-  keeping: sequenceKeepingRows,
+  'sequence metadata': sequenceMetadataRows,
+  'sequence concurrency': sequenceConcurrencyRows,
+  'sequence takeover': sequenceTakeoverRows,
+  'stored series': storedSeriesRows,
 });

@@ -18,7 +18,7 @@ import {
 } from 'grpc-replay-guard';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { loadLedger } from '../../helpers/servers/ledger.js';
-import { Outcomes } from '../../helpers/servers/outcomes.js';
+import { RecordingObserver } from '../../helpers/servers/recording-observer.js';
 import { startServer } from '../../helpers/servers/server.js';
 
 const text = (value: string) => Buffer.from(value);
@@ -30,7 +30,7 @@ const method = (name: string, responseStream: boolean): MethodDefinition<string,
   ...{ path: `/test.v1.Intake/${name}`, requestStream: true, responseStream },
   ...texts,
 });
-/** A service whose requests stream. */
+/** A service with client-streaming and bidirectional methods. */
 const intake = { Collect: method('Collect', false), Echo: method('Echo', true) };
 const paths = [intake.Collect.path, intake.Echo.path];
 const all = (policy: Partial<MethodPolicy>) => Object.fromEntries(paths.map((path) => [path, policy]));
@@ -46,7 +46,7 @@ const handlers: UntypedServiceImplementation = {
 };
 
 function guarded(t: ExecutionContext, options: Partial<ReplayGuardOptions> = {}) {
-  const [store, observer] = [new MemoryStore(), new Outcomes()];
+  const [store, observer] = [new MemoryStore(), new RecordingObserver()];
   const guard = createReplayGuard({ store, scope: singleTenant(), observer, ...options });
   t.teardown(() => guard.close());
   return { guard, store, observer };
@@ -55,11 +55,11 @@ function guarded(t: ExecutionContext, options: Partial<ReplayGuardOptions> = {})
 for (const definition of [{ Collect: intake.Collect }, { Echo: intake.Echo }] as ServiceDefinition[]) {
   const [name = ''] = Object.keys(definition);
   for (const [title, options] of [
-    ['by default', {}],
+    ['in the default mode', {}],
     ['in mode OBSERVE', { mode: 'OBSERVE' }],
-    ['by its own policy', { mode: 'OFF', policies: { [`/test.v1.Intake/${name}`]: { mode: 'ENFORCE' } } }],
+    ['under its own policy', { mode: 'OFF', policies: { [`/test.v1.Intake/${name}`]: { mode: 'ENFORCE' } } }],
   ] as const) {
-    test(`${name}: a method whose requests stream is refused at start ${title}, and told what to do`, (t) => {
+    test(`${name}: protect refuses a method with streaming requests ${title} and names the remedy`, (t) => {
       const path = `/test.v1.Intake/${name}`;
       const { guard } = guarded(t, options);
       const message = `${path} takes a stream of requests, which no key can stand for: set its policy's mode to OFF`;
@@ -68,7 +68,7 @@ for (const definition of [{ Collect: intake.Collect }, { Echo: intake.Echo }] as
   }
 }
 
-test('methods whose requests stream pass in mode OFF, beside guarded ones', async (t) => {
+test('methods with streaming requests are served unguarded in mode OFF', async (t) => {
   const { guard, store, observer } = guarded(t, { policies: all({ mode: 'OFF' }) });
   const server = await startServer(t, {
     interceptors: [guard.interceptor],
@@ -111,7 +111,7 @@ async function echoed(call: ClientDuplexStream<string, string>, ...parts: string
   return got;
 }
 
-test('a service that was not handed to the guard is never touched', async (t) => {
+test('a service that is not protected is served unguarded', async (t) => {
   const { guard, store, observer } = guarded(t);
   const ledger = loadLedger();
   let entered = 0;

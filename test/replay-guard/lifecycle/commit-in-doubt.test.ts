@@ -16,18 +16,18 @@ import {
   openLedger,
   writeEffect,
 } from '../../helpers/servers/guarded-ledger.js';
-import { listenAlone } from '../../helpers/servers/rejections.js';
+import { captureUnhandledErrors } from '../../helpers/servers/unhandled-errors.js';
 import { scopeDigest } from '../../helpers/stores/scope-digest.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
-import { lanes } from '../../helpers/waiting/lanes.js';
+import { limitConcurrency } from '../../helpers/waiting/concurrency-limit.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
 const shared = sharedData(test);
 // All tests share one direct connection to the database. The connection does not go through a proxy.
 let direct: Promise<OpenStore> | undefined;
 test.after.always(async () => (await direct)?.close());
-const guardOnly = listenAlone(test);
-const limited = lanes(8);
+const guardOnly = captureUnhandledErrors(test);
+const limited = limitConcurrency(8);
 const concurrently = (title: string, check: (t: ExecutionContext) => Promise<void>) =>
   test(title, (t) => limited(() => check(t)));
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
@@ -290,7 +290,7 @@ for (const method of methods) {
       const { proxy, ask, ...observed } = await behindProxy(t, method, 'OK');
       proxy.cutAt(/^INSERT INTO effects/, 'after');
       t.not((await ask()).code, status.OK);
-      t.deepEqual(guardOnly.takeEscaped(), []);
+      t.deepEqual(guardOnly.takeUnhandled(), []);
       await observed.expire();
       t.like(await insist(ask), { code: status.OK, replayed: false });
       t.is(await observed.effects(), 1);

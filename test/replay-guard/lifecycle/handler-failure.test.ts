@@ -1,8 +1,8 @@
 import test from 'ava';
 import { onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
-import { listenAlone } from '../../helpers/servers/rejections.js';
+import { captureUnhandledErrors } from '../../helpers/servers/unhandled-errors.js';
 
-const guardOnly = listenAlone(test);
+const guardOnly = captureUnhandledErrors(test);
 
 const failures: Record<string, Parameters<typeof onBoth>[0]> = {
   'rejects at once': async () => {
@@ -29,7 +29,7 @@ for (const [name, handler] of Object.entries(failures)) {
       t.false(reply.details.includes('secret'));
       t.is(ledger.outcomes.failures.length, 1);
       t.deepEqual(ledger.outcomes.ended, ['released']);
-      t.deepEqual(guardOnly.takeEscaped(), []);
+      t.deepEqual(guardOnly.takeUnhandled(), []);
     },
   );
 }

@@ -16,13 +16,13 @@ import {
   openLedger,
   writeEffect,
 } from '../../helpers/servers/guarded-ledger.js';
-import { listenAlone } from '../../helpers/servers/rejections.js';
+import { captureUnhandledErrors } from '../../helpers/servers/unhandled-errors.js';
 import { RememberedClaims } from '../../helpers/stores/remembered-claims.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
 const emptied = emptiedData(test);
-listenAlone(test);
+captureUnhandledErrors(test);
 const unitLimitMs = 500;
 
 /** Opens a store. Also returns a check that no transaction and no connection is in use. */

@@ -5,11 +5,11 @@ import type { Reply } from '../../helpers/calls/call.js';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { engines } from '../../helpers/databases/engines.js';
 import { methods, onBoth, openLedger, writeEffect } from '../../helpers/servers/guarded-ledger.js';
-import { listenAlone } from '../../helpers/servers/rejections.js';
+import { captureUnhandledErrors } from '../../helpers/servers/unhandled-errors.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
 
 const emptied = emptiedData(test);
-const guardOnly = listenAlone(test);
+const guardOnly = captureUnhandledErrors(test);
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 const policies = (policy: object) => Object.fromEntries(paths.map((path) => [path, policy]));
 
@@ -117,7 +117,7 @@ for (const engine of engines) {
       barrier.open();
       await Promise.all(ended);
       await new Promise((resolve) => setImmediate(resolve));
-      t.deepEqual(guardOnly.takeEscaped(), []);
+      t.deepEqual(guardOnly.takeUnhandled(), []);
       t.deepEqual(await ledger.effects(), []);
     },
   );

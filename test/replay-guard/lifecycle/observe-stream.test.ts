@@ -5,7 +5,7 @@ import { MemoryStore } from 'grpc-replay-guard/memory';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { type Engine, engines } from '../../helpers/databases/engines.js';
 import { openFeed, WATCH, type WatchCall, watch } from '../../helpers/servers/feed.js';
-import { Outcomes } from '../../helpers/servers/outcomes.js';
+import { RecordingObserver } from '../../helpers/servers/recording-observer.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
@@ -21,7 +21,7 @@ async function open(
   handler: (call: WatchCall) => unknown,
   options: Partial<ReplayGuardOptions> = {},
 ) {
-  const outcomes = new Outcomes();
+  const outcomes = new RecordingObserver();
   const store = await storeOf(t, source);
   const given = { store, scope: singleTenant(), observer: outcomes, mode: 'OBSERVE', ...options } as const;
   const guard = createReplayGuard(given);

@@ -15,13 +15,13 @@ import {
   openLedger,
   writeEffect,
 } from '../../helpers/servers/guarded-ledger.js';
-import { listenAlone } from '../../helpers/servers/rejections.js';
+import { captureUnhandledErrors } from '../../helpers/servers/unhandled-errors.js';
 import { PassingStore } from '../../helpers/stores/passing-store.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
 const emptied = emptiedData(test);
-const guardOnly = listenAlone(test);
+const guardOnly = captureUnhandledErrors(test);
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 const policies = (policy: object) => Object.fromEntries(paths.map((path) => [path, policy]));
 const OBSERVE = { mode: 'OBSERVE' } as const;
@@ -286,7 +286,7 @@ for (const [what, storeOf] of Object.entries(faults)) {
     for (const method of methods) t.is((await ledger.ask(method, 'key')).code, status.OK);
     await ledger.guard.close();
     await nextTurn();
-    t.deepEqual(guardOnly.takeEscaped(), []);
+    t.deepEqual(guardOnly.takeUnhandled(), []);
     t.is(ledger.entered, 2);
   });
 }

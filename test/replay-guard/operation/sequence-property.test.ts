@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import fc from 'fast-check';
-import { numbered } from '../../helpers/calls/sequence-metadata.js';
+import { sequenceSettings } from '../../helpers/calls/sequence-settings.js';
 import { engines } from '../../helpers/databases/engines.js';
 import { holds } from '../../helpers/messages/seeded.js';
 import { type LedgerMethod, methods, onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
@@ -79,7 +79,7 @@ for (const place of ['memory', ...engines] as const) {
               else callback(null, method === 'append' ? { entryId: next.id } : { transferId: next.id });
             }),
         });
-        const ask = (by: LedgerMethod, payload: number, settings: ReturnType<typeof numbered>) =>
+        const ask = (by: LedgerMethod, payload: number, settings: ReturnType<typeof sequenceSettings>) =>
           by === 'append'
             ? ledger.append(undefined, { amountMinor: payload }, settings)
             : ledger.transfer(undefined, { amountMinor: payload }, settings);
@@ -93,7 +93,7 @@ for (const place of ['memory', ...engines] as const) {
             next = { id: `${producer} ${index}`, fails: one.fails };
             const before = ledger.entered;
             const expected = model.answer(epoch, sequence, one, next.id);
-            const reply = await ask(method, one.payload, numbered(producer, sequence, epoch));
+            const reply = await ask(method, one.payload, sequenceSettings(producer, sequence, epoch));
             const info = reply.statusDetails?.errorInfo;
             const reason =
               info && [info.reason.replace('IDEMPOTENCY_', ''), info.metadata.expected].filter(Boolean);

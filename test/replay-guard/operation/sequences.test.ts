@@ -8,7 +8,7 @@ import { type ReplayGuardOptions, scopeFromMetadata, stableId } from 'grpc-repla
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import type { ClaimRequest } from 'grpc-replay-guard/store';
 import type { CallSettings } from '../../helpers/calls/call.js';
-import { numbered } from '../../helpers/calls/sequence-metadata.js';
+import { sequenceSettings } from '../../helpers/calls/sequence-settings.js';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { engines } from '../../helpers/databases/engines.js';
 import { type Ledger, methods, onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
@@ -20,7 +20,7 @@ const emptied = emptiedData(test);
 const [one, two] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
 
 const append = (ledger: Ledger, sequence: number, epoch?: number, producer = 'producer') =>
-  ledger.append(undefined, { account: 'alice' }, numbered(producer, sequence, epoch));
+  ledger.append(undefined, { account: 'alice' }, sequenceSettings(producer, sequence, epoch));
 const both = {
   append: (ledger: Ledger, settings: CallSettings) => ledger.append(undefined, { account: 'a' }, settings),
   transfer: (ledger: Ledger, settings: CallSettings) => ledger.transfer(undefined, { from: 'a' }, settings),
@@ -77,7 +77,7 @@ for (const engine of engines) {
     const secrets = { pepper: 'pepper', cipherKey: one, scope: scopeFromMetadata('x-scope') };
     const ledger = await openLedger(t, await emptied(t, engine), { guard: secrets });
     const [producer, scope, account] = ['the producer that makes it', 'the scope of it', 'the account in it'];
-    const { metadata } = numbered(producer.replaceAll(' ', '-'), 0);
+    const { metadata } = sequenceSettings(producer.replaceAll(' ', '-'), 0);
     const reply = await ledger.append(
       undefined,
       { account },
@@ -118,11 +118,11 @@ test('stable ids follow from the place in the series', async (t) => {
       }),
   });
   const places = [
-    numbered('p', 0),
-    numbered('p', 0),
-    numbered('p', 1),
-    numbered('p', 0, 1),
-    numbered('q', 0),
+    sequenceSettings('p', 0),
+    sequenceSettings('p', 0),
+    sequenceSettings('p', 1),
+    sequenceSettings('p', 0, 1),
+    sequenceSettings('q', 0),
   ];
   for (const method of methods) for (const place of places) await both[method](ledger, place);
   t.is(seen.length, 10);
@@ -154,7 +154,7 @@ test('a call that has overtaken the one before it asks again', async (t) => {
   });
   const producer = randomUUID();
   const call = (sequence: number, account = '') =>
-    ledger.append(undefined, { account }, numbered(producer, sequence));
+    ledger.append(undefined, { account }, sequenceSettings(producer, sequence));
   await call(0);
   const second = call(2);
   await store.barrier.reached();
@@ -187,7 +187,7 @@ test('a long request keeps its place before short ones that were sent after it',
   const ledger = await openLedger(t, 'memory');
   await append(ledger, 0);
   // Longer than what may be under way on a connection, so that its end comes after theirs.
-  const long = ledger.append(undefined, { account: 'a'.repeat(1_000_000) }, numbered('producer', 1));
+  const long = ledger.append(undefined, { account: 'a'.repeat(1_000_000) }, sequenceSettings('producer', 1));
   const replies = await Promise.all([long, ...[2, 3, 4].map((sequence) => append(ledger, sequence))]);
   for (const reply of replies) t.like(reply, { code: status.OK, replayed: false });
 });
@@ -201,7 +201,7 @@ const openRequests = (t: ExecutionContext, ledger: Ledger) => {
       .request({
         ...{ ':method': 'POST', ':path': ledger.definition.Append.path },
         ...{ 'content-type': 'application/grpc', te: 'trailers' },
-        ...{ ...numbered('producer', sequence).metadata, ...headers },
+        ...{ ...sequenceSettings('producer', sequence).metadata, ...headers },
       })
       .on('error', () => {});
   const codeOf = async (stream: ClientHttp2Stream) => {
@@ -297,7 +297,7 @@ test('who leaves before its turn executes nothing', async (t) => {
   const client = new AbortController();
   const first = append(ledger, 0);
   await barrier.reached();
-  const second = ledger.append(undefined, {}, { ...numbered('producer', 1), signal: client.signal });
+  const second = ledger.append(undefined, {}, { ...sequenceSettings('producer', 1), signal: client.signal });
   await poll('the second call arrives', () => arrivals === 2);
   client.abort();
   t.is((await second).code, status.CANCELLED);
@@ -315,7 +315,7 @@ test('what is behind a call that has waited long enough is in progress too', asy
   });
   const first = append(ledger, 0);
   await barrier.reached();
-  const { metadata } = numbered('producer', 1);
+  const { metadata } = sequenceSettings('producer', 1);
   // It waits a little less than that, and the others for longer.
   const second = ledger.append(undefined, {}, { metadata: { ...metadata, 'grpc-timeout': '1S' } });
   const behind = await Promise.all([second, append(ledger, 2), append(ledger, 3)]);

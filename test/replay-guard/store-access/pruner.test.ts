@@ -9,7 +9,7 @@ import { Registry } from 'prom-client';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { engines } from '../../helpers/databases/engines.js';
 import { type Ledger, methods, onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
-import { Outcomes } from '../../helpers/servers/outcomes.js';
+import { RecordingObserver } from '../../helpers/servers/recording-observer.js';
 import { copyRecord } from '../../helpers/stores/copy-record.js';
 import { PassingStore } from '../../helpers/stores/passing-store.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
@@ -120,7 +120,7 @@ test.serial('postgres: servers that purge at the same time delete each record on
   const first = await openLedger(t, data);
   await first.append('key');
   await copyRecord(database, 'postgres', 2_000, LONG_AGO);
-  const observers = [new Outcomes(), new Outcomes(), new Outcomes()];
+  const observers = [new RecordingObserver(), new RecordingObserver(), new RecordingObserver()];
   for (const observer of observers) {
     const guard = createReplayGuard({ store, scope: singleTenant(), observer, purgeEveryMs: 1 });
     t.teardown(() => guard.close());
@@ -149,7 +149,7 @@ class PurgedStore extends PassingStore {
 function guarded(t: ExecutionContext, ...batches: (() => Promise<number>)[]) {
   const store = new PurgedStore(new MemoryStore());
   store.batches = batches;
-  const observer = new Outcomes();
+  const observer = new RecordingObserver();
   const guard = createReplayGuard({ store, scope: singleTenant(), observer, purgeEveryMs: 5 });
   t.teardown(() => guard.close());
   return { store, guard, observer };

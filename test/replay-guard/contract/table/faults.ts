@@ -1,82 +1,88 @@
+import { type CallInput, operationIdOf, recordIdOf, recordKey } from './call-input.js';
 import type { Step } from './row.js';
-import { recordKey, type Sent, type Stage } from './stage.js';
+import type { RowRun } from './row-run.js';
 
-/** Nothing reaches the store. */
-export const storeGoes: Step = async ({ servers }) => {
+/** The store becomes unreachable. */
+export const storeDown: Step = async ({ servers }) => {
   servers.store.isDown = true;
 };
 
-/** Commits reach the store, and their answers are lost. */
-export const answersGetLost: Step = async ({ servers }) => {
+/** The store commits, but the result of the commit is lost. */
+export const commitRepliesLost: Step = async ({ servers }) => {
   servers.store.losesCommits = true;
 };
 
-/** Commits reach the store, their answers are lost, and so far nobody can see what they did. */
-export const commitsAreInDoubt: Step = async ({ servers }) => {
+/** The store commits, the result is lost, and look-ups do not find the record yet. */
+export const commitsInDoubt: Step = async ({ servers }) => {
   servers.store.losesCommits = true;
   servers.store.hidesRecords = true;
 };
 
-export const storeComes: Step = async ({ servers }) => servers.store.works();
+/** All faults of the store end. */
+export const storeUp: Step = async ({ servers }) => servers.store.works();
 
-/** What somebody does to a stored reply. */
+/** Returns a damaged copy of a stored reply. */
 export type Damage = (reply: Buffer) => Buffer;
 
+/** Flips one bit near the end. */
 export const bitFlipped: Damage = (reply) => {
   const damaged = Buffer.from(reply);
   damaged.writeUInt8(damaged.readUInt8(damaged.length - 5) ^ 1, damaged.length - 5);
   return damaged;
 };
+/** Sets the version byte to an unknown version. */
 export const ofNewerVersion: Damage = (reply) => Buffer.concat([Buffer.of(2), reply.subarray(1)]);
+/** Removes the last byte. */
 export const cutShort: Damage = (reply) => reply.subarray(0, -1);
+/** Removes all bytes. */
 export const emptied: Damage = () => Buffer.alloc(0);
 
-/** Damages the stored reply of the row's call. In memory its length stays. */
-export const damages =
+/** Damages the stored reply of the row's key. In the memory store the length cannot change. */
+export const damageReply =
   (damage: Damage): Step =>
-  async (stage) => {
-    const reply = await replyOf(stage, {});
-    await setReply(stage, {}, damage(Buffer.from(reply)));
+  async (run) => {
+    const reply = await replyOf(run, {});
+    await setReply(run, {}, damage(Buffer.from(reply)));
   };
 
-/** Puts each of two stored replies into the other's record. */
-export const swaps =
-  (one: Sent, other: Sent): Step =>
-  async (stage) => {
-    const [first, second] = [Buffer.from(await replyOf(stage, one)), await replyOf(stage, other)];
-    await setReply(stage, one, second);
-    await setReply(stage, other, first);
+/** Exchanges the stored replies of two records. */
+export const swapReplies =
+  (one: CallInput, other: CallInput): Step =>
+  async (run) => {
+    const [first, second] = [Buffer.from(await replyOf(run, one)), await replyOf(run, other)];
+    await setReply(run, one, second);
+    await setReply(run, other, first);
   };
 
-/** Erases what is stored of the row's caller: so many records. */
-export const erases =
+/** Erases the scope of the row's caller. @param count the expected number of erased records */
+export const eraseScope =
   (count: number): Step =>
   async ({ t, servers, caller }) => {
     t.is(await servers.first.guard.eraseScope(caller), count);
   };
 
-/** Damages what is kept of the row's series. In memory its length stays. */
-export const damagesWindow =
+/** Damages the stored window of the row's series. In the memory store the length cannot change. */
+export const damageWindow =
   (damage: Damage): Step =>
-  async (stage) => {
-    const series = await stage.servers.first.store.findProducer(stage.recordIdOf(ofSeries));
+  async (run) => {
+    const series = await run.servers.first.store.findProducer(recordIdOf(ofSeries, run));
     if (!series) throw new Error('no series is stored');
     const update = 'UPDATE replay_guard_producers SET replies = $1 WHERE id = $2';
-    const params = [damage(Buffer.from(series.replies)), recordKey(stage.recordIdOf(ofSeries))] as const;
-    if (stage.site.place === 'memory') params[0].copy(series.replies);
-    else await stage.servers.first.database.query(update, params);
+    const params = [damage(Buffer.from(series.replies)), recordKey(recordIdOf(ofSeries, run))] as const;
+    if (run.engine.storeName === 'memory') params[0].copy(series.replies);
+    else await run.servers.first.database.query(update, params);
   };
 
-const ofSeries: Sent = { sequence: { sequence: 0 } };
+const ofSeries: CallInput = { sequence: { sequence: 0 } };
 
-async function replyOf(stage: Stage, sent: Sent): Promise<Buffer> {
-  const found = await stage.find(sent);
+async function replyOf(run: RowRun, sent: CallInput): Promise<Buffer> {
+  const found = await run.find(sent);
   if (!found || !('outcome' in found) || found.outcome !== 'completed') throw new Error('no reply is stored');
   return found.reply;
 }
 
-async function setReply(stage: Stage, sent: Sent, reply: Buffer): Promise<void> {
+async function setReply(run: RowRun, sent: CallInput, reply: Buffer): Promise<void> {
   const update = 'UPDATE replay_guard_records SET reply = $1 WHERE id = $2';
-  if (stage.site.place === 'memory') (await replyOf(stage, sent)).set(reply);
-  else await stage.servers.first.database.query(update, [reply, recordKey(stage.idOf(sent))]);
+  if (run.engine.storeName === 'memory') (await replyOf(run, sent)).set(reply);
+  else await run.servers.first.database.query(update, [reply, recordKey(operationIdOf(sent, run))]);
 }

@@ -1,78 +1,50 @@
-import type { CallOutcome, MethodPolicy, ReplayGuardOptions } from 'grpc-replay-guard';
-import { engines } from '../../../helpers/databases/engines.js';
-import type { Script } from './handling.js';
-import type { Stage } from './stage.js';
+import type { CallOutcome } from 'grpc-replay-guard';
+import type { Script } from './handlers.js';
+import type { RowRun, State } from './row-run.js';
+import type { Method, Setup, StoreName } from './setup.js';
 
-/** Where the contract holds: on every engine. */
-export const everywhere = ['memory', ...engines] as const;
-export type Place = (typeof everywhere)[number];
-
-/** Where a test can set the clock; Postgres has its own. */
-export const clocked: readonly Place[] = ['memory', 'sqlite'];
-
-/** The ways to guard a method: unary and streaming, each in a TRANSACTION and under a LEASE. */
-export const unary = ['Append', 'Transfer'] as const;
-export const streaming = ['Settle', 'Sweep'] as const;
-export const everyKind = [...unary, ...streaming] as const;
-/** One way of either sort: a unary method in a TRANSACTION, a streaming one under a LEASE. */
-export const eachSort = ['Append', 'Sweep'] as const;
-export type Method = (typeof everyKind)[number] | 'Touch' | 'Read' | 'Close';
-
-/** How a row's server is set. Rows that share the object share the server. */
-export interface Setup {
-  readonly guard?: Partial<ReplayGuardOptions>;
-  /** That there is a second server on the same data, and what it has differently. */
-  readonly second?: Partial<ReplayGuardOptions>;
-  readonly policy?: Partial<MethodPolicy>;
-  /** The same policy as a `.proto` puts it: what stands in the braces of the method. The row is played with either. */
-  readonly declared?: string;
-  /** The methods that the policy is for. Default: Append. */
-  readonly methods?: readonly Method[];
-}
-
-/** The option of a method in a `.proto`, given its fields. */
-export const declare = (fields: string) => `option (replayguard.v1.policy) = {${fields}};`;
-
-/** What is there of a record: nothing, where it is not in the list. A series is empty before it has come anywhere. */
-export type State = 'in progress' | 'completed' | 'erased' | 'empty';
-
-/** What there is after a row. */
-export interface Leaves {
-  /** The states of all its records. */
+/** The expected state after a row. */
+export interface FinalState {
+  /** The states of all records of the row. */
   readonly records: readonly State[];
-  /** How often the handler was entered. */
+  /** The number of executions of the handler. */
   readonly executions: number;
-  /** How many of its effects are committed; counted where there is a database. */
+  /** The number of committed effects. Counted only if the store has a database. */
   readonly effects: number;
 }
 
-/** One line of the contract: what is done, what clients see of it, and what it leaves. */
+/** One line of the contract: the steps of the clients, the expected results, and the expected final state. */
 export interface Row {
-  readonly line: string;
-  /** Played for each. Default: Append. */
+  /** The condition and the outcome, as in `condition: outcome`. */
+  readonly title: string;
+  /** The row runs once for each method. Default: Append. */
   readonly methods?: readonly Method[];
-  /** Played at each. Default: everywhere. */
-  readonly places?: readonly Place[];
+  /** The row runs once on each store. Default: all stores. */
+  readonly stores?: readonly StoreName[];
   readonly setup?: Setup;
-  /** Default: writes and answers. */
+  /** Default: writes and responds. */
   readonly handler?: Script;
   readonly steps: readonly Step[];
-  readonly leaves: Leaves;
-  /** What the calls of the row are counted as. */
+  readonly final: FinalState;
+  /** The expected counts of the row's calls, by outcome. */
   readonly counts: Counts;
 }
 
+/** A number of calls for each outcome. */
 export type Counts = Readonly<Partial<Record<CallOutcome, number>>>;
 
-/** One thing that is done in a row; throws or fails an assertion where it does not turn out as the row says. */
-export type Step = (stage: Stage) => Promise<void>;
+/** One action or assertion of a row. Throws, or fails an assertion, if the result is not the expected one. */
+export type Step = (run: RowRun) => Promise<void>;
 
-export const leaves = (state: State | 'nothing', executions: number, effects: number): Leaves => ({
-  records: state === 'nothing' ? [] : [state],
+/** Returns a final state with one record or none. */
+export const finalState = (state: State | 'no record', executions: number, effects: number): FinalState => ({
+  records: state === 'no record' ? [] : [state],
   executions,
   effects,
 });
-export const nothing: Leaves = { records: [], executions: 0, effects: 0 };
-export const once: Leaves = { records: ['completed'], executions: 1, effects: 1 };
-/** What a failure that is kept leaves. */
-export const keptFailure: Leaves = { records: ['completed'], executions: 1, effects: 0 };
+/** No record, no execution and no effect. */
+export const noRecord: FinalState = { records: [], executions: 0, effects: 0 };
+/** One execution, whose effect is committed with the reply. */
+export const executedOnce: FinalState = { records: ['completed'], executions: 1, effects: 1 };
+/** One execution, whose failure is stored and whose effect is rolled back. */
+export const failureStored: FinalState = { records: ['completed'], executions: 1, effects: 0 };

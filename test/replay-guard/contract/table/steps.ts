@@ -2,178 +2,185 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import type { MethodPolicy, ModeSettings } from 'grpc-replay-guard';
 import { poll } from '../../../helpers/waiting/poll.js';
-import { type Expected, ok } from './expected.js';
-import { assertHeard, entriesOf, type Heard } from './heard.js';
-import type { Counts, State, Step } from './row.js';
-import { Scrape } from './scrape.js';
-import type { Servers } from './site.js';
-import type { Begun, Sent, Stage } from './stage.js';
+import { type CallInput, operationIdOf } from './call-input.js';
+import { assertResult, type CallResult, metadataEntries } from './call-result.js';
+import type { Servers } from './engine-servers.js';
+import { type Expected, ok } from './expected-result.js';
+import { Scrape } from './metrics-scrape.js';
+import type { Counts, Step } from './row.js';
+import type { RowRun, StartedCall, State } from './row-run.js';
 
-/** A call, and what its client gets. */
+/** Makes a call, and asserts its result. */
 export const call =
-  (sent: Sent = {}, expected: Expected = ok): Step =>
-  async (stage) =>
-    assertEnd(stage, await stage.begin(sent), expected);
+  (sent: CallInput = {}, expected: Expected = ok): Step =>
+  async (run) =>
+    assertEnd(run, await run.start(sent), expected);
 
-/** A call that gets the first reply under its key again: all of it, and marked as such. */
+/** Makes a call, and asserts that its result is a complete replay of the first reply to this operation. */
 export const replays =
-  (sent: Sent = {}): Step =>
-  async (stage) =>
-    assertReplay(stage, await stage.begin(sent));
+  (sent: CallInput = {}): Step =>
+  async (run) =>
+    assertReplay(run, await run.start(sent));
 
-/** A call with a number of the row's producer. @param epoch none is sent where it is left out */
-export const at = (sequence: number | bigint, epoch?: number | bigint): Sent => ({
+/** Returns the input of a call of the row's producer. @param epoch if omitted, the call sends no epoch */
+export const at = (sequence: number | bigint, epoch?: number | bigint): CallInput => ({
   sequence: { sequence, ...(epoch !== undefined && { epoch }) },
 });
 
-/** One call after the other, with the numbers from `first` to `last`. */
+/** Makes one call after another, with the sequences from `first` to `last`. */
 export const calls = (first: number, last: number, epoch?: number): Step[] =>
   Array.from({ length: last - first + 1 }, (_, index) => call(at(first + index, epoch)));
 
-/** A call that is not waited for, only until it has come to the guard. */
-export const begins =
-  (sent: Sent = {}): Step =>
-  async (stage) => {
-    const before = stage.arrivals;
-    stage.begun.push(await stage.begin(sent));
-    await poll('the call arrives', () => stage.arrivals > before);
+/** Starts a call, and waits only until a guard has received it. */
+export const start =
+  (sent: CallInput = {}): Step =>
+  async (run) => {
+    const before = run.guardedCalls;
+    run.startedCalls.push(await run.start(sent));
+    await poll('the guard receives the call', () => run.guardedCalls > before);
     await nextTurn();
   };
 
-/** Waits until an execution stands at its gate. */
-export const isHeld =
+/** Waits until an execution waits at its gate. */
+export const held =
   (execution = 1): Step =>
-  (stage) =>
-    stage.gate(execution).reached();
+  (run) =>
+    run.gate(execution).reached();
 
-export const letsGo =
+/** Opens the gate of an execution. */
+export const release =
   (execution = 1): Step =>
-  async (stage) =>
-    stage.gate(execution).open();
+  async (run) =>
+    run.gate(execution).open();
 
-/** The oldest call that was begun ends so. */
+/** Awaits the oldest started call, and asserts its result. */
 export const ends =
   (expected: Expected = ok): Step =>
-  (stage) =>
-    assertEnd(stage, oldest(stage), expected);
+  (run) =>
+    assertEnd(run, takeOldest(run), expected);
 
-/** The oldest call that was begun gets the first reply. */
-export const endsReplayed: Step = (stage) => assertReplay(stage, oldest(stage));
+/** Awaits the oldest started call, and asserts that its result is a replay of the first reply. */
+export const endsReplayed: Step = (run) => assertReplay(run, takeOldest(run));
 
-/** The client of the oldest call that was begun cancels it. */
-export const leaves: Step = async (stage) => stage.begun[0]?.leave();
+/** Cancels the oldest started call on its client. */
+export const cancel: Step = async (run) => run.startedCalls[0]?.cancel();
 
-/** No message of the calls that were begun has come: a round trip on their connection would have found it. */
-export const nothingHasCome: Step = async (stage) => {
-  await assertEnd(stage, await stage.begin({ method: 'Read', key: null }), { code: status.OK });
-  for (const { came } of stage.begun) stage.t.is(came(), 0);
+/** Asserts that started calls have received no message. A round trip on the connection flushes earlier messages. */
+export const noMessageYet: Step = async (run) => {
+  await assertEnd(run, await run.start({ method: 'Read', key: null }), { code: status.OK });
+  for (const { messagesReceived } of run.startedCalls) run.t.is(messagesReceived(), 0);
 };
 
-/** Time passes for the store. */
-export const passes =
+/** Advances the clock of the store. */
+export const advance =
   (ms: number): Step =>
-  (stage) =>
-    stage.passes(ms);
+  (run) =>
+    run.advance(ms);
 
-/** What another server sees meanwhile: the states of records, and no effect. */
-export const holds =
+/** Asserts the states of the records as other sessions see them, and that no effect is committed yet. */
+export const statesAre =
   (...states: State[]): Step =>
-  async (stage) => {
-    stage.t.deepEqual(await stage.states(), states);
-    if (stage.site.place !== 'memory') stage.t.is(await stage.effects(), 0);
+  async (run) => {
+    run.t.deepEqual(await run.states(), states);
+    if (run.engine.storeName !== 'memory') run.t.is(await run.effects(), 0);
   };
 
-/** Waits until there are these records. */
-export const settles =
+/** Waits until the records have these states. */
+export const statesBecome =
   (...states: State[]): Step =>
-  (stage) =>
-    stage.settles(states);
+  (run) =>
+    run.statesBecome(states);
 
-/** The key of the last call is retained for so long from its claim on. */
-export const isRetainedFor =
+/** Asserts the retention of the row's key, counted from the last claim. */
+export const retainedFor =
   (ms: number): Step =>
-  (stage) =>
-    stage.assertRetained(ms);
+  (run) =>
+    run.assertRetained(ms);
 
 type Labels = Readonly<Record<string, string>>;
 
-/** What a metric has counted since the row began. */
-export const shows =
+/** Waits until a metric has increased by `value` since the start of the row. */
+export const metricIs =
   (metric: string, labels: Labels, value: number): Step =>
   ({ servers }) =>
     poll(`${metric} is ${value}`, async () => (await increaseOf(servers, metric, labels)) === value);
 
-/** A metric is more than it was when the row began. */
-export const grows =
+/** Waits until a metric has increased since the start of the row. */
+export const metricGrows =
   (metric: string, labels: Labels = {}): Step =>
   ({ servers }) =>
     poll(`${metric} grows`, async () => (await increaseOf(servers, metric, labels)) > 0);
 
-async function increaseOf({ metrics, scraped }: Servers, metric: string, labels: Labels): Promise<number> {
-  return new Scrape(await metrics.metrics()).sum(metric, labels) - scraped.sum(metric, labels);
+async function increaseOf(
+  { metrics, scrapeBefore }: Servers,
+  metric: string,
+  labels: Labels,
+): Promise<number> {
+  return new Scrape(await metrics.metrics()).sum(metric, labels) - scrapeBefore.sum(metric, labels);
 }
 
-/** What mode OBSERVE has counted since the row began. */
-export const wouldHaveBeen =
+/** Asserts the outcomes that mode OBSERVE has counted since the start of the row. */
+export const observedCounts =
   (counts: Counts): Step =>
   async ({ t, servers }) => {
     const scrape = new Scrape(await servers.metrics.metrics());
-    t.deepEqual(scrape.since(servers.scraped, 'observed_total'), counts);
+    t.deepEqual(scrape.since(servers.scrapeBefore, 'observed_total'), counts);
   };
 
-/** What the row's method is set to, as the guard tells. */
-export const isSetTo =
+/** Asserts the policy of the row's method in the guard's report. */
+export const policyIs =
   (policy: Partial<MethodPolicy>): Step =>
   async ({ t, servers, method }) => {
     const report = servers.first.guard.methods().find(({ path }) => path.endsWith(`/${method}`));
     t.like(report?.policy, policy);
   };
 
-export const setsModes =
+/** Changes the modes of the first server's guard. */
+export const setModes =
   (settings: ModeSettings): Step =>
   async ({ servers }) =>
     servers.first.guard.setModes(settings);
 
-function oldest({ begun }: Stage): Begun {
-  const call = begun.shift();
-  if (!call) throw new Error('no call was begun');
+function takeOldest({ startedCalls }: RowRun): StartedCall {
+  const call = startedCalls.shift();
+  if (!call) throw new Error('no call was started');
   return call;
 }
 
-async function assertEnd(stage: Stage, { sent, heard: coming }: Begun, expected: Expected): Promise<void> {
-  const heard = await coming;
-  assertHeard(stage.t, heard, expected, expected.kept ? await expiryOf(stage, sent, heard) : undefined);
-  const id = stage.idOf(sent).toString('hex');
-  // In mode OBSERVE the first reply is recorded as well, and its client not told.
-  const isRecorded = expected.kept || (expected.code === status.OK && !stage.kept.has(id));
-  if (isRecorded && !expected.replayed) stage.kept.set(id, heard);
+async function assertEnd(run: RowRun, started: StartedCall, expected: Expected): Promise<void> {
+  const [{ sent }, result] = [started, await started.result];
+  assertResult(run.t, result, expected, expected.stored ? await expiryOf(run, sent, result) : undefined);
+  const id = operationIdOf(sent, run).toString('hex');
+  // Mode OBSERVE also stores the first reply, but does not mark it for the client.
+  const isStored = expected.stored || (expected.code === status.OK && !run.firstReplies.has(id));
+  if (isStored && !expected.replayed) run.firstReplies.set(id, result);
   if (!expected.refusal) return;
-  const said = JSON.stringify([heard.details, heard.trailers.toJSON(), heard.statusDetails]);
-  for (const secret of [stage.key, stage.caller, stage.account]) stage.t.false(said.includes(secret), said);
+  const text = JSON.stringify([result.details, result.trailers.toJSON(), result.statusDetails]);
+  for (const secret of [run.key, run.caller, run.account]) run.t.false(text.includes(secret), text);
 }
 
-async function assertReplay(stage: Stage, { sent, heard: coming }: Begun): Promise<void> {
-  const { t } = stage;
-  const heard = await coming;
-  const first = stage.kept.get(stage.idOf(sent).toString('hex'));
-  t.like(heard, { code: first?.code, details: first?.details, replayed: true });
-  t.is(heard.messages.length, Number(first?.messages.length));
-  t.true(Buffer.concat(heard.messages).equals(Buffer.concat(first?.messages ?? [])), 'the same bytes');
-  t.is(heard.initial === undefined, first?.initial === undefined);
-  t.deepEqual(entriesOf(heard.initial), entriesOf(first?.initial));
-  t.deepEqual(entriesOf(heard.trailers), {
-    ...entriesOf(first?.trailers),
-    'idempotency-expires-at': [await expiryOf(stage, sent, heard)],
+async function assertReplay(run: RowRun, started: StartedCall): Promise<void> {
+  const { t } = run;
+  const [{ sent }, result] = [started, await started.result];
+  const first = run.firstReplies.get(operationIdOf(sent, run).toString('hex'));
+  t.like(result, { code: first?.code, details: first?.details, replayed: true });
+  t.is(result.messages.length, Number(first?.messages.length));
+  t.true(Buffer.concat(result.messages).equals(Buffer.concat(first?.messages ?? [])), 'the same bytes');
+  t.is(result.initial === undefined, first?.initial === undefined);
+  t.deepEqual(metadataEntries(result.initial), metadataEntries(first?.initial));
+  t.deepEqual(metadataEntries(result.trailers), {
+    ...metadataEntries(first?.trailers),
+    'idempotency-expires-at': [await expiryOf(run, sent, result)],
     'idempotent-replayed': ['true'],
   });
 }
 
-/** Until when the store says that it keeps the key of a call; of a series a later call may have moved it on. */
-async function expiryOf(stage: Stage, sent: Sent, { trailers }: Heard): Promise<string> {
-  const found = await stage.find(sent);
+/** Returns the expiry that the trailer must have. A later call of a series may have moved the stored expiry. */
+async function expiryOf(run: RowRun, sent: CallInput, { trailers }: CallResult): Promise<string> {
+  const found = await run.find(sent);
   if (!found || !('expiresAtMs' in found)) return 'no record';
-  const said = Date.parse(String(trailers.get('idempotency-expires-at')[0]));
-  const movedOn = found.expiresAtMs - said;
-  const isEarlier = sent.sequence && movedOn > 0 && movedOn < 10_000;
-  return new Date(isEarlier ? said : found.expiresAtMs).toISOString();
+  const received = Date.parse(String(trailers.get('idempotency-expires-at')[0]));
+  const movedByMs = found.expiresAtMs - received;
+  const isEarlier = sent.sequence && movedByMs > 0 && movedByMs < 10_000;
+  return new Date(isEarlier ? received : found.expiresAtMs).toISOString();
 }

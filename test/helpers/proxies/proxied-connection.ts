@@ -1,0 +1,116 @@
+import type { Socket } from 'node:net';
+
+/** Receives what happens on a proxied connection, and decides when to cut it. */
+export interface ConnectionListener {
+  /** Called when the client executes a statement. */
+  statement(text: string): void;
+  /** Called when the client sends something after a server message. */
+  roundTrip(): void;
+  /** Returns whether to cut the connection before or after this statement. */
+  cut(text: string): 'before' | 'after' | undefined;
+  /** Called when the connection was cut because `cut` returned a value. */
+  disconnected(): void;
+}
+
+/** Forwards one client's connection to Postgres message by message, and reports its statements. */
+export class ProxiedConnection {
+  readonly #client: Socket;
+  readonly #upstream: Socket;
+  readonly #latencyMs: number;
+  readonly #listener: ConnectionListener;
+  /** The texts of the statements prepared on this connection, by name. */
+  readonly #prepared = new Map<string, string>();
+  /** One entry for each expected ReadyForQuery: whether to cut the connection when it comes. */
+  readonly #expectedReady: boolean[] = [];
+  #boundText = '';
+  #started = false;
+  #cutAtReady = false;
+  #serverSentLast = false;
+
+  constructor(client: Socket, upstream: Socket, latencyMs: number, listener: ConnectionListener) {
+    this.#client = client;
+    this.#upstream = upstream;
+    this.#latencyMs = latencyMs;
+    this.#listener = listener;
+    client.on(
+      'data',
+      messages((type, body, raw) => this.#fromClient(type, body, raw), true),
+    );
+    upstream.on(
+      'data',
+      messages((type, _body, raw) => this.#fromServer(type, raw), false),
+    );
+    client.on('close', () => upstream.destroy());
+    upstream.on('close', () => client.destroy());
+  }
+
+  #fromClient(type: string, body: Buffer, raw: Buffer): void {
+    if (this.#client.destroyed) return;
+    if (this.#serverSentLast && this.#started) this.#listener.roundTrip();
+    this.#serverSentLast = false;
+    const text = this.#textOf(type, body);
+    if (text !== undefined && this.#execute(text)) {
+      this.#cut();
+      return;
+    }
+    if (type === 'Q' || type === 'S') {
+      this.#expectedReady.push(this.#cutAtReady);
+      this.#cutAtReady = false;
+    }
+    this.#upstream.write(raw);
+  }
+
+  /** Tracks Parse and Bind. Returns the text of the statement that the message executes, if any. */
+  #textOf(type: string, body: Buffer): string | undefined {
+    const [first = '', second = ''] = body.toString('utf8').split('\0');
+    if (type === 'P') this.#prepared.set(first, second);
+    if (type === 'B') this.#boundText = this.#prepared.get(second) ?? '';
+    if (type === 'Q') return first;
+    return type === 'E' ? this.#boundText : undefined;
+  }
+
+  #execute(text: string): boolean {
+    this.#listener.statement(text.trim());
+    const cut = this.#listener.cut(text.trim());
+    this.#cutAtReady = cut === 'after';
+    return cut === 'before';
+  }
+
+  #fromServer(type: string, raw: Buffer): void {
+    if (type === 'Z' && !this.#started) this.#started = true;
+    else if (type === 'Z' && this.#expectedReady.shift()) this.#cut();
+    if (this.#expectedReady[0]) return;
+    const deliver = () => {
+      this.#serverSentLast = true;
+      if (!this.#client.destroyed) this.#client.write(raw);
+    };
+    if (this.#latencyMs > 0) setTimeout(deliver, this.#latencyMs);
+    else deliver();
+  }
+
+  #cut(): void {
+    this.#client.destroy();
+    this.#upstream.destroy();
+    this.#listener.disconnected();
+  }
+}
+
+/** Splits a stream into protocol messages. The first message of a client has no type byte. */
+function messages(each: (type: string, body: Buffer, raw: Buffer) => void, startup: boolean) {
+  let buffered = Buffer.alloc(0);
+  let typeless = startup;
+  return (chunk: Buffer) => {
+    buffered = Buffer.concat([buffered, chunk]);
+    for (;;) {
+      const prefix = typeless ? 0 : 1;
+      if (buffered.length < prefix + 4) return;
+      const length = prefix + buffered.readUInt32BE(prefix);
+      if (buffered.length < length) return;
+      const raw = buffered.subarray(0, length);
+      const type = typeless ? '' : String.fromCharCode(raw[0] as number);
+      buffered = buffered.subarray(length);
+      typeless = false;
+      each(type, raw.subarray(prefix + 4), raw);
+    }
+  };
+}
