@@ -115,13 +115,8 @@ export const limitedFiles: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that only some rooms or files of the library and the shop import. Most are optional for users. */
 export const packageOwners: Readonly<Record<string, readonly string[]>> = {
-  // A store's entry takes an open handle or a pool of the application, so its options name the driver's types.
-  'better-sqlite3': ['interceptors/database/sqlite', 'interceptors/store/sqlite/index.ts'],
-  pg: [
-    'interceptors/database/postgres',
-    'interceptors/store/postgres/index.ts',
-    'interceptors/outbox/postgres.ts',
-  ],
+  'better-sqlite3': ['interceptors/database/sqlite'],
+  pg: ['interceptors/database/postgres', 'interceptors/outbox/postgres.ts'],
   'prom-client': [
     'interceptors/replay-guard/prometheus.ts',
     'interceptors/consumer/prometheus.ts',
@@ -147,4 +142,5 @@ export const engineMatrices: Readonly<Record<string, readonly string[]>> = {
 /** Files that only some engines have, each with the reason. */
 export const engineExceptions: Readonly<Record<string, string>> = {
   'interceptors/database/sqlite/writer.ts': 'SQLite has one writer, so units of work share a commit',
+  'interceptors/store/memory/claim.ts': 'the SQL stores share the claim in store/sql',
 };
