@@ -23,7 +23,7 @@ export interface Packages {
   readonly aliases: ReadonlyMap<string, string>;
 }
 
-/** Files in which a graph is planted: the text of each path from the root. */
+/** The text of each file by its path from the root. */
 export type Files = Readonly<Record<string, string>>;
 
 const LIBRARY = 'interceptors';

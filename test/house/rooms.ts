@@ -92,7 +92,7 @@ export const shopLayers: readonly Layer[] = [
 
 /** The trees of the repository, the lowest first. */
 export const treeLayers: readonly Layer[] = [
-  [room('interceptors', 'The library; it knows nothing of the shop')],
+  [room('interceptors', 'The library, without any import of the shop')],
   [room('src', 'The shop')],
   [room('test', 'The tests of both')],
   [room('bench', 'Measurements')],
@@ -130,7 +130,7 @@ export const packageOwners: Readonly<Record<string, readonly string[]>> = {
 /** The services contain no deduplication code. */
 export const serviceRooms: readonly string[] = ['src/order', 'src/inventory'];
 
-/** The most files of a folder. */
+/** The maximum number of files in a folder. Files in subfolders do not count. */
 export const MAX_FILES_PER_FOLDER = 15;
 
 /** Folders with one subfolder for each engine. The subfolders have the same file names. */

@@ -1,4 +1,4 @@
-/** Words that name nothing here, each with the word to use (design, vocabulary). Plurals are included. */
+/** Words that the vocabulary excludes, each with the word to use instead. The plural of each is excluded too. */
 export const forbiddenWords: Readonly<Record<string, string>> = {
   coordinator: 'lifecycle',
   attendant: 'call',
