@@ -1,0 +1,146 @@
+/** A room: a folder or a file with one subject. */
+export interface Room {
+  /** The path from the root. A file belongs to the room with the longest path that contains it. */
+  readonly path: string;
+  /** What the room is for. */
+  readonly purpose: string;
+}
+
+/** Rooms of one layer. A room imports from lower layers only, so the rooms of a layer do not import each other. */
+export type Layer = readonly Room[];
+
+const room = (path: string, purpose: string): Room => ({ path, purpose });
+
+/** The rooms of the library, the lowest layer first. */
+export const libraryLayers: readonly Layer[] = [
+  [
+    room('interceptors/timing', 'Time-outs, back-off, repeating tasks and clocks'),
+    room('interceptors/options', 'Checks of the options that factories take'),
+    room('interceptors/protocol', 'The wire contract that server and client share'),
+  ],
+  [room('interceptors/database', 'The transactional handle: queries, units of work, savepoints, migrations')],
+  [
+    room('interceptors/database/sqlite', 'The handle on SQLite: one writer, group commit'),
+    room('interceptors/database/postgres', 'The handle on Postgres: a pool of pipelined connections'),
+  ],
+  [
+    room(
+      'interceptors/store',
+      'The port of the stores of keys and replies, and the rules of first-sent times',
+    ),
+  ],
+  [
+    room(
+      'interceptors/store/producer',
+      'Sequences of a producer: which one may be claimed, and the reply window',
+    ),
+  ],
+  [
+    room('interceptors/store/index.ts', 'The package entry for authors of stores'),
+    room('interceptors/store/sql', 'The statements and the claim that the SQL stores share'),
+  ],
+  [
+    room('interceptors/store/memory', 'The store in the memory of one process'),
+    room('interceptors/store/sqlite', 'The store on SQLite'),
+    room('interceptors/store/postgres', 'The store on Postgres'),
+  ],
+  [room('interceptors/execution', 'The ambient execution: stable ids, steps and derived keys')],
+  [
+    room('interceptors/replay-guard/observer.ts', 'The events that the guard reports'),
+    room('interceptors/client', 'The client interceptor and sendUntilKnown'),
+    room('interceptors/outbox', 'Events that commit with their cause, and the relay that delivers them'),
+    room('interceptors/consumer', 'Processing each message once'),
+  ],
+  [
+    room('interceptors/replay-guard/prometheus.ts', 'The metrics of the guard'),
+    room('interceptors/replay-guard/policy', 'The settings of each method, and where they are declared'),
+  ],
+  [room('interceptors/replay-guard/descriptors', 'Request schemas from the descriptors of the services')],
+  [room('interceptors/replay-guard/fingerprint', 'The canonical form of a request and its digest')],
+  [room('interceptors/replay-guard/method', 'Guarded methods: definition, policy and schema together')],
+  [room('interceptors/replay-guard/refusal', 'The answers of the guard itself')],
+  [room('interceptors/replay-guard/reply', 'The stored form of a reply, and its encryption')],
+  [room('interceptors/replay-guard/call', 'One intercepted call: its messages, its status, its end')],
+  [room('interceptors/replay-guard/scope', 'The caller, from a verified identity')],
+  [
+    room(
+      'interceptors/replay-guard/operation',
+      'The operation that a call names, from its metadata and request',
+    ),
+  ],
+  [room('interceptors/replay-guard/store-access', 'The store as the guard uses it: circuit, quotas, pruner')],
+  [room('interceptors/replay-guard/lifecycle', 'The life of a guarded call')],
+  [room('interceptors/replay-guard', 'The guard and the package entry')],
+];
+
+/** The rooms of the shop, the lowest layer first. */
+export const shopLayers: readonly Layer[] = [
+  [room('src/config', 'Settings from the environment')],
+  [room('src/platform', 'The process: log, clock, database, ids')],
+  [room('src/rpc', 'Definitions, messages and errors of gRPC')],
+  [room('src/order', 'The order service'), room('src/inventory', 'The inventory service')],
+  [
+    room('src/server', 'The gRPC server: listeners, credentials, health'),
+    room('src/ops', 'Pages and metrics for operators'),
+  ],
+  [room('src/fulfilment', 'Delivery of the events of orders to the inventory')],
+  [room('src/warehouse', 'Webhooks to and from the warehouse')],
+  [room('src/services.ts', 'The two services with their guard')],
+  [room('src/shop.ts', 'The whole shop')],
+  [room('src/main.ts', 'The process: settings, signals, exit codes')],
+];
+
+/** The trees of the repository, the lowest first. */
+export const treeLayers: readonly Layer[] = [
+  [room('interceptors', 'The library, without any import of the shop')],
+  [room('src', 'The shop')],
+  [room('test', 'The tests of both')],
+  [room('bench', 'Measurements')],
+];
+
+/** Rooms whose files are imported from outside through a package entry only. */
+export const closedRooms: readonly string[] = [
+  'interceptors/client',
+  'interceptors/consumer',
+  'interceptors/outbox',
+  'interceptors/replay-guard',
+];
+
+/** Files that import nothing of the library except the listed files. */
+export const limitedFiles: Readonly<Record<string, readonly string[]>> = {
+  'interceptors/replay-guard/prometheus.ts': ['interceptors/replay-guard/observer.ts'],
+  'interceptors/consumer/prometheus.ts': ['interceptors/consumer/observer.ts'],
+  'interceptors/outbox/prometheus.ts': ['interceptors/outbox/observer.ts'],
+};
+
+/** Packages that only some rooms or files of the library and the shop import. Most are optional for users. */
+export const packageOwners: Readonly<Record<string, readonly string[]>> = {
+  'better-sqlite3': ['interceptors/database/sqlite'],
+  pg: ['interceptors/database/postgres', 'interceptors/outbox/postgres.ts'],
+  'prom-client': [
+    'interceptors/replay-guard/prometheus.ts',
+    'interceptors/consumer/prometheus.ts',
+    'interceptors/outbox/prometheus.ts',
+    'src',
+  ],
+  jose: ['interceptors/replay-guard/scope', 'src/config', 'src/server'],
+  standardwebhooks: ['interceptors/outbox/destination/webhook.ts', 'src/warehouse'],
+};
+
+/** The services contain no deduplication code. */
+export const serviceRooms: readonly string[] = ['src/order', 'src/inventory'];
+
+/** The maximum number of files in a folder. Files in subfolders do not count. */
+export const MAX_FILES_PER_FOLDER = 15;
+
+/** Folders with one subfolder for each engine. The subfolders have the same file names. */
+export const engineMatrices: Readonly<Record<string, readonly string[]>> = {
+  'interceptors/database': ['sqlite', 'postgres'],
+  'interceptors/store': ['memory', 'sqlite', 'postgres'],
+};
+
+/** Files that only some engines have, each with the reason. */
+export const engineExceptions: Readonly<Record<string, string>> = {
+  'interceptors/database/sqlite/writer.ts': 'SQLite has one writer, so units of work share a commit',
+  'interceptors/store/memory/claim.ts': 'the SQL stores share the claim in store/sql',
+};

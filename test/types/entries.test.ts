@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { house, root } from '../house/checkout.js';
+import { exportsOf, starsOf } from '../house/exports.js';
+import { publicNames } from './public-names.js';
+
+const { entries } = house.packages;
+
+test('the package entries are the listed entries', (t) => {
+  const manifest = JSON.parse(readFileSync(join(root, 'interceptors/package.json'), 'utf8'));
+  const names = Object.keys(manifest.exports).map((entry) => join(manifest.name, entry));
+  t.deepEqual(names.sort(), ['grpc-replay-guard/proto/*', ...Object.keys(publicNames)].sort());
+});
+
+for (const [entry, { values, types }] of Object.entries(publicNames)) {
+  test(`${entry} can be imported and exports exactly the listed values`, async (t) => {
+    t.deepEqual(Object.keys(await import(entry)).sort(), [...values].sort());
+  });
+
+  test(`${entry} exports exactly the listed types`, (t) => {
+    const names = namesOf(entries.get(entry) ?? '');
+    t.deepEqual(names.filter((name) => !values.includes(name)).sort(), [...types].sort());
+  });
+}
+
+test('every exported error has a code of its own', async (t) => {
+  const modules = await Promise.all(Object.keys(publicNames).map((entry) => import(entry)));
+  const values = new Set(modules.flatMap((module) => Object.values<unknown>(module)));
+  const errors = [...values].filter(isErrorClass);
+  const codes = errors.map((ErrorClass) => [ErrorClass.name, new ErrorClass('a problem', 0).code] as const);
+  t.true(codes.length >= 12);
+  const isCode = (code: unknown) => /^REPLAY_GUARD_[A-Z_]+$/.test(String(code));
+  t.deepEqual(
+    codes.filter(([, code]) => !isCode(code)).map(([name]) => name),
+    [],
+  );
+  t.is(new Set(codes.map(([, code]) => code)).size, codes.length);
+});
+
+type ErrorClass = new (...args: unknown[]) => Error & { readonly code?: unknown };
+
+const isErrorClass = (value: unknown): value is ErrorClass =>
+  typeof value === 'function' && value.prototype instanceof Error;
+
+/** The names that a file exports, values and types, those of `export * from` included. */
+function namesOf(path: string): string[] {
+  const file = house.files.get(path);
+  if (!file) return [];
+  const forwarded = starsOf(file).map((star) => file.imports.find(({ specifier }) => specifier === star));
+  return [
+    ...exportsOf(file).map(({ name }) => name),
+    ...forwarded.flatMap((star) => namesOf(star?.target ?? '')),
+  ];
+}

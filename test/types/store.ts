@@ -1,0 +1,75 @@
+import {
+  type Claim,
+  type ClaimRequest,
+  type ClaimResult,
+  decideSequence,
+  type FoundProducer,
+  type FoundRecord,
+  type IdempotencyStore,
+  isSequenceRequest,
+  type OpenStore,
+  SEQUENCE_WINDOW_SIZE,
+  type SequenceDecision,
+  type SequenceRequest,
+  SequenceWindow,
+  UnreadableWindowError,
+} from 'grpc-replay-guard/store';
+import { expectType } from './expect-type.js';
+
+declare const store: IdempotencyStore;
+declare const request: ClaimRequest;
+declare const found: FoundProducer;
+declare const opened: OpenStore;
+
+// The result of a claim narrows by its outcome.
+const result: ClaimResult = await store.claim(request);
+if (result.outcome === 'claimed') {
+  expectType<Claim>()(result.claim);
+  expectType<Promise<void>>()(result.claim.complete(Buffer.alloc(1)));
+  expectType<number>()(result.claim.run(() => 1));
+  // @ts-expect-error a reply is bytes
+  result.claim.complete('reply');
+} else {
+  // @ts-expect-error only a claimed key has a claim
+  result.claim;
+}
+if (result.outcome === 'completed') expectType<Buffer>()(result.reply);
+if (result.outcome === 'in-progress') expectType<Buffer | undefined>()(result.fingerprint);
+if (result.outcome === 'fenced') expectType<bigint>()(result.epoch);
+// @ts-expect-error an unknown outcome
+result.outcome === 'lost';
+
+expectType<Promise<FoundRecord | undefined>>()(store.find(request.id));
+expectType<Promise<FoundProducer | undefined>>()(store.findProducer(request.id));
+expectType<Promise<number>>()(store.purge(100));
+expectType<Promise<number>>()(store.countLive('scope', 10));
+// @ts-expect-error an id is bytes
+store.find('id');
+// @ts-expect-error requests are readonly
+request.leaseMs = 1;
+
+// A store with one method too few is not a store.
+const { ping: _, ...rest } = store;
+// @ts-expect-error `ping` is missing
+rest satisfies IdempotencyStore;
+
+expectType<IdempotencyStore>()(opened.store);
+// @ts-expect-error the store is readonly
+opened.store = store;
+
+// A request with a position in a series is a sequence request.
+// @ts-expect-error a request may have no position
+decideSequence(request, found, 0);
+if (isSequenceRequest(request)) {
+  expectType<SequenceRequest>()(request);
+  expectType<SequenceDecision>()(decideSequence(request, found, 0));
+  expectType<SequenceDecision>()(decideSequence(request, undefined, 0));
+}
+const window = SequenceWindow.read(Buffer.alloc(0), 1n);
+expectType<Buffer | undefined>()(window.find(1n)?.reply);
+// @ts-expect-error a sequence is a bigint
+window.find(1);
+// @ts-expect-error a window is read, not made
+new SequenceWindow(1n, []);
+expectType<5>()(SEQUENCE_WINDOW_SIZE);
+expectType<string>()(new UnreadableWindowError('a').message);
