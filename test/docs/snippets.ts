@@ -4,9 +4,12 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** The code blocks of a document in one language, in order. */
+/**
+ * Returns the code blocks of a document in one language, in order.
+ * @param document its path from the root of the repository
+ */
 export function snippets(document: string, language: string): string[] {
-  const text = readFileSync(new URL(`../../../docs/${document}`, import.meta.url), 'utf8');
+  const text = readFileSync(new URL(`../../../${document}`, import.meta.url), 'utf8');
   return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
     .filter(([, tag]) => tag === language)
     .map(([, , code]) => String(code));
@@ -17,7 +20,7 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Runs a program to its end and returns what it printed. @throws with all that it wrote, where it fails */
+/** Runs a program to its end and returns its standard output. @throws Error with the whole output if the program fails */
 export async function output(program: string, args: readonly string[], options: RunOptions = {}) {
   const { stdout } = await run(program, args, options).catch((error) => {
     throw new Error(`${program} ${args.join(' ')}: ${error.stdout ?? ''}${error.stderr ?? error.message}`);
@@ -25,7 +28,7 @@ export async function output(program: string, args: readonly string[], options: 
   return stdout;
 }
 
-/** Whether a program runs and ends well. */
+/** Returns whether a program can be started and exits with 0. */
 export async function succeeds(program: string, args: readonly string[], options: RunOptions = {}) {
   return output(program, args, options).then(
     () => true,
