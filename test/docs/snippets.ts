@@ -15,12 +15,13 @@ export function snippets(document: string, language: string): string[] {
     .map(([, , code]) => String(code));
 }
 
+/** The working folder and the environment of a program. */
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Runs a program to its end and returns its standard output. @throws Error with the whole output if the program fails */
+/** Runs a program and resolves to its standard output. @throws Error with the output when the program fails */
 export async function output(program: string, args: readonly string[], options: RunOptions = {}) {
   const { stdout } = await run(program, args, options).catch((error) => {
     throw new Error(`${program} ${args.join(' ')}: ${error.stdout ?? ''}${error.stderr ?? error.message}`);
@@ -28,7 +29,7 @@ export async function output(program: string, args: readonly string[], options: 
   return stdout;
 }
 
-/** Returns whether a program can be started and exits with 0. */
+/** Runs a program and resolves to whether its exit code is 0. */
 export async function succeeds(program: string, args: readonly string[], options: RunOptions = {}) {
   return output(program, args, options).then(
     () => true,
