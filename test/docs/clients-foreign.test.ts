@@ -8,8 +8,8 @@ import { onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledg
 import { goMain, goPb, goUse, pythonMain } from './foreign-programs.js';
 import { output, snippets, succeeds } from './snippets.js';
 
-const [python = ''] = snippets('clients.md', 'python');
-const [go = '', goCall = ''] = snippets('clients.md', 'go');
+const [python = ''] = snippets('docs/guide/clients.md', 'python');
+const [go = '', goCall = ''] = snippets('docs/guide/clients.md', 'go');
 
 /** The expected output of each program: an account of Append and the outcome that the program reports. */
 const expected = [

@@ -63,7 +63,9 @@ async function project(t: ExecutionContext): Promise<string> {
   const bin = `${join(root, 'node_modules/.bin')}${delimiter}${process.env.PATH}`;
   const sources = ['proto', '--path', 'proto/shop/order', '--template', template(join(folder, 'gen'))];
   await output('buf', ['generate', ...sources], { cwd: root, env: { ...process.env, PATH: bin } });
-  const named = snippets('clients.md', 'ts').map((code) => [/^\/\/ (\S+)\n/.exec(code)?.[1], code] as const);
+  const named = snippets('docs/guide/clients.md', 'ts').map(
+    (code) => [/^\/\/ (\S+)\n/.exec(code)?.[1], code] as const,
+  );
   t.deepEqual(
     named.map(([name]) => name),
     ['orders.ts', 'place-order.ts', 'import-orders.ts'],
@@ -180,7 +182,7 @@ test('the TypeScript snippets compile, survive a kill, and place one order for e
 });
 
 test('the service configs are valid JSON, and the first equals the config that the library creates', (t) => {
-  const [retries, hedges] = snippets('clients.md', 'json').map((json) => JSON.parse(json));
+  const [retries, hedges] = snippets('docs/guide/clients.md', 'json').map((json) => JSON.parse(json));
   t.deepEqual(retries, createRetryServiceConfig());
   t.deepEqual(Object.keys(hedges.methodConfig[0]), ['name', 'hedgingPolicy']);
 });

@@ -4,9 +4,12 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Returns the code blocks of a document in one language, in order. */
+/**
+ * Returns the code blocks of a document in one language, in order.
+ * @param document its path from the root of the repository
+ */
 export function snippets(document: string, language: string): string[] {
-  const text = readFileSync(new URL(`../../../docs/${document}`, import.meta.url), 'utf8');
+  const text = readFileSync(new URL(`../../../${document}`, import.meta.url), 'utf8');
   return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
     .filter(([, tag]) => tag === language)
     .map(([, , code]) => String(code));

@@ -1,0 +1,91 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { output, snippets } from './snippets.js';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+
+const opened = `
+import { openSqlite } from 'grpc-replay-guard/sqlite';`;
+
+const guarded = `
+import { Server, type ServerInterceptor, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { createReplayGuard, type ScopeSource } from 'grpc-replay-guard';
+declare const scope: ScopeSource;
+declare const authentication: ServerInterceptor;
+declare const OrderService: ServiceDefinition;
+declare const handlers: UntypedServiceImplementation;`;
+
+/** For each TypeScript block of a document, the declarations that the block assumes. */
+const assumed: Readonly<Record<string, readonly string[]>> = {
+  'README.md': [
+    `
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { Database } from 'grpc-replay-guard/database';
+declare const OrderService: ServiceDefinition;
+declare function createHandlers(database: Database): UntypedServiceImplementation;`,
+  ],
+  'docs/guide/first-steps.md': [opened + guarded],
+  'docs/guide/outbox-and-consumers.md': [
+    `
+import type { Database } from 'grpc-replay-guard/database';
+declare const database: Database;
+declare const url: string;
+declare const secret: string;
+declare const orderId: string;
+declare function confirm(payload: unknown, key: string, signal: AbortSignal): Promise<void>;`,
+    `
+declare const connectionString: string;
+declare const delivery: { readonly properties: { readonly messageId: string } };
+declare const account: string;
+declare const amount: number;`,
+  ],
+  'docs/reference/policies.md': [
+    `
+import { readFileSync } from 'node:fs';
+import { createReplayGuard, type ScopeSource } from 'grpc-replay-guard';
+import type { IdempotencyStore } from 'grpc-replay-guard/store';
+declare const scope: ScopeSource;
+declare const store: IdempotencyStore;`,
+  ],
+  'docs/reference/api.md': [
+    `
+import pg from 'pg';
+/** The types of pg do not know the option yet. */
+declare module 'pg' {
+  interface PoolConfig {
+    pipeline?: boolean;
+  }
+}`,
+    `${opened}
+declare const id: string;`,
+    '',
+  ],
+};
+
+test('every TypeScript block of the documents compiles', async (t) => {
+  t.timeout(120_000);
+  // Inside the repository: the blocks import the packages that are installed there.
+  const folder = await mkdtemp(join(root, 'dist/blocks-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  for (const [document, declarations] of Object.entries(assumed)) {
+    const blocks = snippets(document, 'ts');
+    t.is(blocks.length, declarations.length, document);
+    for (const [index, block] of blocks.entries()) {
+      const name = `${document.replaceAll('/', '-')}-${index}.ts`;
+      await writeFile(join(folder, name), `${declarations[index]}\n${block}\nexport {};\n`);
+    }
+  }
+  await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
+  const compilerOptions = {
+    module: 'nodenext',
+    target: 'es2023',
+    strict: true,
+    types: ['node'],
+    noEmit: true,
+  };
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }));
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  await t.notThrowsAsync(output(process.execPath, [tsc, '-p', folder]));
+});
