@@ -8,27 +8,27 @@ import {
   status,
 } from '@grpc/grpc-js';
 
-/** Tells the calls that this process makes to its own listener from those of anybody else on the machine. */
-export interface OwnCalls {
-  /** For clients of our own listener, and for no other: it sends the secret. */
+/** Authenticates the calls that this process makes to its own internal listener. */
+export interface InternalCalls {
+  /** Adds the secret of this process to a call. Only clients of the internal listener may use this interceptor. */
   readonly outbound: Interceptor;
-  /** For our own listener, nearest to the wire: refuses every call that is not our own. */
+  /** Refuses every call without the secret. It must be the first interceptor of the internal listener. */
   readonly inbound: ServerInterceptor;
-  /** What such a call says of its caller where that is this process itself: nobody else can say it. */
-  readonly name: string;
+  /** The `authorization` value of a call that this process makes without a caller. No other process knows it. */
+  readonly selfToken: string;
 }
 
-const ENTRY = 'shop-own-call';
+const SECRET_ENTRY = 'shop-own-call';
 
-/** With a secret that is new for every process and never leaves it. */
-export function createOwnCalls(): OwnCalls {
+/** Makes the interceptors for internal calls, with secrets that are new for each process and stay in its memory. */
+export function createInternalCalls(): InternalCalls {
   const secret = newSecret();
   return {
-    name: newSecret(),
+    selfToken: newSecret(),
     outbound: (options, nextCall) =>
       new InterceptingCall(nextCall(options), {
         start: (metadata, listener, next) => {
-          metadata.set(ENTRY, secret);
+          metadata.set(SECRET_ENTRY, secret);
           next(metadata, listener);
         },
       }),
@@ -37,18 +37,20 @@ export function createOwnCalls(): OwnCalls {
         start: (next) =>
           next({
             onReceiveMetadata: (metadata, forward) => {
-              if (isOnly(metadata.get(ENTRY), secret)) forward(metadata);
-              else call.sendStatus({ code: status.UNAUTHENTICATED, details: 'this listener is not for you' });
+              if (isSecret(metadata.get(SECRET_ENTRY), secret)) forward(metadata);
+              else call.sendStatus({ code: status.UNAUTHENTICATED, details: REFUSAL });
             },
           }),
       }),
   };
 }
 
+const REFUSAL = 'this listener accepts only calls from its own process';
+
 const newSecret = () => randomBytes(32).toString('base64url');
 
-/** Whether one value came, and is the secret; takes as long for every wrong one. */
-export function isOnly([sent = '', ...others]: readonly MetadataValue[], secret: string): boolean {
-  const [given, wanted] = [Buffer.from(String(sent)), Buffer.from(secret)];
-  return others.length === 0 && given.length === wanted.length && timingSafeEqual(given, wanted);
+/** Returns whether `values` is the secret alone. The comparison takes the same time for every wrong value. */
+export function isSecret([sent = '', ...others]: readonly MetadataValue[], secret: string): boolean {
+  const [given, expected] = [Buffer.from(String(sent)), Buffer.from(secret)];
+  return others.length === 0 && given.length === expected.length && timingSafeEqual(given, expected);
 }
