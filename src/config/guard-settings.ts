@@ -2,9 +2,7 @@ import { type CipherKeys, defaultPolicy, type GuardMode, type Peppers } from 'gr
 import { z } from 'zod';
 import { duration, guardMode } from './settings.js';
 
-/**
- * The shortest retention. A key that expires before its lease could be executed twice at the same time.
- */
+/** With a shorter retention, a key could expire before its lease and execute twice at the same time. */
 const MIN_RETENTION_MS = defaultPolicy.leaseMs;
 const CIPHER_KEY_BYTES = 32;
 const MIN_PEPPER_BYTES = 16;

@@ -1,2 +1,2 @@
-/** The task that services repeat at an interval. Services depend on this platform, not on the library. */
+/** Runs a task at an interval. The services import it from here, so that they do not depend on the library. */
 export { RepeatingTask } from 'grpc-replay-guard/timing';

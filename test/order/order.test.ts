@@ -130,8 +130,8 @@ for (const engine of engines) {
       [100, true],
       [100, true],
     ]);
-    const nobody = await shop.callOrder(ListOrders, { customerId: 'nobody' });
-    t.deepEqual(nobody, { orders: [], nextPageToken: '' });
+    const empty = await shop.callOrder(ListOrders, { customerId: 'nobody' });
+    t.deepEqual(empty, { orders: [], nextPageToken: '' });
   });
 
   test(`${engine}: a refusal of the inventory reaches the caller with its message and details`, async (t) => {
