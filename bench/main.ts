@@ -81,7 +81,7 @@ async function postgres(name: string): Promise<string> {
   return Object.assign(new URL(cluster.url), { pathname: name }).href;
 }
 
-/** Runs all work of all subjects once per round, so that a slow phase of the machine affects all of them. */
+/** Runs all work of all subjects once per round. So a slow phase of the machine affects all subjects. */
 async function rounds(): Promise<Map<string, Measure[]>> {
   const measures = new Map<string, Measure[]>();
   const measured = comparisons.flatMap(({ subject, work, baseline, baselineWork }) => [

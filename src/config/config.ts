@@ -19,7 +19,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** A longer grace time is probably a mistake. It also has to fit into a Node timer. */
+/** The maximum of SHUTDOWN_GRACE. A longer grace time is probably a mistake. */
 const MAX_GRACE_MS = 3_600_000;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 

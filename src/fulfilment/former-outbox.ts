@@ -2,7 +2,7 @@ import type { Database } from 'grpc-replay-guard/database';
 
 /**
  * The migration steps of the shop's former outbox table. The last steps move its pending events to the library's
- * outbox, whose tables must exist, and drop the table with the delivered events.
+ * outbox and drop the table with the delivered events. The tables of the library's outbox must exist.
  */
 export function formerOutboxSchema({ name }: Database['dialect']): readonly string[] {
   const isPostgres = name === 'postgres';

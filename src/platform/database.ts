@@ -24,7 +24,7 @@ export interface OpenDatabaseOptions {
 /**
  * Opens the database and brings its tables up to date. Retries until the database is available, so that the
  * server may start before its database.
- * @throws ConfigError when the database refuses the user, the password or the database name of DATABASE_URL
+ * @throws ConfigError when DATABASE_URL names no usable database, or the server refuses its user or password
  */
 export async function openDatabase(
   location: DatabaseLocation,

@@ -15,8 +15,8 @@ const BODY_TIMEOUT_MS = 10_000;
 /** Each running receipt uses a connection to the database. */
 const MAX_RUNNING = 50;
 /**
- * Each reading request keeps a body in memory. This limit is higher than the limit of running receipts, because any
- * client can send a body, also without a signature.
+ * Each reading request keeps a body in memory. Any client can send a body, also without a signature. So this limit is
+ * higher than the limit of running receipts, whose signatures are checked.
  */
 const MAX_READING = 500;
 

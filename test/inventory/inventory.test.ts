@@ -1,9 +1,12 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
+import type { Database } from 'grpc-replay-guard/database';
+import { pino } from 'pino';
 import { createHoldExpiry } from '#src/inventory/hold-expiry.js';
 import { inventoryService } from '#src/rpc/definitions.js';
 import { engines } from '../helpers/databases/engines.js';
 import { failureOf, openShop, type Shop, silent, stock, stockOf } from '../helpers/servers/shop.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const { PutItem, ReceiveStock, ReserveStock, ConfirmReservation } = inventoryService;
 const { ReleaseReservation, GetItem, GetReservation } = inventoryService;
@@ -181,6 +184,33 @@ for (const engine of engines) {
     t.deepEqual([await expiry.runOnce(), await expiry.runOnce()], [1, 0]);
     t.deepEqual(await stockOf(shop.database, 'a'), [10, 1]);
     t.is(await stateOf(shop, reservationId), 'RESERVATION_STATE_HELD');
+  });
+
+  test(`${engine}: hold expiry logs a failed run and continues`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 5);
+    await reserve(shop, ['a', 2]);
+    shop.clock.advance(HOLD_MS);
+    const lines: string[] = [];
+    const log = pino({}, { write: (line: string) => lines.push(line) });
+    let failures = 1;
+    const query: Database['query'] = async (sql, params) => {
+      if (failures-- > 0) throw new Error('the first query fails');
+      return shop.database.query(sql, params);
+    };
+    const database: Database = {
+      dialect: shop.database.dialect,
+      query,
+      transaction: (work) => shop.database.transaction(work),
+      afterCommit: (action) => shop.database.afterCommit(action),
+      migrate: (component, steps) => shop.database.migrate(component, steps),
+    };
+    const expiry = createHoldExpiry({ database, clock: shop.clock, log, intervalMs: 10 });
+    expiry.start();
+    await poll('the hold is expired', async () => (await stockOf(shop.database, 'a'))[1] === 0);
+    await expiry.stop();
+    t.is(lines.length, 1);
+    t.is(JSON.parse(String(lines[0])).msg, 'overdue holds could not be read');
   });
 
   test(`${engine}: fifty concurrent reservations reserve exactly the available stock`, async (t) => {
