@@ -32,8 +32,8 @@ const TRY_LATER: Answer = { status: 503, line: 'try again later' };
 
 /**
  * The webhook for receipts of goods, by the Standard Webhooks specification. A message must be signed and at most five
- * minutes old. 200 means that the goods are in stock, also for a repeated delivery. After a 4xx the sender must not
- * repeat the message. After a 5xx the sender must repeat it.
+ * minutes old. 200 means that the goods are in stock, also for a repeated delivery. A 4xx is a refusal: an
+ * immediate repetition would get the same response. After a 5xx the sender must repeat the message.
  */
 export class WarehouseWebhook {
   readonly #verifier: Webhook;
