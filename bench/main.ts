@@ -13,7 +13,7 @@ const ROUNDS = Number(process.env.ROUNDS ?? 7);
 const CALLS = Number(process.env.CALLS ?? 800);
 const CONCURRENCY = 32;
 
-/** A row of the report: one subject's work against another's. */
+/** A row of the report: the work of a subject compared with the work of a baseline. */
 interface Comparison {
   readonly subject: string;
   readonly work: WorkName;
@@ -81,21 +81,21 @@ async function postgres(name: string): Promise<string> {
   return Object.assign(new URL(cluster.url), { pathname: name }).href;
 }
 
-/** In every round each subject does each work once, so that a slow moment of the machine hits all alike. */
+/** Runs all work of all subjects once per round. So a slow phase of the machine affects all subjects. */
 async function rounds(): Promise<Map<string, Measure[]>> {
   const measures = new Map<string, Measure[]>();
-  const sides = comparisons.flatMap(({ subject, work, baseline, baselineWork }) => [
+  const measured = comparisons.flatMap(({ subject, work, baseline, baselineWork }) => [
     [subject, work] as const,
     [baseline, baselineWork] as const,
   ]);
-  const distinct = new Map(sides.map((side) => [side.join(': '), side]));
+  const distinct = new Map(measured.map((pair) => [pair.join(': '), pair]));
   for (let round = 0; round <= ROUNDS; round++) {
     for (const [key, [name, work]] of distinct) {
       const subject = subjects.find(({ variant }) => variant.name === name);
       if (!subject) continue;
-      const measured = await measure(subject, work, CALLS, CONCURRENCY);
-      // The first round warms up.
-      if (round > 0) measures.set(key, [...(measures.get(key) ?? []), measured]);
+      const result = await measure(subject, work, CALLS, CONCURRENCY);
+      // The first round is a warm-up.
+      if (round > 0) measures.set(key, [...(measures.get(key) ?? []), result]);
     }
   }
   return measures;
@@ -104,7 +104,7 @@ async function rounds(): Promise<Map<string, Measure[]>> {
 function report(measures: Map<string, Measure[]>): void {
   const of = (name: string, work: WorkName) => measures.get(`${name}: ${work}`) ?? [];
   console.log(
-    `${ROUNDS} interleaved rounds of ${CALLS} calls, ${CONCURRENCY} at a time; median (least to greatest)\n`,
+    `${ROUNDS} interleaved rounds of ${CALLS} calls, ${CONCURRENCY} at a time; median (min to max)\n`,
   );
   for (const { subject, work, baseline, baselineWork } of comparisons) {
     const [own, base] = [of(subject, work), of(baseline, baselineWork)];
@@ -112,7 +112,7 @@ function report(measures: Map<string, Measure[]>): void {
     console.log(`  calls/s        ${format(ratio(own, base, 'callsPerSecond'))}`);
     console.log(`  CPU per call   ${format(ratio(own, base, 'cpuMicrosPerCall'))}`);
     const absolute = (figure: keyof Measure) =>
-      [own, base].map((side) => median(side.map((m) => m[figure])).toFixed(0));
+      [own, base].map((measures) => median(measures.map((m) => m[figure])).toFixed(0));
     console.log(
       `  (${absolute('callsPerSecond').join(' to ')} calls/s, ${absolute('cpuMicrosPerCall').join(' to ')} us)\n`,
     );

@@ -1,14 +1,14 @@
 import type { Subject } from './subject.js';
 import { type WorkName, work } from './work.js';
 
-/** What one round of calls cost. */
+/** The cost of one round of calls. */
 export interface Measure {
   readonly callsPerSecond: number;
-  /** CPU time of the server for a call, in microseconds. */
+  /** The CPU time of the server per call, in microseconds. */
   readonly cpuMicrosPerCall: number;
 }
 
-/** Makes `calls` calls, `concurrency` at a time. */
+/** Makes `calls` calls with at most `concurrency` concurrent calls. Resolves to their cost. */
 export async function measure(
   subject: Subject,
   name: WorkName,

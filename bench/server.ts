@@ -13,7 +13,7 @@ import { orderSchema } from '#src/order/schema.js';
 import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import type { ServerMessage, Variant } from './variant.js';
 
-// The shop in a process of its own, so that its CPU time is not mixed with the load's.
+// The shop runs in a separate process, so that its CPU time does not include the load generator.
 const variant: Variant = JSON.parse(process.argv[2] ?? '{}');
 const { store, database } = await open(variant);
 await database.migrate('order', orderSchema);
@@ -35,16 +35,16 @@ server.addService(guard.protect(inventoryService), { ...createInventoryHandlers(
 server.addService(guard.protect(orderService), {
   ...createOrderHandlers({ database, inventory, outbox, clock, ids }),
 });
-// The cheapest call there is: what gRPC itself costs.
+// An empty handler measures the cost of gRPC itself.
 server.addService(emptyService(), {
   Empty: (_call: unknown, done: (error: null, reply: Buffer) => void) => done(null, Buffer.alloc(0)),
 });
 
 process.on('message', () => {
   const { user, system } = process.cpuUsage();
-  tell({ kind: 'cpu', micros: user + system });
+  send({ kind: 'cpu', micros: user + system });
 });
-tell({ kind: 'listening', port });
+send({ kind: 'listening', port });
 
 function open({ databaseUrl, groupLimit }: Variant) {
   return databaseUrl.startsWith('sqlite:')
@@ -75,6 +75,6 @@ function emptyService() {
   } as const;
 }
 
-function tell(message: ServerMessage): void {
+function send(message: ServerMessage): void {
   process.send?.(message);
 }

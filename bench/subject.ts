@@ -6,7 +6,7 @@ import type { ServerMessage, Variant } from './variant.js';
 
 const CONNECTIONS = 4;
 
-/** A variant's server, running, with clients connected to it. */
+/** A running server of a variant, with clients. */
 export class Subject {
   readonly variant: Variant;
   readonly clients: readonly Client[];
@@ -24,20 +24,22 @@ export class Subject {
     );
   }
 
+  /** Starts the server of a variant in a separate process. */
   static async start(variant: Variant): Promise<Subject> {
     const child = fork(fileURLToPath(new URL('server.js', import.meta.url)), [JSON.stringify(variant)]);
     const message = await nextMessage(child);
-    if (message.kind !== 'listening') throw new Error('the server said something else first');
+    if (message.kind !== 'listening') throw new Error('the first message of the server must be its port');
     return new Subject(variant, child, message.port);
   }
 
-  /** CPU time that the server has used so far, in microseconds. */
+  /** Resolves to the CPU time that the server has used since its start, in microseconds. */
   async cpuMicros(): Promise<number> {
     this.#process.send('cpu');
     const message = await nextMessage(this.#process);
     return message.kind === 'cpu' ? message.micros : 0;
   }
 
+  /** Closes the clients and kills the server. */
   stop(): void {
     for (const client of this.clients) client.close();
     this.#process.kill('SIGKILL');
@@ -48,7 +50,7 @@ async function nextMessage(child: ChildProcess): Promise<ServerMessage> {
   const [message] = await Promise.race([
     once(child, 'message'),
     once(child, 'exit').then(() => {
-      throw new Error('the server ended');
+      throw new Error('the server ended before its message');
     }),
   ]);
   return message as ServerMessage;

@@ -1,14 +1,14 @@
-/** One way to run the shop that is measured against the others. */
+/** A configuration of the shop that the benchmark measures. */
 export interface Variant {
   readonly name: string;
   /** `sqlite:PATH` or `postgres://...`. */
   readonly databaseUrl: string;
   readonly guarded: boolean;
-  /** SQLite: how many units of work share a commit. */
+  /** The maximum number of units of work in one commit. SQLite only. */
   readonly groupLimit?: number;
 }
 
-/** What a variant's server tells the benchmark. */
+/** A message from the server of a variant to the benchmark. */
 export type ServerMessage =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'cpu'; readonly micros: number };

@@ -23,10 +23,10 @@ const ANY_PORT = { GRPC_ADDRESS: '127.0.0.1:0', OPS_ADDRESS: '127.0.0.1:0' };
 
 interface Process {
   readonly child: ChildProcess;
-  /** What came so far. */
+  /** The output so far. */
   readonly out: () => string;
   readonly err: () => string;
-  /** The exit code, once all output has been read. */
+  /** Resolves to the exit code when all output has been read. */
   readonly ended: Promise<number | null>;
 }
 
@@ -57,12 +57,13 @@ const lines = ({ out }: Process): Line[] =>
     .slice(0, -1)
     .map((line) => JSON.parse(line));
 
-/** Waits for a line of the log. */
+/** Waits for a log line with the message. */
 async function logged(process: Process, msg: string): Promise<Line> {
   for (;;) {
     const line = lines(process).find((candidate) => candidate.msg === msg);
     if (line) return line;
-    if (process.child.exitCode !== null) throw new Error(`ended without "${msg}": ${process.err()}`);
+    if (process.child.exitCode !== null)
+      throw new Error(`the process ended without the line "${msg}": ${process.err()}`);
     await Promise.race([once(process.child.stdout as Readable, 'data'), process.ended]);
   }
 }
@@ -73,19 +74,19 @@ function connect(t: Test, port: number): Connection {
   return connection;
 }
 
-test('serves on SQLite in the working directory, says where and what to try, and stops at SIGTERM', async (t) => {
+test('the server runs on SQLite in the working directory, prints a command that works, and stops at SIGTERM', async (t) => {
   const folder = await freshFolder(t);
   const shop = launch(t, {}, folder);
   const { grpc, ops } = await logged(shop, 'serving');
   t.true(existsSync(join(folder, 'data', 'shop.db')));
   t.is((await fetch(`http://127.0.0.1:${ops.port}/readyz`)).status, 200);
 
-  // The command as printed, put together as a shell would.
+  // The test runs the printed command in a shell.
   while (!shop.err().includes('/PutItem\n')) await once(shop.child.stderr as Readable, 'data');
   const command = shop.err().slice(shop.err().indexOf('npx buf curl'));
-  const tried = spawn('sh', ['-c', command], { cwd: fileURLToPath(new URL('../..', import.meta.url)) });
-  const answer = collect(tried.stdout);
-  t.deepEqual(await once(tried, 'close'), [0, null]);
+  const run = spawn('sh', ['-c', command], { cwd: fileURLToPath(new URL('../..', import.meta.url)) });
+  const answer = collect(run.stdout);
+  t.deepEqual(await once(run, 'close'), [0, null]);
   t.is(JSON.parse(answer()).item.sku, 'tea');
 
   const client = connect(t, grpc.port);
@@ -100,20 +101,20 @@ test('serves on SQLite in the working directory, says where and what to try, and
   );
 });
 
-test('a wrong setting: one line on stderr, nothing else, exit code 1', async (t) => {
+test('a wrong setting ends the process with code 1 and one line on stderr', async (t) => {
   const shop = launch(t, { REPLAY_GUARD_TTL: 'forever' }, await freshFolder(t));
   t.is(await shop.ended, 1);
   t.regex(shop.err(), /^REPLAY_GUARD_TTL: must be a duration[^\n]*\n$/);
   t.is(shop.out(), '');
 });
 
-test('an unknown setting: the same', async (t) => {
+test('an unknown setting ends the process with code 1 and one line on stderr', async (t) => {
   const shop = launch(t, { TLS_CERTIFICATE: 'x' }, await freshFolder(t));
   t.is(await shop.ended, 1);
   t.is(shop.err(), 'TLS_CERTIFICATE: unknown setting\n');
 });
 
-test('a setting that turns out wrong on the way: the same', async (t) => {
+test('a setting that cannot be applied ends the process with code 1 and one line on stderr', async (t) => {
   const folder = await freshFolder(t);
   await writeFile(join(folder, 'file'), '');
   const taken = createServer().listen(0, '127.0.0.1');
@@ -134,17 +135,17 @@ test('a setting that turns out wrong on the way: the same', async (t) => {
   }
 });
 
-test('SIGINT while it waits for its database ends it', async (t) => {
+test('SIGINT ends a process that waits for its database', async (t) => {
   const shop = launch(t, { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nowhere' }, await freshFolder(t));
   await logged(shop, 'the database is unavailable');
   shop.child.kill('SIGINT');
   t.is(await shop.ended, 0);
 });
 
-test('SIGTERM lets the call that is running end', async (t) => {
-  const { shop, ops, placed, lock } = await stuckOrder(t, { SHUTDOWN_GRACE: '60s' });
+test('after SIGTERM a running call completes', async (t) => {
+  const { shop, ops, placed, lock } = await startBlockedOrder(t, { SHUTDOWN_GRACE: '60s' });
   shop.child.kill('SIGTERM');
-  // The second that npm or a terminal sends along with the first.
+  // npm or a terminal sends a second signal together with the first one.
   shop.child.kill('SIGINT');
   await logged(shop, 'stopping');
   const readyz = await fetch(`http://127.0.0.1:${ops.port}/readyz`);
@@ -154,16 +155,16 @@ test('SIGTERM lets the call that is running end', async (t) => {
   t.is(await shop.ended, 0);
 });
 
-test('a call that outlasts the grace time is cut off', async (t) => {
-  const { shop, placed } = await stuckOrder(t, { SHUTDOWN_GRACE: '0s' });
+test('a call that is still running after the grace time is cancelled', async (t) => {
+  const { shop, placed } = await startBlockedOrder(t, { SHUTDOWN_GRACE: '0s' });
   shop.child.kill('SIGTERM');
   t.not((await placed).code, status.OK);
   t.is(await shop.ended, 0);
 });
 
-test('a second signal ends it at once', async (t) => {
-  const { shop, placed } = await stuckOrder(t, { SHUTDOWN_GRACE: '1h' });
-  await poll('it has ended', () => {
+test('a second signal ends the process immediately', async (t) => {
+  const { shop, placed } = await startBlockedOrder(t, { SHUTDOWN_GRACE: '1h' });
+  await poll('the process has ended', () => {
     shop.child.kill('SIGTERM');
     return shop.child.exitCode !== null;
   });
@@ -171,8 +172,8 @@ test('a second signal ends it at once', async (t) => {
   t.is((await placed).code, status.UNAVAILABLE);
 });
 
-/** A shop that has an order running which waits for a lock on the items. */
-async function stuckOrder(t: Test, env: Env) {
+/** Starts a shop with a running order that waits for a lock on the items. */
+async function startBlockedOrder(t: Test, env: Env) {
   const url = await freshDatabase(t);
   const shop = launch(t, { DATABASE_URL: url, ...env }, await freshFolder(t));
   const { grpc, ops } = await logged(shop, 'serving');

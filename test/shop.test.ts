@@ -44,7 +44,7 @@ function connect(t: Test, shop: Shop, creds: ChannelCredentials = credentials.cr
 
 const ready = async ({ ops }: Shop) => (await fetch(`http://127.0.0.1:${ops.port}/readyz`)).status === 200;
 
-/** Puts ten pieces of `tea` in stock. */
+/** Puts the item `tea` with ten pieces in stock. */
 async function stockUp(t: Test, client: Connection, metadata: Env = {}): Promise<void> {
   const item = { sku: 'tea', name: 'Green tea', unitPriceMinor: '450', currency: 'EUR' };
   const put = await client.call(inventoryService.PutItem, item, { metadata });
@@ -56,7 +56,7 @@ async function stockUp(t: Test, client: Connection, metadata: Env = {}): Promise
 
 const order = { customerId: 'ada', lines: [{ sku: 'tea', quantity: 2 }] };
 
-/** Waits until the relay has confirmed a reservation of so many pieces in all. */
+/** Waits until the relay has confirmed reservations of `pieces` pieces in total. */
 async function confirmed(client: Connection, pieces: number, metadata: Env = {}): Promise<void> {
   await poll('the relay confirms', async () => {
     const { message } = await client.call(inventoryService.GetItem, { sku: 'tea' }, { metadata });
@@ -64,7 +64,7 @@ async function confirmed(client: Connection, pieces: number, metadata: Env = {})
   });
 }
 
-test('one process, SQLite: an order is placed once, confirmed by the relay, and outlives a restart', async (t) => {
+test('on SQLite an order is placed once, confirmed by the relay, and replayed after a restart', async (t) => {
   const env = await sqlite(t);
   const shop = await start(t, env);
   const client = connect(t, shop);
@@ -81,7 +81,7 @@ test('one process, SQLite: an order is placed once, confirmed by the relay, and 
   t.deepEqual(replayed.bytes, placed.bytes);
 });
 
-test('events go to a webhook as well, and dead letters are for operators to see and to requeue', async (t) => {
+test('events go to the webhook too, and operators can see and requeue dead letters', async (t) => {
   const receiver = await startReceiver(t);
   receiver.answers.push(400);
   const env = { ...(await sqlite(t)), WEBHOOK_URL: receiver.url, WEBHOOK_SECRET };
@@ -108,18 +108,18 @@ test('events go to a webhook as well, and dead letters are for operators to see 
 
   const post = async (path: string) => (await fetch(`${ops}/outbox/${path}`, { method: 'POST' })).json();
   t.deepEqual(await post(`requeue?id=${deadLetters[0].eventId}`), { requeued: 1 });
-  await poll('both are delivered', () => receiver.received.length === 3);
+  await poll('both events are delivered', () => receiver.received.length === 3);
   const [first, again, last] = receiver.received;
   t.is(again?.body, first?.body);
   t.is(again?.id, deadLetters[0].eventId);
   t.like(JSON.parse(last?.body ?? ''), { type: 'order.cancelled', data: { orderId } });
-  await poll('nothing is left', async () => (await page()).includes('"destinations": []'));
+  await poll('no event is pending', async () => (await page()).includes('"destinations": []'));
   t.deepEqual(await post('discard?id=none'), { discarded: 0 });
   t.deepEqual(await post('requeue?destination=webhook'), { requeued: 0 });
   t.deepEqual(await post('reopen?destination=webhook'), { reopened: false });
 });
 
-test('two servers on Postgres: what one appends the other may deliver, and a stop leaves nothing behind', async (t) => {
+test('two servers on Postgres deliver each event once, and a stop loses no event', async (t) => {
   const receiver = await startReceiver(t);
   const env = { DATABASE_URL: await freshDatabase(t), WEBHOOK_URL: receiver.url, WEBHOOK_SECRET };
   const [one, two] = [await start(t, env), await start(t, env)];
@@ -130,30 +130,30 @@ test('two servers on Postgres: what one appends the other may deliver, and a sto
   );
   for (const { code, details } of await Promise.all(orders)) t.is(code, status.OK, details);
   await confirmed(clients[0], 4);
-  await poll('the receiver has both', () => receiver.received.length === 2);
+  await poll('the receiver has both events', () => receiver.received.length === 2);
   t.is(new Set(receiver.received.map(({ id }) => id)).size, 2);
   await Promise.all([one.stop(), two.stop()]);
   t.is(receiver.received.length, 2);
 });
 
-test('a server that leaves the deliveries to others delivers nothing, and the others are told', async (t) => {
+test('a server without a relay delivers no event, and another server delivers its events', async (t) => {
   const receiver = await startReceiver(t);
   const env = { DATABASE_URL: await freshDatabase(t), WEBHOOK_URL: receiver.url, WEBHOOK_SECRET };
   const shop = await start(t, { ...env, OUTBOX_RELAY: 'off' });
   const client = connect(t, shop);
   await stockUp(t, client);
   t.is((await client.call(orderService.PlaceOrder, order, { key: 'o-1' })).code, status.OK);
-  // Comes last, so a shop that did deliver would have been faster.
+  // The relay starts last, so a delivery by the first shop would come first.
   const relay = await start(t, env);
   await confirmed(client, 2);
-  await poll('the receiver has it', () => receiver.received.length === 1);
+  await poll('the receiver has the event', () => receiver.received.length === 1);
   const metrics = async ({ ops }: Shop) => (await fetch(`http://127.0.0.1:${ops.port}/metrics`)).text();
   const delivered = /outbox_delivered_total\{destination="webhook",type="order.placed"\} 1/;
-  await poll('the relay counts it', async () => delivered.test(await metrics(relay)));
+  await poll('the relay counts the delivery', async () => delivered.test(await metrics(relay)));
   t.notRegex(await metrics(shop), /outbox_delivered_total\{/);
 });
 
-test('two processes, one behind the other, each with its own database', async (t) => {
+test('an order process and an inventory process work together, each with its own database', async (t) => {
   const inventory = await start(t, { ...(await sqlite(t)), SERVICES: 'inventory' });
   const orders = await start(t, {
     ...(await sqlite(t)),
@@ -169,20 +169,20 @@ test('two processes, one behind the other, each with its own database', async (t
   t.is((await stock.call(orderService.GetOrder, { orderId: 'x' })).code, status.UNIMPLEMENTED);
 });
 
-test('callers named by metadata: each has its own keys, and the relay passes for the server', async (t) => {
+test('with metadata identities each caller has its own keys, and the relay has the identity of the server', async (t) => {
   const shop = await start(t, { ...(await sqlite(t)), CALLER_IDENTITY: 'metadata:x-user' });
   const client = connect(t, shop);
   const [ada, bob] = [{ 'x-user': 'ada' }, { 'x-user': 'bob' }];
   await stockUp(t, client, ada);
   const place = (metadata: Env) => client.call(orderService.PlaceOrder, order, { key: 'same', metadata });
-  const [first, second, nobody] = [await place(ada), await place(bob), await place({})];
+  const [first, second, anonymous] = [await place(ada), await place(bob), await place({})];
   t.not(first.message?.order?.orderId, second.message?.order?.orderId);
-  t.is(nobody.code, status.UNAUTHENTICATED);
+  t.is(anonymous.code, status.UNAUTHENTICATED);
   t.true((await place(ada)).replayed);
   await confirmed(client, 4);
 });
 
-test('mutual TLS: callers are told apart by certificate, and the server calls itself with its own', async (t) => {
+test('with mutual TLS each certificate has its own keys, and internal calls use the own certificate', async (t) => {
   const folder = await freshFolder(t);
   const ca = await createAuthority(folder, 'ca');
   const server = await ca.issue('server', 'shop.example');
@@ -205,14 +205,14 @@ test('mutual TLS: callers are told apart by certificate, and the server calls it
   await confirmed(ada, 4);
 });
 
-test('with the guard off the same call is executed twice', async (t) => {
+test('in mode off a repeated call is executed again', async (t) => {
   const client = connect(t, await start(t, { ...(await sqlite(t)), REPLAY_GUARD_MODE: 'off' }));
   await stockUp(t, client);
   const place = () => client.call(orderService.PlaceOrder, order, { key: 'same' });
   t.not((await place()).message?.order?.orderId, (await place()).message?.order?.orderId);
 });
 
-test('policies are listed with the mode that each method is in', async (t) => {
+test('/policies lists the policy and the mode of each guarded method', async (t) => {
   const shop = await start(t, { ...(await sqlite(t)), REPLAY_GUARD_MODE: 'observe' });
   const page = await fetch(`http://127.0.0.1:${shop.ops.port}/policies`);
   const policies = (await page.json()) as { method: string; replayedCodes: string[] }[];
@@ -230,7 +230,7 @@ test('policies are listed with the mode that each method is in', async (t) => {
   t.is(of('/shop.order.v1.OrderService/GetOrder'), undefined);
 });
 
-test('modes follow their file while the server runs, and a wrong one changes nothing', async (t) => {
+test('the modes follow a change of the mode file, and a wrong file changes no mode', async (t) => {
   const file = join(await freshFolder(t), 'modes.json');
   await writeFile(file, '{"server": "observe"}');
   const lines: string[] = [];
@@ -240,7 +240,7 @@ test('modes follow their file while the server runs, and a wrong one changes not
   const change = async (content: string, answer: RegExp) => {
     lines.length = 0;
     await writeFile(file, content);
-    await poll('the change is seen', () => lines.some((line) => answer.test(line)));
+    await poll('the change is logged', () => lines.some((line) => answer.test(line)));
   };
   await stockUp(t, client);
   const place = async () => {
@@ -257,7 +257,7 @@ test('modes follow their file while the server runs, and a wrong one changes not
   t.deepEqual(await place(), { ...recorded, replayed: true });
 });
 
-test('an order that is not guarded reserves at an inventory that asks for keys', async (t) => {
+test('an unguarded order sends new keys to a guarded inventory', async (t) => {
   for (const mode of ['observe', 'off']) {
     const file = join(await freshFolder(t), 'modes.json');
     const reserve = '/shop.inventory.v1.InventoryService/ReserveStock';
@@ -270,16 +270,16 @@ test('an order that is not guarded reserves at an inventory that asks for keys',
       t.is(placed.code, status.OK, placed.details);
       ids.add(placed.message?.order?.reservationId);
     }
-    t.is(ids.size, 2, 'each call reserves for itself');
+    t.is(ids.size, 2, 'each call has its own reservation');
   }
 });
 
-test('a mode file that is wrong at the start stops it by one line', async (t) => {
+test('a wrong mode file at the start stops it with one line', async (t) => {
   const settings = { ...(await sqlite(t)), REPLAY_GUARD_MODE_FILE: '/nowhere/modes.json' };
   await t.throwsAsync(start(t, settings), { name: 'ConfigError', message: /^REPLAY_GUARD_MODE_FILE: / });
 });
 
-test('the retention of the settings is the one that callers are told', async (t) => {
+test('the expiry trailer follows the retention setting', async (t) => {
   const client = connect(t, await start(t, { ...(await sqlite(t)), REPLAY_GUARD_TTL: '30m' }));
   const { trailers } = await client.call(
     inventoryService.PutItem,
@@ -294,7 +294,7 @@ test('the retention of the settings is the one that callers are told', async (t)
   t.true(Math.abs(expires - Date.now() - 1_800_000) < 60_000);
 });
 
-test('the metrics tell of the guard and of the process', async (t) => {
+test('/metrics shows the metrics of the guard and of the process', async (t) => {
   const shop = await start(t, await sqlite(t));
   await stockUp(t, connect(t, shop));
   const metrics = await (await fetch(`http://127.0.0.1:${shop.ops.port}/metrics`)).text();
@@ -302,7 +302,7 @@ test('the metrics tell of the guard and of the process', async (t) => {
   t.regex(metrics, /^process_cpu_seconds_total /m);
 });
 
-test('a stop lets the order that is running end, with all the calls that it needs', async (t) => {
+test('during a stop a running order completes with its internal calls', async (t) => {
   const url = await freshDatabase(t);
   const shop = await start(t, { DATABASE_URL: url });
   const client = connect(t, shop);
@@ -328,14 +328,14 @@ test('a stop lets the order that is running end, with all the calls that it need
   await stopped;
 });
 
-test('a database that is down at the start is waited for', async (t) => {
+test('the start waits for a database that is down', async (t) => {
   const proxy = await startProxy(t, await freshDatabase(t));
   proxy.down();
   const ops = `127.0.0.1:${await freePort()}`;
   const starting = start(t, { DATABASE_URL: proxy.url, OPS_ADDRESS: ops });
   const readyz = `http://${ops}/readyz`;
   const answer = async () => (await fetch(readyz).catch(() => undefined))?.text();
-  await poll('it says why', async () => (await answer()) === 'the database is unavailable\n');
+  await poll('/readyz gives the reason', async () => (await answer()) === 'the database is unavailable\n');
   proxy.up();
   await starting;
   t.is((await fetch(readyz)).status, 200);
@@ -350,16 +350,16 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test('a start that waits for its database can be given up', async (t) => {
+test('an aborted signal ends a start that waits for its database', async (t) => {
   const proxy = await startProxy(t, await freshDatabase(t));
   proxy.down();
-  const giveUp = new AbortController();
-  const starting = start(t, { DATABASE_URL: proxy.url }, giveUp.signal);
-  giveUp.abort();
+  const abort = new AbortController();
+  const starting = start(t, { DATABASE_URL: proxy.url }, abort.signal);
+  abort.abort();
   await t.throwsAsync(starting, { name: 'AbortError' });
 });
 
-test('a database that goes down: UNAVAILABLE and not ready, and all is well when it is back', async (t) => {
+test('calls fail with UNAVAILABLE while the database is down and succeed after it recovers', async (t) => {
   const proxy = await startProxy(t, await freshDatabase(t));
   const shop = await start(t, { DATABASE_URL: proxy.url });
   const client = connect(t, shop);
@@ -374,7 +374,7 @@ test('a database that goes down: UNAVAILABLE and not ready, and all is well when
   t.is(placed.code, status.OK, placed.details);
 });
 
-test('a database that answers, but not to this user, stops the start by one line', async (t) => {
+test('a refusal by the database stops the start with one line that names DATABASE_URL', async (t) => {
   const url = new URL(await freshDatabase(t));
   url.pathname = '/nowhere';
   const { message } = await t.throwsAsync(start(t, { DATABASE_URL: url.href }), { name: 'ConfigError' });

@@ -22,7 +22,7 @@ async function serve(t: ExecutionContext, env: Record<string, string>) {
 }
 
 for (const mode of ['off', 'observe']) {
-  test(`an order service in mode ${mode} has keys for a guarded inventory, and none for its reads`, async (t) => {
+  test(`an order service in mode ${mode} sends new keys to a guarded inventory, and no key with reads`, async (t) => {
     const inventory = await serve(t, { SERVICES: 'inventory' });
     const proxy = await startGrpcProxy(t, inventory.address);
     const env = { SERVICES: 'order', INVENTORY_ADDRESS: proxy.address, REPLAY_GUARD_MODE: mode };

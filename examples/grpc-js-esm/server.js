@@ -5,7 +5,7 @@ import { loadSync } from '@grpc/proto-loader';
 import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 
-// The guard reads its policies from the .proto, so the loader has to find the option that declares them.
+// The .proto declares the policies by an option of the library. The loader needs the file of this option.
 const option = import.meta.resolve('grpc-replay-guard/proto/replayguard/v1/policy.proto');
 const includeDirs = [import.meta.dirname, fileURLToPath(new URL('../..', option))];
 const { 'example.v1.Payments': Payments } = loadSync('payments.proto', { includeDirs });

@@ -1,18 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'amqplib';
-import {
-  CommitInDoubtError,
-  createConsumer,
-  DatabaseUnavailableError,
-  MessageInvalidError,
-} from 'grpc-replay-guard/consumer';
+import { createConsumer, MessageInvalidError } from 'grpc-replay-guard/consumer';
+import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 
 const url = process.env.AMQP_URL ?? 'amqp://127.0.0.1:5672';
 const queue = process.env.QUEUE ?? 'payments';
 
 const connection = await connect(url, { timeout: 5_000 }).catch((error) => {
-  // Not the whole URL: it may hold a password.
+  // The message has only the host, because the URL may contain a password.
   console.error(`no broker at ${new URL(url).host}: ${error.message || error.code}`);
   process.exit(1);
 });
@@ -28,26 +24,26 @@ await channel.assertQueue(`${queue}.dead`, { arguments: quorum });
 await channel.assertQueue(queue, {
   deadLetterExchange: '',
   deadLetterRoutingKey: `${queue}.dead`,
-  // A message that fails again and again, or takes its consumer with it, ends in the dead-letter queue as well.
+  // After five redeliveries a message goes to the dead-letter queue, also if it crashes the consumer.
   arguments: { ...quorum, 'x-delivery-limit': 5 },
 });
-// No more at once than the database has connections for.
+// The pool of the database has 10 connections.
 await channel.prefetch(10);
 
-/** Acknowledges a delivery when its payment is committed, by this delivery or an earlier one. */
+/** Processes a delivery and acknowledges it after the commit of its payment. */
 async function handle(message) {
   try {
     const payment = JSON.parse(message.content.toString());
     const { messageId } = message.properties;
-    const name = { consumer: 'payments', scope: queue, messageId };
-    const { outcome } = await insist(() => consumer.processOnce(name, () => pay(payment)));
+    const id = { consumer: 'payments', scope: queue, messageId };
+    const { outcome } = await retryWhileUnavailable(() => consumer.processOnce(id, () => pay(payment)));
     channel.ack(message);
     console.log(outcome);
   } catch (error) {
-    // What no one can read, or tell from others, is of no use to the next one either.
-    const hopeless = error instanceof SyntaxError || error instanceof MessageInvalidError;
-    channel.nack(message, false, !hopeless);
-    console.log(hopeless ? 'dead' : 'failed');
+    // A message that is malformed or has no id can never be processed.
+    const isDead = error instanceof SyntaxError || error instanceof MessageInvalidError;
+    channel.nack(message, false, !isDead);
+    console.log(isDead ? 'dead' : 'failed');
   }
 }
 
@@ -58,10 +54,10 @@ async function pay({ account, amount }) {
 const stopping = new AbortController();
 
 /**
- * Tries again while the database is to blame, not the message: whether an unknown commit happened is found out so.
- * Not past the stop: then the message goes back to the broker.
+ * Retries while the database is unavailable, and after a commit in doubt: the next attempt finds the record or
+ * processes the message. At a stop it rejects, and the message returns to the broker.
  */
-async function insist(attempt) {
+async function retryWhileUnavailable(attempt) {
   for (;;) {
     try {
       return await attempt();
@@ -74,14 +70,14 @@ async function insist(attempt) {
 
 const running = new Set();
 const { consumerTag } = await channel.consume(queue, (message) => {
-  // The queue was deleted: what supervises this process starts it again.
+  // The broker sends null when the queue was deleted. A supervisor should restart this process.
   if (!message) process.exit(1);
   const handled = handle(message).finally(() => running.delete(handled));
   running.add(handled);
 });
 console.log(`consuming from ${queue}`);
 
-// So it does when the connection is lost: the broker delivers again what was not acknowledged.
+// After a lost connection the process ends. The broker redelivers unacknowledged messages.
 const exit = () => process.exit(1);
 connection.on('error', (error) => console.error(error.message)).on('close', exit);
 

@@ -1,31 +1,37 @@
 import { z } from 'zod';
+import { address, isLoopback, remoteAddress } from './address.js';
+import { callerIdentity } from './caller-identity.js';
 import { guardSettings, toGuardConfig } from './guard-settings.js';
 import { jwtConflicts, jwtSettings, toTokenIdentity } from './jwt-settings.js';
 import { outboxSettings, toOutboxConfig, webhookSecret } from './outbox-settings.js';
 import * as setting from './settings.js';
-import { isLoopback } from './settings.js';
 
-/** A setting that is wrong or unknown. The message is one line that names it and says why. */
+/** A setting is wrong or unknown. The message is one line: the name of the setting and the reason. */
 export class ConfigError extends Error {
   override name = 'ConfigError';
+
+  /**
+   * @param name the name of the setting
+   * @param reason what is wrong with its value; line breaks become spaces
+   */
   constructor(name: string, reason: string) {
     super(`${name}: ${reason}`.replaceAll(/\s+/g, ' '));
   }
 }
 
-/** More is a mistake, and more than Node's timers hold is none at all. */
-const LONGEST_GRACE_MS = 3_600_000;
+/** The maximum of SHUTDOWN_GRACE. A longer grace time is probably a mistake. */
+const MAX_GRACE_MS = 3_600_000;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 const path = z.string().min(1, { error: 'must be the path of a PEM file' });
 
 const schema = z.object({
-  GRPC_ADDRESS: setting.address.prefault('127.0.0.1:50051'),
-  OPS_ADDRESS: setting.address.prefault('127.0.0.1:9464'),
+  GRPC_ADDRESS: address.prefault('127.0.0.1:50051'),
+  OPS_ADDRESS: address.prefault('127.0.0.1:9464'),
   DATABASE_URL: setting.databaseUrl.prefault('sqlite:data/shop.db'),
   SERVICES: setting.services.prefault('order,inventory'),
-  INVENTORY_ADDRESS: setting.remoteAddress.optional(),
-  CALLER_IDENTITY: setting.callerIdentity.prefault('single'),
+  INVENTORY_ADDRESS: remoteAddress.optional(),
+  CALLER_IDENTITY: callerIdentity.prefault('single'),
   ...jwtSettings,
   TLS_CERT: path.optional(),
   TLS_KEY: path.optional(),
@@ -36,43 +42,43 @@ const schema = z.object({
   ...outboxSettings,
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
   SHUTDOWN_GRACE: setting.duration
-    .refine((ms) => ms <= LONGEST_GRACE_MS, { error: 'must be at most 1h' })
+    .refine((ms) => ms <= MAX_GRACE_MS, { error: 'must be at most 1h' })
     .prefault('10s'),
 });
 
 type Settings = z.output<typeof schema>;
 type Name = keyof Settings;
 
-/** Every rule that takes two settings to judge: which one is wrong, and why. */
+/** Checks the rules that involve more than one setting. Yields each wrong setting and the reason. */
 function* conflicts(s: Settings): Generator<[Name, string]> {
-  const needs = (name: Name, other: Name): [Name, string][] =>
-    s[name] !== undefined && s[other] === undefined ? [[name, `needs ${other} as well`]] : [];
-  yield* needs('TLS_CERT', 'TLS_KEY');
-  yield* needs('TLS_KEY', 'TLS_CERT');
-  yield* needs('TLS_CLIENT_CA', 'TLS_CERT');
-  yield* needs('TLS_CA', 'TLS_CERT');
-  yield* needs('REPLAY_GUARD_PEPPER_PREVIOUS', 'REPLAY_GUARD_PEPPER');
-  yield* needs('REPLAY_GUARD_CIPHER_KEY_PREVIOUS', 'REPLAY_GUARD_CIPHER_KEY');
-  yield* needs('WEBHOOK_URL', 'WEBHOOK_SECRET');
-  yield* needs('WEBHOOK_SECRET', 'WEBHOOK_URL');
+  const requires = (name: Name, other: Name): [Name, string][] =>
+    s[name] !== undefined && s[other] === undefined ? [[name, `requires ${other}`]] : [];
+  yield* requires('TLS_CERT', 'TLS_KEY');
+  yield* requires('TLS_KEY', 'TLS_CERT');
+  yield* requires('TLS_CLIENT_CA', 'TLS_CERT');
+  yield* requires('TLS_CA', 'TLS_CERT');
+  yield* requires('REPLAY_GUARD_PEPPER_PREVIOUS', 'REPLAY_GUARD_PEPPER');
+  yield* requires('REPLAY_GUARD_CIPHER_KEY_PREVIOUS', 'REPLAY_GUARD_CIPHER_KEY');
+  yield* requires('WEBHOOK_URL', 'WEBHOOK_SECRET');
+  yield* requires('WEBHOOK_SECRET', 'WEBHOOK_URL');
   if (s.CALLER_IDENTITY.kind === 'mtls' && !s.TLS_CLIENT_CA) {
-    yield ['CALLER_IDENTITY', 'mtls needs TLS_CLIENT_CA, TLS_CERT and TLS_KEY'];
+    yield ['CALLER_IDENTITY', 'mtls requires TLS_CLIENT_CA, TLS_CERT and TLS_KEY'];
   }
   if (s.CALLER_IDENTITY.kind === 'single') {
     for (const name of ['GRPC_ADDRESS', 'OPS_ADDRESS'] as const) {
       if (isLoopback(s[name])) continue;
-      yield ['CALLER_IDENTITY', `single needs every listener on a loopback address, and ${name} is not`];
+      yield ['CALLER_IDENTITY', `single requires loopback addresses, but ${name} is not one`];
     }
   }
   if (!s.SERVICES.has('inventory') && !s.INVENTORY_ADDRESS) {
-    yield ['INVENTORY_ADDRESS', 'needed where SERVICES has no inventory'];
+    yield ['INVENTORY_ADDRESS', 'required when SERVICES does not include inventory'];
   }
   yield* jwtConflicts(s, s.SERVICES.has('order') && s.INVENTORY_ADDRESS !== undefined);
 }
 
-/** The prefixes that are ours alone, where an unknown name can only be a mistake. */
+/** The prefixes that only this program uses. An unknown name with such a prefix must be a mistake. */
 const OWN_PREFIX = /^(REPLAY_GUARD|TLS|CALLER|OPS|JWT|WAREHOUSE|WEBHOOK|OUTBOX)_/;
-/** How Kubernetes describes every service of the namespace, also one that is called `ops` or `tls`. */
+/** The variables that Kubernetes sets for each service, even for a service with the name `ops` or `tls`. */
 const SERVICE_LINK =
   /^\w+_(SERVICE_(HOST|PORT)(_\w+)?=|PORT=(tcp|udp|sctp):|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=)/;
 
@@ -81,12 +87,12 @@ function unknownSetting(env: NodeJS.ProcessEnv): string | undefined {
   return Object.keys(env).find((name) => !(name in schema.shape) && !foreign(name));
 }
 
-/** What the environment asks for. */
+/** The checked settings. */
 export type Config = ReturnType<typeof readConfig>;
 
 /**
  * Reads the settings from the environment.
- * @throws ConfigError a setting is wrong or unknown
+ * @throws ConfigError when a setting is wrong or unknown
  */
 export function readConfig(env: NodeJS.ProcessEnv) {
   const unknown = unknownSetting(env);

@@ -2,12 +2,12 @@ import { type CipherKeys, defaultPolicy, type GuardMode, type Peppers } from 'gr
 import { z } from 'zod';
 import { duration, guardMode } from './settings.js';
 
-/** A key that is forgotten before its execution is given up could be executed twice at once. */
-const LEASE_MS = defaultPolicy.leaseMs;
+/** With a shorter retention, a key could expire before its lease and execute twice at the same time. */
+const MIN_RETENTION_MS = defaultPolicy.leaseMs;
 const CIPHER_KEY_BYTES = 32;
-const PEPPER_BYTES = 16;
+const MIN_PEPPER_BYTES = 16;
 
-/** Base64 or hexadecimal. No message repeats what was given. */
+/** Decodes a key in base64 or hexadecimal. Returns undefined for any other text. */
 function keyBytes(text: string): Buffer | undefined {
   const encoding = /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64';
   const bytes = Buffer.from(text, encoding);
@@ -19,13 +19,13 @@ const cipherKey = z.string().transform((text, context): Buffer => {
   const key = keyBytes(text);
   if (key) return key;
   context.addIssue(
-    'must be 32 random bytes in base64 or hexadecimal, as `openssl rand -base64 32` prints them',
+    'must be 32 random bytes in base64 or hexadecimal; `openssl rand -base64 32` makes such a key',
   );
   return z.NEVER;
 });
 
-const pepper = z.string().refine((text) => Buffer.byteLength(text) >= PEPPER_BYTES, {
-  error: `must be at least ${PEPPER_BYTES} bytes`,
+const pepper = z.string().refine((text) => Buffer.byteLength(text) >= MIN_PEPPER_BYTES, {
+  error: `must be at least ${MIN_PEPPER_BYTES} bytes`,
 });
 
 const limit = z
@@ -38,12 +38,14 @@ export const guardSettings = {
   REPLAY_GUARD_MODE: guardMode.prefault('enforce'),
   REPLAY_GUARD_MODE_FILE: z.string().min(1, { error: 'must be the path of a JSON file' }).optional(),
   REPLAY_GUARD_TTL: duration
-    .refine((ms) => ms >= LEASE_MS, { error: `must be at least the lease, ${LEASE_MS / 1000}s` })
+    .refine((ms) => ms >= MIN_RETENTION_MS, {
+      error: `must be at least the lease, ${MIN_RETENTION_MS / 1000}s`,
+    })
     .optional(),
   REPLAY_GUARD_PEPPER: pepper.optional(),
   REPLAY_GUARD_PEPPER_PREVIOUS: z
     .union([z.literal('none').transform(() => null), pepper], {
-      error: `must be \`none\` or the previous pepper, at least ${PEPPER_BYTES} bytes`,
+      error: `must be \`none\` or the previous pepper, at least ${MIN_PEPPER_BYTES} bytes`,
     })
     .optional(),
   REPLAY_GUARD_CIPHER_KEY: cipherKey.optional(),
@@ -55,7 +57,7 @@ export const guardSettings = {
 const schema = z.object(guardSettings);
 type GuardSettings = z.output<typeof schema>;
 
-/** What the guard is made with, as far as the settings say. */
+/** The options of the guard that the settings decide. */
 export interface GuardConfig {
   readonly mode: GuardMode;
   readonly retentionMs?: number;
@@ -64,15 +66,16 @@ export interface GuardConfig {
   readonly quotas?: { readonly liveKeysPerScope?: number; readonly inFlightPerScope?: number };
 }
 
+/** Makes the guard's options from the settings. */
 export function toGuardConfig(s: GuardSettings): GuardConfig {
   const { REPLAY_GUARD_TTL: retentionMs, REPLAY_GUARD_PEPPER: current, REPLAY_GUARD_CIPHER_KEY: key } = s;
-  const { REPLAY_GUARD_PEPPER_PREVIOUS: earlier, REPLAY_GUARD_CIPHER_KEY_PREVIOUS: earlierKey } = s;
+  const { REPLAY_GUARD_PEPPER_PREVIOUS: previous, REPLAY_GUARD_CIPHER_KEY_PREVIOUS: previousKey } = s;
   const { REPLAY_GUARD_MAX_KEYS: liveKeysPerScope, REPLAY_GUARD_MAX_IN_FLIGHT: inFlightPerScope } = s;
   return {
     mode: s.REPLAY_GUARD_MODE,
     ...(retentionMs !== undefined && { retentionMs }),
-    ...(current !== undefined && { pepper: { current, previous: earlier === undefined ? [] : [earlier] } }),
-    ...(key && { cipherKey: cipherKeys(key, earlierKey) }),
+    ...(current !== undefined && { pepper: { current, previous: previous === undefined ? [] : [previous] } }),
+    ...(key && { cipherKey: cipherKeys(key, previousKey) }),
     ...((liveKeysPerScope ?? inFlightPerScope) !== undefined && {
       quotas: {
         ...(liveKeysPerScope !== undefined && { liveKeysPerScope }),
@@ -82,7 +85,7 @@ export function toGuardConfig(s: GuardSettings): GuardConfig {
   };
 }
 
-/** `none` says that replies were not encrypted before. */
+/** @param previous `none` means that earlier replies were stored without encryption */
 function cipherKeys(current: Buffer, previous: Buffer | 'none' | undefined): CipherKeys {
   if (previous === 'none') return { current, readsPlaintext: true };
   return previous ? { current, previous: [previous] } : { current };

@@ -1,8 +1,9 @@
 import { jwtAlgorithms } from 'grpc-replay-guard/jwt';
 import { z } from 'zod';
-import { type CallerIdentity, type KeyLocation, refuse, type TokenIdentity } from './settings.js';
+import type { CallerIdentity, KeyLocation, TokenIdentity } from './caller-identity.js';
+import { refuse } from './settings.js';
 
-/** An `http:` or `https:` URL; everything else is the path of a file. */
+/** A text that starts with `http:` or `https:` is a URL. Any other text is the path of a file. */
 const keyLocation = z
   .string()
   .min(1, { error: 'must be the path of a file or a URL' })
@@ -16,7 +17,7 @@ const algorithms = z.string().transform((text, context): readonly string[] => {
 
 const text = z.string().min(1, { error: 'must not be empty' });
 
-/** The settings that go with CALLER_IDENTITY=jwt, and with nothing else. */
+/** The settings that CALLER_IDENTITY=jwt needs. No other identity allows them. */
 export const jwtSettings = {
   JWT_JWKS: keyLocation.optional(),
   JWT_ISSUER: text.optional(),
@@ -32,26 +33,32 @@ type Name = keyof JwtSettings;
 const NAMES = Object.keys(jwtSettings) as Name[];
 
 /**
- * Which of these settings is missing or has no business here, and why.
- * @param isFar whether this server asks an inventory elsewhere, which must be shown a token
+ * Yields each JWT setting that is missing or not allowed, with the reason.
+ * @param usesRemoteInventory whether this server sends calls, and therefore its token, to a remote inventory
  */
 export function* jwtConflicts(
   s: JwtSettings & { readonly CALLER_IDENTITY: Pick<CallerIdentity, 'kind'> },
-  isFar: boolean,
+  usesRemoteInventory: boolean,
 ): Generator<[Name, string]> {
   if (s.CALLER_IDENTITY.kind !== 'jwt') {
-    for (const name of NAMES) if (s[name] !== undefined) yield [name, 'only for CALLER_IDENTITY=jwt'];
+    for (const name of NAMES) {
+      if (s[name] !== undefined) yield [name, 'allowed only when CALLER_IDENTITY is jwt'];
+    }
     return;
   }
   for (const name of ['JWT_JWKS', 'JWT_ISSUER', 'JWT_AUDIENCE'] as const) {
-    if (s[name] === undefined) yield [name, 'needed where CALLER_IDENTITY is jwt'];
+    if (s[name] === undefined) yield [name, 'required when CALLER_IDENTITY is jwt'];
   }
   const hasToken = s.JWT_SELF_TOKEN_FILE !== undefined;
-  if (isFar && !hasToken) yield ['JWT_SELF_TOKEN_FILE', 'needed where the inventory is elsewhere'];
-  if (hasToken && !isFar) yield ['JWT_SELF_TOKEN_FILE', 'only where the inventory is elsewhere'];
+  if (usesRemoteInventory && !hasToken) {
+    yield ['JWT_SELF_TOKEN_FILE', 'required when orders use a remote inventory'];
+  }
+  if (hasToken && !usesRemoteInventory) {
+    yield ['JWT_SELF_TOKEN_FILE', 'allowed only when orders use a remote inventory'];
+  }
 }
 
-/** @param s settings without conflicts */
+/** Makes the token rules from settings that have no conflicts. */
 export function toTokenIdentity(s: JwtSettings): TokenIdentity {
   const { JWT_CLAIM: claim, JWT_ALGORITHMS: names, JWT_SELF_TOKEN_FILE: ownTokenPath } = s;
   return {

@@ -2,7 +2,7 @@ import { assertWebhookSecret, assertWebhookUrl } from 'grpc-replay-guard/outbox/
 import { z } from 'zod';
 import { duration } from './settings.js';
 
-/** Text that passes an assertion. What it says is all that is told: the value may be a secret. */
+/** Text that passes an assertion. Only the assertion's message is reported: the value may be a secret. */
 function asserted(assert: (text: string) => void) {
   return z.string().superRefine((text, context) => {
     try {
@@ -13,10 +13,10 @@ function asserted(assert: (text: string) => void) {
   });
 }
 
-/** The secret of a webhook, as the Standard Webhooks specification writes it. */
+/** The secret of a webhook, in the form that the Standard Webhooks specification defines. */
 export const webhookSecret = asserted(assertWebhookSecret);
 
-/** The settings of the outbox and its deliveries. */
+/** The settings of the outbox and its relay. */
 export const outboxSettings = {
   WEBHOOK_URL: asserted(assertWebhookUrl).optional(),
   WEBHOOK_SECRET: webhookSecret.optional(),
@@ -34,16 +34,19 @@ export const outboxSettings = {
 
 const schema = z.object(outboxSettings);
 
-/** What the outbox and its relay are made with, as far as the settings say. */
+/** The settings of the outbox and its relay, in the form that the shop uses. */
 export interface OutboxConfig {
-  /** Where events are sent to besides the inventory. */
+  /** A second destination of the events, besides the inventory. */
   readonly webhook: { readonly url: string; readonly secret: string } | undefined;
-  /** Whether this server delivers events; if not it leaves them to others on the same database. */
+  /** Whether this server delivers events. If not, other servers on the same database deliver them. */
   readonly relay: boolean;
+  /** The number of failed attempts after which an event becomes a dead letter. */
   readonly maxAttempts: number;
+  /** How long delivered events are kept, in milliseconds. */
   readonly retentionMs: number;
 }
 
+/** Makes the outbox configuration from the settings. */
 export function toOutboxConfig(s: z.output<typeof schema>): OutboxConfig {
   const { WEBHOOK_URL: url, WEBHOOK_SECRET: secret } = s;
   return {

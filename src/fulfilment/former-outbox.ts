@@ -1,14 +1,15 @@
 import type { Database } from 'grpc-replay-guard/database';
 
 /**
- * The table of the outbox that the shop once had of its own, step by step: the last ones hand what waits in it over
- * to the library's, whose tables must be there. Delivered events are history, and go with it.
+ * The migration steps of the shop's former outbox table. The last steps move its pending events to the library's
+ * outbox and drop the table with the delivered events. The tables of the library's outbox must exist.
  */
 export function formerOutboxSchema({ name }: Database['dialect']): readonly string[] {
   const isPostgres = name === 'postgres';
   const payload = isPostgres ? "convert_to(payload, 'UTF8')" : 'CAST(payload AS BLOB)';
-  // It was tried without end, and when first was not kept: it has all its attempts, and counts as tried at once.
-  const handOver = `
+  // The former outbox had no maximum of attempts and no time of the first attempt. A moved event starts with zero
+  // attempts; its creation counts as the time of the first attempt.
+  const movePending = `
     INSERT INTO replay_guard_outbox (event_id, destination, aggregate, sequence, type, format, payload,
       created_at, due_at, first_attempt_at, last_error)
     SELECT event_id, 'inventory', aggregate, sequence, type, 'json', ${payload},
@@ -30,10 +31,10 @@ export function formerOutboxSchema({ name }: Database['dialect']): readonly stri
     )`,
     'CREATE INDEX outbox_events_due ON outbox_events (due_at) WHERE done_at IS NULL',
     'CREATE INDEX outbox_events_waiting ON outbox_events (aggregate, sequence) WHERE done_at IS NULL',
-    // Locked first: a former server's transaction that is still open would append what nobody hands over.
+    // The lock waits for open transactions of former servers, so that their events are moved too.
     isPostgres
-      ? `DO $$ BEGIN LOCK TABLE outbox_events IN ACCESS EXCLUSIVE MODE; ${handOver}; END $$`
-      : handOver,
+      ? `DO $$ BEGIN LOCK TABLE outbox_events IN ACCESS EXCLUSIVE MODE; ${movePending}; END $$`
+      : movePending,
     'DROP TABLE outbox_events',
   ];
 }

@@ -2,48 +2,54 @@ import {
   type ChannelCredentials,
   Client,
   type Interceptor,
+  type Metadata,
   type ServiceError as RpcError,
   status,
 } from '@grpc/grpc-js';
+import { createRetryServiceConfig, withIdempotencyKey } from 'grpc-replay-guard/client';
+import { REPLAYED_TRAILER } from 'grpc-replay-guard/protocol';
 import type { Reservation__Output } from '../gen/shop/inventory/v1/Reservation.js';
 import type { Inventory, Reservation } from '../order/inventory.js';
 import { inventoryService } from '../rpc/definitions.js';
 import type { Line } from '../rpc/lines.js';
 import { ServiceError } from '../rpc/service-error.js';
-import { ask, type ClientMethod, type Reply } from '../rpc/unary-client.js';
+import { type ClientMethod, callUnary, type Reply } from '../rpc/unary-client.js';
 
+/** The options of `createInventoryClient`. */
 export interface InventoryClientOptions {
+  /** `host:port` of the inventory. */
   readonly address: string;
   readonly credentials: ChannelCredentials;
   readonly interceptors?: Interceptor[];
-  /** When a call gives up, in milliseconds; 5000 where left out. An interceptor may set an earlier deadline. */
+  /** The timeout of a call, in milliseconds. Default: 5000. An interceptor may set an earlier deadline. */
   readonly timeoutMs?: number;
-  /** Asked at each call for what cancels it: whatever the call is for need not be done any more. */
+  /** Called at each call. Returns the signal that cancels the call. */
   readonly signal?: () => AbortSignal | undefined;
 }
 
-/** One of perhaps several attempts at the same change. */
+/** One attempt at a change of the inventory. */
 export interface ChangeAttempt {
-  /** The same for every attempt. */
+  /** The idempotency key of the change. It is the same for every attempt. */
   readonly key: string;
-  /** When the first attempt was made, so that none comes after the key was forgotten. */
+  /** The time of the first attempt. The inventory refuses an attempt after the key's retention. */
   readonly firstAt?: Date;
-  /** Cancels this attempt. */
+  /** Cancels this attempt when it is aborted. */
   readonly signal?: AbortSignal;
 }
 
-/** The inventory service, for orders and for the relay. Every method throws ServiceError, as `Inventory` says. */
+/** A client of the inventory service, for orders and the relay. Methods throw ServiceError like `Inventory`. */
 export interface InventoryClient extends Inventory {
   getReservation(reservationId: string): Promise<Reservation>;
   confirm(reservationId: string, attempt: ChangeAttempt): Promise<Reservation>;
-  /** @param attempt has a key made of the reservation's id where left out */
+  /** @param attempt default: an attempt with a key made from the reservation's id */
   release(reservationId: string, attempt?: ChangeAttempt): Promise<Reservation>;
   receiveStock(sku: string, quantity: number, attempt: ChangeAttempt): Promise<void>;
-  /** Closes the connections; calls that are running fail. */
+  /** Closes the connections. Running calls fail. */
   close(): void;
 }
 
-const passedThrough = new Set([
+/** The status codes of definite refusals. Orders pass these refusals on to their callers. */
+const DEFINITE_CODES = new Set([
   status.INVALID_ARGUMENT,
   status.NOT_FOUND,
   status.ALREADY_EXISTS,
@@ -51,28 +57,19 @@ const passedThrough = new Set([
   status.OUT_OF_RANGE,
 ]);
 
-const serviceConfig = JSON.stringify({
-  methodConfig: [
-    {
-      name: [{}],
-      retryPolicy: {
-        maxAttempts: 4,
-        initialBackoff: '0.05s',
-        maxBackoff: '0.5s',
-        backoffMultiplier: 2,
-        retryableStatusCodes: ['UNAVAILABLE'],
-      },
-    },
-  ],
+const serviceConfig = createRetryServiceConfig({
+  maxAttempts: 4,
+  initialBackoffMs: 50,
+  maxBackoffMs: 500,
 });
 
-/** Connects when it is first used. */
+/** Makes a client of the inventory service. It connects at its first call. */
 export function createInventoryClient(options: InventoryClientOptions): InventoryClient {
   const { address, credentials, interceptors = [], timeoutMs = 5000, signal } = options;
   const client = new Client(address, credentials, {
     interceptors,
-    'grpc.service_config': serviceConfig,
-    // The inventory is a neighbour, or this process itself: no proxy of the surroundings stands between.
+    'grpc.service_config': JSON.stringify(serviceConfig),
+    // The inventory is in the same network or in this process, so HTTP proxies of the environment do not apply.
     'grpc.enable_http_proxy': 0,
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 5_000,
@@ -83,9 +80,9 @@ export function createInventoryClient(options: InventoryClientOptions): Inventor
     request: NoInfer<Req>,
     attempt?: ChangeAttempt,
   ): Promise<Reply<Res>> {
-    const metadata = attempt ? metadataOf(attempt) : {};
-    const cancelled = attempt?.signal ?? signal?.();
-    return ask(client, method, request, { metadata, timeoutMs, signal: cancelled }).catch((error) => {
+    const metadata = attempt && metadataOf(attempt);
+    const callSignal = attempt?.signal ?? signal?.();
+    return callUnary(client, method, request, { metadata, timeoutMs, signal: callSignal }).catch((error) => {
       throw asServiceError(error);
     });
   }
@@ -105,15 +102,15 @@ export function createInventoryClient(options: InventoryClientOptions): Inventor
       const request = { lines: lines as Line[], hold: duration(holdMs) };
       const { response, trailers } = await call(inventoryService.ReserveStock, request);
       const reservation = reservationFrom(response.reservation);
-      // A stored reply says how the reservation was when it was made.
-      const isReplayed = trailers.get('idempotent-replayed').length > 0;
+      // A replayed reply has the state that the reservation had when it was made.
+      const isReplayed = trailers.get(REPLAYED_TRAILER).length > 0;
       return isReplayed ? getReservation(reservation.reservationId) : reservation;
     },
     async confirm(reservationId, attempt) {
       const { response } = await call(inventoryService.ConfirmReservation, { reservationId }, attempt);
       return reservationFrom(response.reservation);
     },
-    // Not left to a derived key: an operation that is run again may have another reservation to release.
+    // A derived key would be wrong here: a later execution of the operation may release another reservation.
     async release(reservationId, attempt = { key: `release:${reservationId}` }) {
       const { response } = await call(inventoryService.ReleaseReservation, { reservationId }, attempt);
       return reservationFrom(response.reservation);
@@ -125,16 +122,13 @@ export function createInventoryClient(options: InventoryClientOptions): Inventor
   };
 }
 
-function metadataOf({ key, firstAt }: ChangeAttempt): Record<string, string> {
-  return {
-    'idempotency-key': key,
-    ...(firstAt && { 'idempotency-first-sent': firstAt.toISOString() }),
-  };
+function metadataOf({ key, firstAt }: ChangeAttempt): Metadata {
+  return withIdempotencyKey(key, firstAt && { firstSent: firstAt });
 }
 
 function asServiceError(error: RpcError): ServiceError {
   const details = error.metadata?.get('grpc-status-details-bin')[0];
-  if (passedThrough.has(error.code)) {
+  if (DEFINITE_CODES.has(error.code)) {
     return new ServiceError(error.code, error.details, Buffer.isBuffer(details) ? details : undefined);
   }
   const unavailable = new ServiceError(status.UNAVAILABLE, 'the inventory is unavailable, try again');
@@ -142,7 +136,7 @@ function asServiceError(error: RpcError): ServiceError {
 }
 
 function reservationFrom(message: Reservation__Output | null): Reservation {
-  if (!message) throw new ServiceError(status.UNAVAILABLE, 'the inventory answered without a reservation');
+  if (!message) throw new ServiceError(status.UNAVAILABLE, 'the reply of the inventory has no reservation');
   const { reservationId, lines, state } = message;
   return {
     reservationId,

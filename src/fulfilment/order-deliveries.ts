@@ -8,66 +8,72 @@ import type { Outbox } from '../platform/outbox.js';
 import { ServiceError } from '../rpc/service-error.js';
 import type { ChangeAttempt, InventoryClient } from './inventory-client.js';
 
+/** The options of `createOrderDeliveries`. */
 export interface OrderDeliveriesOptions {
   readonly database: Database;
   readonly inventory: InventoryClient;
   readonly outbox: Outbox;
 }
 
-/** Line after line, a long order's restock would never fit into one attempt where the inventory is far away. */
-const LINES_AT_ONCE = 8;
-/** An inventory may let fewer of a caller's calls in at once: each later attempt asks for half as many, down to one. */
+/** With sequential calls, the restock of a long order at a remote inventory would exceed the time of one attempt. */
+const MAX_CONCURRENT_LINES = 8;
+/** An inventory may limit a caller's concurrent calls. Each later attempt halves the number of calls, down to 1. */
 const HALVINGS = 3;
 
-/** What the events of orders make of their reservations. Safe to repeat: every call has the event's key. */
+/** Makes the deliveries of order events to the inventory. Every call has a key made from the event's id. */
 export function createOrderDeliveries(options: OrderDeliveriesOptions): Record<string, Delivery> {
   return {
     [ORDER_PLACED]: (event, attempt) => confirm(options, event, attempt),
-    [ORDER_CANCELLED]: (event, attempt) => giveBack(options.inventory, event, attempt),
+    [ORDER_CANCELLED]: (event, attempt) => releaseOrRestock(options.inventory, event, attempt),
   };
 }
 
-/** Why the inventory did not do what it was asked to: the state of the reservation, or that there is none. */
+/** Why the inventory refused a change: the state of the reservation, or UNKNOWN if it has no such reservation. */
 type Obstacle = Exclude<Reservation['state'], 'HELD'> | 'UNKNOWN';
 
-const reasons: Partial<Record<Obstacle, string>> = {
+const CANCEL_REASONS: Partial<Record<Obstacle, string>> = {
   RELEASED: 'the reservation was released before it was confirmed',
   EXPIRED: 'the reservation expired before it was confirmed',
   UNKNOWN: 'the inventory does not know the reservation',
 };
 
-/** An order that cannot have its stock any more is cancelled. */
+/** Confirms the reservation of an order. If the reservation has ended, the order is cancelled. */
 async function confirm(options: OrderDeliveriesOptions, event: OutboxEvent, attempt: Attempt): Promise<void> {
   const { orderId, reservationId } = orderPlaced.parse(event.payload);
   const { inventory } = options;
   const obstacle = await obstacleTo(inventory, reservationId, () =>
     inventory.confirm(reservationId, change(event.id, attempt)),
   );
-  const reason = obstacle && reasons[obstacle];
+  const reason = obstacle && CANCEL_REASONS[obstacle];
   if (reason) await cancelOrder(options, orderId, reason);
 }
 
-async function giveBack(inventory: InventoryClient, event: OutboxEvent, attempt: Attempt): Promise<void> {
+/** Releases the reservation of a cancelled order, or restocks the lines of a confirmed reservation. */
+async function releaseOrRestock(
+  inventory: InventoryClient,
+  event: OutboxEvent,
+  attempt: Attempt,
+): Promise<void> {
   const { reservationId, lines } = orderCancelled.parse(event.payload);
   const obstacle = await obstacleTo(inventory, reservationId, () =>
     inventory.release(reservationId, change(event.id, attempt)),
   );
   if (obstacle !== 'CONFIRMED') return;
   const restock = ({ sku, quantity }: (typeof lines)[number], index: number) =>
-    // By its place in the event: a sku may have characters that a key may not.
+    // The key has the index of the line, because a sku may have characters that a key must not have.
     inventory.receiveStock(sku, quantity, change(`${event.id}:${index}`, attempt)).catch(throwFinal);
-  // And then for all again, as a long order needs it.
-  const atOnce = LINES_AT_ONCE >> ((attempt.number - 1) % (HALVINGS + 1));
-  for (let from = 0; from < lines.length; from += atOnce) {
-    const some = lines.slice(from, from + atOnce);
-    await allOf(some.map((line, place) => restock(line, from + place)));
+  // After the smallest number, the next attempt uses the full number again, which a long order needs.
+  const concurrency = MAX_CONCURRENT_LINES >> ((attempt.number - 1) % (HALVINGS + 1));
+  for (let start = 0; start < lines.length; start += concurrency) {
+    const batch = lines.slice(start, start + concurrency);
+    await allOf(batch.map((line, offset) => restock(line, start + offset)));
   }
 }
 
-/** Nobody is left behind who is still at it. */
+/** Waits for all work, also after a failure, and then throws the first failure. */
 async function allOf(work: readonly Promise<void>[]): Promise<void> {
-  const ended = await Promise.allSettled(work);
-  const failed = ended.find((each) => each.status === 'rejected');
+  const results = await Promise.allSettled(work);
+  const failed = results.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;
 }
 
@@ -75,27 +81,28 @@ function change(key: string, { firstAt, signal }: Attempt): ChangeAttempt {
   return { key, firstAt, signal };
 }
 
+/** Makes the change and returns undefined, or returns the obstacle if the inventory refuses the change. */
 async function obstacleTo(
   inventory: InventoryClient,
   reservationId: string,
-  attempt: () => Promise<Reservation>,
+  makeChange: () => Promise<Reservation>,
 ): Promise<Obstacle | undefined> {
   try {
-    await attempt();
+    await makeChange();
     return undefined;
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     if (error.code === status.NOT_FOUND) return 'UNKNOWN';
     if (error.code !== status.FAILED_PRECONDITION) return throwFinal(error);
     const { state } = await inventory.getReservation(reservationId);
-    // Refused for another reason than its state: to be tried again.
+    // The state is not the reason for the refusal, so a later attempt may succeed.
     if (state === 'HELD') throw error;
     return state;
   }
 }
 
-/** A refusal under the event's key is given again at every attempt. */
+/** The inventory keeps a definite refusal under the key, so a later attempt would get the same refusal. */
 function throwFinal(error: unknown): never {
   const isFinal = error instanceof ServiceError && error.code !== status.UNAVAILABLE;
-  throw isFinal ? new UndeliverableError('the inventory refuses it', { cause: error }) : error;
+  throw isFinal ? new UndeliverableError('the inventory refused the change', { cause: error }) : error;
 }

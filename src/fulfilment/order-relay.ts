@@ -5,12 +5,13 @@ import { createWebhookDestination } from 'grpc-replay-guard/outbox/webhook';
 import type { Registry } from 'prom-client';
 import type { OutboxConfig } from '../config/outbox-settings.js';
 import type { DatabaseLocation } from '../config/settings.js';
-import { createOutboxObserver } from '../ops/outbox-observer.js';
+import { createOutboxObserver } from '../ops/observers.js';
 import type { Log } from '../platform/log.js';
 import type { InventoryClient } from './inventory-client.js';
 import { createOrderDeliveries } from './order-deliveries.js';
 import { INVENTORY, ORDER_EVENTS, WEBHOOK } from './order-outbox.js';
 
+/** The options of `createOrderRelay`. */
 export interface OrderRelayOptions {
   readonly database: Database;
   readonly inventory: InventoryClient;
@@ -21,10 +22,10 @@ export interface OrderRelayOptions {
   readonly log: Log;
 }
 
-/** A receiver that is down may stay so for hours; the stock of an order waits for minutes at most. */
-const LONGEST_WEBHOOK_PAUSE_MS = 15 * 60_000;
+/** The maximum pause between attempts at the webhook. Its receiver may be down for hours. */
+const MAX_WEBHOOK_BACKOFF_MS = 15 * 60_000;
 
-/** The relay of the events of orders: to the inventory, and to a webhook where there is one. */
+/** Makes the relay that delivers the events of orders to the inventory and, if configured, to the webhook. */
 export function createOrderRelay(options: OrderRelayOptions): Relay {
   const { outbox, config, location, log } = options;
   const { webhook, maxAttempts, retentionMs } = config;
@@ -39,7 +40,7 @@ export function createOrderRelay(options: OrderRelayOptions): Relay {
         [WEBHOOK]: createWebhookDestination({
           ...webhook,
           types: ORDER_EVENTS,
-          retry: { maxAttempts, maxBackoffMs: LONGEST_WEBHOOK_PAUSE_MS },
+          retry: { maxAttempts, maxBackoffMs: MAX_WEBHOOK_BACKOFF_MS },
         }),
       }),
     },

@@ -1,32 +1,34 @@
 import type { Clock } from '../platform/clock.js';
 import type { Database } from '../platform/database.js';
 import type { Log } from '../platform/log.js';
-import { RepeatingRounds } from '../platform/periodic.js';
+import { RepeatingTask } from '../platform/repeating-task.js';
 import { expireReservation } from './end-reservation.js';
 import { Items } from './items.js';
 import { Reservations } from './reservations.js';
 
+/** The options of `createHoldExpiry`. */
 export interface HoldExpiryOptions {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
-  /** Pause between looks, in milliseconds; 1000 where left out. */
+  /** The interval between runs, in milliseconds. Default: 1000. */
   readonly intervalMs?: number;
-  /** Most holds of one round; 100 where left out. */
+  /** The maximum number of holds in one run. Default: 100. */
   readonly batch?: number;
 }
 
+/** The background work that expires overdue holds. */
 export interface HoldExpiry {
   start(): void;
-  /** Resolves when the round that is running has ended. */
+  /** Resolves when the current run has ended. */
   stop(): Promise<void>;
-  /** One round: expires overdue holds, each in its own transaction, and returns how many. */
+  /** Expires a batch of overdue holds, each in its own transaction. Resolves to their number. */
   runOnce(): Promise<number>;
 }
 
 /**
- * Marks overdue holds expired and gives their stock back. Nothing depends on its being quick: an overdue
- * hold is treated as expired by everybody, marked or not.
+ * Makes the background work that marks overdue holds EXPIRED and releases their stock. A delay does no harm, because
+ * the services treat an overdue hold as expired before it is marked.
  */
 export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
   const { database, clock, log, intervalMs = 1000, batch = 100 } = options;
@@ -36,7 +38,7 @@ export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
     try {
       return await expireReservation(stock, id, clock.now());
     } catch (error) {
-      // The others shall not wait for this one.
+      // The other holds of the batch are still expired.
       log.error({ err: error, reservation: id }, 'a hold could not be expired');
       return false;
     }
@@ -47,7 +49,11 @@ export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
     return expired;
   };
 
-  const round = async () => (await runOnce()) === batch;
-  const periodic = new RepeatingRounds({ name: 'hold expiry', round, intervalMs, log });
-  return { start: () => periodic.start(), stop: () => periodic.stop(), runOnce };
+  const task = new RepeatingTask({
+    // A full batch means that more holds may be overdue.
+    run: async () => (await runOnce()) === batch,
+    intervalMs,
+    onError: (error) => log.error({ err: error }, 'overdue holds could not be read'),
+  });
+  return { start: () => task.start(), stop: () => task.stop(), runOnce };
 }

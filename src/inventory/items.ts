@@ -1,9 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import type { Database } from '../platform/database.js';
-import { MAX_INT64 } from '../rpc/int64.js';
+import { MAX_INT64 } from '../rpc/fields.js';
 import type { Line } from '../rpc/lines.js';
 import { failure, notFound, outOfRange, type ServiceError } from '../rpc/service-error.js';
 
+/** An item and its stock. */
 export interface Item {
   readonly sku: string;
   readonly name: string;
@@ -13,7 +14,7 @@ export interface Item {
   readonly reserved: bigint;
 }
 
-/** Stock that cannot be held because there is too little of it. */
+/** The stock of an item is too small for a hold. `error` is the failure for the caller. */
 export class InsufficientStock {
   readonly sku: string;
   readonly error: ServiceError;
@@ -39,7 +40,7 @@ const receive = `
   UPDATE inventory_items SET on_hand = on_hand + $2
   WHERE sku = $1 AND on_hand <= ${MAX_INT64} - $2 RETURNING sku`;
 
-// What overdue holds keep counts as free: they can only expire.
+// Stock of overdue holds counts as free, because an overdue hold can only expire.
 const find = `
   SELECT sku, name, unit_price_minor, currency, on_hand, reserved - COALESCE((
     SELECT CAST(SUM(line.quantity) AS BIGINT)
@@ -56,7 +57,7 @@ const free = 'UPDATE inventory_items SET reserved = reserved - $2 WHERE sku = $1
 
 const take = 'UPDATE inventory_items SET on_hand = on_hand - $2, reserved = reserved - $2 WHERE sku = $1';
 
-/** The items and their stock. Whoever changes several in one transaction goes in the order of skus. */
+/** The table of items. A transaction that changes several items must change them in the order of their skus. */
 export class Items {
   readonly #database: Database;
 
@@ -64,13 +65,14 @@ export class Items {
     this.#database = database;
   }
 
+  /** Inserts an item, or changes its name, price and currency. */
   async put(item: Pick<Item, 'sku' | 'name' | 'unit_price_minor' | 'currency'>): Promise<void> {
     await this.#database.query(put, [item.sku, item.name, item.unit_price_minor, item.currency]);
   }
 
   /**
    * Adds to the stock on hand.
-   * @throws ServiceError NOT_FOUND, or OUT_OF_RANGE where the stock would not fit its field
+   * @throws ServiceError NOT_FOUND, or OUT_OF_RANGE when the stock would not fit into its field
    */
   async receive({ sku, quantity }: Line, nowMs: number): Promise<void> {
     const rows = await this.#database.query(receive, [sku, quantity]);
@@ -82,7 +84,10 @@ export class Items {
     });
   }
 
-  /** @throws ServiceError NOT_FOUND */
+  /**
+   * Returns an item.
+   * @throws ServiceError NOT_FOUND when the item does not exist
+   */
   async get(sku: string, nowMs: number): Promise<Item> {
     const [item] = await this.#database.query<Item>(find, [sku, nowMs]);
     if (!item) throw notFound('ITEM_NOT_FOUND', `no item ${sku}`, { sku });
@@ -90,9 +95,9 @@ export class Items {
   }
 
   /**
-   * Holds stock and returns its price, in the minor unit.
-   * @throws InsufficientStock
-   * @throws ServiceError NOT_FOUND
+   * Holds stock and returns the price of one piece, in the currency's minor unit.
+   * @throws InsufficientStock when the available stock is too small
+   * @throws ServiceError NOT_FOUND when the item does not exist
    */
   async hold(line: Line, nowMs: number): Promise<bigint> {
     const [row] = await this.#database.query<Item>(hold, [line.sku, line.quantity]);
@@ -101,12 +106,12 @@ export class Items {
     throw new InsufficientStock(line, on_hand - reserved);
   }
 
-  /** Gives held stock back. */
+  /** Makes held stock available again. */
   async free(sku: string, quantity: bigint): Promise<void> {
     await this.#database.query(free, [sku, quantity]);
   }
 
-  /** Takes held stock for good. */
+  /** Removes held stock from the stock on hand. */
   async take(sku: string, quantity: bigint): Promise<void> {
     await this.#database.query(take, [sku, quantity]);
   }

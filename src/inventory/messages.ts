@@ -4,6 +4,7 @@ import { timestamp } from '../rpc/timestamp.js';
 import type { Item } from './items.js';
 import type { Reservation } from './reservations.js';
 
+/** Makes the protobuf message of an item. */
 export function itemMessage(item: Item): ItemMessage {
   return {
     sku: item.sku,
@@ -16,6 +17,7 @@ export function itemMessage(item: Item): ItemMessage {
   };
 }
 
+/** Makes the protobuf message of a reservation. */
 export function reservationMessage(reservation: Reservation): ReservationMessage {
   return {
     reservationId: reservation.reservation_id,

@@ -3,8 +3,8 @@ import type { Line } from '../rpc/lines.js';
 import type { Item, Items } from './items.js';
 
 /**
- * Adds to the stock of an item, and returns the item.
- * @throws ServiceError NOT_FOUND, or OUT_OF_RANGE where the stock would not fit its field
+ * Adds to the stock of an item and returns the item.
+ * @throws ServiceError NOT_FOUND, or OUT_OF_RANGE when the stock would not fit into its field
  */
 export function receiveStock(
   { database, items }: { readonly database: Database; readonly items: Items },

@@ -2,19 +2,23 @@ import type { Database } from '../platform/database.js';
 import { bySku } from '../rpc/lines.js';
 import { alreadyExists, notFound } from '../rpc/service-error.js';
 
+/** The state of a reservation. */
 export type ReservationState = 'HELD' | 'CONFIRMED' | 'RELEASED' | 'EXPIRED';
 
+/** A line of a reservation, with the price at its time. */
 export interface ReservedLine {
   readonly sku: string;
   readonly quantity: bigint;
   readonly unit_price_minor: bigint;
 }
 
+/** A reservation of stock. */
 export interface Reservation {
   readonly reservation_id: string;
   readonly state: ReservationState;
+  /** Milliseconds since the epoch. */
   readonly expires_at: bigint;
-  /** In the order of skus. */
+  /** Sorted by sku. */
   readonly lines: readonly ReservedLine[];
 }
 
@@ -31,7 +35,7 @@ const find = 'SELECT reservation_id, state, expires_at FROM inventory_reservatio
 const findLines = `
   SELECT sku, quantity, unit_price_minor FROM inventory_reservation_lines WHERE reservation_id = $1`;
 
-// Each change of state is one statement that names the state it leaves: of two, one finds no row.
+// Each statement names the old state, so that only one of two concurrent changes finds the row.
 const confirm = `
   UPDATE inventory_reservations SET state = 'CONFIRMED'
   WHERE reservation_id = $1 AND state = 'HELD' AND expires_at > $2 RETURNING reservation_id`;
@@ -53,7 +57,7 @@ const overdueOfSku = `
   JOIN inventory_reservation_lines AS line ON line.reservation_id = hold.reservation_id
   WHERE hold.state = 'HELD' AND hold.expires_at <= $1 AND line.sku = $2 ORDER BY hold.expires_at LIMIT $3`;
 
-/** The reservations. Whoever changes one and its items in a transaction changes the reservation first. */
+/** The table of reservations. A transaction must change a reservation before its items. */
 export class Reservations {
   readonly #database: Database;
 
@@ -61,7 +65,10 @@ export class Reservations {
     this.#database = database;
   }
 
-  /** @throws ServiceError ALREADY_EXISTS */
+  /**
+   * Inserts a reservation and its lines.
+   * @throws ServiceError ALREADY_EXISTS when the id is in use
+   */
   async add({ reservation_id: id, expires_at, lines }: Reservation): Promise<void> {
     const added = await this.#database.query(insert, [id, expires_at]);
     if (added.length === 0) throw alreadyReserved(id);
@@ -71,8 +78,8 @@ export class Reservations {
   }
 
   /**
-   * The reservation as it is at `nowMs`: an overdue hold is EXPIRED, whether anybody has marked it or not.
-   * @throws ServiceError NOT_FOUND
+   * Returns a reservation with its state at `nowMs`. An overdue hold is EXPIRED, even if its row is still HELD.
+   * @throws ServiceError NOT_FOUND when the reservation does not exist
    */
   async get(id: string, nowMs: number): Promise<Reservation> {
     const [found] = await this.#database.query<Omit<Reservation, 'lines'>>(find, [id]);
@@ -81,37 +88,38 @@ export class Reservations {
     return { ...found, state: isOverdue ? 'EXPIRED' : found.state, lines: await this.lines(id) };
   }
 
+  /** Returns the lines of a reservation, sorted by sku. */
   async lines(id: string): Promise<ReservedLine[]> {
     return (await this.#database.query<ReservedLine>(findLines, [id])).sort(bySku);
   }
 
-  /** Whether it was held, not overdue, and is confirmed now. */
+  /** Confirms a hold that is not overdue. Returns whether the state has changed. */
   async confirm(id: string, nowMs: number): Promise<boolean> {
     return (await this.#database.query(confirm, [id, nowMs])).length > 0;
   }
 
-  /** Whether it was held and is released now, or expired if it was overdue. */
+  /** Releases a hold, or expires an overdue hold. Returns whether the state has changed. */
   async release(id: string, nowMs: number): Promise<boolean> {
     return (await this.#database.query(release, [id, nowMs])).length > 0;
   }
 
-  /** Whether it was an overdue hold and is expired now. */
+  /** Expires an overdue hold. Returns whether the state has changed. */
   async expire(id: string, nowMs: number): Promise<boolean> {
     return (await this.#database.query(expire, [id, nowMs])).length > 0;
   }
 
-  /** At most `limit` overdue holds, the oldest first. */
+  /** Returns the ids of at most `limit` overdue holds, the oldest hold first. */
   async overdue(nowMs: number, limit: number): Promise<string[]> {
     return ids(await this.#database.query(overdue, [nowMs, limit]));
   }
 
-  /** At most `limit` overdue holds that keep stock of this item, the oldest first. */
+  /** Returns the ids of at most `limit` overdue holds with stock of this item, the oldest hold first. */
   async overdueOf(sku: string, nowMs: number, limit: number): Promise<string[]> {
     return ids(await this.#database.query(overdueOfSku, [nowMs, sku, limit]));
   }
 }
 
-/** The id of an operation came again long after its answer was forgotten. */
+/** The operation was retried after its record had expired. */
 function alreadyReserved(id: string) {
   return alreadyExists('RESERVATION_EXISTS', 'this reservation was made before', { reservation_id: id });
 }

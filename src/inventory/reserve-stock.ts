@@ -3,27 +3,27 @@ import { bySku, type Line } from '../rpc/lines.js';
 import { InsufficientStock, type Items } from './items.js';
 import type { Reservation, Reservations, ReservedLine } from './reservations.js';
 
-/** What a reservation works on. */
+/** The tables that a reservation changes. */
 export interface Stock {
   readonly database: Database;
   readonly items: Items;
   readonly reservations: Reservations;
 }
 
+/** A requested hold of stock. */
 export interface Hold {
   readonly reservationId: string;
-  /** One line for each sku, in the order of skus. */
+  /** One line for each sku, sorted by sku. */
   readonly lines: readonly Line[];
   readonly nowMs: number;
   readonly expiresAtMs: number;
 }
 
-const MOST_OVERDUE = 500;
+const MAX_OVERDUE = 500;
 
 /**
- * Holds all lines or none. Stock that overdue holds still keep is theirs no more, so where it is short they
- * are expired first.
- * @throws ServiceError NOT_FOUND; FAILED_PRECONDITION INSUFFICIENT_STOCK; ALREADY_EXISTS
+ * Holds all lines or none. If the stock of an item is too small, it first expires overdue holds of that item.
+ * @throws ServiceError NOT_FOUND; FAILED_PRECONDITION with INSUFFICIENT_STOCK; ALREADY_EXISTS
  */
 export async function reserveStock(stock: Stock, hold: Hold): Promise<Reservation> {
   const overdue = new Set<string>();
@@ -33,20 +33,20 @@ export async function reserveStock(stock: Stock, hold: Hold): Promise<Reservatio
     } catch (error) {
       if (!(error instanceof InsufficientStock)) throw error;
       const known = overdue.size;
-      const found = await stock.reservations.overdueOf(error.sku, hold.nowMs, MOST_OVERDUE);
+      const found = await stock.reservations.overdueOf(error.sku, hold.nowMs, MAX_OVERDUE);
       for (const id of found) overdue.add(id);
       if (overdue.size === known) throw error.error;
     }
   }
 }
 
-/** Locks the reservations by id, then the items by sku: everybody's order, so nobody deadlocks. */
+/** Locks reservations by id, then items by sku. Every transaction uses this order, so there is no deadlock. */
 async function attempt(stock: Stock, hold: Hold, overdue: readonly string[]): Promise<Reservation> {
   const freed = await expireAll(stock, overdue, hold.nowMs);
   const lines: ReservedLine[] = [];
-  for (const step of [...freed, ...hold.lines].sort(freedFirst)) {
-    if (typeof step.quantity === 'bigint') await stock.items.free(step.sku, step.quantity);
-    else lines.push(await holdLine(stock, step as Line, hold.nowMs));
+  for (const line of [...freed, ...hold.lines].sort(freedFirst)) {
+    if (isFreed(line)) await stock.items.free(line.sku, line.quantity);
+    else lines.push(await holdLine(stock, line, hold.nowMs));
   }
   const reservation: Reservation = {
     reservation_id: hold.reservationId,
@@ -71,7 +71,12 @@ async function holdLine({ items }: Stock, line: Line, nowMs: number): Promise<Re
   return { sku: line.sku, quantity: BigInt(line.quantity), unit_price_minor };
 }
 
+/** Sorts by sku. For one sku, freed lines come before lines to hold. */
 function freedFirst(a: Line | ReservedLine, b: Line | ReservedLine): number {
-  const isFreed = (line: Line | ReservedLine) => (typeof line.quantity === 'bigint' ? 0 : 1);
-  return bySku(a, b) || isFreed(a) - isFreed(b);
+  return bySku(a, b) || Number(isFreed(b)) - Number(isFreed(a));
+}
+
+/** Only the lines of expired holds come from the database, with a bigint quantity. */
+function isFreed(line: Line | ReservedLine): line is ReservedLine {
+  return typeof line.quantity === 'bigint';
 }

@@ -1,4 +1,4 @@
-/** The tables of the inventory, step by step; a step that was released is never changed. */
+/** The migration steps of the inventory's tables. A released step must not change. */
 export const inventorySchema: readonly string[] = [
   `CREATE TABLE inventory_items (
     sku TEXT PRIMARY KEY,
@@ -21,6 +21,6 @@ export const inventorySchema: readonly string[] = [
     unit_price_minor BIGINT NOT NULL,
     PRIMARY KEY (reservation_id, sku)
   )`,
-  // Holds only, so that it stays small however many reservations there have been.
+  // The index covers only holds, so it stays small when there are many ended reservations.
   `CREATE INDEX inventory_holds_by_expiry ON inventory_reservations (expires_at) WHERE state = 'HELD'`,
 ];

@@ -5,19 +5,19 @@ import { ConfigError } from '../config/config.js';
 import { guardMode } from '../config/settings.js';
 import type { Log } from '../platform/log.js';
 
-/** `{"server": "observe", "methods": {"/shop.order.v1.OrderService/PlaceOrder": "enforce"}}` */
+/** An example: `{"server": "observe", "methods": {"/shop.order.v1.OrderService/PlaceOrder": "enforce"}}` */
 const content = z.strictObject({
   server: guardMode.optional(),
   methods: z.record(z.string(), guardMode).optional(),
 });
 
-const LOOK_MS = 1_000;
+const POLL_INTERVAL_MS = 1_000;
 
 /**
- * Keeps the guard's modes as a file says, from now on and whenever the file changes. What is wrong with a
- * changed file is logged, and the modes stay as they were.
- * @returns a function that ends it
- * @throws ConfigError the file cannot be read, or is wrong
+ * Sets the guard's modes from a file, now and after each change of the file. If a changed file is wrong, the error is
+ * logged and the modes stay the same.
+ * @returns a function that stops following the file
+ * @throws ConfigError when the file cannot be read or its content is wrong
  */
 export function followModeFile(path: string, guard: ReplayGuard, log: Log): () => void {
   try {
@@ -25,14 +25,14 @@ export function followModeFile(path: string, guard: ReplayGuard, log: Log): () =
   } catch (error) {
     throw new ConfigError('REPLAY_GUARD_MODE_FILE', (error as Error).message);
   }
-  // Looked at by its path each time: a mounted configuration is changed by swapping a link.
-  watchFile(path, { interval: LOOK_MS, persistent: false }, () => {
+  // `watchFile` polls the path. A mounted configuration changes by replacing a link, and a watch would miss this.
+  watchFile(path, { interval: POLL_INTERVAL_MS, persistent: false }, () => {
     try {
       const modes = readModes(path);
       guard.setModes(modes);
       log.info({ modes }, 'the modes of the guard were changed');
     } catch (error) {
-      log.error({ reason: (error as Error).message }, 'the mode file is wrong; the modes stay as they were');
+      log.error({ reason: (error as Error).message }, 'the mode file is wrong; the modes stay the same');
     }
   });
   return () => unwatchFile(path);

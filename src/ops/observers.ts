@@ -1,12 +1,14 @@
 import type { ReplayGuardObserver } from 'grpc-replay-guard';
 import type { ConsumerObserver } from 'grpc-replay-guard/consumer';
 import { createPrometheusConsumerObserver } from 'grpc-replay-guard/consumer/prometheus';
+import type { OutboxObserver } from 'grpc-replay-guard/outbox';
+import { createPrometheusOutboxObserver } from 'grpc-replay-guard/outbox/prometheus';
 import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
 import type { Registry } from 'prom-client';
 import type { Log } from '../platform/log.js';
 
-/** Counts what the guard does, and logs what goes wrong in it: its callers learn only that it did. */
-export function createObserver(registry: Registry, log: Log): ReplayGuardObserver {
+/** Makes an observer that counts the guard's calls and logs its failures. Callers never receive the reasons. */
+export function createGuardObserver(registry: Registry, log: Log): ReplayGuardObserver {
   const metrics = createPrometheusObserver(registry);
   return {
     ...metrics,
@@ -17,7 +19,7 @@ export function createObserver(registry: Registry, log: Log): ReplayGuardObserve
     circuitChanged(open) {
       metrics.circuitChanged(open);
       if (open) log.error('the store of the guard is down: calls are refused until it answers a probe');
-      else log.info('the store of the guard answers again');
+      else log.info('the store of the guard is available again');
     },
     handlerFailed(method, error) {
       metrics.handlerFailed(method, error);
@@ -26,7 +28,7 @@ export function createObserver(registry: Registry, log: Log): ReplayGuardObserve
   };
 }
 
-/** Counts what becomes of messages, and logs what goes wrong behind their backs. */
+/** Makes an observer that counts the messages of the consumer and logs purge failures. */
 export function createConsumerObserver(registry: Registry, log: Log): ConsumerObserver {
   const metrics = createPrometheusConsumerObserver(registry);
   return {
@@ -34,6 +36,31 @@ export function createConsumerObserver(registry: Registry, log: Log): ConsumerOb
     purgeFailed(error) {
       metrics.purgeFailed(error);
       log.warn({ err: error }, 'processed messages could not be purged');
+    },
+  };
+}
+
+/** Makes an observer that counts the deliveries of the relay and logs its failures. It never logs an event's id. */
+export function createOutboxObserver(registry: Registry, log: Log): OutboxObserver {
+  const metrics = createPrometheusOutboxObserver(registry);
+  return {
+    ...metrics,
+    failed(attempt, seconds, error, retryInMs) {
+      metrics.failed(attempt, seconds, error, retryInMs);
+      if (retryInMs === undefined) log.error({ ...attempt, err: error }, 'an event became a dead letter');
+      else log.warn({ ...attempt, err: error, retryInMs }, 'an event could not be delivered');
+    },
+    leaseLost(attempt) {
+      metrics.leaseLost(attempt);
+      log.warn({ ...attempt }, 'a delivery ended after its lease');
+    },
+    subscriptionEnded(destination, error) {
+      metrics.subscriptionEnded(destination, error);
+      log.error({ destination, err: error }, 'a receiver ended its subscription: its deliveries stop');
+    },
+    errorOccurred(error) {
+      metrics.errorOccurred(error);
+      log.error({ err: error }, 'a run of the relay failed');
     },
   };
 }

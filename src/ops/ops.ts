@@ -1,58 +1,61 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
+import type { Address } from '../config/address.js';
 import { ConfigError } from '../config/config.js';
-import type { Address } from '../config/settings.js';
 import type { Readiness } from './readiness.js';
 
-/** What a request that was posted is answered: a status, and one line for people. */
+/** The response to a POST: a status and one line for people. */
 export interface Answer {
   readonly status: number;
   readonly line: string;
 }
 
-/** Answers what is posted to a path. It reads the body itself, and bounds what it reads. */
-export type Inbox = (request: IncomingMessage) => Promise<Answer>;
+/** Handles the POST requests to a path. It reads the body and must limit its size. */
+export type PostHandler = (request: IncomingMessage) => Promise<Answer>;
 
-/** The HTTP listener for operators: `/metrics`, `/livez`, `/readyz`, and what is added to them. */
+/** The HTTP listener for operators: `/metrics`, `/livez`, `/readyz`, and further pages and actions. */
 export interface Ops {
+  /** The bound port. */
   readonly port: number;
-  /** Adds a page of JSON, made anew at each request. */
+  /** Adds a JSON page. `content` is called at each request. */
   show(path: string, content: () => unknown): void;
-  /** Adds a path that takes POST, and nothing else. */
-  receive(path: string, inbox: Inbox): void;
+  /** Adds a path that accepts POST only. */
+  receive(path: string, handler: PostHandler): void;
   /**
-   * Adds something that a POST does. What it resolves to is answered as JSON; undefined is a bad request. Who can
-   * reach this listener may do it, except by a web page: browsers say where a POST comes from.
-   * @param action given the parameters of the query
+   * Adds an action for POST. The response is the result as JSON; an undefined result is a bad request. Requests with
+   * an `origin` header are refused, so that web pages cannot use the action.
+   * @param action receives the parameters of the query
    */
-  act(path: string, action: (given: Readonly<Record<string, string>>) => Promise<unknown>): void;
+  act(path: string, action: (parameters: Readonly<Record<string, string>>) => Promise<unknown>): void;
   /** Closes the listener and every connection. */
   close(): Promise<void>;
 }
 
 /**
  * Starts the operators' listener.
- * @throws ConfigError the address cannot be taken
+ * @throws ConfigError naming OPS_ADDRESS when the address cannot be bound
  */
 export async function listenOps(address: Address, readiness: Readiness, registry: Registry): Promise<Ops> {
   const pages = createPages(readiness, registry);
-  const inboxes = new Map<string, Inbox>();
+  const postHandlers = new Map<string, PostHandler>();
   const actions = new Map<string, Page>();
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     const [path = '', query = ''] = (request.url ?? '').split('?', 2);
-    const inbox = inboxes.get(path);
+    const handler = postHandlers.get(path);
     const page = { GET: pages, POST: actions }[request.method ?? '']?.get(path) ?? notFound;
-    const foreign = request.method === 'POST' && request.headers.origin !== undefined;
-    const answered = inbox ? post(inbox, request, response) : (foreign ? forbidden : page)(response, query);
-    answered.catch(() => fail(response));
+    const isFromWebPage = request.method === 'POST' && request.headers.origin !== undefined;
+    const handled = handler
+      ? post(handler, request, response)
+      : (isFromWebPage ? forbidden : page)(response, query);
+    handled.catch(() => fail(response));
   });
   await bind(server, address);
   return {
     port: (server.address() as AddressInfo).port,
     show: (path, content) => void pages.set(path, async (response) => json(response, await content())),
-    receive: (path, inbox) => void inboxes.set(path, inbox),
-    act: (path, action) => void actions.set(path, acting(action)),
+    receive: (path, handler) => void postHandlers.set(path, handler),
+    act: (path, action) => void actions.set(path, actionPage(action)),
     close: () => close(server),
   };
 }
@@ -62,22 +65,22 @@ type Page = (response: ServerResponse, query: string) => Promise<void>;
 function createPages(readiness: Readiness, registry: Registry): Map<string, Page> {
   return new Map<string, Page>([
     ['/livez', async (response) => text(response, 200, 'alive')],
-    ['/readyz', async (response) => reply(response, await readiness.obstacle())],
+    ['/readyz', async (response) => ready(response, await readiness.obstacle())],
     ['/metrics', async (response) => send(response, 200, registry.contentType, await registry.metrics())],
   ]);
 }
 
-function reply(response: ServerResponse, obstacle: string | undefined): void {
+function ready(response: ServerResponse, obstacle: string | undefined): void {
   text(response, obstacle ? 503 : 200, obstacle ?? 'ready');
 }
 
-async function post(inbox: Inbox, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function post(handler: PostHandler, request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.method !== 'POST') {
     response.setHeader('allow', 'POST');
     return text(response, 405, 'only POST is allowed here');
   }
-  const { status, line } = await inbox(request);
-  // What was not read would be taken for the next request.
+  const { status, line } = await handler(request);
+  // Otherwise the unread part of the body would be parsed as the next request.
   if (!request.complete) response.setHeader('connection', 'close');
   text(response, status, line);
 }
@@ -85,7 +88,7 @@ async function post(inbox: Inbox, request: IncomingMessage, response: ServerResp
 const notFound: Page = async (response) => text(response, 404, 'not found');
 const forbidden: Page = async (response) => text(response, 403, 'not for web pages');
 
-function acting(action: Parameters<Ops['act']>[1]): Page {
+function actionPage(action: Parameters<Ops['act']>[1]): Page {
   return async (response, query) => {
     const done = await action(Object.fromEntries(new URLSearchParams(query)));
     if (done === undefined) text(response, 400, 'a parameter is missing');
@@ -93,7 +96,7 @@ function acting(action: Parameters<Ops['act']>[1]): Page {
   };
 }
 
-/** As a rule the database is down, which is logged and told by /readyz. */
+/** Usually the database is down. The log and /readyz report the cause. */
 function fail(response: ServerResponse): void {
   if (response.headersSent) response.destroy();
   else text(response, 503, 'cannot be answered for now');

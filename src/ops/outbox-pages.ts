@@ -1,8 +1,8 @@
 import type { Outbox } from 'grpc-replay-guard/outbox';
 import type { Ops } from './ops.js';
 
-/** Lets operators see the outbox, never a payload in it, and decide what becomes of dead letters. */
-export function showOutbox(ops: Ops, outbox: Outbox): void {
+/** Adds the outbox pages: a report without payloads, and actions on dead letters and subscriptions. */
+export function addOutboxPages(ops: Ops, outbox: Outbox): void {
   ops.show('/outbox', async () => ({
     destinations: await outbox.report(),
     deadLetters: await outbox.deadLetters(),

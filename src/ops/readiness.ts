@@ -1,52 +1,44 @@
-/** How long the database may take to answer before the server counts as not ready. */
-const PING_LIMIT_MS = 2_000;
+import { within } from 'grpc-replay-guard/timing';
 
-/** Whether this server should be sent calls. Starts as not ready; the database is asked at every look. */
+/** The maximum time for an answer of the database, in milliseconds. A slower database makes the server not ready. */
+const PING_TIMEOUT_MS = 2_000;
+
+/** Decides whether this server should receive calls. It starts as not ready and pings the database at each check. */
 export class Readiness {
   #obstacle: string | undefined = 'starting';
   #ping: (() => Promise<void>) | undefined;
-  #looking: Promise<string | undefined> | undefined;
+  #check: Promise<string | undefined> | undefined;
 
-  /** Ready from now on, as long as the database answers. */
+  /** Makes the server ready while the database answers `ping`. */
   serve(ping: () => Promise<void>): void {
     this.#ping = ping;
     this.#obstacle = undefined;
   }
 
-  /** Not ready, for the given reason, until `serve` is called. */
+  /** Makes the server not ready, for the given reason, until `serve` is called. */
   block(reason: string): void {
     this.#obstacle = reason;
   }
 
-  /** Why the server is not ready; undefined when it is. Answers within a bounded time. */
+  /** Resolves to the reason why the server is not ready, or to undefined if it is ready. Takes 2 s at most. */
   async obstacle(): Promise<string | undefined> {
     if (this.#obstacle) return this.#obstacle;
-    // Looks share a ping, so that many probes of a database that hangs do not use its connections up.
-    this.#looking ??= within(PING_LIMIT_MS, this.#look(), 'the database does not answer').finally(() => {
-      this.#looking = undefined;
+    // Concurrent checks share one ping, so that probes of a hanging database do not occupy its connections.
+    this.#check ??= within(this.#databaseObstacle(), {
+      ms: PING_TIMEOUT_MS,
+      otherwise: () => 'the database does not answer',
+    }).finally(() => {
+      this.#check = undefined;
     });
-    return this.#looking;
+    return this.#check;
   }
 
-  async #look(): Promise<string | undefined> {
+  async #databaseObstacle(): Promise<string | undefined> {
     try {
       await this.#ping?.();
       return this.#obstacle;
     } catch {
       return 'the database is unavailable';
     }
-  }
-}
-
-/** What `work` resolves with, or `otherwise` when it takes longer than `ms`. */
-async function within<T>(ms: number, work: Promise<T>, otherwise: T): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<T>((resolve) => {
-    timer = setTimeout(resolve, ms, otherwise);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,7 +1,9 @@
+import { KEY_HEADER } from 'grpc-replay-guard/protocol';
+import { type Address, formatAddress, isLoopback } from '../config/address.js';
+import type { CallerIdentity } from '../config/caller-identity.js';
 import type { Config } from '../config/config.js';
-import { type Address, type CallerIdentity, formatAddress, isLoopback } from '../config/settings.js';
 
-/** Where the shop listens and the first command to try, for people. */
+/** Returns a text for people: the addresses of the listeners and a first command to try. */
 export function welcome(config: Config, grpc: Address, ops: Address): string {
   return [
     '',
@@ -29,7 +31,7 @@ function firstCommand(config: Config, grpc: Address): string[] {
   return [
     `npx buf curl --protocol grpc ${transport(config.tls)} \\`,
     ...identityHeader(config.identity).map((header) => `  -H ${header} \\`),
-    `  -H 'idempotency-key: my-first-key' \\`,
+    `  -H '${KEY_HEADER}: my-first-key' \\`,
     `  -d '${JSON.stringify(request)}' \\`,
     `  ${url}`,
   ];

@@ -4,8 +4,9 @@ import { ORDER_CANCELLED, orderCancelledPayload } from './events.js';
 import { type Order, Orders } from './orders.js';
 
 /**
- * Cancels an order and appends `order.cancelled`; cancelling the cancelled answers the same, without an event.
- * @throws ServiceError NOT_FOUND
+ * Cancels an order and appends `order.cancelled`. For an order that is already cancelled it returns the order and
+ * appends no event.
+ * @throws ServiceError NOT_FOUND when the order does not exist
  */
 export async function cancelOrder(
   { database, outbox }: { readonly database: Database; readonly outbox: Outbox },

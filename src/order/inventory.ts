@@ -1,10 +1,12 @@
 import type { Line } from '../rpc/lines.js';
 
+/** A line with its price. */
 export interface PricedLine extends Line {
-  /** Price of one piece, in the currency's minor unit. */
+  /** The price of one piece, in the currency's minor unit. */
   readonly unitPriceMinor: bigint;
 }
 
+/** A reservation of stock, as orders use it. */
 export interface Reservation {
   readonly reservationId: string;
   readonly state: 'HELD' | 'CONFIRMED' | 'RELEASED' | 'EXPIRED';
@@ -12,17 +14,17 @@ export interface Reservation {
 }
 
 /**
- * What orders need of the inventory. A refusal that is final is a ServiceError with the inventory's code and
- * details; anything that may pass is a ServiceError UNAVAILABLE.
+ * The operations of the inventory that orders need. A definite refusal is a ServiceError with the inventory's code
+ * and details. A transient failure is a ServiceError UNAVAILABLE.
  */
 export interface Inventory {
-  /** The currency of an item, an ISO 4217 code. */
+  /** Resolves to the currency of an item, an ISO 4217 code. */
   currencyOf(sku: string): Promise<string>;
   /**
-   * Reserves all lines or none, for `holdMs` milliseconds. The answer is the reservation as it is now: one
-   * that an earlier attempt made may have ended since.
+   * Reserves all lines or none, for `holdMs` milliseconds. Resolves to the current state of the reservation: a
+   * reservation of an earlier attempt may have ended.
    */
   reserve(lines: readonly Line[], holdMs: number): Promise<Reservation>;
-  /** Gives the stock of a reservation back. */
+  /** Releases the stock of a reservation. */
   release(reservationId: string): Promise<Reservation>;
 }

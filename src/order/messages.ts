@@ -2,6 +2,7 @@ import type { Order as OrderMessage } from '../gen/shop/order/v1/Order.js';
 import { timestamp } from '../rpc/timestamp.js';
 import type { Order } from './orders.js';
 
+/** Makes the protobuf message of an order. */
 export function orderMessage(order: Order): OrderMessage {
   return {
     orderId: order.orderId,

@@ -3,6 +3,7 @@ import { notFound } from '../rpc/service-error.js';
 import type { PricedLine } from './inventory.js';
 import type { Position } from './page-token.js';
 
+/** An order. */
 export interface Order {
   readonly orderId: string;
   readonly customerId: string;
@@ -35,7 +36,7 @@ const insert = `INSERT INTO orders (${columns}) VALUES ($1, $2, $3, $4, $5, $6, 
 
 const find = `SELECT ${columns} FROM orders WHERE order_id = $1`;
 
-// Of two that cancel at once, one finds no row: the state it leaves is part of the statement.
+// The condition on the status makes a second, concurrent cancellation find no row.
 const cancel = `
   UPDATE orders SET status = 'CANCELLED', cancel_reason = $2
   WHERE order_id = $1 AND status = 'PLACED' RETURNING ${columns}`;
@@ -45,7 +46,7 @@ const list = `
   WHERE customer_id = $1 AND (created_at, order_id) < ($2, $3)
   ORDER BY created_at DESC, order_id DESC LIMIT $4`;
 
-/** The orders as the database has them. */
+/** The table of orders. */
 export class Orders {
   readonly #database: Database;
 
@@ -53,6 +54,7 @@ export class Orders {
     this.#database = database;
   }
 
+  /** Inserts an order. */
   async add(order: Order): Promise<void> {
     await this.#database.query(insert, [
       order.orderId,
@@ -67,25 +69,29 @@ export class Orders {
     ]);
   }
 
-  /** @throws ServiceError NOT_FOUND */
+  /**
+   * Returns an order.
+   * @throws ServiceError NOT_FOUND when the order does not exist
+   */
   async get(orderId: string): Promise<Order> {
     const order = await this.find(orderId);
     if (!order) throw notFound('ORDER_NOT_FOUND', `no order ${orderId}`, { order_id: orderId });
     return order;
   }
 
+  /** Returns an order; undefined if the order does not exist. */
   async find(orderId: string): Promise<Order | undefined> {
     const [row] = await this.#database.query<OrderRow>(find, [orderId]);
     return row && orderFrom(row);
   }
 
-  /** Cancels a placed order and returns it; undefined if there is none, or it is not placed any more. */
+  /** Cancels an order with the status PLACED and returns the order; undefined if there is no such order. */
   async cancel(orderId: string, reason: string): Promise<Order | undefined> {
     const [row] = await this.#database.query<OrderRow>(cancel, [orderId, reason]);
     return row && orderFrom(row);
   }
 
-  /** At most `limit` orders of a customer, newest first, that come after `position`. */
+  /** Returns at most `limit` orders of a customer after `position`, the newest order first. */
   async list(customerId: string, position: Position, limit: number): Promise<Order[]> {
     const { createdAt, orderId } = position;
     return (await this.#database.query<OrderRow>(list, [customerId, createdAt, orderId, limit])).map(

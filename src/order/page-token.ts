@@ -1,31 +1,31 @@
 import * as z from 'zod';
-import { MAX_INT64 } from '../rpc/int64.js';
+import { MAX_INT64 } from '../rpc/fields.js';
 
-/** Where in a customer's orders, newest first, a page ends. */
+/** The last order of a page in a customer's list, which has the newest order first. */
 export interface Position {
   readonly createdAt: bigint;
   readonly orderId: string;
 }
 
-/** Before the newest order. */
+/** The position before the newest order. */
 const start: Position = { createdAt: MAX_INT64, orderId: '' };
 
 const content = z.tuple([z.string(), z.string().regex(/^\d{1,16}$/), z.string()]);
 
-/** The token of the page after `position`; good for this customer's list only. */
+/** Makes the token of the page after `position`. The token is valid for the list of this customer only. */
 export function pageToken(customerId: string, { createdAt, orderId }: Position): string {
   return Buffer.from(JSON.stringify([customerId, String(createdAt), orderId])).toString('base64url');
 }
 
-/** Where the page of this token begins; undefined if it is not a token of this customer's list. */
+/** Returns the position of a token; undefined if it is not a token for the list of this customer. */
 export function positionOf(token: string, customerId: string): Position | undefined {
   if (token === '') return start;
-  const { success, data } = content.safeParse(decoded(token));
+  const { success, data } = content.safeParse(decode(token));
   if (!success || data[0] !== customerId) return undefined;
   return { createdAt: BigInt(data[1]), orderId: data[2] };
 }
 
-function decoded(token: string): unknown {
+function decode(token: string): unknown {
   try {
     return JSON.parse(Buffer.from(token, 'base64url').toString());
   } catch {

@@ -3,9 +3,9 @@ import { id, printable } from '../rpc/fields.js';
 import { lines } from '../rpc/lines.js';
 import { positionOf } from './page-token.js';
 
-const MOST_LABELS = 32;
-const DEFAULT_PAGE = 50;
-const LARGEST_PAGE = 100;
+const MAX_LABELS = 32;
+const DEFAULT_PAGE_SIZE = 50;
+const MAX_PAGE_SIZE = 100;
 
 const customerId = printable(1, 128);
 const labelKey = printable(1, 63);
@@ -13,36 +13,40 @@ const labelValue = printable(0, 255);
 
 const labels = z
   .record(z.string(), z.string())
-  .refine((given) => Object.keys(given).length <= MOST_LABELS, {
-    error: `must be at most ${MOST_LABELS} labels`,
+  .refine((given) => Object.keys(given).length <= MAX_LABELS, {
+    error: `must be at most ${MAX_LABELS} labels`,
     abort: true,
   })
   .superRefine((given, context) => {
     const report = (message: string) => context.addIssue({ code: 'custom', message });
     for (const [key, value] of Object.entries(given)) {
       if (!labelKey.safeParse(key).success) report('a key must be 1 to 63 printable characters');
-      // Shortened: the caller's own text shall not fill the trailers.
+      // Shortened, because the caller's text must not fill the trailers.
       const name = JSON.stringify(key.slice(0, 63));
       if (!labelValue.safeParse(value).success) report(`${name} must be at most 255 printable characters`);
     }
   });
 
-// Text that people write may have more than one line.
+// People write the reason, so it may have several lines.
 const reason = z
   .string()
   .regex(/^(?:[^\p{Cc}]|[\n\r\t]){0,500}$/u, 'must be at most 500 characters, no control characters');
 
 const pageSize = z
   .number()
-  .refine((size) => size >= 0, `must be 0 to ${LARGEST_PAGE}`)
-  .transform((size) => Math.min(size || DEFAULT_PAGE, LARGEST_PAGE));
+  .refine((size) => size >= 0, `must be 0 to ${MAX_PAGE_SIZE}`)
+  .transform((size) => Math.min(size || DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE));
 
+/** The fields of PlaceOrderRequest. */
 export const placeOrder = z.object({ customerId, lines, labels });
 
+/** The fields of CancelOrderRequest. */
 export const cancelOrder = z.object({ orderId: id, reason });
 
+/** The fields of GetOrderRequest. */
 export const getOrder = z.object({ orderId: id });
 
+/** The fields of ListOrdersRequest, with the position of the page token. */
 export const listOrders = z
   .object({ customerId, pageSize, pageToken: z.string() })
   .transform((request, context) => {

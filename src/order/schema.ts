@@ -1,4 +1,4 @@
-/** The table of the orders, step by step; a step that was released is never changed. */
+/** The migration steps of the table of orders. A released step must not change. */
 export const orderSchema: readonly string[] = [
   `CREATE TABLE orders (
     order_id TEXT PRIMARY KEY,

@@ -1,4 +1,5 @@
-/** Tells the time, in milliseconds since the epoch. */
+/** A source of the current time. */
 export interface Clock {
+  /** Returns the time in milliseconds since the epoch. */
   now(): number;
 }

@@ -1,14 +1,14 @@
-/** What has to be closed at the end, in the reverse order of its opening. */
+/** Closes resources in the reverse order of their opening. */
 export class Closers {
   readonly #closers: (() => Promise<void>)[] = [];
   #closing: Promise<void> | undefined;
 
-  /** Adds what is to be closed before everything that was added before it. */
+  /** Adds a function that closes a resource. It runs before the functions that were added earlier. */
   add(close: () => Promise<void>): void {
     this.#closers.push(close);
   }
 
-  /** Closes everything, once. One that fails does not keep the others open; the first failure is thrown. */
+  /** Closes every resource once, also when some closers fail. Rejects with the first failure. */
   close(): Promise<void> {
     this.#closing ??= this.#closeAll();
     return this.#closing;

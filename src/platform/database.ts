@@ -2,42 +2,50 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Database, DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { type OpenStore, openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
+import { backoffMs } from 'grpc-replay-guard/timing';
 import { ConfigError } from '../config/config.js';
 import type { DatabaseLocation } from '../config/settings.js';
 
-/** The handle that the services use. */
+/** The database handle that the services use. */
 export type { Database } from 'grpc-replay-guard/database';
 
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 5_000;
+const RETRY_BACKOFF = { initialMs: 250, maxMs: 5_000 };
 
-export interface OpeningOptions {
+/** The options of `openDatabase`. */
+export interface OpenDatabaseOptions {
   /** Brings the tables up to date. */
   readonly migrate: (database: Database) => Promise<void>;
-  /** Gives the wait for a database that is out of reach up. */
+  /** Ends the wait for a database that is unavailable. */
   readonly signal: AbortSignal;
-  /** Told of every attempt that failed; the next is after so many milliseconds. */
+  /** Receives the error of each failed attempt. The next attempt starts after `retryInMs` milliseconds. */
   readonly onUnavailable: (error: Error, retryInMs: number) => void;
 }
 
 /**
- * Opens the database and brings its tables up to date. One that is out of reach is tried again until it
- * answers, because a server that starts before its database should not need a second start.
- * @throws ConfigError the database answers, but not to what DATABASE_URL says
+ * Opens the database and brings its tables up to date. Retries until the database is available, so that the
+ * server may start before its database.
+ * @throws ConfigError when DATABASE_URL names no usable database, or the server refuses its user or password
  */
-export async function openDatabase(location: DatabaseLocation, options: OpeningOptions): Promise<OpenStore> {
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+export async function openDatabase(
+  location: DatabaseLocation,
+  options: OpenDatabaseOptions,
+): Promise<OpenStore> {
+  for (let failures = 0; ; failures++) {
+    const retryInMs = backoffMs(RETRY_BACKOFF, failures);
     try {
       return await openMigrated(location, options);
     } catch (error) {
       if (!(error instanceof DatabaseUnavailableError)) throw error;
-      options.onUnavailable(error, pauseMs);
+      options.onUnavailable(error, retryInMs);
     }
-    await delay(pauseMs, undefined, { signal: options.signal });
+    await delay(retryInMs, undefined, { signal: options.signal });
   }
 }
 
-async function openMigrated(location: DatabaseLocation, { migrate }: OpeningOptions): Promise<OpenStore> {
+async function openMigrated(
+  location: DatabaseLocation,
+  { migrate }: OpenDatabaseOptions,
+): Promise<OpenStore> {
   const open = await openAt(location);
   try {
     await migrate(open.database);
@@ -59,7 +67,7 @@ async function openAt(location: DatabaseLocation): Promise<OpenStore> {
   }
 }
 
-/** Postgres' answer where it is there but knows no such user, password or database. */
+/** Returns the cause if Postgres is available but refuses the user, the password or the database name. */
 function refusalIn(cause: unknown): Error | undefined {
   const refused = cause instanceof Error && 'code' in cause && /^(28|3D)...$/.test(String(cause.code));
   return refused ? cause : undefined;

@@ -1,7 +1,8 @@
-/**
- * Makes ids of new things. `name` says what the id is for and is used once per operation, so that a second
- * execution of the same operation may be given the same id.
- */
+/** A source of ids for new records. */
 export interface Ids {
+  /**
+   * Returns an id. A second execution of the same operation may get the same id.
+   * @param name the purpose of the id, used once per operation
+   */
   next(name: string): string;
 }

@@ -1,18 +1,20 @@
 import { type Logger, pino } from 'pino';
 
+/** The log of the server. */
 export type Log = Logger;
 
 /**
- * JSON lines on stdout. What is logged are events and errors, never a key, a request, a reply or a token.
- * @param level the least severe level that is written
+ * Makes a log that writes JSON lines to stdout. Log events and errors only, never a key, a request, a reply or a
+ * token.
+ * @param level the lowest level that is written
  */
 export function createLog(level: string): Log {
-  // A synchronous write, so that the last line before an exit is not lost.
+  // pino writes synchronously here, so that the last line before an exit is not lost.
   return pino({
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    serializers: { err: described },
+    serializers: { err: describe },
   });
 }
 
@@ -24,8 +26,8 @@ interface DescribedError {
   readonly cause?: DescribedError;
 }
 
-/** No further fields: a database's error quotes the row that it is about. */
-function described(error: unknown): DescribedError {
+/** Describes an error without its other fields: the error of a database quotes the row that failed. */
+function describe(error: unknown): DescribedError {
   if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
   const { name, message, stack, cause } = error;
   return {
@@ -33,6 +35,6 @@ function described(error: unknown): DescribedError {
     message,
     ...('code' in error && { code: error.code }),
     stack,
-    ...(cause instanceof Error && { cause: described(cause) }),
+    ...(cause instanceof Error && { cause: describe(cause) }),
   };
 }

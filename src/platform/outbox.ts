@@ -1,4 +1,4 @@
 import type { Outbox as EventOutbox } from 'grpc-replay-guard/outbox';
 
-/** Where the services write down what happened, in the transaction in which it happens. */
+/** The part of the outbox that services use: they append events in the transaction of their changes. */
 export type Outbox = Pick<EventOutbox, 'append'>;

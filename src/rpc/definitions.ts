@@ -4,7 +4,7 @@ import { loadSync } from '@grpc/proto-loader';
 import type { InventoryServiceDefinition } from '../gen/shop/inventory/v1/InventoryService.js';
 import type { OrderServiceDefinition } from '../gen/shop/order/v1/OrderService.js';
 
-// The same options as the generated types were made with.
+// `npm run generate` uses the same options for the generated types.
 const loaded = loadSync(['shop/order/v1/order_service.proto', 'shop/inventory/v1/inventory_service.proto'], {
   includeDirs: [fileURLToPath(new URL('../../proto', import.meta.url))],
   longs: String,
@@ -13,10 +13,12 @@ const loaded = loadSync(['shop/order/v1/order_service.proto', 'shop/inventory/v1
   oneofs: true,
 });
 
+/** The definition of shop.order.v1.OrderService. */
 export const orderService = loaded[
   'shop.order.v1.OrderService'
 ] as ServiceDefinition as OrderServiceDefinition;
 
+/** The definition of shop.inventory.v1.InventoryService. */
 export const inventoryService = loaded[
   'shop.inventory.v1.InventoryService'
 ] as ServiceDefinition as InventoryServiceDefinition;

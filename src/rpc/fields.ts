@@ -1,19 +1,24 @@
 import * as z from 'zod';
 
-/** Most pieces of one sku in one call. */
-export const MOST_PIECES = 1_000_000;
+/** The largest value of an int64 field, and of a BIGINT column. */
+export const MAX_INT64 = 2n ** 63n - 1n;
 
-/** Text of `least` to `most` characters, none of them a control or format character. */
-export function printable(least: number, most: number) {
-  const pattern = new RegExp(`^[\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Zs}]{${least},${most}}$`, 'u');
-  return z.string().regex(pattern, `must be ${least} to ${most} printable characters`);
+/** The maximum quantity of one sku in one call. */
+export const MAX_QUANTITY = 1_000_000;
+
+/** Text of `min` to `max` characters, without control and format characters. */
+export function printable(min: number, max: number) {
+  const pattern = new RegExp(`^[\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Zs}]{${min},${max}}$`, 'u');
+  return z.string().regex(pattern, `must be ${min} to ${max} printable characters`);
 }
 
-/** An order's or a reservation's id. */
+/** The id of an order or of a reservation. */
 export const id = printable(1, 64);
 
+/** The stock keeping unit: the id of an item. */
 export const sku = printable(1, 64);
 
+/** The quantity of one line, in pieces. */
 export const quantity = z
   .number()
-  .refine((pieces) => pieces >= 1 && pieces <= MOST_PIECES, `must be 1 to ${MOST_PIECES}`);
+  .refine((pieces) => pieces >= 1 && pieces <= MAX_QUANTITY, `must be 1 to ${MAX_QUANTITY}`);

@@ -1,16 +1,17 @@
 import { status } from '@grpc/grpc-js';
 import { statusDetails } from 'grpc-replay-guard/protocol';
 
-/** The domain of the reasons that the services give in ErrorInfo. */
+/** The `domain` of the ErrorInfo in every failure of the services. */
 const DOMAIN = 'shop';
 
-/** A violated field by its path in the request, as the .proto names it: `lines[0].sku`. */
+/** A request field with a wrong value. */
 export interface FieldViolation {
+  /** The path of the field in the request, with the names of the .proto: `lines[0].sku`. */
   readonly field: string;
   readonly description: string;
 }
 
-/** A failure that the caller is told about, with its code, its message and its details. */
+/** A failure that the caller receives as a gRPC status with a code, a message and details. */
 export class ServiceError extends Error {
   override name = 'ServiceError';
   readonly code: status;
@@ -24,20 +25,20 @@ export class ServiceError extends Error {
   }
 }
 
-// A client reads 8 KiB of trailers by default in some languages; this many violations always fit.
-const MOST_VIOLATIONS = 64;
+// In some languages a client accepts 8 KiB of trailers by default. This number of violations always fits.
+const MAX_VIOLATIONS = 64;
 
-/** INVALID_ARGUMENT with every violated field, or with the first 64 and how many more there are. */
+/** Makes an INVALID_ARGUMENT failure with the first 64 violations and the number of further violations. */
 export function invalidFields(violations: readonly FieldViolation[]): ServiceError {
   const code = status.INVALID_ARGUMENT;
-  const fieldViolations = violations.slice(0, MOST_VIOLATIONS);
-  const left = violations.length - fieldViolations.length;
-  if (left > 0) fieldViolations.push({ field: '', description: `and ${left} more violations` });
+  const fieldViolations = violations.slice(0, MAX_VIOLATIONS);
+  const omitted = violations.length - fieldViolations.length;
+  if (omitted > 0) fieldViolations.push({ field: '', description: `and ${omitted} more violations` });
   const message = `invalid request: ${[...new Set(violations.map((v) => v.field))].slice(0, 8).join(', ')}`;
   return new ServiceError(code, message, statusDetails(code, message, [{ badRequest: { fieldViolations } }]));
 }
 
-/** A failure whose ErrorInfo gives `reason` and `metadata`, for programs to decide by. */
+/** Makes a failure with an ErrorInfo, so that programs can read its `reason` and `metadata`. */
 export function failure(
   code: status,
   reason: string,
@@ -48,17 +49,17 @@ export function failure(
   return new ServiceError(code, message, details);
 }
 
-/** NOT_FOUND: there is no such thing. */
+/** NOT_FOUND: the resource does not exist. */
 export function notFound(reason: string, message: string, metadata: Readonly<Record<string, string>>) {
   return failure(status.NOT_FOUND, reason, message, metadata);
 }
 
-/** ALREADY_EXISTS: what the call would make was made by the same operation before. */
+/** ALREADY_EXISTS: an earlier execution of the same operation created the resource. */
 export function alreadyExists(reason: string, message: string, metadata: Readonly<Record<string, string>>) {
   return failure(status.ALREADY_EXISTS, reason, message, metadata);
 }
 
-/** FAILED_PRECONDITION: the same request fails until the state of the shop has changed. */
+/** FAILED_PRECONDITION: the same request fails until the state of the shop changes. */
 export function failedPrecondition(
   reason: string,
   message: string,
@@ -67,7 +68,7 @@ export function failedPrecondition(
   return failure(status.FAILED_PRECONDITION, reason, message, metadata);
 }
 
-/** OUT_OF_RANGE: the result would be larger than its field can hold. */
+/** OUT_OF_RANGE: the result would not fit into its field. */
 export function outOfRange(reason: string, message: string, metadata: Readonly<Record<string, string>>) {
   return failure(status.OUT_OF_RANGE, reason, message, metadata);
 }

@@ -1,38 +1,38 @@
-import { type Client, Metadata, type MetadataValue, status } from '@grpc/grpc-js';
+import { type Client, Metadata, status } from '@grpc/grpc-js';
 
-/** The side of a method's definition that a client needs. */
+/** The part of a method's definition that a client needs. */
 export interface ClientMethod<Request, Response> {
   readonly path: string;
   readonly requestSerialize: (request: Request) => Buffer;
   readonly responseDeserialize: (bytes: Buffer) => Response;
 }
 
-/** A reply and the trailing metadata that came with it. */
+/** The reply of a call and its trailing metadata. */
 export interface Reply<Response> {
   readonly response: Response;
   readonly trailers: Metadata;
 }
 
-export interface AskOptions {
-  readonly metadata?: Readonly<Record<string, MetadataValue>>;
-  /** When to give up, in milliseconds from now; never where left out. */
+/** The options of `callUnary`. */
+export interface UnaryCallOptions {
+  /** The metadata of the call. Client interceptors may change it. Default: none. */
+  readonly metadata?: Metadata | undefined;
+  /** The timeout of the call, in milliseconds. Default: no timeout. */
   readonly timeoutMs?: number;
-  /** Cancels the call. */
+  /** Cancels the call when it is aborted. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Makes one unary call.
- * @throws the gRPC error of the call, with its code, details and trailers
+ * Makes one unary call and resolves to its reply.
+ * @throws ServiceError of grpc-js when the call fails; it has the code, the details and the trailers
  */
-export function ask<Request, Response>(
+export function callUnary<Request, Response>(
   client: Client,
   { path, requestSerialize, responseDeserialize }: ClientMethod<Request, Response>,
   request: NoInfer<Request>,
-  { metadata = {}, timeoutMs, signal }: AskOptions = {},
+  { metadata = new Metadata(), timeoutMs, signal }: UnaryCallOptions = {},
 ): Promise<Reply<Response>> {
-  const headers = new Metadata();
-  for (const [name, value] of Object.entries(metadata)) headers.set(name, value);
   const options = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
   return new Promise((resolve, reject) => {
     let response: Response | undefined;
@@ -41,7 +41,7 @@ export function ask<Request, Response>(
       requestSerialize,
       responseDeserialize,
       request,
-      headers,
+      metadata,
       options,
       (error, value) => {
         if (error) reject(error);
@@ -49,7 +49,7 @@ export function ask<Request, Response>(
       },
     );
     const cancel = () => call.cancel();
-    // Comes after the reply, and is the only event that brings the trailers.
+    // This event follows the reply. No other event has the trailers.
     call.on('status', ({ code, metadata: trailers }) => {
       signal?.removeEventListener('abort', cancel);
       if (code === status.OK) resolve({ response: response as Response, trailers });

@@ -20,16 +20,17 @@ type Handle<Request, Response> = (
 ) => Promise<Response>;
 
 /**
- * A gRPC handler from an async function: what it resolves to is the reply, what it throws the status. An error
- * that is not meant for callers is INTERNAL; only the log learns what it was.
+ * Makes a gRPC handler from an async function. The function resolves to the reply. A ServiceError becomes the
+ * status of the call, and a transient database error becomes UNAVAILABLE. Any other error becomes INTERNAL and is
+ * written to the log only.
  */
 export function unary<Request, Response>(
   handle: Handle<Request, Response>,
   log?: Log,
 ): handleUnaryCall<Request, Response> {
-  const answer = async (call: ServerUnaryCall<Request, Response>) => handle(call.request, call);
+  const run = async (call: ServerUnaryCall<Request, Response>) => handle(call.request, call);
   return (call, callback) => {
-    answer(call)
+    run(call)
       .then(
         (reply) => callback(null, reply),
         (error) => callback(statusOf(error, call.getPath(), log)),
@@ -39,17 +40,17 @@ export function unary<Request, Response>(
 }
 
 function statusOf(error: unknown, method: string, log: Log | undefined): Partial<StatusObject> {
-  if (error instanceof ServiceError) return ofServiceError(error);
+  if (error instanceof ServiceError) return statusOfServiceError(error);
   const unavailable = messageIfUnavailable(error);
   if (unavailable) {
-    log?.warn({ err: error, method }, 'a call failed for now');
+    log?.warn({ err: error, method }, 'a call failed; a retry may succeed');
     return { code: status.UNAVAILABLE, details: unavailable };
   }
   log?.error({ err: error, method }, 'a call failed unexpectedly');
   return { code: status.INTERNAL, details: 'internal error' };
 }
 
-function ofServiceError({ code, message, details }: ServiceError): Partial<StatusObject> {
+function statusOfServiceError({ code, message, details }: ServiceError): Partial<StatusObject> {
   if (!details) return { code, details: message };
   const metadata = new Metadata();
   metadata.set('grpc-status-details-bin', details);
@@ -59,7 +60,7 @@ function ofServiceError({ code, message, details }: ServiceError): Partial<Statu
 function messageIfUnavailable(error: unknown): string | undefined {
   if (error instanceof DatabaseUnavailableError) return 'the database is unavailable, try again';
   if (error instanceof LeaseLostError) return 'another execution took over, try again';
-  if (error instanceof CommitInDoubtError) return 'it is not known whether the call took effect, try again';
-  // What made the transaction unusable matters, not that it was used once more.
+  if (error instanceof CommitInDoubtError) return 'the outcome of the call is unknown, try again';
+  // The cause is the failure that made the transaction unusable.
   return error instanceof UnitOfWorkError ? messageIfUnavailable(error.cause) : undefined;
 }

@@ -9,28 +9,31 @@ import {
 } from '@grpc/grpc-js';
 import type { IdentityEntry } from './identity.js';
 
-/** What the calls that a handler makes take over from the call that it answers. */
-interface Inbound {
+/** The properties of an inbound call that its outbound calls inherit. */
+interface InboundCall {
   readonly deadline: Deadline;
   readonly caller: string | undefined;
 }
 
-/** Carries the deadline and the caller's identity from inbound calls to the outbound calls they cause. */
+/** Copies the deadline and the caller's identity from an inbound call to the outbound calls of its handler. */
 export interface CallContext {
-  /** Stands before the guard, so that everything behind it runs in the call's context. */
+  /** Comes before the guard, so that the guard and the handler run in the context of the call. */
   readonly inbound: ServerInterceptor;
-  /** For the clients that handlers use. A cancelled inbound call does not cancel what it caused. */
+  /** For the clients that handlers use. Cancelling an inbound call does not cancel its outbound calls. */
   readonly outbound: Interceptor;
 }
 
-/** @param entry what names a caller, where that is metadata: it is passed on, and nothing else is */
+/**
+ * Makes the interceptors that share a call context.
+ * @param entry the metadata entry of the caller's identity. No other entry is copied. Undefined: none is copied.
+ */
 export function createCallContext(entry: IdentityEntry | undefined): CallContext {
-  const ambient = new AsyncLocalStorage<Inbound>();
+  const ambient = new AsyncLocalStorage<InboundCall>();
   const name = entry?.name;
   return {
     inbound: (_method, call) => {
-      let inbound: Inbound = { deadline: call.getDeadline(), caller: undefined };
-      // Around every event: whichever of them a later interceptor waits at, the handler starts from there.
+      let inbound: InboundCall = { deadline: call.getDeadline(), caller: undefined };
+      // A later interceptor may wait at any event and then start the handler. So every event has the context.
       return new ServerInterceptingCall(call, {
         start: (next) =>
           next({
@@ -48,7 +51,7 @@ export function createCallContext(entry: IdentityEntry | undefined): CallContext
       const deadline = earlier(options.deadline, inbound?.deadline);
       return new InterceptingCall(nextCall(deadline === undefined ? options : { ...options, deadline }), {
         start: (metadata, listener, next) => {
-          // Inside a call only its caller's name will do: a call without one must not borrow the server's.
+          // A call without an identity must not get the identity of this server.
           const caller = inbound ? inbound.caller : entry?.own();
           if (name && caller) metadata.set(name, caller);
           next(metadata, listener);
@@ -60,7 +63,7 @@ export function createCallContext(entry: IdentityEntry | undefined): CallContext
 
 function callerOf(metadata: Metadata, name: string | undefined): string | undefined {
   const values = name ? metadata.get(name) : [];
-  // As the guard sees it: two names are none.
+  // The guard also treats two values as no identity.
   return values.length === 1 ? String(values[0]) : undefined;
 }
 

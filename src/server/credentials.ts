@@ -4,19 +4,19 @@ import { createSecureContext, type PeerCertificate, rootCertificates } from 'nod
 import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
 import { type Config, ConfigError } from '../config/config.js';
 
-/** What the TLS settings name, as PEM. */
+/** The contents of the files that the TLS settings name, in PEM. */
 export interface TlsFiles {
   readonly cert: Buffer;
   readonly key: Buffer;
-  /** Whose certificates callers must show; without it no caller is asked for one. */
+  /** The authority of client certificates. Without it the server does not request client certificates. */
   readonly clientCa: Buffer | undefined;
-  /** Who vouches for the inventory server. */
+  /** The authority of the certificate of a remote inventory. */
   readonly ca: Buffer | undefined;
 }
 
 /**
  * Reads the files that the TLS settings name.
- * @throws ConfigError one is not readable, is not PEM, or the key is another certificate's
+ * @throws ConfigError when a file is not readable or not PEM, or when the key does not belong to the certificate
  */
 export function readTlsFiles(tls: Config['tls']): TlsFiles | undefined {
   if (!tls) return undefined;
@@ -26,14 +26,14 @@ export function readTlsFiles(tls: Config['tls']): TlsFiles | undefined {
   return { cert, key, clientCa, ca: tls.ca ? readCertificates('TLS_CA', tls.ca) : undefined };
 }
 
-/** What our listener shows to callers, and asks of them. */
+/** Makes the credentials of this server's listeners. */
 export function serverCredentials(tls: TlsFiles | undefined): ServerCredentials {
   if (!tls) return ServerCredentials.createInsecure();
   const pair = { cert_chain: tls.cert, private_key: tls.key };
   return ServerCredentials.createSsl(tls.clientCa ?? null, [pair], tls.clientCa !== undefined);
 }
 
-/** What this server shows to the inventory server, and asks of it, when that is elsewhere. */
+/** Makes the credentials for calls to a remote inventory. */
 export function clientCredentials(tls: TlsFiles | undefined): ChannelCredentials {
   if (!tls) return ChannelCredentials.createInsecure();
   const roots = tls.ca ?? tls.clientCa ?? Buffer.from([...rootCertificates, tls.cert].join('\n'));
@@ -41,10 +41,10 @@ export function clientCredentials(tls: TlsFiles | undefined): ChannelCredentials
 }
 
 /**
- * The same for calls to our own listener: nothing but our own certificate will do, whatever name it is
- * for and whoever signed it.
+ * Makes the credentials for calls to the internal listener. They accept this server's own certificate only, for any
+ * host name and from any authority.
  */
-export function selfCredentials(tls: TlsFiles | undefined): ChannelCredentials {
+export function internalCredentials(tls: TlsFiles | undefined): ChannelCredentials {
   if (!tls) return ChannelCredentials.createInsecure();
   const own = new X509Certificate(tls.cert).fingerprint256;
   const context = createSecureContext({
@@ -54,8 +54,10 @@ export function selfCredentials(tls: TlsFiles | undefined): ChannelCredentials {
     allowPartialTrustChain: true,
   });
   return ChannelCredentials.createFromSecureContext(context, {
-    checkServerIdentity: (_host: string, shown: PeerCertificate) =>
-      shown.fingerprint256 === own ? undefined : new Error('not the certificate of this server'),
+    checkServerIdentity: (_host: string, peer: PeerCertificate) =>
+      peer.fingerprint256 === own
+        ? undefined
+        : new Error('the certificate is not the certificate of this server'),
   });
 }
 
@@ -75,6 +77,6 @@ function readPem(name: string, path: string, check: (pem: Buffer) => unknown): B
 
 function assertKeyOf(cert: Buffer, key: Buffer): void {
   if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
-    throw new Error('it is not the key of TLS_CERT');
+    throw new Error('the key does not belong to TLS_CERT');
   }
 }

@@ -3,15 +3,15 @@ import { HealthImplementation } from 'grpc-health-check';
 
 /** The standard gRPC health service of this server. */
 export interface Health {
-  /** Tells everybody that no new call should come here, and ends the streams that would hold up a stop. */
+  /** Reports NOT_SERVING and ends the Watch streams, which would delay a stop. */
   stop(): void;
 }
 
 type Watcher = ServerWritableStream<unknown, unknown>;
 
 /**
- * Adds the health service, SERVING for the server as a whole (the name '') and for each service.
- * @param services full names of the hosted services
+ * Adds the health service. It reports SERVING for each service, and for the whole server under the name ''.
+ * @param services the full names of the hosted services
  */
 export function addHealth(server: Server, services: readonly string[]): Health {
   const names = ['', ...services];
@@ -38,7 +38,7 @@ function trackWatchers(
     ...handlers,
     watch: (call: Watcher) => {
       watchers.add(call);
-      // 'cancelled' comes at every end of a call, however it ended.
+      // grpc-js emits 'cancelled' at every end of a call.
       call.once('cancelled', () => watchers.delete(call));
       watch(call);
     },

@@ -4,19 +4,19 @@ import {
   scopeFromPeerCertificate,
   singleTenant,
 } from 'grpc-replay-guard';
-import type { CallerIdentity } from '../config/settings.js';
+import type { CallerIdentity } from '../config/caller-identity.js';
 import type { Log } from '../platform/log.js';
-import { isOnly, type OwnCalls } from './own-calls.js';
-import { ownToken, scopeByToken } from './tokens.js';
+import { type InternalCalls, isSecret } from './internal-calls.js';
+import { ownToken, scopeFromToken } from './tokens.js';
 
-/** Who this server is where it calls for itself and no caller is behind it. */
-const OWN_NAME = 'shop-order';
+/** The identity of this server in calls that it makes without a caller. */
+const SERVER_IDENTITY = 'shop-order';
 
 /**
- * Where the guard takes the caller's identity from.
- * @throws ConfigError the keys of the tokens' issuer cannot be used
+ * Makes the guard's scope source: it returns the verified identity of a caller.
+ * @throws ConfigError when the keys of the token issuer cannot be used
  */
-export function scopeFor(identity: CallerIdentity, own: OwnCalls, log: Log): ScopeSource {
+export function scopeFor(identity: CallerIdentity, internalCalls: InternalCalls, log: Log): ScopeSource {
   switch (identity.kind) {
     case 'single':
       return singleTenant();
@@ -25,32 +25,36 @@ export function scopeFor(identity: CallerIdentity, own: OwnCalls, log: Log): Sco
     case 'mtls':
       return scopeFromPeerCertificate();
     case 'jwt':
-      return ownNameOr(scopeByToken(identity, log), own);
+      return serverOr(scopeFromToken(identity, log), internalCalls);
   }
 }
 
-/** What this process asks of its own listener for itself needs no token. */
-function ownNameOr(callers: ScopeSource, own: OwnCalls): ScopeSource {
-  return (call) => (isOnly(call.metadata.get('authorization'), own.name) ? OWN_NAME : callers(call));
+/** Accepts the self token of this process in place of a JSON Web Token. */
+function serverOr(callers: ScopeSource, { selfToken }: InternalCalls): ScopeSource {
+  return (call) =>
+    isSecret(call.metadata.get('authorization'), selfToken) ? SERVER_IDENTITY : callers(call);
 }
 
-/** The metadata entry that says who is calling. */
+/** The metadata entry that carries a caller's identity. */
 export interface IdentityEntry {
   readonly name: string;
-  /** What this server says there where it calls for itself. */
+  /** Returns the value for a call that this server makes without a caller. */
   own(): string;
 }
 
 /**
- * Undefined where a caller is not named by metadata.
- * @throws ConfigError the server's own token cannot be used
+ * Returns the metadata entry that carries the identity; undefined if the identity is not in the metadata.
+ * @throws ConfigError when the token of this server cannot be used
  */
-export function identityEntry(identity: CallerIdentity, own: OwnCalls): IdentityEntry | undefined {
-  if (identity.kind === 'metadata') return { name: identity.name, own: () => OWN_NAME };
+export function identityEntry(
+  identity: CallerIdentity,
+  internalCalls: InternalCalls,
+): IdentityEntry | undefined {
+  if (identity.kind === 'metadata') return { name: identity.name, own: () => SERVER_IDENTITY };
   if (identity.kind !== 'jwt') return undefined;
   const name = 'authorization';
-  // Without a token of its own there is no listener but its own that it could ask.
-  if (identity.ownTokenPath === undefined) return { name, own: () => own.name };
+  // The settings require a token for a remote inventory. Without a token this server only calls itself.
+  if (identity.ownTokenPath === undefined) return { name, own: () => internalCalls.selfToken };
   const token = ownToken(identity.ownTokenPath);
   return { name, own: () => `Bearer ${token()}` };
 }

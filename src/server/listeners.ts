@@ -1,28 +1,31 @@
 import type { ServerInterceptor } from '@grpc/grpc-js';
-import type { Address } from '../config/settings.js';
+import type { Address } from '../config/address.js';
+import { ConfigError } from '../config/config.js';
 import type { Closers } from '../platform/closers.js';
-import type { Hosted } from '../services.js';
 import { serverCredentials, type TlsFiles } from './credentials.js';
 import { addHealth, type Health } from './health.js';
-import type { OwnCalls } from './own-calls.js';
+import type { HostedService } from './hosted-service.js';
+import type { InternalCalls } from './internal-calls.js';
 import { addReflection } from './reflection.js';
 import { createServer, drain, listen } from './server.js';
 
-/** What every gRPC listener of this process has in common. */
+/** The options that all gRPC listeners of this process share. */
 export interface ListenerOptions {
   readonly tls: TlsFiles | undefined;
-  /** The first is the nearest to the wire. */
+  /** The first interceptor is nearest to the wire. */
   readonly interceptors: readonly ServerInterceptor[];
-  /** Who is let in by the internal listeners. */
-  readonly own: OwnCalls;
-  /** How long callers' running calls may take to end at the stop, in milliseconds. */
+  readonly internalCalls: InternalCalls;
+  /** How long running calls may continue after the stop of the public listener, in milliseconds. */
   readonly graceMs: number;
   readonly closers: Closers;
 }
 
-/** Serves the services to everybody who can reach the address, with health and reflection. */
+/**
+ * Serves the services, health and reflection at the address of GRPC_ADDRESS.
+ * @throws ConfigError naming GRPC_ADDRESS when the address cannot be bound
+ */
 export async function listenPublicly(
-  services: readonly Hosted[],
+  services: readonly HostedService[],
   address: Address,
   options: ListenerOptions,
 ): Promise<{ address: Address; health: Health }> {
@@ -31,21 +34,34 @@ export async function listenPublicly(
   for (const { definition, handlers } of services) server.addService(definition, handlers);
   addReflection(server, names);
   const health = addHealth(server, names);
-  const bound = { ...address, port: await listen(server, address, serverCredentials(options.tls)) };
+  const port = await listen(server, address, serverCredentials(options.tls)).catch((error: Error) => {
+    throw new ConfigError('GRPC_ADDRESS', error.message);
+  });
+  const bound = { ...address, port };
   options.closers.add(() => drain(server, bound, options.graceMs));
   return { address: bound, health };
 }
 
+const ANY_LOOPBACK_PORT: Address = { host: '127.0.0.1', port: 0 };
+
 /**
- * Serves one service to this process itself, and to nobody else. Not through the public listener: while that one drains, calls
- * that are still running must be able to make the calls that they need.
+ * Serves one service to this process only. Running calls can still make internal calls while the public listener
+ * drains.
+ * @param address a loopback address. Default: any free port of 127.0.0.1
+ * @throws Error when the address cannot be bound; no setting is the cause
  */
-export async function listenInternally(service: Hosted, options: ListenerOptions): Promise<Address> {
-  const server = createServer([options.own.inbound, ...options.interceptors]);
+export async function listenInternally(
+  service: HostedService,
+  options: ListenerOptions,
+  address = ANY_LOOPBACK_PORT,
+): Promise<Address> {
+  const server = createServer([options.internalCalls.inbound, ...options.interceptors]);
   server.addService(service.definition, service.handlers);
-  const loopback = { host: '127.0.0.1', port: 0 };
-  const bound = { ...loopback, port: await listen(server, loopback, serverCredentials(options.tls)) };
-  // The calls that could need it have had their time when it closes.
+  const port = await listen(server, address, serverCredentials(options.tls)).catch((error: Error) => {
+    throw new Error(`the internal listener could not be bound: ${error.message}`, { cause: error });
+  });
+  const bound = { ...address, port };
+  // The public listener closes first and waits for the calls that need this one. No grace time is necessary.
   options.closers.add(() => drain(server, bound, 0));
   return bound;
 }

@@ -5,7 +5,7 @@ import { ReflectionService } from '@grpc/reflection';
 import protobuf from 'protobufjs';
 import descriptor, { type IFileDescriptorProto } from 'protobufjs/ext/descriptor/index.js';
 
-/** The compiled form of proto/, which the build puts beside the compiled code. */
+/** The descriptors of the protos. The build writes this file next to the compiled code. */
 const DESCRIPTORS = new URL('../descriptors.binpb', import.meta.url);
 
 interface File extends IFileDescriptorProto {
@@ -13,8 +13,8 @@ interface File extends IFileDescriptorProto {
 }
 
 /**
- * Lets callers ask what the server serves.
- * @param services full names of the hosted services; what they do not need is not told
+ * Adds the reflection service for the hosted services and the files that they import.
+ * @param services the full names of the hosted services
  */
 export function addReflection(server: Server, services: readonly string[]): void {
   const files = filesOf(readFiles(), services);
@@ -43,21 +43,21 @@ function readFile(bytes: Buffer): File {
   return { bytes, name, package: scope, dependency, service } as File;
 }
 
-/** The files that declare the services, and all that they import. */
+/** Returns the files that declare the services, and all files that they import. */
 function filesOf(all: readonly File[], services: readonly string[]): File[] {
   const declares = ({ package: scope, service }: File) =>
     (service ?? []).some(({ name }) => services.includes(`${scope}.${name}`));
-  const wanted = new Set(all.filter(declares).map(({ name }) => name));
-  // A set grows while it is walked, so this follows the imports of imports.
-  for (const importer of wanted) {
-    for (const name of all.find((file) => file.name === importer)?.dependency ?? []) wanted.add(name);
+  const needed = new Set(all.filter(declares).map(({ name }) => name));
+  // The loop also visits the names that it adds, so it follows imports of imports.
+  for (const importer of needed) {
+    for (const name of all.find((file) => file.name === importer)?.dependency ?? []) needed.add(name);
   }
-  return all.filter(({ name }) => wanted.has(name));
+  return all.filter(({ name }) => needed.has(name));
 }
 
 /**
- * The one part of a package definition that reflection reads. One made by proto-loader will not do: its
- * descriptors lose map entries and the well-known types.
+ * Makes the part of a package definition that reflection reads. The descriptors of proto-loader cannot be used here:
+ * they lose map entries and well-known types.
  */
 function packageOf(files: readonly File[]): PackageDefinition {
   const fileDescriptorProtos = files.map(({ bytes }) => bytes);

@@ -1,10 +1,9 @@
 import { Server, type ServerCredentials, type ServerInterceptor, type ServerOptions } from '@grpc/grpc-js';
-import { ConfigError } from '../config/config.js';
-import { type Address, formatAddress } from '../config/settings.js';
+import { type Address, formatAddress } from '../config/address.js';
 
 const MINUTE_MS = 60_000;
 
-/** grpc-js sets no limits of its own: without these one caller could take all memory, or hold a socket for ever. */
+/** grpc-js has no limits by default: one caller could use all memory, or keep a socket open without end. */
 const LIMITS: ServerOptions = {
   'grpc.max_receive_message_length': 4 * 1024 * 1024,
   'grpc.max_send_message_length': 4 * 1024 * 1024,
@@ -17,30 +16,32 @@ const LIMITS: ServerOptions = {
   'grpc.enable_channelz': 0,
 };
 
-/** A server with limits set, not listening yet. The first interceptor is the nearest to the wire. */
+/** Makes a server with limits. It does not listen yet. The first interceptor is nearest to the wire. */
 export function createServer(interceptors: ServerInterceptor[]): Server {
   return new Server({ ...LIMITS, interceptors });
 }
 
 /**
- * Starts to listen; resolves with the port that was taken.
- * @throws ConfigError the address cannot be taken
+ * Starts to listen. Resolves to the bound port.
+ * @throws Error when the address cannot be bound; the caller knows where the address comes from
  */
 export function listen(server: Server, address: Address, credentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(formatAddress(address), credentials, (error, port) => {
-      if (error) reject(new ConfigError('GRPC_ADDRESS', error.message));
+      if (error) reject(error);
       else resolve(port);
     });
   });
 }
 
 /**
- * Refuses new calls and waits for the running ones, at most for the grace time; then cuts them off.
- * @param address what the server listens on, with the port that was taken
+ * Refuses new calls and waits for the running calls. Resolves when they have ended. After the grace time it closes
+ * their connections.
+ * @param address the address of the listener, with the bound port
+ * @param graceMs the grace time, in milliseconds
  */
 export function drain(server: Server, address: Address, graceMs: number): Promise<void> {
-  // Not `forceShutdown`: without channelz it knows no connections, so it would cut nothing off.
+  // `forceShutdown` would close no connection: it finds connections by channelz, which is off.
   server.drain(formatAddress(address), graceMs);
   return new Promise((resolve) => server.tryShutdown(() => resolve()));
 }

@@ -1,15 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { type ScopeSource, ScopeUnavailableError } from 'grpc-replay-guard';
 import { scopeFromJwt } from 'grpc-replay-guard/jwt';
+import type { TokenIdentity } from '../config/caller-identity.js';
 import { ConfigError } from '../config/config.js';
-import type { TokenIdentity } from '../config/settings.js';
 import type { Log } from '../platform/log.js';
 
 /**
- * Names callers by their tokens, and logs why where it cannot: callers learn only that they may come again.
- * @throws ConfigError the keys of the issuer cannot be used
+ * Makes a scope source that identifies callers by their JSON Web Tokens. It logs why the issuer's keys are
+ * unavailable, because callers only receive a refusal that they may retry.
+ * @throws ConfigError when the keys of the issuer cannot be used
  */
-export function scopeByToken(identity: TokenIdentity, log: Log): ScopeSource {
+export function scopeFromToken(identity: TokenIdentity, log: Log): ScopeSource {
   const scope = tokenScope(identity);
   return async (call) => {
     try {
@@ -22,8 +23,8 @@ export function scopeByToken(identity: TokenIdentity, log: Log): ScopeSource {
 }
 
 function tokenScope({ keys, ...rules }: TokenIdentity): ScopeSource {
-  const named = 'url' in keys ? 'the URL' : keys.path;
-  return usable('JWT_JWKS', named, () =>
+  const source = 'url' in keys ? 'the URL' : keys.path;
+  return namingSetting('JWT_JWKS', source, () =>
     scopeFromJwt({ ...rules, ...('url' in keys ? { jwksUri: keys.url } : { jwks: readJson(keys.path) }) }),
   );
 }
@@ -33,30 +34,33 @@ function readJson(path: string) {
   try {
     return JSON.parse(text);
   } catch {
-    // What the parser says would repeat a part of the file.
-    throw new Error('it is not JSON');
+    // The message of the parser would quote a part of the file.
+    throw new Error('the file is not JSON');
   }
 }
 
 /**
- * The token that this server shows where it calls for itself, read anew for every call: whoever writes the
- * file replaces it before it expires.
- * @throws ConfigError there is no token in the file at the start
+ * Returns a function that reads the token of this server. It reads the file for each call, because the token is
+ * replaced before it expires.
+ * @throws ConfigError when the file does not contain a token at the start
  */
 export function ownToken(path: string): () => string {
   const read = () => {
     const token = readFileSync(path, 'utf8').trim();
-    if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) throw new Error('it holds no JSON Web Token');
+    if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) {
+      throw new Error('the file does not contain a JSON Web Token');
+    }
     return token;
   };
-  usable('JWT_SELF_TOKEN_FILE', path, read);
+  namingSetting('JWT_SELF_TOKEN_FILE', path, read);
   return read;
 }
 
-function usable<T>(name: string, what: string, use: () => T): T {
+/** Turns an error of `use` into a ConfigError that names the setting. */
+function namingSetting<T>(setting: string, source: string, use: () => T): T {
   try {
     return use();
   } catch (error) {
-    throw new ConfigError(name, `${what} cannot be used: ${(error as Error).message}`);
+    throw new ConfigError(setting, `${source} cannot be used: ${(error as Error).message}`);
   }
 }

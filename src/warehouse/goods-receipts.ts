@@ -6,20 +6,23 @@ import type { Clock } from '../platform/clock.js';
 import type { Database } from '../platform/database.js';
 import type { Line } from '../rpc/lines.js';
 
-/** Goods that have come in. */
+/** A quantity of one item that the warehouse has received. */
 export interface GoodsReceipt extends Line {
-  /** The same at every delivery of the message that tells of them. */
+  /** The id of the message. It is the same for every delivery of the message. */
   readonly messageId: string;
 }
 
 /**
- * Adds goods to the stock, once for all deliveries of their message; resolves when that is done, or was before.
- * @throws ServiceError what the inventory refused, or UNAVAILABLE: try again
+ * Adds goods to the stock once for all deliveries of their message. Resolves when the stock has the goods.
+ * @throws ServiceError the refusal of the inventory, or UNAVAILABLE, which may be retried
  */
 export type GoodsReceipts = (receipt: GoodsReceipt) => Promise<void>;
 
-/** The inventory is in this process: the message's record and the stock are one transaction of its database. */
-export function receiveHere(consumer: Consumer, stock: { database: Database; clock: Clock }): GoodsReceipts {
+/** For an inventory in this process: the message's record and the stock change commit in one transaction. */
+export function receiveLocally(
+  consumer: Consumer,
+  stock: { database: Database; clock: Clock },
+): GoodsReceipts {
   const { database, clock } = stock;
   const items = new Items(database);
   return async ({ messageId, ...line }) => {
@@ -29,9 +32,9 @@ export function receiveHere(consumer: Consumer, stock: { database: Database; clo
   };
 }
 
-/** The inventory is elsewhere: its guard knows the message by its id, so no transaction waits for it here. */
-export function receiveElsewhere(inventory: InventoryClient): GoodsReceipts {
-  // Not the bare id: the keys of restocks are made from ids of events, which a receiver of webhooks knows.
+/** For a remote inventory: its guard recognizes the message by its key. No local transaction is necessary. */
+export function receiveRemotely(inventory: InventoryClient): GoodsReceipts {
+  // The prefix separates these keys from the keys of restocks. Those are event ids, which webhook receivers know.
   return ({ messageId, sku, quantity }) =>
     inventory.receiveStock(sku, quantity, { key: `warehouse:${messageId}` });
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
+import { within } from 'grpc-replay-guard/timing';
 
-/** A body that cannot be had, and the status that says why. */
+/** A request body cannot be read. The status is the HTTP status of the response. */
 export class BodyError extends Error {
   override name = 'BodyError';
   readonly status: 400 | 408 | 413;
@@ -12,34 +13,32 @@ export class BodyError extends Error {
 }
 
 /**
- * The body of a request.
- * @param mostBytes what is longer is read to its end all the same, so that the sender hears why, but not kept
- * @param withinMs how long the sender may take, in milliseconds
- * @throws BodyError it is too long, took too long, or was cut off
+ * Reads the body of a request.
+ * @param maxBytes the maximum size. A longer body is read to its end but not kept, so that the sender gets a response.
+ * @param timeoutMs the maximum time for the whole body, in milliseconds
+ * @throws BodyError when the body is too long, too slow or incomplete
  */
 export async function readBody(
   request: IncomingMessage,
-  mostBytes: number,
-  withinMs: number,
+  maxBytes: number,
+  timeoutMs: number,
 ): Promise<Buffer> {
-  let timer: NodeJS.Timeout | undefined;
   const chunks: Buffer[] = [];
   let bytes = 0;
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const fail = (status: BodyError['status'], message: string) => () =>
-        reject(new BodyError(status, message));
-      timer = setTimeout(fail(408, 'the body took too long'), withinMs);
-      request.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes <= mostBytes) chunks.push(chunk);
-      });
-      request.once('end', resolve);
-      request.once('error', fail(400, 'the body was cut off'));
+  const end = new Promise<void>((resolve, reject) => {
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= maxBytes) chunks.push(chunk);
     });
-  } finally {
-    clearTimeout(timer);
-  }
-  if (bytes > mostBytes) throw new BodyError(413, `the body must be at most ${mostBytes} bytes`);
+    request.once('end', resolve);
+    request.once('error', () => reject(new BodyError(400, 'the body is incomplete')));
+  });
+  await within(end, {
+    ms: timeoutMs,
+    otherwise: () => {
+      throw new BodyError(408, 'the body took too long');
+    },
+  });
+  if (bytes > maxBytes) throw new BodyError(413, `the body must be at most ${maxBytes} bytes`);
   return Buffer.concat(chunks);
 }

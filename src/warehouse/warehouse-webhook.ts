@@ -10,27 +10,30 @@ import { ServiceError } from '../rpc/service-error.js';
 import type { GoodsReceipt, GoodsReceipts } from './goods-receipts.js';
 import { BodyError, readBody } from './request-body.js';
 
-const MOST_BYTES = 64 * 1024;
-const BODY_MS = 10_000;
-/** More at once are told to come later: each holds a connection to the database. */
-const MOST_AT_ONCE = 50;
-/** Each may hold a body, and anybody may send one: more of them than of those that have shown to be signed. */
-const MOST_READ_AT_ONCE = 500;
+const MAX_BODY_BYTES = 64 * 1024;
+const BODY_TIMEOUT_MS = 10_000;
+/** Each running receipt uses a connection to the database. */
+const MAX_RUNNING = 50;
+/**
+ * Each reading request keeps a body in memory. Any client can send a body, also without a signature. So this limit is
+ * higher than the limit of running receipts, whose signatures are checked.
+ */
+const MAX_READING = 500;
 
 const goodsReceived = z.object({
   type: z.literal('goods.received'),
   data: z.object({ sku: fields.sku, quantity: z.int().pipe(fields.quantity) }),
 });
 
-/** What may be an idempotency key as well. */
+/** A message id becomes a part of an idempotency key, so it has the same characters but is shorter. */
 const messageId = z.string().regex(/^[A-Za-z0-9._~:/+=@-]{1,200}$/);
 
-const COME_LATER: Answer = { status: 503, line: 'try again later' };
+const TRY_LATER: Answer = { status: 503, line: 'try again later' };
 
 /**
- * What the warehouse posts, by the Standard Webhooks specification: signed, at most five minutes ago. 200 says
- * that the goods are in stock, whichever delivery it was that brought them; any 4xx that it is no use to send
- * the same again; any 5xx that it is.
+ * The webhook for receipts of goods, by the Standard Webhooks specification. A message must be signed and at most five
+ * minutes old. 200 means that the goods are in stock, also for a repeated delivery. A 4xx is a refusal: an
+ * immediate repetition would get the same response. After a 5xx the sender must repeat the message.
  */
 export class WarehouseWebhook {
   readonly #verifier: Webhook;
@@ -39,27 +42,29 @@ export class WarehouseWebhook {
   #reading = 0;
   #running = 0;
 
-  /** Senders are told to come later until `serve` is called. */
+  /** Makes a webhook that responds with 503 until `serve` is called. */
   constructor(secret: string, log: Log) {
     this.#verifier = new Webhook(secret);
     this.#log = log;
   }
 
+  /** Accepts messages from now on. */
   serve(receive: GoodsReceipts): void {
     this.#receive = receive;
   }
 
-  /** From now on senders are told to come later. */
+  /** Responds to new messages with 503 from now on. */
   stop(): void {
     this.#receive = undefined;
   }
 
+  /** Handles a request and resolves to its response. */
   async answer(request: IncomingMessage): Promise<Answer> {
     const receive = this.#receive;
-    if (!receive || this.#reading >= MOST_READ_AT_ONCE) return COME_LATER;
+    if (!receive || this.#reading >= MAX_READING) return TRY_LATER;
     try {
       const receipt = await this.#read(request);
-      if (this.#running >= MOST_AT_ONCE) return COME_LATER;
+      if (this.#running >= MAX_RUNNING) return TRY_LATER;
       this.#running++;
       await receive(receipt).finally(() => this.#running--);
       return { status: 200, line: 'received' };
@@ -70,8 +75,8 @@ export class WarehouseWebhook {
 
   async #read(request: IncomingMessage): Promise<GoodsReceipt> {
     this.#reading++;
-    const body = await readBody(request, MOST_BYTES, BODY_MS).finally(() => this.#reading--);
-    // Nobody but who holds the secret has anything parsed.
+    const body = await readBody(request, MAX_BODY_BYTES, BODY_TIMEOUT_MS).finally(() => this.#reading--);
+    // The signature is checked before the body is parsed.
     const message = this.#verifier.verify(body, request.headers as Record<string, string>);
     return {
       ...goodsReceived.parse(message).data,
@@ -79,11 +84,11 @@ export class WarehouseWebhook {
     };
   }
 
-  /** The log is not told why a message was refused: the reason may quote what was sent. */
+  /** The log does not get the reason for a refusal, because the reason may quote the message. */
   #refuse(error: unknown): Answer {
     const answer = answerTo(error);
     if (answer.status === 500) this.#log.error({ err: error }, 'a webhook failed unexpectedly');
-    else if (answer.status > 500) this.#log.warn({ err: error }, 'a webhook failed for now');
+    else if (answer.status > 500) this.#log.warn({ err: error }, 'a webhook failed; a retry may succeed');
     else this.#log.warn({ status: answer.status }, 'a webhook was refused');
     return answer;
   }
@@ -95,16 +100,16 @@ function answerTo(error: unknown): Answer {
     return { status: 401, line: 'the signature is missing, wrong, or too old' };
   }
   if (error instanceof SyntaxError || error instanceof z.ZodError) {
-    return { status: 400, line: 'this is no receipt of goods' };
+    return { status: 400, line: 'the message is not a receipt of goods' };
   }
-  if (isTransient(error)) return COME_LATER;
+  if (isTransient(error)) return TRY_LATER;
   if (error instanceof ServiceError) return { status: 422, line: error.message };
   return { status: 500, line: 'internal error' };
 }
 
 function isTransient(error: unknown): boolean {
   if (error instanceof ServiceError) return error.code === status.UNAVAILABLE;
-  // Also where the commit is in doubt: the next delivery finds out.
+  // After a commit in doubt, the next delivery finds the record or processes the message.
   const transient = [DatabaseUnavailableError, CommitInDoubtError, UnitOfWorkError];
   return transient.some((type) => error instanceof type);
 }

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { ConfigError, readConfig } from '#src/config/config.js';
 
-test('without settings: both services on SQLite, on this machine only', (t) => {
+test('without settings the shop hosts both services on SQLite and listens on loopback only', (t) => {
   t.deepEqual(readConfig({}), {
     grpc: { host: '127.0.0.1', port: 50051 },
     ops: { host: '127.0.0.1', port: 9464 },
@@ -23,7 +23,7 @@ const key = Buffer.alloc(32, 7);
 const WEBHOOK_SECRET = `whsec_${key.toString('base64')}`;
 const WEBHOOK_URL = 'https://hooks.example/orders';
 
-test('every setting is read', (t) => {
+test('every setting is read into the configuration', (t) => {
   const config = readConfig({
     GRPC_ADDRESS: '[::]:0',
     OPS_ADDRESS: '0.0.0.0:80',
@@ -91,7 +91,7 @@ const JWT = {
   JWT_AUDIENCE: 'shop',
 };
 
-test('callers by token', (t) => {
+test('the JWT settings make the rules for tokens', (t) => {
   const { issuer, audience } = { issuer: 'https://issuer.example', audience: 'shop' };
   t.deepEqual(readConfig(JWT).identity, { kind: 'jwt', keys: { url: JWT.JWT_JWKS }, issuer, audience });
   const all = {
@@ -111,21 +111,21 @@ const durations: [string, number][] = [
   ['30000ms', 30_000],
 ];
 for (const [text, ms] of durations) {
-  test(`a time of ${text}`, (t) => {
+  test(`the duration ${text} is ${ms} ms`, (t) => {
     t.is(readConfig({ REPLAY_GUARD_TTL: text }).guard.retentionMs, ms);
   });
 }
 
 const loopbacks = ['localhost:1', '127.0.0.1:1', '127.8.8.8:1', '[::1]:1'];
 for (const address of loopbacks) {
-  test(`a single tenant may listen on ${address}`, (t) => {
+  test(`CALLER_IDENTITY=single allows the loopback address ${address}`, (t) => {
     t.notThrows(() => readConfig({ GRPC_ADDRESS: address, OPS_ADDRESS: address }));
   });
 }
 
 const TLS = { TLS_CERT: 'c', TLS_KEY: 'k' };
 
-/** What is set, which setting the line names, and what it says. */
+/** Wrong settings, the setting that the message names, and the reason. */
 const wrong: [Record<string, string>, string, RegExp][] = [
   [{ GRPC_ADDRESS: ':50051' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
   [{ GRPC_ADDRESS: '127.0.0.1' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
@@ -141,24 +141,24 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ DATABASE_URL: 'postgres://[' }, 'DATABASE_URL', /must be sqlite:PATH .* or postgres:/],
   [{ SERVICES: 'orders' }, 'SERVICES', /must be order, inventory or order,inventory/],
   [{ SERVICES: '' }, 'SERVICES', /must be order/],
-  [{ SERVICES: 'order' }, 'INVENTORY_ADDRESS', /needed where SERVICES has no inventory/],
-  [{ INVENTORY_ADDRESS: 'inventory:0' }, 'INVENTORY_ADDRESS', /needs a port/],
+  [{ SERVICES: 'order' }, 'INVENTORY_ADDRESS', /required when SERVICES does not include inventory/],
+  [{ INVENTORY_ADDRESS: 'inventory:0' }, 'INVENTORY_ADDRESS', /must have a port/],
   [{ CALLER_IDENTITY: 'alice' }, 'CALLER_IDENTITY', /must be single, metadata:NAME, mtls or jwt/],
   [{ CALLER_IDENTITY: 'metadata:' }, 'CALLER_IDENTITY', /must be single, metadata:NAME, mtls or jwt/],
   [{ CALLER_IDENTITY: 'metadata:a b' }, 'CALLER_IDENTITY', /must be single, metadata:NAME, mtls or jwt/],
   [{ CALLER_IDENTITY: 'metadata:idempotency-key' }, 'CALLER_IDENTITY', /reserved/],
   [{ CALLER_IDENTITY: 'metadata:grpc-timeout' }, 'CALLER_IDENTITY', /reserved/],
   [{ CALLER_IDENTITY: 'metadata:id-bin' }, 'CALLER_IDENTITY', /reserved/],
-  [{ CALLER_IDENTITY: 'jwt' }, 'JWT_JWKS', /needed where CALLER_IDENTITY is jwt/],
+  [{ CALLER_IDENTITY: 'jwt' }, 'JWT_JWKS', /required when CALLER_IDENTITY is jwt/],
   [
     { CALLER_IDENTITY: 'jwt', JWT_JWKS: 'f', JWT_AUDIENCE: 'a' },
     'JWT_ISSUER',
-    /needed where CALLER_IDENTITY/,
+    /required when CALLER_IDENTITY/,
   ],
   [
     { CALLER_IDENTITY: 'jwt', JWT_JWKS: 'f', JWT_ISSUER: 'i' },
     'JWT_AUDIENCE',
-    /needed where CALLER_IDENTITY/,
+    /required when CALLER_IDENTITY/,
   ],
   [{ ...JWT, JWT_JWKS: '' }, 'JWT_JWKS', /must be the path of a file or a URL/],
   [{ ...JWT, JWT_ISSUER: '' }, 'JWT_ISSUER', /must not be empty/],
@@ -168,20 +168,40 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ ...JWT, JWT_ALGORITHMS: 'none' }, 'JWT_ALGORITHMS', /must be one or more of RS256/],
   [{ ...JWT, JWT_ALGORITHMS: 'RS256,HS256' }, 'JWT_ALGORITHMS', /must be one or more of RS256/],
   [{ ...JWT, JWT_ALGORITHM: 'RS256' }, 'JWT_ALGORITHM', /unknown setting/],
-  [{ ...JWT, JWT_SELF_TOKEN_FILE: 'f' }, 'JWT_SELF_TOKEN_FILE', /only where the inventory is elsewhere/],
-  [{ ...JWT, INVENTORY_ADDRESS: 'i:1' }, 'JWT_SELF_TOKEN_FILE', /needed where the inventory is elsewhere/],
-  [{ JWT_JWKS: 'f' }, 'JWT_JWKS', /only for CALLER_IDENTITY=jwt/],
-  [{ CALLER_IDENTITY: 'metadata:x', JWT_CLAIM: 'sub' }, 'JWT_CLAIM', /only for CALLER_IDENTITY=jwt/],
-  [{ JWT_SELF_TOKEN_FILE: 'f' }, 'JWT_SELF_TOKEN_FILE', /only for CALLER_IDENTITY=jwt/],
-  [{ CALLER_IDENTITY: 'mtls' }, 'CALLER_IDENTITY', /mtls needs TLS_CLIENT_CA/],
-  [{ CALLER_IDENTITY: 'mtls', ...TLS }, 'CALLER_IDENTITY', /mtls needs TLS_CLIENT_CA/],
-  [{ GRPC_ADDRESS: '0.0.0.0:1' }, 'CALLER_IDENTITY', /loopback address, and GRPC_ADDRESS is not/],
-  [{ GRPC_ADDRESS: 'shop.example:1' }, 'CALLER_IDENTITY', /loopback address, and GRPC_ADDRESS is not/],
-  [{ OPS_ADDRESS: '[::]:1' }, 'CALLER_IDENTITY', /loopback address, and OPS_ADDRESS is not/],
-  [{ TLS_CERT: 'c' }, 'TLS_CERT', /needs TLS_KEY/],
-  [{ TLS_KEY: 'k' }, 'TLS_KEY', /needs TLS_CERT/],
-  [{ TLS_CLIENT_CA: 'ca' }, 'TLS_CLIENT_CA', /needs TLS_CERT/],
-  [{ TLS_CA: 'ca' }, 'TLS_CA', /needs TLS_CERT/],
+  [
+    { ...JWT, JWT_SELF_TOKEN_FILE: 'f' },
+    'JWT_SELF_TOKEN_FILE',
+    /allowed only when orders use a remote inventory/,
+  ],
+  [
+    { ...JWT, INVENTORY_ADDRESS: 'i:1' },
+    'JWT_SELF_TOKEN_FILE',
+    /required when orders use a remote inventory/,
+  ],
+  [{ JWT_JWKS: 'f' }, 'JWT_JWKS', /allowed only when CALLER_IDENTITY is jwt/],
+  [
+    { CALLER_IDENTITY: 'metadata:x', JWT_CLAIM: 'sub' },
+    'JWT_CLAIM',
+    /allowed only when CALLER_IDENTITY is jwt/,
+  ],
+  [{ JWT_SELF_TOKEN_FILE: 'f' }, 'JWT_SELF_TOKEN_FILE', /allowed only when CALLER_IDENTITY is jwt/],
+  [{ CALLER_IDENTITY: 'mtls' }, 'CALLER_IDENTITY', /mtls requires TLS_CLIENT_CA/],
+  [{ CALLER_IDENTITY: 'mtls', ...TLS }, 'CALLER_IDENTITY', /mtls requires TLS_CLIENT_CA/],
+  [
+    { GRPC_ADDRESS: '0.0.0.0:1' },
+    'CALLER_IDENTITY',
+    /requires loopback addresses, but GRPC_ADDRESS is not one/,
+  ],
+  [
+    { GRPC_ADDRESS: 'shop.example:1' },
+    'CALLER_IDENTITY',
+    /requires loopback addresses, but GRPC_ADDRESS is not one/,
+  ],
+  [{ OPS_ADDRESS: '[::]:1' }, 'CALLER_IDENTITY', /requires loopback addresses, but OPS_ADDRESS is not one/],
+  [{ TLS_CERT: 'c' }, 'TLS_CERT', /requires TLS_KEY/],
+  [{ TLS_KEY: 'k' }, 'TLS_KEY', /requires TLS_CERT/],
+  [{ TLS_CLIENT_CA: 'ca' }, 'TLS_CLIENT_CA', /requires TLS_CERT/],
+  [{ TLS_CA: 'ca' }, 'TLS_CA', /requires TLS_CERT/],
   [{ ...TLS, TLS_CERT: '' }, 'TLS_CERT', /path of a PEM file/],
   [{ REPLAY_GUARD_MODE: 'on' }, 'REPLAY_GUARD_MODE', /must be enforce, observe or off/],
   [{ REPLAY_GUARD_MODE_FILE: '' }, 'REPLAY_GUARD_MODE_FILE', /path of a JSON file/],
@@ -203,12 +223,12 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [
     { REPLAY_GUARD_CIPHER_KEY_PREVIOUS: 'none' },
     'REPLAY_GUARD_CIPHER_KEY_PREVIOUS',
-    /needs REPLAY_GUARD_CIPHER_KEY/,
+    /requires REPLAY_GUARD_CIPHER_KEY/,
   ],
-  [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'none' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /needs REPLAY_GUARD_PEPPER/],
+  [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'none' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /requires REPLAY_GUARD_PEPPER/],
   [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'hunter2' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /at least 16 bytes/],
-  [{ WEBHOOK_URL }, 'WEBHOOK_URL', /needs WEBHOOK_SECRET/],
-  [{ WEBHOOK_SECRET }, 'WEBHOOK_SECRET', /needs WEBHOOK_URL/],
+  [{ WEBHOOK_URL }, 'WEBHOOK_URL', /requires WEBHOOK_SECRET/],
+  [{ WEBHOOK_SECRET }, 'WEBHOOK_SECRET', /requires WEBHOOK_URL/],
   [{ WEBHOOK_URL: 'http://hooks.example', WEBHOOK_SECRET }, 'WEBHOOK_URL', /must be an https URL/],
   [{ WEBHOOK_URL: 'https://a:b@hooks.example', WEBHOOK_SECRET }, 'WEBHOOK_URL', /no user and no password/],
   [{ WEBHOOK_URL, WEBHOOK_SECRET: 'hunter2' }, 'WEBHOOK_SECRET', /must be whsec_/],
@@ -227,7 +247,7 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ SHUTDOWN_GRACE: 'soon' }, 'SHUTDOWN_GRACE', /must be a duration/],
 ];
 for (const [env, name, reason] of wrong) {
-  test(`refused: ${JSON.stringify(env)}`, (t) => {
+  test(`the settings ${JSON.stringify(env)} are refused with one line`, (t) => {
     const error = t.throws(() => readConfig(env), { instanceOf: ConfigError });
     t.true(error.message.startsWith(`${name}: `), error.message);
     t.regex(error.message, reason);
@@ -243,12 +263,12 @@ for (const env of [
   { WEBHOOK_SECRET: 'hunter2' },
   { WEBHOOK_URL: 'https://user:hunter2@hooks.example' },
 ]) {
-  test(`the line does not repeat the secret of ${Object.keys(env)[0]}`, (t) => {
+  test(`the message about ${Object.keys(env)[0]} does not repeat the secret`, (t) => {
     t.false(t.throws(() => readConfig(env)).message.includes('hunter2'));
   });
 }
 
-test('keys and peppers of a time without any are still known', (t) => {
+test('`none` as the previous pepper and cipher key keeps records from before these settings readable', (t) => {
   const { guard } = readConfig({
     REPLAY_GUARD_PEPPER: 'sixteen bytes at least',
     REPLAY_GUARD_PEPPER_PREVIOUS: 'none',
@@ -259,7 +279,7 @@ test('keys and peppers of a time without any are still known', (t) => {
   t.deepEqual(guard.cipherKey, { current: key, readsPlaintext: true });
 });
 
-test('what others put into the environment is not ours to judge', (t) => {
+test('variables of Kubernetes and of other programs are ignored', (t) => {
   t.notThrows(() =>
     readConfig({
       INVENTORY_SERVICE_HOST: '10.0.0.1',

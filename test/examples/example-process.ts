@@ -3,19 +3,22 @@ import { createInterface } from 'node:readline';
 import type { Cleanup } from '../helpers/databases/postgres.js';
 import { manifestOf } from './installed.js';
 
-/** An example that is serving. */
+/** A running example. */
 export interface ExampleProcess {
-  /** As a gRPC client takes it; of a consumer the queue. */
+  /** The address for gRPC clients, or the queue of a consumer. */
   readonly address: string;
-  /** What it has said on stdout since. */
-  readonly said: readonly string[];
-  /** Asks it to end, as an operator does; resolves with its exit code and all that it wrote to stderr. */
+  /** The lines on stdout after the start. */
+  readonly output: readonly string[];
+  /** Sends SIGTERM, as an operator does. Resolves to the exit code and the text on stderr. */
   stop(): Promise<{ code: number | null; stderr: string }>;
-  /** `kill -9`; resolves when it is gone. */
+  /** Kills the process with SIGKILL. Resolves when the process has ended. */
   kill(): Promise<void>;
 }
 
-/** Runs what `npm start` runs, and waits until it serves; killed after the test. @throws when it ends before */
+/**
+ * Starts an example with the command of `npm start`. It is killed after the test. Resolves when it is ready.
+ * @throws when the process ends before
+ */
 export async function startExample(
   t: Cleanup,
   folder: string,
@@ -38,11 +41,11 @@ export async function startExample(
     await ended;
   };
   t.teardown(kill);
-  const said: string[] = [];
+  const output: string[] = [];
   const address = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const [, served] = /^(?:serving on|consuming from) (?:port )?(\S+)$/.exec(line) ?? [];
-      if (!served) said.push(line);
+      if (!served) output.push(line);
       else resolve(/^\d+$/.test(served) ? `127.0.0.1:${served}` : served);
     });
     void ended.then((code) => reject(new Error(`the example ended with code ${code}: ${stderr}`)));
@@ -51,5 +54,5 @@ export async function startExample(
     child.kill('SIGTERM');
     return { code: await ended, stderr };
   };
-  return { address, said, stop, kill };
+  return { address, output, stop, kill };
 }

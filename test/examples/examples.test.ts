@@ -10,36 +10,36 @@ import { type Cleanup, freshDatabase } from '../helpers/databases/postgres.js';
 import { connectTo } from '../helpers/servers/server.js';
 import { startExample } from './example-process.js';
 import { installExample, packLibrary } from './installed.js';
-import { consumesOnce, saysThatNoBrokerIsThere } from './rabbitmq-consumer.js';
+import { assertConsumesOnce, assertReportsMissingBroker } from './rabbitmq-consumer.js';
 
 interface Example {
   readonly name: string;
-  /** The one engine that it takes. */
+  /** The only engine that the example installs. */
   readonly engine: 'better-sqlite3' | 'pg' | undefined;
-  /** How long its policy has a key retained, in hours. */
-  readonly hours: number;
-  /** Nest keeps the port that it was given to itself. */
+  /** The retention of its policy, in hours. */
+  readonly retentionHours: number;
+  /** NestJS does not report the bound port, so the test uses a Unix socket. */
   readonly socket?: 'unix';
 }
 
 const examples: readonly Example[] = [
-  { name: 'grpc-js-esm', engine: 'better-sqlite3', hours: 48 },
-  { name: 'grpc-js-cjs', engine: undefined, hours: 24 },
-  { name: 'nice-grpc', engine: 'better-sqlite3', hours: 24 },
-  { name: 'nestjs', engine: 'pg', hours: 48, socket: 'unix' },
-  { name: 'ts-proto', engine: 'pg', hours: 48 },
+  { name: 'grpc-js-esm', engine: 'better-sqlite3', retentionHours: 48 },
+  { name: 'grpc-js-cjs', engine: undefined, retentionHours: 24 },
+  { name: 'nice-grpc', engine: 'better-sqlite3', retentionHours: 24 },
+  { name: 'nestjs', engine: 'pg', retentionHours: 48, socket: 'unix' },
+  { name: 'ts-proto', engine: 'pg', retentionHours: 48 },
 ];
 
 let tarball: string;
-const ends: Parameters<Cleanup['teardown']>[0][] = [];
+const teardowns: Parameters<Cleanup['teardown']>[0][] = [];
 test.before(async () => {
-  tarball = await packLibrary({ teardown: (end) => ends.push(end) });
+  tarball = await packLibrary({ teardown: (end) => teardowns.push(end) });
 });
 test.after.always(async () => {
-  for (const end of ends) await end();
+  for (const end of teardowns) await end();
 });
 
-test('every example is tested', (t) => {
+test('every folder of examples has a test', (t) => {
   const folder = fileURLToPath(new URL('../../../examples/', import.meta.url));
   const folders = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const tested = [...examples.map(({ name }) => name), 'rabbitmq-consumer'];
@@ -48,7 +48,7 @@ test('every example is tested', (t) => {
 
 for (const example of examples) {
   test.serial(
-    `${example.name}: installed from the packed library it guards, and installs no other engine`,
+    `${example.name}: the installed example replays duplicates and has no other engine`,
     async (t) => {
       t.timeout(300_000, 'installing from the registry');
       const folder = await installExample(t, example.name, tarball);
@@ -61,7 +61,7 @@ for (const example of examples) {
       const before = await startExample(t, folder, env);
       const first = await charge(before.address, { account: 'ada', amount: 5 }, { key: 'k' });
       t.like(first, { code: status.OK, replayed: false });
-      t.is(retainedHours(first), example.hours);
+      t.is(retainedHours(first), example.retentionHours);
       assertReplay(t, await charge(before.address, { account: 'ada', amount: 5 }, { key: 'k' }), first);
       const other = await charge(before.address, { account: 'ada', amount: 6 }, { key: 'k' });
       assertRefused(t, other, status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_REUSED');
@@ -78,16 +78,13 @@ for (const example of examples) {
   );
 }
 
-test.serial(
-  'rabbitmq-consumer: installed from the packed library it processes each message once',
-  async (t) => {
-    t.timeout(300_000, 'installing from the registry');
-    const folder = await installExample(t, 'rabbitmq-consumer', tarball);
-    t.false(existsSync(join(folder, 'node_modules', 'better-sqlite3')));
-    await saysThatNoBrokerIsThere(t, folder);
-    await consumesOnce(t, folder);
-  },
-);
+test.serial('rabbitmq-consumer: the installed example processes each message once', async (t) => {
+  t.timeout(300_000, 'installing from the registry');
+  const folder = await installExample(t, 'rabbitmq-consumer', tarball);
+  t.false(existsSync(join(folder, 'node_modules', 'better-sqlite3')));
+  await assertReportsMissingBroker(t, folder);
+  await assertConsumesOnce(t, folder);
+});
 
 async function settings(t: Cleanup, { engine, socket }: Example, folder: string) {
   return {
@@ -101,7 +98,7 @@ interface ChargeRequest {
   amount: number;
 }
 
-/** A client of the example's own service; each call is a connection of its own. */
+/** Makes a client of the example's service. Each call uses a new connection. */
 function clientOf(t: Cleanup, folder: string) {
   const includeDirs = [folder, fileURLToPath(new URL('../../../proto/', import.meta.url))];
   const service = loadSync('payments.proto', { includeDirs })['example.v1.Payments'] as unknown as {

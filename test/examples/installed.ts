@@ -10,13 +10,13 @@ import type { Cleanup } from '../helpers/databases/postgres.js';
 const root = new URL('../../../', import.meta.url);
 const run = promisify(execFile);
 
-/** What `package.json` says that a test needs. */
+/** The parts of `package.json` that the tests read. */
 export interface Manifest {
   readonly scripts: { readonly start: string; readonly build?: string };
   readonly dependencies: Readonly<Record<string, string>>;
 }
 
-/** Packs the library as it would be published, and returns the path of the tarball. */
+/** Packs the library as for a release. Resolves to the path of the tarball. */
 export async function packLibrary(t: Cleanup): Promise<string> {
   const folder = await freshFolder(t);
   const library = fileURLToPath(new URL('interceptors/', root));
@@ -25,7 +25,7 @@ export async function packLibrary(t: Cleanup): Promise<string> {
   return join(folder, tarball);
 }
 
-/** A fresh copy of an example with the tarball and everything else installed, and built; gone after the test. */
+/** Copies an example, installs the tarball and the dependencies, and builds it. The copy is deleted after the test. */
 export async function installExample(t: Cleanup, name: string, tarball: string): Promise<string> {
   const folder = join(await freshFolder(t), name);
   const source = fileURLToPath(new URL(`examples/${name}/`, root));
@@ -33,7 +33,7 @@ export async function installExample(t: Cleanup, name: string, tarball: string):
   const { dependencies, scripts } = await manifestOf(folder);
   const flags = ['--no-save', '--prefer-offline', '--no-audit', '--no-fund'];
   if (dependencies['better-sqlite3']) {
-    await placeBuiltSqlite(folder);
+    await copyBuiltSqlite(folder);
     flags.push('--ignore-scripts');
   }
   await npm(folder, 'install', ...flags, tarball);
@@ -41,25 +41,26 @@ export async function installExample(t: Cleanup, name: string, tarball: string):
   return folder;
 }
 
+/** Reads the `package.json` of a folder. */
 export async function manifestOf(folder: string): Promise<Manifest> {
   return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
 }
 
-/** What somebody may have left who tried the example in place. */
+/** Generated files that a developer may have in the example's folder. They are not copied. */
 const generated = new Set(['node_modules', 'dist', 'gen', 'data', 'package-lock.json']);
 
-/** Compiling it takes minutes; npm keeps a copy that is already there and satisfies the range. */
-async function placeBuiltSqlite(folder: string): Promise<void> {
+/** Copies the compiled better-sqlite3, because compiling takes minutes. npm keeps a copy that satisfies the range. */
+async function copyBuiltSqlite(folder: string): Promise<void> {
   const built = dirname(createRequire(import.meta.url).resolve('better-sqlite3/package.json'));
   const parts = ['package.json', 'lib', 'build/Release/better_sqlite3.node'];
   for (const part of parts) {
-    const placed = join(folder, 'node_modules/better-sqlite3', part);
-    await cp(join(built, part), placed, { recursive: true });
+    const target = join(folder, 'node_modules/better-sqlite3', part);
+    await cp(join(built, part), target, { recursive: true });
   }
 }
 
 function npm(folder: string, ...args: string[]) {
-  // The workspace's own programs must not stand in for what an example lacks.
+  // The programs of the workspace must not replace a missing dependency of the example.
   const entries = process.env.PATH?.split(delimiter) ?? [];
   const PATH = entries.filter((entry) => !entry.endsWith(join('node_modules', '.bin'))).join(delimiter);
   return run('npm', args, { cwd: folder, env: { ...process.env, PATH }, maxBuffer: 2 ** 26 });

@@ -11,8 +11,8 @@ import { startExample } from './example-process.js';
 
 const url = new URL(process.env.AMQP_URL ?? 'amqp://127.0.0.1:5672');
 
-/** Without a broker the example ends by one line that says so, and not what the password is. */
-export async function saysThatNoBrokerIsThere(t: ExecutionContext, folder: string): Promise<void> {
+/** Asserts that without a broker the example ends with one line that does not contain the password. */
+export async function assertReportsMissingBroker(t: ExecutionContext, folder: string): Promise<void> {
   const { port, close } = await listen(() => {});
   await close();
   const started = startExample(t, folder, { AMQP_URL: `amqp://guest:secret@127.0.0.1:${port}` });
@@ -23,22 +23,23 @@ export async function saysThatNoBrokerIsThere(t: ExecutionContext, folder: strin
   );
 }
 
-/** The example at a real RabbitMQ; where none is reachable the log says so, unless AMQP_URL names one. */
-export async function consumesOnce(t: ExecutionContext, folder: string): Promise<void> {
+/**
+ * Asserts that the example processes each message of a real RabbitMQ once. If no RabbitMQ is reachable, the test log
+ * says so; but if AMQP_URL is set, the test fails.
+ */
+export async function assertConsumesOnce(t: ExecutionContext, folder: string): Promise<void> {
   const broker = await connect(url.href, { timeout: 10_000 }).catch((error) => {
     if (process.env.AMQP_URL) throw error;
   });
   if (!broker) {
-    t.log(
-      `no RabbitMQ is reachable at ${url.host}: nothing was sent to the consumer. AMQP_URL names another one`,
-    );
+    t.log(`no RabbitMQ is reachable at ${url.host}, so no message was sent; AMQP_URL selects another broker`);
     return;
   }
   t.teardown(() => broker.close());
-  const { queue, send, left } = await openQueues(t, broker);
+  const { queue, send, messageCounts } = await openQueues(t, broker);
   const settings = { QUEUE: queue, DATABASE_URL: await freshDatabase(t) };
-  const relay = await startRelay(t, url);
-  const first = await startExample(t, folder, { ...settings, AMQP_URL: relay.url });
+  const proxy = await startBrokerProxy(t, url);
+  const first = await startExample(t, folder, { ...settings, AMQP_URL: proxy.url });
   t.is(first.address, queue);
   const { database, close } = await openUrl(settings.DATABASE_URL);
   t.teardown(close);
@@ -51,48 +52,51 @@ export async function consumesOnce(t: ExecutionContext, folder: string): Promise
   await send('m-1', { account: 'ada', amount: 5 });
   await send('m-2', { account: 'bob', amount: 5 });
   await send('m-3', '{');
-  await send(undefined, { account: 'nobody', amount: 5 });
+  await send(undefined, { account: 'no-id', amount: 5 });
   await send('m-4', { account: 'owing', amount: -5 });
-  // The broker gives up after five redeliveries.
+  // The broker stops after five redeliveries.
   const failed = Array.from({ length: 6 }, () => 'failed');
   const expected = ['dead', 'dead', 'duplicate', ...failed, 'processed', 'processed'];
-  await poll('all of it is settled', () => first.said.length === expected.length);
-  t.deepEqual([...first.said].sort(), expected);
-  await poll('what cannot be processed is in the dead-letter queue', async () => (await left()).dead === 3);
+  await poll('every message has an outcome', () => first.output.length === expected.length);
+  t.deepEqual([...first.output].sort(), expected);
+  await poll(
+    'the unprocessable messages are in the dead-letter queue',
+    async () => (await messageCounts()).dead === 3,
+  );
 
-  // The acknowledgement gets lost on the way: the broker delivers again what has been paid.
-  relay.mute();
+  // The acknowledgement is lost, so the broker redelivers a processed message.
+  proxy.mute();
   await send('m-5', { account: 'eve', amount: 5 });
-  await poll('it is paid', async () => (await paid()).length === 3);
+  await poll('the payment is stored', async () => (await paid()).length === 3);
   await first.kill();
   const second = await startExample(t, folder, { ...settings, AMQP_URL: url.href });
-  await poll('the redelivery is skipped', () => second.said.length === 1);
-  t.deepEqual(second.said, ['duplicate']);
+  await poll('the redelivery is skipped', () => second.output.length === 1);
+  t.deepEqual(second.output, ['duplicate']);
   t.deepEqual(await second.stop(), { code: 0, stderr: '' });
-  t.deepEqual(await left(), { waiting: 0, dead: 3 }, 'everything was acknowledged');
+  t.deepEqual(await messageCounts(), { waiting: 0, dead: 3 }, 'every message was acknowledged');
   t.deepEqual(await paid(), ['ada', 'bob', 'eve']);
-  await stopsWithoutItsDatabase(t, folder, broker);
+  await assertStopsWithoutDatabase(t, folder, broker);
 }
 
-/** While its database is away it ends when it is asked to, and the broker has the message again. */
-async function stopsWithoutItsDatabase(t: ExecutionContext, folder: string, broker: ChannelModel) {
-  const { queue, send, left } = await openQueues(t, broker);
+/** Asserts that the example stops while its database is down, and that the broker keeps the message. */
+async function assertStopsWithoutDatabase(t: ExecutionContext, folder: string, broker: ChannelModel) {
+  const { queue, send, messageCounts } = await openQueues(t, broker);
   const proxy = await startProxy(t, await freshDatabase(t));
   const settings = { QUEUE: queue, DATABASE_URL: proxy.url, AMQP_URL: url.href };
   const first = await startExample(t, folder, settings);
   proxy.down();
   await send('m-1', { account: 'ada', amount: 5 });
-  await poll('it has the message', async () => (await left()).waiting === 0);
-  await poll('it has met the database', () => proxy.refused > 0);
+  await poll('the consumer has the message', async () => (await messageCounts()).waiting === 0);
+  await poll('the consumer has tried the database', () => proxy.refused > 0);
   t.deepEqual(await first.stop(), { code: 0, stderr: '' });
-  t.deepEqual(await left(), { waiting: 1, dead: 0 });
+  t.deepEqual(await messageCounts(), { waiting: 1, dead: 0 });
   proxy.up();
   const second = await startExample(t, folder, settings);
-  await poll('it is processed', () => second.said.length === 1);
-  t.deepEqual(second.said, ['processed']);
+  await poll('the message is processed', () => second.output.length === 1);
+  t.deepEqual(second.output, ['processed']);
 }
 
-/** Queues of this test's own, gone after it. */
+/** Opens queues for this test. They are deleted after the test. */
 async function openQueues(t: Cleanup, broker: ChannelModel) {
   const queue = `test-${randomUUID()}`;
   const channel: ConfirmChannel = await broker.createConfirmChannel();
@@ -105,16 +109,16 @@ async function openQueues(t: Cleanup, broker: ChannelModel) {
     channel.sendToQueue(queue, Buffer.from(body), { persistent: true, ...(messageId && { messageId }) });
     await channel.waitForConfirms();
   };
-  /** How many messages wait for a consumer. */
-  const left = async () => {
+  /** Resolves to the number of messages in the queue and in its dead-letter queue. */
+  const messageCounts = async () => {
     const [waiting, dead] = await Promise.all(names.map((name) => channel.checkQueue(name)));
     return { waiting: waiting?.messageCount, dead: dead?.messageCount };
   };
-  return { queue, send, left };
+  return { queue, send, messageCounts };
 }
 
-/** Stands between a consumer and the broker; muted, nothing that the consumer says arrives any more. */
-async function startRelay(t: Cleanup, target: URL) {
+/** Starts a proxy between a consumer and the broker. After `mute` it drops the data of the consumer. */
+async function startBrokerProxy(t: Cleanup, target: URL) {
   let muted = false;
   const { port, close } = await listen((client) => {
     const upstream = dial(Number(target.port || 5672), target.hostname);

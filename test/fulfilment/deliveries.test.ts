@@ -38,33 +38,33 @@ async function statusOf(shop: Shop, orderId: string) {
   return (await shop.callOrder(GetOrder, { orderId })).order?.status;
 }
 
-async function waiting(shop: Shop) {
+async function pendingTypes(shop: Shop) {
   const rows = await shop.database.query(
     'SELECT type FROM replay_guard_outbox WHERE ended_at IS NULL ORDER BY sequence',
   );
   return rows.map(({ type }) => type);
 }
 
-/** The shop's inventory, with other handlers for some methods. */
+/** Serves the shop's inventory with other handlers for some methods. Returns a client. */
 async function inventoryWith(
   t: Cleanup,
   shop: Shop,
-  others: (real: InventoryServiceHandlers) => Partial<InventoryServiceHandlers>,
+  replace: (real: InventoryServiceHandlers) => Partial<InventoryServiceHandlers>,
 ) {
   const real = createInventoryHandlers({ ...shop, ids: randomIds, log: silent });
-  const address = await serve(t, inventoryService, { ...real, ...others(real) } as typeof real);
+  const address = await serve(t, inventoryService, { ...real, ...replace(real) } as typeof real);
   return inventoryClient(t, address);
 }
 
-/** The shop's inventory, noting the keys of the calls that receive stock, and when they were first sent. */
-async function notingKeys(t: Cleanup, shop: Shop) {
+/** Serves the shop's inventory and records the keys and first-sent times of the ReceiveStock calls. */
+async function recordKeys(t: Cleanup, shop: Shop) {
   const keys: unknown[] = [];
   const sent: unknown[] = [];
   const inventory = await inventoryWith(t, shop, (real) => ({
     ReceiveStock: (call, callback) => {
       keys.push(...call.metadata.get('idempotency-key'));
       sent.push(...call.metadata.get('idempotency-first-sent'));
-      // The second line is lost at first.
+      // The first call for the second line fails.
       if (keys.length === 2) callback({ code: status.UNAVAILABLE });
       else real.ReceiveStock(call, callback);
     },
@@ -73,7 +73,7 @@ async function notingKeys(t: Cleanup, shop: Shop) {
 }
 
 for (const engine of engines) {
-  test(`${engine}: a placed order takes its stock for good`, async (t) => {
+  test(`${engine}: the delivery of a placed order confirms its reservation`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
     const { orderId, reservationId } = await place(shop, 2);
@@ -84,7 +84,7 @@ for (const engine of engines) {
     t.is(await relayOf(shop).runOnce(), 0);
   });
 
-  test(`${engine}: an order whose hold ran out is cancelled`, async (t) => {
+  test(`${engine}: the delivery of an order with an expired hold cancels the order`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
     const { orderId } = await place(shop, 2);
@@ -92,18 +92,18 @@ for (const engine of engines) {
     const relay = relayOf(shop);
     t.is(await relay.runOnce(), 1);
     t.is(await statusOf(shop, orderId), 'ORDER_STATUS_CANCELLED');
-    t.deepEqual(await waiting(shop), ['order.cancelled']);
+    t.deepEqual(await pendingTypes(shop), ['order.cancelled']);
     t.is(await relay.runOnce(), 1);
-    t.deepEqual(await waiting(shop), []);
+    t.deepEqual(await pendingTypes(shop), []);
     t.is((await shop.callInventory(inventoryService.GetItem, { sku: 'a' })).item?.available, '5');
     t.is((await shop.callInventory(inventoryService.GetItem, { sku: 'a' })).item?.onHand, '5');
   });
 
-  test(`${engine}: an order that was cancelled after its stock was taken is restocked, line by line`, async (t) => {
+  test(`${engine}: the delivery of a cancelled order with a confirmed reservation restocks each line`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
     await stock(shop, 'b', 5);
-    const { keys, sent, inventory } = await notingKeys(t, shop);
+    const { keys, sent, inventory } = await recordKeys(t, shop);
     const relay = relayOf(shop, inventory);
     const lines = ['a', 'b'].map((sku) => ({ sku, quantity: 2 }));
     const { order } = await shop.callOrder(PlaceOrder, { customerId: 'c', lines });
@@ -119,7 +119,7 @@ for (const engine of engines) {
     t.deepEqual([...new Set(sent)], [new Date(Number(event?.first_attempt_at)).toISOString()]);
   });
 
-  test(`${engine}: the lines of a restock do not wait for each other, and each fails for itself`, async (t) => {
+  test(`${engine}: lines of a restock are received concurrently, and one failed line does not stop its batch`, async (t) => {
     const shop = await openShop(t, engine);
     const skus = Array.from({ length: 25 }, (_, index) => `s${String(index).padStart(2, '0')}`);
     for (const sku of skus) await stock(shop, sku, 5);
@@ -137,16 +137,16 @@ for (const engine of engines) {
     const { order } = await shop.callOrder(PlaceOrder, { customerId: 'c', lines });
     t.is(await relay.runOnce(), 1);
     await shop.callOrder(CancelOrder, { orderId: String(order?.orderId), reason: '' });
-    const round = relay.runOnce();
+    const run = relay.runOnce();
     await barrier.reached(8);
-    t.is(barrier.arrived, 8, 'no more at once');
+    t.is(barrier.arrived, 8, 'at most 8 concurrent calls');
     barrier.open();
-    t.is(await round, 0);
-    t.deepEqual([...received].sort(), skus.slice(1, 8), 'none of those that had begun is left undone');
-    t.regex((await shop.outbox.deadLetters())[0]?.error ?? '', /the inventory refuses it: too much/);
+    t.is(await run, 0);
+    t.deepEqual([...received].sort(), skus.slice(1, 8), 'every started line is received');
+    t.regex((await shop.outbox.deadLetters())[0]?.error ?? '', /the inventory refused the change: too much/);
   });
 
-  test(`${engine}: a restock ends where the inventory lets few calls in at once`, async (t) => {
+  test(`${engine}: a restock completes at an inventory that accepts two concurrent calls`, async (t) => {
     const shop = await openShop(t, engine);
     const skus = Array.from({ length: 8 }, (_, index) => `s${index}`);
     for (const sku of skus) await stock(shop, sku, 5);
@@ -177,11 +177,11 @@ for (const engine of engines) {
       await elapse(shop.database, 60_000);
       await relay.runOnce();
     }
-    t.deepEqual(await waiting(shop), []);
+    t.deepEqual(await pendingTypes(shop), []);
     t.deepEqual([...received].sort(), skus);
   });
 
-  test(`${engine}: an order that was cancelled before its stock was taken ends with all of it`, async (t) => {
+  test(`${engine}: an order that is cancelled before its confirmation returns its whole stock`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
     const { orderId } = await place(shop, 2);
@@ -192,7 +192,7 @@ for (const engine of engines) {
     t.is(await statusOf(shop, orderId), 'ORDER_STATUS_CANCELLED');
   });
 
-  test(`${engine}: a reservation that somebody released cancels the order`, async (t) => {
+  test(`${engine}: the delivery of an order with a released reservation cancels the order`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
     const { orderId, reservationId } = await place(shop, 2);
@@ -204,7 +204,7 @@ for (const engine of engines) {
     t.deepEqual(await stockOf(shop.database, 'a'), [5, 0]);
   });
 
-  test(`${engine}: a reservation that the inventory does not know cancels the order`, async (t) => {
+  test(`${engine}: the delivery of an order with an unknown reservation cancels the order`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
     const { orderId } = await place(shop, 2);
@@ -213,16 +213,16 @@ for (const engine of engines) {
     const relay = relayOf(shop);
     t.deepEqual(await rounds(relay), [1, 1]);
     t.is(await statusOf(shop, orderId), 'ORDER_STATUS_CANCELLED');
-    t.deepEqual(await waiting(shop), []);
+    t.deepEqual(await pendingTypes(shop), []);
   });
 
-  test(`${engine}: a refusal that will not change is a dead letter, one that may is tried again`, async (t) => {
+  test(`${engine}: a definite refusal makes a dead letter, and a transient refusal is retried`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
     const codes = { confirm: status.FAILED_PRECONDITION, receive: status.OUT_OF_RANGE };
     let isRefusing = true;
     const inventory = await inventoryWith(t, shop, (real) => ({
-      // Refused, though the reservation is held.
+      // The handler refuses the confirmation of a held reservation.
       ConfirmReservation: (call, callback) => {
         if (isRefusing) callback({ code: codes.confirm });
         else real.ConfirmReservation(call, callback);
@@ -245,20 +245,20 @@ for (const engine of engines) {
     t.is(await relay.runOnce(), 0);
     const [letter] = await shop.outbox.deadLetters();
     t.like(letter, { type: 'order.cancelled', aggregate: orderId, attempts: 1 });
-    t.regex(letter?.error ?? '', /^UndeliverableError: the inventory refuses it: too much/);
+    t.regex(letter?.error ?? '', /^UndeliverableError: the inventory refused the change: too much/);
     isRefusing = false;
     await shop.outbox.requeue(letter?.eventId as string);
     t.is(await relay.runOnce(), 1);
     t.deepEqual(await stockOf(shop.database, 'a'), [5, 0]);
   });
 
-  test(`${engine}: an inventory that cannot be reached delays the delivery`, async (t) => {
+  test(`${engine}: a delivery waits while the inventory is unreachable`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
     await place(shop, 2);
-    const nobody = inventoryClient(t, '127.0.0.1:1');
-    t.is(await relayOf(shop, nobody).runOnce(), 0);
-    t.deepEqual(await waiting(shop), ['order.placed']);
+    const unreachable = inventoryClient(t, '127.0.0.1:1');
+    t.is(await relayOf(shop, unreachable).runOnce(), 0);
+    t.deepEqual(await pendingTypes(shop), ['order.placed']);
     await elapse(shop.database, 60_000);
     t.is(await relayOf(shop).runOnce(), 1);
     t.deepEqual(await stockOf(shop.database, 'a'), [3, 0]);

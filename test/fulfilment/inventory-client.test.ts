@@ -8,6 +8,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import test from 'ava';
+import { FIRST_SENT_HEADER, KEY_HEADER, REPLAYED_TRAILER } from 'grpc-replay-guard/protocol';
 import { createInventoryClient } from '#src/fulfilment/inventory-client.js';
 import type { InventoryServiceHandlers } from '#src/gen/shop/inventory/v1/InventoryService.js';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
@@ -30,14 +31,14 @@ import { Barrier } from '../helpers/waiting/barrier.js';
 const { PlaceOrder } = orderService;
 const order = { customerId: 'c', lines: [{ sku: 'a', quantity: 1 }] };
 
-/** The shop's order service, on an inventory at another address. */
+/** Serves the shop's order service with an inventory at another address. */
 async function ordersOn(t: Cleanup, shop: Shop, address: string) {
   const inventory = inventoryClient(t, address);
   const handlers = createOrderHandlers({ ...shop, inventory, ids: randomIds, log: silent });
   return connect(t, await serve(t, orderService, handlers));
 }
 
-/** The shop's inventory, with `change` around it. */
+/** Serves the shop's inventory with the handlers of `change`. Returns its address. */
 function inventoryOf(
   t: Cleanup,
   shop: Shop,
@@ -47,13 +48,13 @@ function inventoryOf(
   return serve(t, inventoryService, Object.assign({ ...real }, change(real)));
 }
 
-const replayed = () => {
+const replayedTrailers = () => {
   const trailers = new Metadata();
-  trailers.set('idempotent-replayed', 'true');
+  trailers.set(REPLAYED_TRAILER, 'true');
   return trailers;
 };
 
-test('a reservation out of a stored reply that has ended since is not used: the next one is', async (t) => {
+test('a replayed reservation that has ended is skipped, and the order uses the next reservation', async (t) => {
   const shop = await openShop(t, 'sqlite');
   await stock(shop, 'a', 10);
   const stale = [
@@ -71,7 +72,7 @@ test('a reservation out of a stored reply that has ended since is not used: the 
   const address = await inventoryOf(t, shop, (real) => ({
     ReserveStock: (call, callback) => {
       const reservation = stored.shift();
-      if (reservation) callback(null, { reservation }, replayed());
+      if (reservation) callback(null, { reservation }, replayedTrailers());
       else real.ReserveStock(call, callback);
     },
   }));
@@ -82,13 +83,13 @@ test('a reservation out of a stored reply that has ended since is not used: the 
   t.is(state, 'HELD');
 });
 
-test('a reservation out of a stored reply that is still held is used', async (t) => {
+test('a replayed reservation that is still held is used', async (t) => {
   const shop = await openShop(t, 'sqlite');
   await stock(shop, 'a', 10);
   const { reservationId } = await shop.inventory.reserve(order.lines, 60_000);
   const reservation = { reservationId, state: 'RESERVATION_STATE_RELEASED' as const, lines: [] };
   const address = await inventoryOf(t, shop, () => ({
-    ReserveStock: (_call, callback) => callback(null, { reservation }, replayed()),
+    ReserveStock: (_call, callback) => callback(null, { reservation }, replayedTrailers()),
   }));
   const callOrder = await ordersOn(t, shop, address);
   const { order: placed } = await callOrder(PlaceOrder, order);
@@ -96,13 +97,13 @@ test('a reservation out of a stored reply that is still held is used', async (t)
   t.is(placed?.totalMinor, '250');
 });
 
-test('reserving ends at some time, though no reservation lasts', async (t) => {
+test('an order becomes UNAVAILABLE if every replayed reservation has ended', async (t) => {
   const shop = await openShop(t, 'sqlite');
   await stock(shop, 'a', 10);
   const { reservationId } = await shop.inventory.reserve(order.lines, 60_000);
   await shop.inventory.release(reservationId);
   const address = await inventoryOf(t, shop, () => ({
-    ReserveStock: (_call, callback) => callback(null, { reservation: { reservationId } }, replayed()),
+    ReserveStock: (_call, callback) => callback(null, { reservation: { reservationId } }, replayedTrailers()),
   }));
   const callOrder = await ordersOn(t, shop, address);
   t.is((await failureOf(callOrder(PlaceOrder, order))).code, status.UNAVAILABLE);
@@ -114,7 +115,7 @@ for (const code of [
   status.RESOURCE_EXHAUSTED,
   status.UNAUTHENTICATED,
 ]) {
-  test(`an inventory that answers ${status[code]} makes the order UNAVAILABLE`, async (t) => {
+  test(`an inventory that answers ${status[code]} makes the order UNAVAILABLE without its details`, async (t) => {
     const shop = await openShop(t, 'sqlite');
     await stock(shop, 'a', 10);
     const address = await inventoryOf(t, shop, () => ({
@@ -128,7 +129,7 @@ for (const code of [
   });
 }
 
-test('UNAVAILABLE is tried again, with the same key', async (t) => {
+test('a confirmation that fails with UNAVAILABLE is retried with the same key', async (t) => {
   const shop = await openShop(t, 'sqlite');
   await stock(shop, 'a', 10);
   const { reservationId } = await shop.inventory.reserve(order.lines, 60_000);
@@ -137,8 +138,8 @@ test('UNAVAILABLE is tried again, with the same key', async (t) => {
   const firstAt = new Date(Date.UTC(2026, 0, 31, 8, 30));
   const address = await inventoryOf(t, shop, (real) => ({
     ConfirmReservation: (call, callback) => {
-      keys.push(...call.metadata.get('idempotency-key'));
-      sent.add(call.metadata.get('idempotency-first-sent')[0]);
+      keys.push(...call.metadata.get(KEY_HEADER));
+      sent.add(call.metadata.get(FIRST_SENT_HEADER)[0]);
       if (keys.length < 3) callback({ code: status.UNAVAILABLE });
       else real.ConfirmReservation(call, callback);
     },
@@ -149,37 +150,37 @@ test('UNAVAILABLE is tried again, with the same key', async (t) => {
   t.deepEqual([...sent], ['2026-01-31T08:30:00.000Z']);
 });
 
-test('an attempt that is given up is cancelled', async (t) => {
+test('an aborted signal cancels the attempt at the inventory', async (t) => {
   const shop = await openShop(t, 'sqlite');
-  const [arrived, cancelled] = [new Barrier(), new Barrier()];
+  const [received, cancelled] = [new Barrier(), new Barrier()];
   const address = await inventoryOf(t, shop, () => ({
     ConfirmReservation: (call) => {
       call.once('cancelled', () => void cancelled.pass());
-      void arrived.pass();
+      void received.pass();
     },
   }));
   const giveUp = new AbortController();
   const attempt = inventoryClient(t, address).confirm('r', { key: 'event-1', signal: giveUp.signal });
   const failed = t.throwsAsync(attempt, { name: 'ServiceError' });
-  await arrived.reached();
+  await received.reached();
   giveUp.abort();
   await cancelled.reached();
   await failed;
 });
 
-test('no key is made up for a reservation; a release has its own', async (t) => {
+test('the client adds no key to a reservation, and a release has a default key', async (t) => {
   const shop = await openShop(t, 'sqlite');
   await stock(shop, 'a', 10);
-  const seen: [string, unknown[]][] = [];
-  const note = (name: string, { metadata }: ServerUnaryCall<never, never>) =>
-    seen.push([name, metadata.get('idempotency-key')]);
+  const calls: [string, unknown[]][] = [];
+  const record = (name: string, { metadata }: ServerUnaryCall<never, never>) =>
+    calls.push([name, metadata.get(KEY_HEADER)]);
   const address = await inventoryOf(t, shop, (real) => ({
     ReserveStock: (call, callback) => {
-      note('reserve', call as never);
+      record('reserve', call as never);
       real.ReserveStock(call, callback);
     },
     ReleaseReservation: (call, callback) => {
-      note('release', call as never);
+      record('release', call as never);
       real.ReleaseReservation(call, callback);
     },
   }));
@@ -187,14 +188,14 @@ test('no key is made up for a reservation; a release has its own', async (t) => 
   const { reservationId } = await inventory.reserve(order.lines, 60_000);
   await inventory.release(reservationId);
   await inventory.release(reservationId, { key: 'event-2' });
-  t.deepEqual(seen, [
+  t.deepEqual(calls, [
     ['reserve', []],
     ['release', [`release:${reservationId}`]],
     ['release', ['event-2']],
   ]);
 });
 
-test('an inventory that is down is UNAVAILABLE, and found again when it is back', async (t) => {
+test('calls fail with UNAVAILABLE while the inventory is down and succeed after its restart', async (t) => {
   const shop = await openShop(t, 'sqlite');
   await stock(shop, 'a', 10);
   const port = await new Promise<number>((resolve) => {
@@ -212,12 +213,12 @@ test('an inventory that is down is UNAVAILABLE, and found again when it is back'
     server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), resolve),
   );
   let placed: unknown;
-  // The connection comes back after a back-off of its own; each call waits for some of it.
+  // grpc-js reconnects after a backoff. Each call waits for a part of the backoff.
   while (!placed) placed = await callOrder(PlaceOrder, order).catch(() => undefined);
   t.truthy(placed);
 });
 
-test('an inventory that never answers is given up', async (t) => {
+test('a call to an inventory that never answers ends after its timeout', async (t) => {
   const sockets = new Set<Socket>();
   const mute = createServer((socket) => sockets.add(socket.resume()));
   await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));

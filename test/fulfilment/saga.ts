@@ -27,7 +27,7 @@ const STOCK = 5;
 const QUANTITY = 2;
 const HOLD_MS = 15 * 60_000;
 
-/** What is done for one order, by its client, its server and the passing of time. */
+/** A step in the life of an order. `expire` advances the clock beyond the hold. */
 type Act = 'place' | 'relay' | 'cancel' | 'expire';
 
 const stories = {
@@ -36,21 +36,21 @@ const stories = {
   'confirmed too late': ['place', 'expire', 'relay'],
 } as const satisfies Record<string, readonly Act[]>;
 
-/** What a client does that got no answer. */
-type Client = 'asks again' | 'gives up';
+/** The reaction of a client to a failed call. */
+type ClientReaction = 'retries' | 'gives up';
 
-/** Who is struck, in which story, and of which clients. */
-const sweeps: readonly ['order' | 'inventory', keyof typeof stories, readonly Client[]][] = [
-  ['order', 'confirmed, then cancelled', ['asks again', 'gives up']],
+/** The server that fails, the story, and the reactions of the client. */
+const sweeps: readonly ['order' | 'inventory', keyof typeof stories, readonly ClientReaction[]][] = [
+  ['order', 'confirmed, then cancelled', ['retries', 'gives up']],
   ['order', 'cancelled before it is confirmed', ['gives up']],
-  ['order', 'confirmed too late', ['asks again', 'gives up']],
+  ['order', 'confirmed too late', ['retries', 'gives up']],
   ['inventory', 'confirmed, then cancelled', ['gives up']],
-  ['inventory', 'confirmed too late', ['asks again']],
+  ['inventory', 'confirmed too late', ['retries']],
 ];
 
 class World {
-  /** Of the order server and its relay, and of the inventory server. */
-  readonly fates = { order: new FaultPlan(), inventory: new FaultPlan() };
+  /** The faults of the order server with its relay, and of the inventory server. */
+  readonly faults = { order: new FaultPlan(), inventory: new FaultPlan() };
   readonly #clock = new TestClock();
   readonly #t: ExecutionContext;
   readonly #database: Database;
@@ -67,9 +67,9 @@ class World {
 
   static async open(t: ExecutionContext, engine: Engine): Promise<World> {
     const data = await freshData(t, engine);
-    // What counts here is the order of commits, not that they survive a power cut.
-    const forgoFsync = `ALTER DATABASE ${new URL(data.url).pathname.slice(1)} SET synchronous_commit = off`;
-    if (engine === 'postgres') await administer(data.url, forgoFsync);
+    // The test needs the order of commits, but no durability after a power failure.
+    const skipFsync = `ALTER DATABASE ${new URL(data.url).pathname.slice(1)} SET synchronous_commit = off`;
+    if (engine === 'postgres') await administer(data.url, skipFsync);
     await openTables(data);
     const { store, database } = await data.open({ lockTimeoutMs: 10_000, maxConnections: 8 });
     const world = new World(t, database);
@@ -80,15 +80,15 @@ class World {
   async #serve(store: IdempotencyStore): Promise<void> {
     const clock = this.#clock;
     const shared = { clock, ids: { next: stableId }, log: silent };
-    const { order: orderFate, inventory: inventoryFate } = this.fates;
-    const guardOf = (fate: FaultPlan) => {
-      const guard = createReplayGuard({ store: fate.store(store), scope: singleTenant() });
+    const { order: orderFaults, inventory: inventoryFaults } = this.faults;
+    const guardOf = (plan: FaultPlan) => {
+      const guard = createReplayGuard({ store: plan.store(store), scope: singleTenant() });
       this.#t.teardown(() => guard.close());
       return guard;
     };
 
-    const stock = { ...shared, database: inventoryFate.database(this.#database) };
-    const inventoryGuard = guardOf(inventoryFate);
+    const stock = { ...shared, database: inventoryFaults.database(this.#database) };
+    const inventoryGuard = guardOf(inventoryFaults);
     const inventoryServer = await startServer(this.#t, {
       interceptors: [inventoryGuard.interceptor],
       services: [[inventoryGuard.protect(inventoryService), createInventoryHandlers(stock)]],
@@ -101,11 +101,11 @@ class World {
     this.#t.teardown(() => client.close());
     this.#holdExpiry = createHoldExpiry({ ...stock, batch: 1_000 });
 
-    const database = orderFate.database(this.#database);
-    const inventory = orderFate.inventory(client);
+    const database = orderFaults.database(this.#database);
+    const inventory = orderFaults.inventory(client);
     const outbox = createOrderOutbox(database, { webhook: undefined });
     this.#outbox = outbox;
-    const orderGuard = guardOf(orderFate);
+    const orderGuard = guardOf(orderFaults);
     const orders = createOrderHandlers({ ...shared, database, inventory, outbox });
     const orderServer = await startServer(this.#t, {
       interceptors: [orderGuard.interceptor],
@@ -117,8 +117,8 @@ class World {
     this.#relay = createRelay({ outbox, destinations: { inventory: { deliveries } } });
   }
 
-  /** Lives one order's story; `name` is its customer, its item, and its keys. */
-  async live(name: string, acts: readonly Act[]): Promise<void> {
+  /** Plays the story of one order. `name` is its customer and its item, and is a part of its keys. */
+  async play(name: string, acts: readonly Act[]): Promise<void> {
     for (const act of acts) {
       if (act === 'place') await this.place(name);
       if (act === 'cancel') await this.cancel(name);
@@ -132,14 +132,14 @@ class World {
     return this.#orders.call(PlaceOrder, request, { key: `place-${name}` });
   }
 
-  /** Cancels the customer's order, as far as there is one. */
+  /** Cancels the customer's order. Without an order it cancels an unknown order id. */
   async cancel(name: string) {
     const [order] = await this.ordersOf(name);
     const request = { orderId: order?.orderId ?? 'none', reason: 'changed my mind' };
     return this.#orders.call(CancelOrder, request, { key: `cancel-${name}-${request.orderId}` });
   }
 
-  /** Read past the servers, which may be dead. */
+  /** Reads the orders directly from the database, because the servers may be down. */
   async ordersOf(name: string) {
     const rows = await this.#database.query(
       'SELECT order_id, status, reservation_id FROM orders WHERE customer_id = $1',
@@ -160,9 +160,9 @@ class World {
     );
   }
 
-  /** Time passes, with nothing to disturb it: leases and pauses end, holds run out, everything is delivered. */
-  async settle(): Promise<void> {
-    for (const _ of ['what waits', 'what has expired']) {
+  /** Delivers every event and expires every hold without faults. */
+  async drain(): Promise<void> {
+    for (const _ of ['pending events', 'events of expired holds']) {
       await this.#database.query('UPDATE replay_guard_outbox SET due_at = 0 WHERE ended_at IS NULL');
       await rounds(this.#relay);
       this.#clock.advance(HOLD_MS);
@@ -170,21 +170,25 @@ class World {
     }
   }
 
-  /** What must be true of an order once everything has settled. Returns its state. */
+  /** Checks the invariants of an order after `drain`. Returns the state of the order. */
   async check(name: string): Promise<string> {
     const pending = await this.#database.query('SELECT type FROM replay_guard_outbox WHERE ended_at IS NULL');
-    this.#t.deepEqual(pending, [], `${name}: everything is delivered, nothing is a dead letter`);
+    this.#t.deepEqual(pending, [], `${name}: every event is delivered`);
     const held = await this.#database.query(
       `SELECT 1 AS one FROM inventory_reservations AS r JOIN inventory_reservation_lines AS l
          ON l.reservation_id = r.reservation_id WHERE l.sku = $1 AND r.state = 'HELD'`,
       [name],
     );
-    this.#t.deepEqual(held, [], `${name}: no hold for ever`);
+    this.#t.deepEqual(held, [], `${name}: no hold remains`);
     const orders = await this.ordersOf(name);
-    this.#t.true(orders.length <= 1, `${name}: one order at most`);
+    this.#t.true(orders.length <= 1, `${name}: at most one order`);
     const [order] = orders;
     const sold = order?.status === 'PLACED' ? QUANTITY : 0;
-    this.#t.deepEqual(await stockOf(this.#database, name), [STOCK - sold, 0], `${name}: the stock adds up`);
+    this.#t.deepEqual(
+      await stockOf(this.#database, name),
+      [STOCK - sold, 0],
+      `${name}: the stock equals the orders`,
+    );
     if (!order) return 'none';
     const shown = await this.#orders.call(GetOrder, { orderId: order.orderId });
     this.#t.is(String(shown.message?.order?.status), `ORDER_STATUS_${order.status}`);
@@ -193,8 +197,8 @@ class World {
     return `${order.status} ${state}`;
   }
 
-  /** An event of the order comes again so long after its first attempt that the guard has forgotten its keys. */
-  async comeAgain(name: string, type: string, laterMs: number): Promise<readonly DeadLetter[]> {
+  /** Delivers an event of the order again after the guard has deleted the records of its keys. */
+  async redeliver(name: string, type: string, laterMs: number): Promise<readonly DeadLetter[]> {
     const [order] = await this.ordersOf(name);
     await this.#database.query('DELETE FROM replay_guard_records WHERE TRUE');
     await this.#database.query(
@@ -216,30 +220,30 @@ class World {
   }
 }
 
-/** That an order ends well on this engine, whatever goes wrong and when. */
+/** Tests that an order keeps its invariants on this engine when a server fails at any step. */
 export function sagaSuite(test: TestFn, engine: Engine): void {
-  test(`${engine}: what comes again after its keys were forgotten is not done twice`, async (t) => {
+  test(`${engine}: a redelivery after the records have expired has no second effect`, async (t) => {
     const world = await World.open(t, engine);
     await world.putStock('tea');
-    await world.live('tea', stories['confirmed, then cancelled']);
+    await world.play('tea', stories['confirmed, then cancelled']);
     const day = 24 * 3_600_000;
     t.deepEqual(
-      await world.comeAgain('tea', 'order.placed', 2 * day),
+      await world.redeliver('tea', 'order.placed', 2 * day),
       [],
-      'the reservation tells that it was done',
+      'the reservation is already confirmed',
     );
-    const [letter] = await world.comeAgain('tea', 'order.cancelled', 2 * day);
+    const [letter] = await world.redeliver('tea', 'order.cancelled', 2 * day);
     t.regex(
       letter?.error ?? '',
-      /the inventory refuses it: .* first sent too long ago/,
-      'only a person can tell whether the stock was given back',
+      /the inventory refused the change: .* first sent too long ago/,
+      'only an operator can find out whether the stock was returned',
     );
     t.deepEqual(await world.stockOf('tea'), [STOCK, 0]);
   });
 
   for (const [who, story, clients] of sweeps) {
-    const fate = who === 'order' ? 'an order server that dies' : 'an inventory that fails';
-    test(`${engine}: ${story}, by ${fate} at any step, ends well`, async (t) => {
+    const fault = who === 'order' ? 'an order server that crashes' : 'an inventory that fails';
+    test(`${engine}: an order that is ${story} keeps its invariants with ${fault} at any step`, async (t) => {
       t.timeout(120_000);
       const world = await World.open(t, engine);
       for (const client of clients) await sweep(t, world, who, stories[story], client);
@@ -247,33 +251,33 @@ export function sagaSuite(test: TestFn, engine: Engine): void {
   }
 }
 
-/** Lives the story again and again, each time struck one step later, until it comes to its end before that. */
+/** Plays the story repeatedly. The fault comes one step later each time, until the story ends before the fault. */
 async function sweep(
   t: ExecutionContext,
   world: World,
   who: 'order' | 'inventory',
   acts: readonly Act[],
-  client: Client,
+  client: ClientReaction,
 ): Promise<void> {
-  const fate = world.fates[who];
+  const plan = world.faults[who];
   const ends = new Map<string, number>();
   let step = 0;
   do {
     const name = `${client.replace(' ', '-')}-${++step}`;
     await world.putStock(name);
-    fate.begin(step, who === 'order' ? 'crash' : 'continue');
-    await world.live(name, acts);
-    const { triggered } = fate;
-    fate.begin();
-    if (client === 'asks again') {
+    plan.begin(step, who === 'order' ? 'crash' : 'continue');
+    await world.play(name, acts);
+    const { triggered } = plan;
+    plan.begin();
+    if (client === 'retries') {
       t.is((await world.place(name)).code, status.OK, name);
       if (acts.includes('cancel')) t.is((await world.cancel(name)).code, status.OK, name);
     }
-    await world.settle();
+    await world.drain();
     const end = await world.check(name);
     ends.set(end, (ends.get(end) ?? 0) + 1);
     if (!triggered) break;
   } while (step < 1_000);
   t.log(`${client}: ${step} steps`, Object.fromEntries(ends));
-  t.true(step > 15 && step < 1_000, 'every step was met');
+  t.true(step > 15 && step < 1_000, 'the fault hit every step');
 }

@@ -12,8 +12,8 @@ import { engines, freshData } from '../helpers/databases/engines.js';
 import { stockOf } from '../helpers/servers/shop.js';
 import { poll } from '../helpers/waiting/poll.js';
 
-/** The outbox as the shop had it when it was a table of its own. */
-const former = [
+/** The migration steps of the former outbox table. */
+const formerSteps = [
   `CREATE TABLE outbox_events (
     event_id TEXT PRIMARY KEY,
     aggregate TEXT NOT NULL,
@@ -33,7 +33,7 @@ const former = [
 
 const CREATED = Date.now() - 60_000;
 
-/** One order that waits for its reservation, and one that was cancelled and could not give its stock back yet. */
+/** Adds an order with a pending confirmation, and a cancelled order with a pending release. */
 async function fill(database: Database): Promise<void> {
   const run = (sql: string) => database.query(sql);
   await run(`INSERT INTO inventory_items VALUES ('tea', 'Grüner "Tee"', 450, 'EUR', 10, 4)`);
@@ -58,16 +58,16 @@ async function fill(database: Database): Promise<void> {
   await event('e1', 'o1', 1, 'order.placed', `${CREATED}, 0, NULL, NULL`);
   await event('e2', 'o2', 1, 'order.placed', `${CREATED}, 1, NULL, ${CREATED}`);
   const lines = ',"lines":[{"sku":"tea","quantity":2}]';
-  await event('e3', 'o2', 2, 'order.cancelled', `${CREATED}, 120, 'it was down', NULL`, lines);
+  await event('e3', 'o2', 2, 'order.cancelled', `${CREATED}, 120, 'the inventory was down', NULL`, lines);
 }
 
 for (const engine of engines) {
-  test(`${engine}: what waited in the shop's former outbox is delivered after an upgrade`, async (t) => {
+  test(`${engine}: pending events of the former outbox are delivered after an upgrade`, async (t) => {
     const data = await freshData(t, engine);
     const { database } = await data.open();
     await database.migrate('inventory', inventorySchema);
     await database.migrate('order', orderSchema);
-    await database.migrate('outbox', former);
+    await database.migrate('outbox', formerSteps);
     await fill(database);
     const env = { DATABASE_URL: data.url, GRPC_ADDRESS: '127.0.0.1:0', OPS_ADDRESS: '127.0.0.1:0' };
     const start = () => startShop(readConfig(env), createLog('silent'), new AbortController().signal);
@@ -75,7 +75,9 @@ for (const engine of engines) {
     t.teardown(() => shop.stop());
     const events = () =>
       database.query('SELECT event_id, ended_at FROM replay_guard_outbox ORDER BY event_id');
-    await poll('both are delivered', async () => (await events()).every((row) => row.ended_at !== null));
+    await poll('both events are delivered', async () =>
+      (await events()).every((row) => row.ended_at !== null),
+    );
     t.deepEqual(
       (await events()).map((row) => row.event_id),
       ['e1', 'e3'],
@@ -92,11 +94,11 @@ for (const engine of engines) {
   });
 }
 
-test('postgres: what a former server is still writing is handed over too', async (t) => {
+test('postgres: an event in an open transaction of a former server is moved too', async (t) => {
   const data = await freshData(t, 'postgres');
   const { database } = await data.open({ lockTimeoutMs: 20_000 });
   await migrateOutbox(database);
-  await database.migrate('outbox', former);
+  await database.migrate('outbox', formerSteps);
   const server = new pg.Client({ connectionString: data.url });
   await server.connect();
   t.teardown(() => server.end());
@@ -105,7 +107,7 @@ test('postgres: what a former server is still writing is handed over too', async
     `INSERT INTO outbox_events VALUES ('e1', 'o1', 1, 'order.placed', '{}', 1, 1, 0, NULL, NULL)`,
   );
   const migrating = database.migrate('outbox', formerOutboxSchema(database.dialect));
-  await poll('the migration waits for it', async () => {
+  await poll('the migration waits for the transaction', async () => {
     const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
     return (await server.query(waiting)).rows.length === 1;
   });

@@ -3,7 +3,7 @@ import test from 'ava';
 import { inventoryService } from '#src/rpc/definitions.js';
 import { failureOf, openShop, type Shop, stock } from '../helpers/servers/shop.js';
 
-const longest = 'x'.repeat(64);
+const MAX_SKU = 'x'.repeat(64);
 
 type Case = [what: string, call: (shop: Shop) => Promise<unknown>, fields: string[]];
 
@@ -18,7 +18,7 @@ const refused: Case[] = [
     'every field of an item',
     (s) =>
       s.callInventory(PutItem, {
-        sku: `${longest}x`,
+        sku: `${MAX_SKU}x`,
         name: 'n'.repeat(201),
         unitPriceMinor: -1,
         currency: 'eur',
@@ -32,9 +32,9 @@ const refused: Case[] = [
     (s) => s.callInventory(PutItem, { ...item, unitPriceMinor: '1000000000001' }),
     ['unit_price_minor'],
   ],
-  ['receiving nothing of nothing', (s) => s.callInventory(ReceiveStock, {}), ['quantity', 'sku']],
+  ['a receipt without fields', (s) => s.callInventory(ReceiveStock, {}), ['quantity', 'sku']],
   [
-    'receiving more than a million',
+    'a receipt of more than a million pieces',
     (s) => s.callInventory(ReceiveStock, { sku: 'a', quantity: 1_000_001 }),
     ['quantity'],
   ],
@@ -71,7 +71,7 @@ const refused: Case[] = [
     ['hold'],
   ],
   [
-    'a hold that is no number any more',
+    'a hold above the safe integers',
     (s) =>
       s.callInventory(ReserveStock, {
         lines: [{ sku: 'a', quantity: 1 }],
@@ -79,13 +79,17 @@ const refused: Case[] = [
       }),
     ['hold'],
   ],
-  ['no reservation to confirm', (s) => s.callInventory(ConfirmReservation, {}), ['reservation_id']],
-  ['no reservation to release', (s) => s.callInventory(ReleaseReservation, {}), ['reservation_id']],
-  ['no reservation to get', (s) => s.callInventory(GetReservation, {}), ['reservation_id']],
-  ['no item to get', (s) => s.callInventory(GetItem, { sku: `${longest}x` }), ['sku']],
+  [
+    'a confirmation without a reservation id',
+    (s) => s.callInventory(ConfirmReservation, {}),
+    ['reservation_id'],
+  ],
+  ['a release without a reservation id', (s) => s.callInventory(ReleaseReservation, {}), ['reservation_id']],
+  ['a look-up without a reservation id', (s) => s.callInventory(GetReservation, {}), ['reservation_id']],
+  ['a look-up with a sku that is too long', (s) => s.callInventory(GetItem, { sku: `${MAX_SKU}x` }), ['sku']],
 ];
 
-test('bad fields are refused, all of them named', async (t) => {
+test('a request with wrong fields is refused, and the refusal names every field', async (t) => {
   const shop = await openShop(t, 'sqlite');
   for (const [what, call, fields] of refused) {
     const failure = await failureOf(call(shop));
@@ -93,14 +97,14 @@ test('bad fields are refused, all of them named', async (t) => {
   }
 });
 
-test('a hundred bad lines are told within what trailers carry', async (t) => {
+test('a refusal of a hundred wrong lines names 64 fields and fits into the trailers', async (t) => {
   const shop = await openShop(t, 'sqlite');
   const lines = Array.from({ length: 100 }, () => ({ sku: '', quantity: 0 }));
   const { fields } = await failureOf(shop.callInventory(ReserveStock, { lines }));
   t.is(fields?.length, 65);
 });
 
-test('the bounds themselves are allowed', async (t) => {
+test('values at the bounds are accepted', async (t) => {
   const shop = await openShop(t, 'sqlite');
   const sku = '€'.repeat(64);
   await shop.callInventory(PutItem, {

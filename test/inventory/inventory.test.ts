@@ -1,14 +1,17 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
+import type { Database } from 'grpc-replay-guard/database';
+import { pino } from 'pino';
 import { createHoldExpiry } from '#src/inventory/hold-expiry.js';
 import { inventoryService } from '#src/rpc/definitions.js';
 import { engines } from '../helpers/databases/engines.js';
 import { failureOf, openShop, type Shop, silent, stock, stockOf } from '../helpers/servers/shop.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 const { PutItem, ReceiveStock, ReserveStock, ConfirmReservation } = inventoryService;
 const { ReleaseReservation, GetItem, GetReservation } = inventoryService;
 
-const HOLD = 15 * 60_000;
+const HOLD_MS = 15 * 60_000;
 
 async function reserve(shop: Shop, ...lines: [sku: string, quantity: number][]) {
   const request = { lines: lines.map(([sku, quantity]) => ({ sku, quantity })) };
@@ -25,7 +28,7 @@ const holdExpiry = (shop: Shop, batch = 100) =>
   createHoldExpiry({ database: shop.database, clock: shop.clock, log: silent, batch });
 
 for (const engine of engines) {
-  test(`${engine}: an item is put, received, and put again without touching its stock`, async (t) => {
+  test(`${engine}: a second put changes an item and keeps its stock`, async (t) => {
     const shop = await openShop(t, engine);
     const first = { sku: 'pen', name: 'Pen', unitPriceMinor: '120', currency: 'EUR' };
     t.like((await shop.callInventory(PutItem, first)).item, { ...first, onHand: '0', reserved: '0' });
@@ -37,7 +40,7 @@ for (const engine of engines) {
     t.deepEqual((await shop.callInventory(GetItem, { sku: 'pen' })).item, expected);
   });
 
-  test(`${engine}: what is not there is not found`, async (t) => {
+  test(`${engine}: unknown items and reservations are refused with NOT_FOUND`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'here', 1);
     const lines = ['here', 'gone'].map((sku) => ({ sku, quantity: 1 }));
@@ -60,7 +63,7 @@ for (const engine of engines) {
     }
   });
 
-  test(`${engine}: stock that does not fit its field is refused, not wrapped`, async (t) => {
+  test(`${engine}: a receipt is refused with OUT_OF_RANGE if the stock would not fit into its field`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 1);
     await shop.database.query('UPDATE inventory_items SET on_hand = $1', [2n ** 63n - 4n]);
@@ -73,7 +76,7 @@ for (const engine of engines) {
     t.is(item?.onHand, '9223372036854775807');
   });
 
-  test(`${engine}: a reservation adds duplicates up, in the order of skus, at today's price`, async (t) => {
+  test(`${engine}: a reservation merges lines of one sku, sorts them, and keeps the current price`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'b', 10, 300);
     await stock(shop, 'a', 10, 100);
@@ -82,13 +85,13 @@ for (const engine of engines) {
       { sku: 'a', quantity: 1, unitPriceMinor: '100' },
       { sku: 'b', quantity: 5, unitPriceMinor: '300' },
     ]);
-    t.is(Number(reservation.expireTime?.seconds) * 1000, shop.clock.now() + HOLD);
+    t.is(Number(reservation.expireTime?.seconds) * 1000, shop.clock.now() + HOLD_MS);
     await stock(shop, 'b', 0, 999);
     const { reservationId } = reservation;
     t.deepEqual((await shop.callInventory(GetReservation, { reservationId })).reservation, reservation);
   });
 
-  test(`${engine}: all lines are reserved or none`, async (t) => {
+  test(`${engine}: a reservation with one insufficient line reserves no line`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 10);
     await stock(shop, 'b', 4);
@@ -108,14 +111,14 @@ for (const engine of engines) {
     t.deepEqual(await stockOf(shop.database, 'b'), [4, 1]);
   });
 
-  const settled = {
+  const endings = {
     confirmed: (shop: Shop, reservationId: string) =>
       shop.callInventory(ConfirmReservation, { reservationId }),
     released: (shop: Shop, reservationId: string) =>
       shop.callInventory(ReleaseReservation, { reservationId }),
-    overdue: async (shop: Shop) => shop.clock.advance(HOLD),
+    overdue: async (shop: Shop) => shop.clock.advance(HOLD_MS),
     expired: async (shop: Shop) => {
-      shop.clock.advance(HOLD);
+      shop.clock.advance(HOLD_MS);
       await holdExpiry(shop).runOnce();
     },
   };
@@ -125,12 +128,12 @@ for (const engine of engines) {
     ['overdue', 'RESERVATION_EXPIRED', 'EXPIRED', [5, 0]],
     ['expired', 'RESERVATION_EXPIRED', 'EXPIRED', [5, 0]],
   ] as const;
-  for (const [how, onConfirm, onRelease, left] of table) {
-    test(`${engine}: confirming and releasing the ${how}`, async (t) => {
+  for (const [how, onConfirm, onRelease, stockAfter] of table) {
+    test(`${engine}: a reservation that is ${how} keeps its state after confirmations and releases`, async (t) => {
       const shop = await openShop(t, engine);
       await stock(shop, 'a', 5);
       const { reservationId } = await reserve(shop, ['a', 2]);
-      await settled[how](shop, reservationId);
+      await endings[how](shop, reservationId);
       for (const [method, answer] of [
         [ConfirmReservation, onConfirm],
         [ReleaseReservation, onRelease],
@@ -144,18 +147,18 @@ for (const engine of engines) {
           t.is((await call).reservation?.state, `RESERVATION_STATE_${answer}` as never);
         }
       }
-      t.deepEqual(await stockOf(shop.database, 'a'), [...left]);
+      t.deepEqual(await stockOf(shop.database, 'a'), [...stockAfter]);
     });
   }
 
-  test(`${engine}: an overdue hold keeps nothing, though nobody has expired it`, async (t) => {
+  test(`${engine}: stock of an overdue hold is available before the hold is marked as expired`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5);
     await stock(shop, 'b', 5);
     await stock(shop, 'c', 1);
     const first = await reserve(shop, ['c', 1], ['a', 3]);
     const second = await reserve(shop, ['a', 2], ['b', 5]);
-    shop.clock.advance(HOLD - 1);
+    shop.clock.advance(HOLD_MS - 1);
     t.is(await stateOf(shop, first.reservationId), 'RESERVATION_STATE_HELD');
     t.is((await shop.callInventory(GetItem, { sku: 'a' })).item?.available, '0');
     shop.clock.advance(1);
@@ -169,11 +172,11 @@ for (const engine of engines) {
     t.deepEqual(await stockOf(shop.database, 'c'), [1, 0]);
   });
 
-  test(`${engine}: overdue holds are expired in batches, others are left`, async (t) => {
+  test(`${engine}: hold expiry expires overdue holds in batches and keeps other holds`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 10);
     for (let i = 0; i < 5; i++) await reserve(shop, ['a', 1]);
-    shop.clock.advance(HOLD);
+    shop.clock.advance(HOLD_MS);
     const { reservationId } = await reserve(shop, ['a', 1]);
     const expiry = holdExpiry(shop, 2);
     t.deepEqual([await expiry.runOnce(), await expiry.runOnce()], [2, 2]);
@@ -183,16 +186,43 @@ for (const engine of engines) {
     t.is(await stateOf(shop, reservationId), 'RESERVATION_STATE_HELD');
   });
 
-  test(`${engine}: fifty at once never reserve more than there is`, async (t) => {
+  test(`${engine}: hold expiry logs a failed run and continues`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 5);
+    await reserve(shop, ['a', 2]);
+    shop.clock.advance(HOLD_MS);
+    const lines: string[] = [];
+    const log = pino({}, { write: (line: string) => lines.push(line) });
+    let failures = 1;
+    const query: Database['query'] = async (sql, params) => {
+      if (failures-- > 0) throw new Error('the first query fails');
+      return shop.database.query(sql, params);
+    };
+    const database: Database = {
+      dialect: shop.database.dialect,
+      query,
+      transaction: (work) => shop.database.transaction(work),
+      afterCommit: (action) => shop.database.afterCommit(action),
+      migrate: (component, steps) => shop.database.migrate(component, steps),
+    };
+    const expiry = createHoldExpiry({ database, clock: shop.clock, log, intervalMs: 10 });
+    expiry.start();
+    await poll('the hold is expired', async () => (await stockOf(shop.database, 'a'))[1] === 0);
+    await expiry.stop();
+    t.is(lines.length, 1);
+    t.is(JSON.parse(String(lines[0])).msg, 'overdue holds could not be read');
+  });
+
+  test(`${engine}: fifty concurrent reservations reserve exactly the available stock`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 20);
-    // On a busy machine a call may find no free connection: nothing was done.
-    const insist = (): ReturnType<typeof reserve> =>
+    // On a busy machine a call may find no free connection. Such a call has no effect and is repeated.
+    const reserveWithRetry = (): ReturnType<typeof reserve> =>
       reserve(shop, ['a', 1]).catch((error) => {
         if (error.code !== status.UNAVAILABLE) throw error;
-        return insist();
+        return reserveWithRetry();
       });
-    const results = await Promise.allSettled(Array.from({ length: 50 }, insist));
+    const results = await Promise.allSettled(Array.from({ length: 50 }, reserveWithRetry));
     t.is(results.filter(({ status }) => status === 'fulfilled').length, 20);
     t.deepEqual(await stockOf(shop.database, 'a'), [20, 20]);
     for (const result of results) {
@@ -200,12 +230,12 @@ for (const engine of engines) {
     }
   });
 
-  test(`${engine}: opposite orders of skus do not deadlock, overdue holds included`, async (t) => {
+  test(`${engine}: reservations with opposite orders of skus do not deadlock, also with overdue holds`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 20);
     await stock(shop, 'b', 20);
     const old = await Promise.all(Array.from({ length: 10 }, () => reserve(shop, ['b', 2], ['a', 2])));
-    shop.clock.advance(HOLD);
+    shop.clock.advance(HOLD_MS);
     const expiry = holdExpiry(shop);
     const sweeps = [expiry.runOnce(), expiry.runOnce()];
     const releases = old.map(({ reservationId }) =>
@@ -222,7 +252,7 @@ for (const engine of engines) {
     t.deepEqual(await stockOf(shop.database, 'b'), [20, 20]);
   });
 
-  test(`${engine}: of confirming and releasing at once, one wins`, async (t) => {
+  test(`${engine}: of concurrent confirmations and releases only one kind succeeds`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 10);
     const { reservationId } = await reserve(shop, ['a', 4]);

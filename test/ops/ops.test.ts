@@ -20,7 +20,7 @@ async function serve(t: Test) {
   return { ops, readiness, page };
 }
 
-test('alive from the start, ready only when told', async (t) => {
+test('the server is alive from the start and ready only after serve', async (t) => {
   const { readiness, page } = await serve(t);
   t.is((await page('/livez')).status, 200);
   t.like(await page('/readyz'), { status: 503, body: 'starting\n' });
@@ -31,7 +31,7 @@ test('alive from the start, ready only when told', async (t) => {
   t.is((await page('/livez')).status, 200);
 });
 
-test('not ready while the database fails, ready again by itself', async (t) => {
+test('the server is not ready while the database fails and becomes ready after it recovers', async (t) => {
   const { readiness, page } = await serve(t);
   let up = false;
   readiness.serve(async () => {
@@ -42,7 +42,7 @@ test('not ready while the database fails, ready again by itself', async (t) => {
   t.is((await page('/readyz')).status, 200);
 });
 
-test('a database that hangs makes it not ready in bounded time, by one ping, and may come back', async (t) => {
+test('concurrent checks of a hanging database share one ping and report not ready within a bounded time', async (t) => {
   const { readiness, page } = await serve(t);
   let pings = 0;
   let hangs = true;
@@ -50,26 +50,26 @@ test('a database that hangs makes it not ready in bounded time, by one ping, and
     pings++;
     if (hangs) await new Promise(() => {});
   });
-  const looks = await Promise.all([page('/readyz'), page('/readyz'), page('/readyz')]);
-  for (const look of looks) t.like(look, { status: 503, body: 'the database does not answer\n' });
+  const checks = await Promise.all([page('/readyz'), page('/readyz'), page('/readyz')]);
+  for (const check of checks) t.like(check, { status: 503, body: 'the database does not answer\n' });
   t.is(pings, 1);
   hangs = false;
   t.is((await page('/readyz')).status, 200);
 });
 
-test('a page that is added is made anew at each request', async (t) => {
+test('an added page is generated at each request', async (t) => {
   const { ops, page } = await serve(t);
-  t.is((await page('/looks')).status, 404);
-  let looks = 0;
-  ops.show('/looks', () => ({ looks: ++looks }));
-  await page('/looks');
-  const { status, body, headers } = await page('/looks');
+  t.is((await page('/requests')).status, 404);
+  let requests = 0;
+  ops.show('/requests', () => ({ requests: ++requests }));
+  await page('/requests');
+  const { status, body, headers } = await page('/requests');
   t.is(status, 200);
   t.is(headers.get('content-type'), 'application/json');
-  t.deepEqual(JSON.parse(body), { looks: 2 });
+  t.deepEqual(JSON.parse(body), { requests: 2 });
 });
 
-test('what a POST does is told as JSON, and a page of the web may not do it', async (t) => {
+test('the result of a POST action is JSON, and a request from a web page is refused', async (t) => {
   const { ops, page } = await serve(t);
   const done: string[] = [];
   ops.act('/do', async ({ what }) => {
@@ -91,13 +91,13 @@ test('what a POST does is told as JSON, and a page of the web may not do it', as
   t.deepEqual(done, ['a b']);
 });
 
-test('a page that cannot be made is not answered with half of it', async (t) => {
+test('a page that fails is answered with 503 and no part of the page', async (t) => {
   const { ops, page } = await serve(t);
   ops.show('/broken', async () => Promise.reject(new Error('of a secret kind')));
   t.like(await page('/broken'), { status: 503, body: 'cannot be answered for now\n' });
 });
 
-test('the metrics of the registry', async (t) => {
+test('/metrics shows the metrics of the registry', async (t) => {
   const { page } = await serve(t);
   const { status, body, headers } = await page('/metrics?x=1');
   t.is(status, 200);
@@ -105,7 +105,7 @@ test('the metrics of the registry', async (t) => {
   t.regex(body, /^answer 42$/m);
 });
 
-test('nothing is cached, and everything else is not found', async (t) => {
+test('responses are not cached, and unknown paths and methods are not found', async (t) => {
   const { page } = await serve(t);
   t.is((await page('/readyz')).headers.get('cache-control'), 'no-store');
   for (const path of ['/', '/metrics/', '/livezz', '/__proto__', '/constructor', '//']) {
@@ -114,7 +114,7 @@ test('nothing is cached, and everything else is not found', async (t) => {
   t.is((await page('/livez', { method: 'POST', body: 'x' })).status, 404);
 });
 
-test('a kept-alive connection does not hold the close up', async (t) => {
+test('an idle keep-alive connection does not delay the close', async (t) => {
   const { ops } = await serve(t);
   const agent = new Agent({ keepAlive: true });
   await new Promise((resolve) => {
@@ -125,7 +125,7 @@ test('a kept-alive connection does not hold the close up', async (t) => {
   t.pass();
 });
 
-test('an address that is taken stops the start by a line that names the setting', async (t) => {
+test('a bind failure is a ConfigError that names OPS_ADDRESS', async (t) => {
   const { ops } = await serve(t);
   const second = listenOps({ host: '127.0.0.1', port: ops.port }, new Readiness(), new Registry());
   t.regex((await t.throwsAsync(second, { instanceOf: ConfigError })).message, /^OPS_ADDRESS: .*EADDRINUSE/);

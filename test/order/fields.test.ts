@@ -28,20 +28,24 @@ const refused: Case[] = [
     ['labels'],
   ],
   [
-    'no order to cancel',
+    'a cancellation without an order id, with a long reason',
     (s) => s.callOrder(CancelOrder, { reason: 'r'.repeat(501) }),
     ['order_id', 'reason'],
   ],
-  ['a reason with a bell', (s) => s.callOrder(CancelOrder, { orderId: 'o', reason: '\u0007' }), ['reason']],
-  ['no order to get', (s) => s.callOrder(GetOrder, {}), ['order_id']],
   [
-    'a negative page of nobody',
+    'a reason with a control character',
+    (s) => s.callOrder(CancelOrder, { orderId: 'o', reason: '\u0007' }),
+    ['reason'],
+  ],
+  ['a look-up without an order id', (s) => s.callOrder(GetOrder, {}), ['order_id']],
+  [
+    'a negative page size without a customer',
     (s) => s.callOrder(ListOrders, { pageSize: -1 }),
     ['customer_id', 'page_size'],
   ],
 ];
 
-test('bad fields are refused, all of them named', async (t) => {
+test('a request with wrong fields is refused, and the refusal names every field', async (t) => {
   const shop = await openShop(t, 'sqlite');
   for (const [what, call, fields] of refused) {
     const failure = await failureOf(call(shop));
@@ -49,7 +53,7 @@ test('bad fields are refused, all of them named', async (t) => {
   }
 });
 
-test('a page token that is not one of this list is refused', async (t) => {
+test('a page token of another list, or a malformed token, is refused', async (t) => {
   const shop = await openShop(t, 'sqlite');
   await stock(shop, 'a', 3);
   for (let i = 0; i < 3; i++) await shop.callOrder(PlaceOrder, { customerId: 'c', lines });
@@ -63,7 +67,7 @@ test('a page token that is not one of this list is refused', async (t) => {
   t.deepEqual((await failureOf(other)).fields, ['page_token']);
 });
 
-test('the bounds themselves are allowed', async (t) => {
+test('values at the bounds are accepted', async (t) => {
   const shop = await openShop(t, 'sqlite');
   await stock(shop, 'a', 1_000_000);
   const labels = Object.fromEntries(

@@ -13,7 +13,7 @@ async function place(shop: Shop, lines: { sku: string; quantity: number }[], cus
   return order;
 }
 
-/** In the order in which they are delivered. */
+/** Reads the events in their order of delivery. */
 async function events(shop: Shop) {
   const rows = await shop.database.query(
     'SELECT aggregate, destination, type FROM replay_guard_outbox ORDER BY aggregate, sequence',
@@ -27,7 +27,7 @@ async function reservations(shop: Shop) {
 }
 
 for (const engine of engines) {
-  test(`${engine}: an order is placed on a reservation, at the inventory's prices`, async (t) => {
+  test(`${engine}: an order has a reservation and the prices of the inventory`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'b', 10, 300);
     await stock(shop, 'a', 10, 1_000_000_000_000);
@@ -57,7 +57,7 @@ for (const engine of engines) {
     t.deepEqual(await stockOf(shop.database, 'a'), [10, 9]);
   });
 
-  test(`${engine}: cancelling twice answers the same and tells it once`, async (t) => {
+  test(`${engine}: repeated cancellations return the same order and append one event`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 10);
     const { orderId } = await place(shop, [{ sku: 'a', quantity: 1 }]);
@@ -74,7 +74,7 @@ for (const engine of engines) {
     ]);
   });
 
-  test(`${engine}: an order that is not there is not found`, async (t) => {
+  test(`${engine}: an unknown order is refused with NOT_FOUND`, async (t) => {
     const shop = await openShop(t, engine);
     for (const method of [GetOrder, CancelOrder]) {
       t.like(await failureOf(shop.callOrder(method, { orderId: 'o' })), {
@@ -86,11 +86,11 @@ for (const engine of engines) {
     }
   });
 
-  test(`${engine}: orders are listed newest first, page by page, each once`, async (t) => {
+  test(`${engine}: pages list each order once, the newest order first`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 200);
     await place(shop, [{ sku: 'a', quantity: 1 }], 'other');
-    // Two of each moment, so that pages end between orders of the same time.
+    // Two orders have the same time, so that pages end between such orders.
     const placed: string[] = [];
     for (let i = 0; i < 7; i++) {
       if (i % 2) shop.clock.advance(1);
@@ -103,7 +103,7 @@ for (const engine of engines) {
       t.is(page.orders.length, page.nextPageToken ? 2 : 1);
       listed.push(...page.orders);
       pageToken = page.nextPageToken;
-      // One that comes meanwhile is newer than every page that follows.
+      // A new order is newer than every following page, so no page lists it.
       shop.clock.advance(1);
       await place(shop, [{ sku: 'a', quantity: 1 }]);
     } while (pageToken);
@@ -116,10 +116,10 @@ for (const engine of engines) {
     );
   });
 
-  test(`${engine}: a page has 50 orders where nothing is said, and never more than 100`, async (t) => {
+  test(`${engine}: a page has 50 orders by default and 100 orders at most`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 101);
-    // One after another: they all reserve the same item, and none may wait for longer than its deadline.
+    // The orders are sequential: all of them reserve the same item, and concurrent calls might exceed their deadline.
     for (let orders = 0; orders < 101; orders++) await place(shop, [{ sku: 'a', quantity: 1 }]);
     const sizes = [0, 100, 1000].map(async (pageSize) => {
       const page = await shop.callOrder(ListOrders, { customerId: 'c', pageSize });
@@ -130,11 +130,11 @@ for (const engine of engines) {
       [100, true],
       [100, true],
     ]);
-    const nobody = await shop.callOrder(ListOrders, { customerId: 'nobody' });
-    t.deepEqual(nobody, { orders: [], nextPageToken: '' });
+    const empty = await shop.callOrder(ListOrders, { customerId: 'nobody' });
+    t.deepEqual(empty, { orders: [], nextPageToken: '' });
   });
 
-  test(`${engine}: what the inventory refuses is refused with its own words`, async (t) => {
+  test(`${engine}: a refusal of the inventory reaches the caller with its message and details`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 1);
     const tooMuch = await failureOf(place(shop, [{ sku: 'a', quantity: 2 }]));
@@ -150,7 +150,7 @@ for (const engine of engines) {
     t.deepEqual([await events(shop), await reservations(shop)], [[], []]);
   });
 
-  test(`${engine}: items of several currencies are refused before anything is reserved`, async (t) => {
+  test(`${engine}: an order with two currencies is refused before it reserves stock`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 5, 100, 'USD');
     await stock(shop, 'b', 5, 100, 'EUR');
@@ -164,7 +164,7 @@ for (const engine of engines) {
     t.deepEqual(await reservations(shop), []);
   });
 
-  test(`${engine}: a total that does not fit is refused and its stock given back`, async (t) => {
+  test(`${engine}: an order with a total out of range is refused and its reservation released`, async (t) => {
     const shop = await openShop(t, engine);
     const skus = Array.from({ length: 10 }, (_, i) => `s${i}`);
     for (const sku of skus) await stock(shop, sku, 1_000_000, 10 ** 12);
@@ -179,14 +179,14 @@ for (const engine of engines) {
     t.is(fits.totalMinor, '9000000000000000000');
   });
 
-  test(`${engine}: a reservation that is refused for its fields names them`, async (t) => {
+  test(`${engine}: a reservation with wrong fields is refused with INVALID_ARGUMENT`, async (t) => {
     const shop = await openShop(t, engine);
     const call = shop.inventory.reserve([{ sku: '', quantity: 0 }], 0);
     const error = await t.throwsAsync(call);
     t.like(error, { name: 'ServiceError', code: status.INVALID_ARGUMENT });
   });
 
-  test(`${engine}: many orders at once share the stock exactly`, async (t) => {
+  test(`${engine}: concurrent orders sell exactly the available stock`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 10);
     await stock(shop, 'b', 10);

@@ -1,7 +1,7 @@
 import { Client, credentials, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import test from 'ava';
 import { createReplayGuard, singleTenant, stableId } from 'grpc-replay-guard';
-import { createIdempotencyInterceptor } from 'grpc-replay-guard/client';
+import { createIdempotencyInterceptor, withIdempotencyKey } from 'grpc-replay-guard/client';
 import { DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { createInventoryClient } from '#src/fulfilment/inventory-client.js';
 import { createOrderOutbox } from '#src/fulfilment/order-outbox.js';
@@ -9,12 +9,12 @@ import { createInventoryHandlers } from '#src/inventory/handlers.js';
 import { createOrderHandlers } from '#src/order/handlers.js';
 import type { Outbox } from '#src/platform/outbox.js';
 import { inventoryService, orderService } from '#src/rpc/definitions.js';
-import { ask } from '#src/rpc/unary-client.js';
+import { callUnary } from '#src/rpc/unary-client.js';
 import { type Engine, engines, freshData } from '../helpers/databases/engines.js';
 import type { Cleanup } from '../helpers/databases/postgres.js';
 import { failureOf, openTables, silent, TestClock } from '../helpers/servers/shop.js';
 
-/** Both services on one server behind the guard, as they run for real; `failures` are met by the outbox first. */
+/** Serves both services on one guarded server. The first appends to the outbox fail with `failures`. */
 async function openGuarded(t: Cleanup, engine: Engine, failures: Error[]) {
   const data = await freshData(t, engine);
   const database = await openTables(data);
@@ -39,16 +39,21 @@ async function openGuarded(t: Cleanup, engine: Engine, failures: Error[]) {
     interceptors: [createIdempotencyInterceptor()],
   });
   t.teardown(() => inventory.close());
-  const outbox = failingFirst(createOrderOutbox(opened.database, { webhook: undefined }), failures);
+  const outbox = withFailures(createOrderOutbox(opened.database, { webhook: undefined }), failures);
   server.addService(guard.protect(orderService), createOrderHandlers({ ...services, inventory, outbox }));
   const client = new Client(address, insecure, { 'grpc.enable_retries': 0 });
   t.teardown(() => client.close());
-  await ask(client, inventoryService.PutItem, { sku: 'a', name: 'A', unitPriceMinor: 5, currency: 'EUR' });
+  await callUnary(client, inventoryService.PutItem, {
+    sku: 'a',
+    name: 'A',
+    unitPriceMinor: 5,
+    currency: 'EUR',
+  });
   await inventory.receiveStock('a', 10, { key: 'first' });
   return { database, clock, client };
 }
 
-function failingFirst(outbox: Outbox, failures: Error[]): Outbox {
+function withFailures(outbox: Outbox, failures: Error[]): Outbox {
   return {
     async append(event) {
       const failure = failures.shift();
@@ -60,13 +65,13 @@ function failingFirst(outbox: Outbox, failures: Error[]): Outbox {
 
 function place(client: Client, key: string) {
   const request = { customerId: 'c', lines: [{ sku: 'a', quantity: 2 }] };
-  return ask(client, orderService.PlaceOrder, request, { metadata: { 'idempotency-key': key } });
+  return callUnary(client, orderService.PlaceOrder, request, { metadata: withIdempotencyKey(key) });
 }
 
 const down = () => new DatabaseUnavailableError('down');
 
 for (const engine of engines) {
-  test(`${engine}: a retried order takes over the reservation that its first attempt made`, async (t) => {
+  test(`${engine}: a retried order uses the reservation of its first attempt`, async (t) => {
     const { client, database } = await openGuarded(t, engine, [down(), down()]);
     for (let i = 0; i < 2; i++) t.is((await failureOf(place(client, 'k'))).code, status.UNAVAILABLE);
     const { response, trailers } = await place(client, 'k');
@@ -78,7 +83,7 @@ for (const engine of engines) {
     t.deepEqual(reservations, [{ reservation_id: response.order?.reservationId ?? '', state: 'HELD' }]);
   });
 
-  test(`${engine}: a retried order reserves anew where that reservation has run out`, async (t) => {
+  test(`${engine}: a retried order makes a new reservation if the earlier reservations have expired`, async (t) => {
     const { client, clock, database } = await openGuarded(t, engine, [down(), down(), down()]);
     for (let i = 0; i < 3; i++) {
       t.is((await failureOf(place(client, 'k'))).code, status.UNAVAILABLE);
@@ -95,7 +100,7 @@ for (const engine of engines) {
     t.is((await database.query('SELECT order_id FROM orders')).length, 1);
   });
 
-  test(`${engine}: a key that was forgotten makes no second order`, async (t) => {
+  test(`${engine}: a retry after the record was deleted is refused with ORDER_EXISTS`, async (t) => {
     const { client, database } = await openGuarded(t, engine, []);
     const { response } = await place(client, 'k');
     await database.query('DELETE FROM replay_guard_records WHERE TRUE');
@@ -107,7 +112,7 @@ for (const engine of engines) {
     t.is((await database.query('SELECT order_id FROM orders')).length, 1);
   });
 
-  test(`${engine}: a reservation that was forgotten is not mistaken for the order's`, async (t) => {
+  test(`${engine}: a retry after the records were deleted makes a new reservation`, async (t) => {
     const { client, database } = await openGuarded(t, engine, [down()]);
     await failureOf(place(client, 'k'));
     await database.query('DELETE FROM replay_guard_records WHERE TRUE');

@@ -14,7 +14,7 @@ import { unary } from '#src/rpc/unary.js';
 import type { Cleanup } from '../helpers/databases/postgres.js';
 import { connect, failureOf, openShop, randomIds, serve, silent } from '../helpers/servers/shop.js';
 
-/** How a call ends whose handler throws this. */
+/** Calls a method whose handler throws. Returns the failure of the call. */
 async function failureBy(t: Cleanup, thrower: (call: ServerUnaryCall<unknown, unknown>) => Promise<never>) {
   const shop = await openShop(t, 'sqlite');
   const handlers = createInventoryHandlers({ ...shop, ids: randomIds });
@@ -26,29 +26,34 @@ async function failureBy(t: Cleanup, thrower: (call: ServerUnaryCall<unknown, un
   return failureOf(call(inventoryService.GetItem, { sku: 'a' }));
 }
 
-const forNow = {
-  'the database is out of reach': new DatabaseUnavailableError('host db.internal is down'),
-  'a lock was not granted': new LockTimeoutError('row 17'),
+const transient = {
+  'the database is unavailable': new DatabaseUnavailableError('host db.internal is down'),
+  'a lock was not granted in time': new LockTimeoutError('row 17'),
   'the lease was lost': new LeaseLostError('fence 3'),
   'the commit is in doubt': new CommitInDoubtError('socket hang up'),
-  'a statement failed before': new UnitOfWorkError('unusable', { cause: new LockTimeoutError('row 17') }),
+  'an earlier statement of the transaction failed': new UnitOfWorkError('unusable', {
+    cause: new LockTimeoutError('row 17'),
+  }),
 };
-for (const [what, error] of Object.entries(forNow)) {
-  test(`UNAVAILABLE where ${what}`, async (t) => {
+for (const [what, error] of Object.entries(transient)) {
+  test(`a call fails with UNAVAILABLE and without the cause if ${what}`, async (t) => {
     const { code, message } = await failureBy(t, async () => Promise.reject(error));
     t.is(code, status.UNAVAILABLE);
     t.false([error.message, 'row 17'].some((inner) => message.includes(inner)));
   });
 }
 
-for (const [what, thrown] of Object.entries({ error: new Error('SELECT secret'), nothing: undefined })) {
-  test(`INTERNAL, and no word of what it was, where a handler throws an unexpected ${what}`, async (t) => {
+for (const [what, thrown] of Object.entries({
+  'an unexpected error': new Error('SELECT secret'),
+  undefined: undefined,
+})) {
+  test(`a call fails with INTERNAL and without the cause if its handler throws ${what}`, async (t) => {
     const failure = await failureBy(t, async () => Promise.reject(thrown));
     t.deepEqual(failure, { code: status.INTERNAL, message: 'internal error' });
   });
 }
 
-test('a handler that throws before its first await is answered too', async (t) => {
+test('a handler that throws before its first await fails the call', async (t) => {
   const failure = await failureBy(t, () => {
     throw failedPrecondition('REASON', 'said so', { a: '1' });
   });

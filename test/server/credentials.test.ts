@@ -4,8 +4,8 @@ import { service } from 'grpc-health-check';
 import { ConfigError } from '#src/config/config.js';
 import {
   clientCredentials,
+  internalCredentials,
   readTlsFiles,
-  selfCredentials,
   serverCredentials,
   type TlsFiles,
 } from '#src/server/credentials.js';
@@ -40,13 +40,13 @@ const files = (pair: Pair, more: Partial<Record<'clientCa' | 'ca', string>> = {}
     ...more,
   }) as TlsFiles;
 
-test('without TLS settings everything is plaintext', async (t) => {
+test('without TLS settings all credentials are plaintext', async (t) => {
   const port = await serve(t, undefined);
   t.is(await codeOf(t, port, clientCredentials(undefined)), status.OK);
-  t.is(await codeOf(t, port, selfCredentials(undefined)), status.OK);
+  t.is(await codeOf(t, port, internalCredentials(undefined)), status.OK);
 });
 
-test('TLS: a client that trusts the authority gets in, a plaintext one does not', async (t) => {
+test('TLS accepts a client that trusts the authority and refuses a plaintext client', async (t) => {
   const folder = await freshFolder(t);
   const ca = await createAuthority(folder, 'ca');
   const tls = files(await ca.issue('server', 'localhost'));
@@ -56,7 +56,7 @@ test('TLS: a client that trusts the authority gets in, a plaintext one does not'
   t.is(await codeOf(t, port, credentials.createSsl(), 'localhost'), status.UNAVAILABLE);
 });
 
-test('mTLS: only a certificate of the client authority gets in', async (t) => {
+test('mutual TLS accepts only certificates of the client authority', async (t) => {
   const folder = await freshFolder(t);
   const ca = await createAuthority(folder, 'ca');
   const stranger = await (await createAuthority(folder, 'strangers')).issue('stranger', 'stranger');
@@ -69,7 +69,7 @@ test('mTLS: only a certificate of the client authority gets in', async (t) => {
   t.is(await codeOf(t, port, credentials.createSsl(ca.cert), 'localhost'), status.UNAVAILABLE);
 });
 
-test('the inventory server elsewhere is trusted by TLS_CA, else by TLS_CLIENT_CA, and by its name', async (t) => {
+test('a remote inventory is trusted by TLS_CA, else by TLS_CLIENT_CA, and only under its host name', async (t) => {
   const folder = await freshFolder(t);
   const [ca, other] = [await createAuthority(folder, 'ca'), await createAuthority(folder, 'other')];
   const port = await serve(t, files(await ca.issue('inventory', 'localhost')));
@@ -83,27 +83,27 @@ test('the inventory server elsewhere is trusted by TLS_CA, else by TLS_CLIENT_CA
   t.is(await code(files(own, { ca: ca.certPath }), '127.0.0.1'), status.UNAVAILABLE);
 });
 
-test('calls to ourselves go through whatever name the certificate is for, and whoever signed it', async (t) => {
+test('internal calls accept the own certificate for any host name and from any authority', async (t) => {
   const folder = await freshFolder(t);
   const ca = await createAuthority(folder, 'ca');
   const issued = files(await ca.issue('issued', 'shop.example'));
   const mutual = files(await ca.issue('mutual', 'shop.example'), { clientCa: ca.certPath });
-  const lonely = files(await selfSigned(folder, 'lonely', 'shop.example'));
-  for (const tls of [issued, mutual, lonely]) {
-    t.is(await codeOf(t, await serve(t, tls), selfCredentials(tls)), status.OK);
+  const selfIssued = files(await selfSigned(folder, 'self-issued', 'shop.example'));
+  for (const tls of [issued, mutual, selfIssued]) {
+    t.is(await codeOf(t, await serve(t, tls), internalCredentials(tls)), status.OK);
   }
 });
 
-test('somebody else at our address is not taken for ourselves', async (t) => {
+test('internal calls refuse another certificate at the own address', async (t) => {
   const folder = await freshFolder(t);
   const ca = await createAuthority(folder, 'ca');
   const ours = files(await ca.issue('ours', 'localhost'));
   const theirs = files(await ca.issue('theirs', 'localhost'));
   const port = await serve(t, theirs);
-  t.is(await codeOf(t, port, selfCredentials(ours), 'localhost'), status.UNAVAILABLE);
+  t.is(await codeOf(t, port, internalCredentials(ours), 'localhost'), status.UNAVAILABLE);
 });
 
-test('a file that cannot be used is named', async (t) => {
+test('an unusable TLS file stops the start with the setting and the path', async (t) => {
   const folder = await freshFolder(t);
   const ca = await createAuthority(folder, 'ca');
   const [a, b] = [await ca.issue('a', 'a'), await ca.issue('b', 'b')];
@@ -116,7 +116,7 @@ test('a file that cannot be used is named', async (t) => {
   t.regex(reason({ cert: `${folder}/none.pem` }), /^TLS_CERT: .*none\.pem cannot be used: ENOENT/);
   t.regex(reason({ cert: a.keyPath }), /^TLS_CERT: /);
   t.regex(reason({ key: a.certPath }), /^TLS_KEY: /);
-  t.regex(reason({ key: b.keyPath }), /^TLS_KEY: .*not the key of TLS_CERT/);
+  t.regex(reason({ key: b.keyPath }), /^TLS_KEY: .*the key does not belong to TLS_CERT/);
   t.regex(reason({ clientCa: folder }), /^TLS_CLIENT_CA: /);
   t.regex(reason({ ca: a.keyPath }), /^TLS_CA: /);
 });

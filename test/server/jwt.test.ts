@@ -29,7 +29,7 @@ type Env = Record<string, string>;
 const key = await newSigningKey('one');
 const [ada, bob] = [await bearer(key), await bearer(key, { sub: 'bob' })];
 
-/** The settings of a shop that knows the issuer's keys, in a folder of its own. */
+/** Makes the settings of a shop that has the issuer's keys, in a new folder. */
 async function settings(t: Test): Promise<{ env: Env; folder: string }> {
   const folder = await freshFolder(t);
   const jwks = join(folder, 'jwks.json');
@@ -55,7 +55,7 @@ function connect(t: Test, { grpc }: Shop): Connection {
   return connection;
 }
 
-/** Puts ten pieces of `tea` in stock. */
+/** Puts the item `tea` with ten pieces in stock. */
 async function stockUp(t: Test, client: Connection): Promise<void> {
   const item = { sku: 'tea', name: 'Green tea', unitPriceMinor: '450', currency: 'EUR' };
   t.is((await client.call(inventoryService.PutItem, item, { metadata: ada })).code, status.OK);
@@ -75,7 +75,7 @@ const stockIs = (client: Connection, onHand: string, reserved: string) =>
     return message?.item?.onHand === onHand && message.item.reserved === reserved;
   });
 
-test('each caller has its own keys, and the relay confirms what they ordered', async (t) => {
+test('each caller has its own keys, and the relay confirms every order', async (t) => {
   const { env } = await settings(t);
   const shop = await start(t, env);
   const client = connect(t, shop);
@@ -96,7 +96,7 @@ test('each caller has its own keys, and the relay confirms what they ordered', a
   t.deepEqual((await place(again, bob)).bytes, second.bytes);
 });
 
-test('who shows no good token is refused, and cannot pass for the server itself', async (t) => {
+test('a call without a valid token is refused, also with the entries of the server', async (t) => {
   const { env } = await settings(t);
   const client = connect(t, await start(t, env));
   await stockUp(t, client);
@@ -117,7 +117,7 @@ test('who shows no good token is refused, and cannot pass for the server itself'
   await stockIs(client, '10', '0');
 });
 
-test('another claim may name the caller, and other algorithms may be asked for', async (t) => {
+test('JWT_CLAIM selects the identity claim, and JWT_ALGORITHMS restricts the signatures', async (t) => {
   const { env } = await settings(t);
   const rules = { JWT_CLAIM: 'tenant', JWT_ALGORITHMS: 'ES256' };
   const client = connect(t, await start(t, { ...env, ...rules }));
@@ -134,7 +134,7 @@ test('another claim may name the caller, and other algorithms may be asked for',
   t.is((await place(strict, ada)).code, status.UNAUTHENTICATED);
 });
 
-test('keys from a URL that is down at first: the shop starts, and callers are told to come again', async (t) => {
+test('with an unavailable key URL the shop starts and refuses calls as retryable until the keys arrive', async (t) => {
   const { env } = await settings(t);
   const keys = await serveKeys(t, 'down');
   const client = connect(t, await start(t, { ...env, JWT_JWKS: keys.url }));
@@ -146,11 +146,11 @@ test('keys from a URL that is down at first: the shop starts, and callers are to
   await stockIs(client, '8', '0');
 });
 
-test('the inventory elsewhere: callers are passed on, and the server shows the token of its file', async (t) => {
+test('a remote inventory gets the token of the caller, and in calls without a caller the token of the file', async (t) => {
   const { env, folder } = await settings(t);
   const inventory = await start(t, { ...env, SERVICES: 'inventory' });
   const token = join(folder, 'token');
-  // One that is no longer good, until a better one takes its place.
+  // This token has expired. The test replaces it later.
   await writeFile(token, `${await sign(key, goodClaims({ sub: 'shop', exp: nowSeconds() - 60 }))}\n`);
   const orders = await start(t, {
     ...{ ...env, DATABASE_URL: `sqlite:${join(folder, 'orders.db')}`, SERVICES: 'order' },
@@ -164,9 +164,9 @@ test('the inventory elsewhere: callers are passed on, and the server shows the t
   await stockIs(stock, '8', '0');
 });
 
-test('what the server sends to an inventory elsewhere: its caller, and nothing that is its own', async (t) => {
+test('a remote inventory gets the identity of the caller and no other metadata of the caller or the server', async (t) => {
   const { env, folder } = await settings(t);
-  const seen: Metadata[] = [];
+  const received: Metadata[] = [];
   const spy = await startServer(t, {
     interceptors: [
       (_method, call) =>
@@ -174,7 +174,7 @@ test('what the server sends to an inventory elsewhere: its caller, and nothing t
           start: (next) =>
             next({
               onReceiveMetadata: (metadata, forward) => {
-                seen.push(metadata);
+                received.push(metadata);
                 forward(metadata);
               },
             }),
@@ -187,14 +187,14 @@ test('what the server sends to an inventory elsewhere: its caller, and nothing t
   const env2 = { INVENTORY_ADDRESS: spy.address, JWT_SELF_TOKEN_FILE: token, SERVICES: 'order' };
   const client = connect(t, await start(t, { ...env, ...env2 }));
   t.not((await place(client, { ...ada, 'x-user': 'root', cookie: 'secret' })).code, status.OK);
-  t.true(seen.length > 0);
-  for (const metadata of seen) {
+  t.true(received.length > 0);
+  for (const metadata of received) {
     t.deepEqual(metadata.get('authorization'), [ada.authorization]);
     for (const name of ['shop-own-call', 'x-user', 'cookie']) t.deepEqual(metadata.get(name), [], name);
   }
 });
 
-test('keys or a token that cannot be used stop the start by one line', async (t) => {
+test('unusable keys or an unusable token stop the start with one line', async (t) => {
   const { env, folder } = await settings(t);
   const file = async (name: string, text: string) => {
     await writeFile(join(folder, name), text);
@@ -204,7 +204,7 @@ test('keys or a token that cannot be used stop the start by one line', async (t)
   const wrong: [Env, RegExp][] = [
     [{ JWT_JWKS: join(folder, 'none.json') }, /^JWT_JWKS: .*none\.json cannot be used: ENOENT/],
     [{ JWT_JWKS: folder }, /^JWT_JWKS: .*EISDIR/],
-    [{ JWT_JWKS: await file('a', 'hunter2') }, /^JWT_JWKS: .* cannot be used: it is not JSON$/],
+    [{ JWT_JWKS: await file('a', 'hunter2') }, /^JWT_JWKS: .* cannot be used: the file is not JSON$/],
     [{ JWT_JWKS: await file('b', '{"keys":[]}') }, /^JWT_JWKS: .*holds no public key/],
     [{ JWT_JWKS: await file('c', 'null') }, /^JWT_JWKS: .*not a JSON Web Key Set/],
     [{ JWT_JWKS: 'http://issuer.example/jwks' }, /^JWT_JWKS: .*must be https:/],
@@ -212,7 +212,7 @@ test('keys or a token that cannot be used stop the start by one line', async (t)
     [{ ...far, JWT_SELF_TOKEN_FILE: join(folder, 'none') }, /^JWT_SELF_TOKEN_FILE: .*ENOENT/],
     [
       { ...far, JWT_SELF_TOKEN_FILE: await file('d', 'hunter2') },
-      /^JWT_SELF_TOKEN_FILE: .*no JSON Web Token/,
+      /^JWT_SELF_TOKEN_FILE: .*does not contain a JSON Web Token/,
     ],
   ];
   for (const [changes, line] of wrong) {

@@ -13,8 +13,11 @@ import {
 import test, { type ExecutionContext } from 'ava';
 import { service as healthService } from 'grpc-health-check';
 import { ConfigError } from '#src/config/config.js';
+import { Closers } from '#src/platform/closers.js';
 import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import { addHealth } from '#src/server/health.js';
+import { createInternalCalls } from '#src/server/internal-calls.js';
+import { listenPublicly } from '#src/server/listeners.js';
 import { addReflection } from '#src/server/reflection.js';
 import { createServer, drain, listen } from '#src/server/server.js';
 import { Connection } from '../helpers/calls/call.js';
@@ -39,7 +42,7 @@ function client(t: Test, port: number, options = {}): Connection {
   return connection;
 }
 
-/** Answers every method with the request itself, in the reply's first field where that fits. */
+/** Makes handlers for every method. Each handler replies with the result of `reply` for its request. */
 function echo(reply: (request: never) => object): UntypedServiceImplementation {
   const handler = (call: { request: unknown }, callback: (error: null, value: object) => void) =>
     callback(null, reply(call.request as never));
@@ -59,7 +62,7 @@ async function bufCurl(...args: string[]): Promise<string> {
   return stdout;
 }
 
-test('health: serving for the whole and for each service, unknown for others', async (t) => {
+test('health reports SERVING for the server and each hosted service, and NOT_FOUND for other services', async (t) => {
   const connection = client(t, await serve(t, (server) => addHealth(server, [INVENTORY])));
   const check = (service: string) => connection.call(healthService.Check as never, { service } as never);
   for (const service of ['', INVENTORY]) {
@@ -68,7 +71,7 @@ test('health: serving for the whole and for each service, unknown for others', a
   t.is((await check(ORDER)).code, status.NOT_FOUND);
 });
 
-test('health: at the stop watchers are told, and do not hold the server up', async (t) => {
+test('health sends NOT_SERVING to watchers at a stop and ends their streams', async (t) => {
   const server = createServer([]);
   const health = addHealth(server, [INVENTORY]);
   t.teardown(() => server.forceShutdown());
@@ -84,15 +87,15 @@ test('health: at the stop watchers are told, and do not hold the server up', asy
     {},
   );
   t.deepEqual(await once(watch, 'data'), [{ status: 'SERVING' }]);
-  const told = once(watch, 'data');
+  const stopped = once(watch, 'data');
   const ended = once(watch, 'end');
   health.stop();
-  t.deepEqual(await told, [{ status: 'NOT_SERVING' }]);
+  t.deepEqual(await stopped, [{ status: 'NOT_SERVING' }]);
   await ended;
   await drain(server, { host: '127.0.0.1', port }, 60_000);
 });
 
-test('reflection lists the hosted services only', async (t) => {
+test('reflection lists only the hosted services', async (t) => {
   const port = await serve(t, (server) => addReflection(server, [INVENTORY]));
   const methods = await bufCurl('--list-methods', `http://127.0.0.1:${port}`);
   t.deepEqual(
@@ -103,7 +106,7 @@ test('reflection lists the hosted services only', async (t) => {
   );
 });
 
-test('reflection describes maps, durations and timestamps well enough to call by', async (t) => {
+test('a client can call methods with maps, durations and timestamps by reflection', async (t) => {
   const port = await serve(t, (server) => {
     addReflection(server, [INVENTORY, ORDER]);
     const reservation = { reservationId: 'r', expireTime: { seconds: '1700000000', nanos: 5_000_000 } };
@@ -127,7 +130,7 @@ test('reflection describes maps, durations and timestamps well enough to call by
   t.deepEqual(await call(`${ORDER}/PlaceOrder`, { labels }), { order: { labels } });
 });
 
-test('a request of more than 4 MiB is RESOURCE_EXHAUSTED and reaches no handler', async (t) => {
+test('a request of more than 4 MiB is refused with RESOURCE_EXHAUSTED before the handler', async (t) => {
   let entered = 0;
   const port = await serve(t, (server) => {
     server.addService(
@@ -146,7 +149,7 @@ test('a request of more than 4 MiB is RESOURCE_EXHAUSTED and reaches no handler'
   t.is((await cancel(4 * MIB - 16)).code, status.OK);
 });
 
-test('a reply of more than 4 MiB is RESOURCE_EXHAUSTED', async (t) => {
+test('a reply of more than 4 MiB fails with RESOURCE_EXHAUSTED', async (t) => {
   const port = await serve(t, (server) => {
     server.addService(
       orderService,
@@ -157,22 +160,29 @@ test('a reply of more than 4 MiB is RESOURCE_EXHAUSTED', async (t) => {
   t.is((await connection.call(orderService.GetOrder, {})).code, status.RESOURCE_EXHAUSTED);
 });
 
-test('a connection may have so many streams and no more', async (t) => {
+test('a connection has at most 1000 concurrent streams', async (t) => {
   const session = connect(`http://127.0.0.1:${await serve(t, (server) => addHealth(server, []))}`);
   t.teardown(() => session.destroy());
   const [settings] = await once(session, 'remoteSettings');
   t.is(settings.maxConcurrentStreams, 1_000);
 });
 
-test('an address that is taken stops the start by a line that names the setting', async (t) => {
+test('a bind failure of the public listener is a ConfigError that names GRPC_ADDRESS', async (t) => {
   const port = await serve(t, (server) => addHealth(server, []));
-  const second = createServer([]);
-  const taken = listen(second, { host: '127.0.0.1', port }, ServerCredentials.createInsecure());
-  const { message } = await t.throwsAsync(taken, { instanceOf: ConfigError });
+  const closers = new Closers();
+  const options = {
+    tls: undefined,
+    interceptors: [],
+    internalCalls: createInternalCalls(),
+    graceMs: 0,
+    closers,
+  };
+  const listening = listenPublicly([], { host: '127.0.0.1', port }, options);
+  const { message } = await t.throwsAsync(listening, { instanceOf: ConfigError });
   t.regex(message, /^GRPC_ADDRESS: .*EADDRINUSE/);
 });
 
-test('draining waits for the call that is running, within the grace time', async (t) => {
+test('draining refuses new calls and waits for a running call within the grace time', async (t) => {
   const barrier = new Barrier();
   const server = createServer([]);
   t.teardown(() => server.forceShutdown());
@@ -193,7 +203,7 @@ test('draining waits for the call that is running, within the grace time', async
   await drained;
 });
 
-test('draining ends the call that outlasts the grace time', async (t) => {
+test('draining ends a call that is still running after the grace time', async (t) => {
   const barrier = new Barrier();
   const server = createServer([]);
   t.teardown(() => barrier.open());

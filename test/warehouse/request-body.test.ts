@@ -4,7 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import test from 'ava';
 import { BodyError, readBody } from '#src/warehouse/request-body.js';
 
-test('a body that takes too long is not waited for', async (t) => {
+test('a body that takes too long fails with 408', async (t) => {
   const server = createServer(async (request, response) => {
     const error = await readBody(request, 1_000, 1).catch((error: BodyError) => error);
     response.writeHead(error instanceof BodyError ? error.status : 200).end();

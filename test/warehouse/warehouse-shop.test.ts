@@ -17,7 +17,7 @@ import { poll } from '../helpers/waiting/poll.js';
 type Test = ExecutionContext;
 type Env = Record<string, string>;
 
-/** @param lines what it logs */
+/** @param lines receives the log lines of the shop */
 async function start(t: Test, env: Env, lines: string[] = []): Promise<Shop> {
   const ports = { GRPC_ADDRESS: '127.0.0.1:0', OPS_ADDRESS: '127.0.0.1:0' };
   const log = pino({}, { write: (line: string) => lines.push(line) });
@@ -31,7 +31,7 @@ async function sqlite(t: Test): Promise<Env> {
   return { DATABASE_URL: `sqlite:${join(await freshFolder(t), 'shop.db')}` };
 }
 
-/** The stock of `tea`, as a client sees it. */
+/** Reads and writes the stock of `tea` as a client. */
 function stock(t: Test, shop: Shop) {
   const client = new Connection(`localhost:${shop.grpc.port}`, credentials.createInsecure());
   t.teardown(() => client.close());
@@ -45,29 +45,29 @@ function stock(t: Test, shop: Shop) {
 
 const receipt = (id: string, agoMs = 0) => ({ id, agoMs, body: goods('tea', 3) });
 
-/** Posts as senders do: again, for as long as the answer is a 5xx. Returns the last answer. */
-async function insist(shop: Shop, id: string): Promise<number> {
-  let answer = 0;
-  await poll('a definite answer', async () => {
-    answer = (await post(shop.ops.port, receipt(id))).status;
-    return answer < 500;
+/** Posts a receipt until the status is not a 5xx, as senders do. Returns the last status. */
+async function postUntilDefinite(shop: Shop, id: string): Promise<number> {
+  let last = 0;
+  await poll('a definite status', async () => {
+    last = (await post(shop.ops.port, receipt(id))).status;
+    return last < 500;
   });
-  return answer;
+  return last;
 }
 
 for (const engine of engines) {
-  test(`${engine}: a receipt adds to the stock once, however often it is delivered, and wherever`, async (t) => {
+  test(`${engine}: repeated deliveries of a receipt to two servers add to the stock once`, async (t) => {
     const { url } = await freshData(t, engine);
     const lines: string[] = [];
     const shop = await start(t, { DATABASE_URL: url }, lines);
     const shops = [shop, await start(t, { DATABASE_URL: url })];
     const { put, onHand } = stock(t, shop);
     await put();
-    const deliveries = [0, 1, 0, 1, 0].map((server) => insist(shops[server] as Shop, 'msg_1'));
+    const deliveries = [0, 1, 0, 1, 0].map((server) => postUntilDefinite(shops[server] as Shop, 'msg_1'));
     t.deepEqual(await Promise.all(deliveries), [200, 200, 200, 200, 200]);
     t.is(await onHand(), 3);
     t.is((await post(shop.ops.port, receipt('msg_1', 60_000))).status, 200);
-    t.is(await insist(shop, 'msg_2'), 200);
+    t.is(await postUntilDefinite(shop, 'msg_2'), 200);
     t.is(await onHand(), 6);
 
     const metrics = await (await fetch(`http://127.0.0.1:${shop.ops.port}/metrics`)).text();
@@ -81,7 +81,7 @@ for (const engine of engines) {
   });
 }
 
-test('goods that nobody knows are refused, and taken when somebody does', async (t) => {
+test('a receipt for an unknown item is refused, and accepted after the item exists', async (t) => {
   const shop = await start(t, await sqlite(t));
   const { put, onHand } = stock(t, shop);
   t.is((await post(shop.ops.port, receipt('msg_1'))).status, 422);
@@ -90,7 +90,7 @@ test('goods that nobody knows are refused, and taken when somebody does', async 
   t.is(await onHand(), 3);
 });
 
-test('an inventory elsewhere is told by the id of the message, and asked again when it was down', async (t) => {
+test('a receipt for a remote inventory that was down is delivered once after the inventory restarts', async (t) => {
   const env = await sqlite(t);
   const inventory = await start(t, { ...env, SERVICES: 'inventory' });
   await stock(t, inventory).put();
@@ -100,12 +100,12 @@ test('an inventory elsewhere is told by the id of the message, and asked again w
   await inventory.stop();
   t.is((await post(shop.ops.port, receipt('msg_1'))).status, 503);
   const again = await start(t, { ...env, SERVICES: 'inventory', GRPC_ADDRESS: address });
-  const answers = await Promise.all([1, 2, 3, 4, 5].map(() => insist(shop, 'msg_1')));
+  const answers = await Promise.all([1, 2, 3, 4, 5].map(() => postUntilDefinite(shop, 'msg_1')));
   t.deepEqual(answers, [200, 200, 200, 200, 200]);
   t.is(await stock(t, again).onHand(), 3);
 });
 
-test('an inventory elsewhere keeps its refusal under the id of the message', async (t) => {
+test('a remote inventory keeps its refusal under the id of the message', async (t) => {
   const inventory = await start(t, { ...(await sqlite(t)), SERVICES: 'inventory' });
   const address = `127.0.0.1:${inventory.grpc.port}`;
   const shop = await start(t, { ...(await sqlite(t)), SERVICES: 'order', INVENTORY_ADDRESS: address });
@@ -118,31 +118,31 @@ test('an inventory elsewhere keeps its refusal under the id of the message', asy
 });
 
 for (const when of ['before', 'after'] as const) {
-  test(`a database that goes away ${when} the COMMIT: 503, and the next delivery finds out`, async (t) => {
+  test(`a receipt whose connection is lost ${when} the COMMIT is answered 503 and then added once`, async (t) => {
     const proxy = await startProxy(t, await freshDatabase(t));
     const shop = await start(t, { DATABASE_URL: proxy.url });
     const { put, onHand } = stock(t, shop);
     await put();
     proxy.cutAt(/^COMMIT/, when);
     t.is((await post(shop.ops.port, receipt('msg_1'))).status, 503);
-    t.is(await insist(shop, 'msg_1'), 200);
+    t.is(await postUntilDefinite(shop, 'msg_1'), 200);
     t.is(await onHand(), 3);
   });
 }
 
-test('a shop that waits for its database tells senders to come later', async (t) => {
+test('a shop that waits for its database answers receipts with 503', async (t) => {
   const proxy = await startProxy(t, await freshDatabase(t));
   proxy.down();
   const port = await freePort();
   const starting = start(t, { DATABASE_URL: proxy.url, OPS_ADDRESS: `127.0.0.1:${port}` });
-  await poll('the webhook is there', async () => {
+  await poll('the webhook answers', async () => {
     const answer = await post(port, receipt('msg_1')).catch(() => undefined);
     return answer?.status === 503;
   });
   proxy.up();
   const shop = await starting;
   await stock(t, shop).put();
-  t.is(await insist(shop, 'msg_1'), 200);
+  t.is(await postUntilDefinite(shop, 'msg_1'), 200);
 });
 
 async function freePort(): Promise<number> {
@@ -154,7 +154,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test('without a secret there is no webhook', async (t) => {
+test('without a secret the webhook is not found', async (t) => {
   const config = readConfig({
     ...(await sqlite(t)),
     GRPC_ADDRESS: '127.0.0.1:0',

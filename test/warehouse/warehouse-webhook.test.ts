@@ -13,7 +13,7 @@ import { WarehouseWebhook } from '#src/warehouse/warehouse-webhook.js';
 import { goods, type Posting, post, SECRET } from '../helpers/messages/signed-webhook.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 
-/** A webhook on a real listener that notes what it receives. */
+/** Starts a webhook on a real listener. It records the receipts. */
 async function open(t: ExecutionContext, receive = async (_receipt: GoodsReceipt) => {}) {
   const received: GoodsReceipt[] = [];
   const lines: string[] = [];
@@ -31,14 +31,14 @@ async function open(t: ExecutionContext, receive = async (_receipt: GoodsReceipt
   return { webhook, received, lines, port: ops.port, send: (posting: Posting) => post(ops.port, posting) };
 }
 
-test('a signed receipt is taken, and any other field of it left alone', async (t) => {
+test('a signed receipt is accepted, and its other fields are ignored', async (t) => {
   const { send, received } = await open(t);
   const body = { ...goods('Grüner Tee', 3), timestamp: '2026-11-22T06:06:06Z' };
   t.like(await send({ id: 'msg_2abc', body }), { status: 200, body: 'received\n' });
   t.deepEqual(received, [{ messageId: 'msg_2abc', sku: 'Grüner Tee', quantity: 3 }]);
 });
 
-test('signed by the old secret and the new one at once, as senders do that change theirs', async (t) => {
+test('a receipt with signatures of an old and a new secret is accepted', async (t) => {
   const { send, received } = await open(t);
   const body = JSON.stringify(goods('tea', 1));
   const at = new Date();
@@ -57,14 +57,14 @@ test('signed by the old secret and the new one at once, as senders do that chang
 const body = goods('tea', 3);
 const minutes = 60_000;
 
-/** What is sent, and the status that refuses it. */
+/** Wrong requests and the status of their refusal. */
 const refused: Record<string, [Posting, number]> = {
   'the signature of another secret': [
     { body, secret: `whsec_${Buffer.alloc(32, 8).toString('base64')}` },
     401,
   ],
   'no signature': [{ body, headers: {} }, 401],
-  'a signature that is none': [
+  'a malformed signature': [
     {
       body,
       headers: {
@@ -75,25 +75,25 @@ const refused: Record<string, [Posting, number]> = {
     },
     401,
   ],
-  'signed too long ago': [{ body, agoMs: 6 * minutes }, 401],
-  'signed in the future': [{ body, agoMs: -6 * minutes }, 401],
-  'not JSON': [{ body: '{"type":"goods.received","data":{"sku":"secret"' }, 400],
-  'nothing at all': [{ body: '' }, 400],
-  'no object': [{ body: 'null' }, 400],
-  'another type': [{ body: { ...body, type: 'goods.lost' } }, 400],
-  'no goods': [{ body: { type: 'goods.received' } }, 400],
-  'no quantity': [{ body: goods('tea', 0) }, 400],
-  'half a piece': [{ body: goods('tea', 1.5) }, 400],
-  'a quantity in words': [{ body: goods('tea', '3') }, 400],
-  'too many pieces': [{ body: goods('tea', 1_000_001) }, 400],
-  'no sku': [{ body: goods('', 3) }, 400],
-  'an id that no key could be': [{ body, id: 'a b' }, 400],
+  'a signature that is too old': [{ body, agoMs: 6 * minutes }, 401],
+  'a signature from the future': [{ body, agoMs: -6 * minutes }, 401],
+  'a body that is not JSON': [{ body: '{"type":"goods.received","data":{"sku":"secret"' }, 400],
+  'an empty body': [{ body: '' }, 400],
+  'a body that is not an object': [{ body: 'null' }, 400],
+  'another message type': [{ body: { ...body, type: 'goods.lost' } }, 400],
+  'a message without goods': [{ body: { type: 'goods.received' } }, 400],
+  'a quantity of 0': [{ body: goods('tea', 0) }, 400],
+  'a fractional quantity': [{ body: goods('tea', 1.5) }, 400],
+  'a quantity as text': [{ body: goods('tea', '3') }, 400],
+  'too large a quantity': [{ body: goods('tea', 1_000_001) }, 400],
+  'an empty sku': [{ body: goods('', 3) }, 400],
+  'an id with a character that keys cannot have': [{ body, id: 'a b' }, 400],
   'an id that is too long': [{ body, id: 'x'.repeat(201) }, 400],
-  'too much': [{ body: { ...body, note: 'x'.repeat(65_536) } }, 413],
-  'far too much': [{ body: 'x'.repeat(2_000_000) }, 413],
+  'a body that is slightly too long': [{ body: { ...body, note: 'x'.repeat(65_536) } }, 413],
+  'a body that is much too long': [{ body: 'x'.repeat(2_000_000) }, 413],
 };
 for (const [what, [posting, status]] of Object.entries(refused)) {
-  test(`${what}: ${status}, and the log says no more`, async (t) => {
+  test(`${what} is refused with ${status}, and the log has only the status`, async (t) => {
     const { send, received, lines } = await open(t);
     t.is((await send(posting)).status, status);
     t.deepEqual(received, []);
@@ -104,14 +104,14 @@ for (const [what, [posting, status]] of Object.entries(refused)) {
   });
 }
 
-test('the largest body is taken', async (t) => {
+test('a body of the maximum size is accepted, and a longer body is refused', async (t) => {
   const { send } = await open(t);
   const note = 'x'.repeat(65_536 - Buffer.byteLength(JSON.stringify({ ...body, note: '' })));
   t.is((await send({ body: { ...body, note } })).status, 200);
   t.is((await send({ body: { ...body, note: `${note}x` } })).status, 413);
 });
 
-test('only POST is allowed', async (t) => {
+test('every method but POST is refused with 405', async (t) => {
   const { send, received } = await open(t);
   for (const method of ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
     t.like(await send({ body, method }), { status: 405, allow: 'POST' }, method);
@@ -127,7 +127,7 @@ const failures: [Error, number][] = [
   [new TypeError('a mistake'), 500],
 ];
 for (const [error, status] of failures) {
-  test(`${error.name} ${error.message}: ${status}`, async (t) => {
+  test(`a receipt that fails with ${error.name} is answered ${status}`, async (t) => {
     const { send, lines } = await open(t, () => Promise.reject(error));
     t.is((await send({ body, id: 'msg_secret' })).status, status);
     t.is(lines.length, 1);
@@ -135,7 +135,7 @@ for (const [error, status] of failures) {
   });
 }
 
-test('senders are told to come later before it serves, when it stops, and when there are too many', async (t) => {
+test('a webhook answers 503 while stopped and at its maximum of running receipts', async (t) => {
   const barrier = new Barrier();
   const { webhook, send } = await open(t, () => barrier.pass());
   webhook.stop();
@@ -146,21 +146,21 @@ test('senders are told to come later before it serves, when it stops, and when t
   t.is((await send({ body })).status, 503);
   webhook.stop();
   barrier.open();
-  for (const answer of held) t.is((await answer).status, 200, 'it had begun');
+  for (const answer of held) t.is((await answer).status, 200, 'a receipt that had started completes');
 });
 
-test('bodies that do not come keep nobody out who has signed', async (t) => {
+test('many incomplete bodies do not block signed receipts', async (t) => {
   const { port, send, received } = await open(t);
   const head = 'POST /webhooks/warehouse HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n';
   const sockets = Array.from({ length: 60 }, () => connect(port, '127.0.0.1').on('error', () => {}));
   await Promise.all(sockets.map((socket) => new Promise((sent) => socket.write(head, sent))));
-  // Each of these comes after all of those.
+  // These receipts follow all the incomplete bodies.
   for (const id of ['msg_1', 'msg_2']) t.is((await send({ body, id })).status, 200);
   t.is(received.length, 2);
   for (const socket of sockets) socket.destroy();
 });
 
-test('a sender that goes away half-way costs nothing', async (t) => {
+test('a body that is cut off is refused with 400 and leaves no effect', async (t) => {
   const { port, send, lines, received } = await open(t);
   const socket = connect(port, '127.0.0.1');
   socket.write('POST /webhooks/warehouse HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"type"');

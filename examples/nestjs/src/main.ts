@@ -11,7 +11,7 @@ const { store, database, close } = await openPostgres({
 });
 await database.migrate('payments', ['CREATE TABLE payments (id TEXT, account TEXT, amount BIGINT)']);
 
-// The guard reads its policies from the .proto, so the loader has to find the option that declares them.
+// The .proto declares the policies by an option of the library. The loader needs the file of this option.
 const option = import.meta.resolve('grpc-replay-guard/proto/replayguard/v1/policy.proto');
 
 const guard = createReplayGuard({ store, scope: singleTenant() });
@@ -28,7 +28,7 @@ const service = await NestFactory.createMicroservice<GrpcOptions>(app, {
     package: 'example.v1',
     protoPath: 'payments.proto',
     loader: { includeDirs: ['.', fileURLToPath(new URL('../..', option))] },
-    // Nest hands these to the server of grpc-js.
+    // NestJS passes these options to the server of grpc-js.
     channelOptions: { interceptors: [guard.interceptor] },
     onLoadPackageDefinition: (loaded) => {
       loaded['example.v1.Payments'] = guard.protect(loaded['example.v1.Payments']);

@@ -3,7 +3,7 @@ import { Controller, Inject } from '@nestjs/common';
 import { GrpcMethod } from '@nestjs/microservices';
 import type { Database } from 'grpc-replay-guard/database';
 
-/** What the controllers are given the database under. */
+/** The injection token of the database. */
 export const DATABASE = Symbol('database');
 
 @Controller()

@@ -20,7 +20,7 @@ const payments: PaymentsServiceImplementation = {
 };
 
 const guard = createReplayGuard({ store, scope: singleTenant() });
-// nice-grpc hands its options to the server of grpc-js.
+// nice-grpc passes its options to the server of grpc-js.
 const server = createServer({ interceptors: [guard.interceptor] });
 server.add(guard.protect(PaymentsDefinition), payments);
 const port = await server.listen(process.env.GRPC_ADDRESS ?? '127.0.0.1:50051');

@@ -4,7 +4,7 @@ import { createReplayGuard, type MethodPolicy, singleTenant } from 'grpc-replay-
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import { type PaymentsServer, PaymentsService } from './gen/payments';
 
-// What ts-proto writes for grpc-js carries no options of the .proto, so the policies stand here.
+// The generated definitions do not have the options of the .proto, so the code declares the policies.
 const policies: Record<string, Partial<MethodPolicy>> = {
   [PaymentsService.charge.path]: { retentionMs: 48 * 60 * 60 * 1_000 },
   [PaymentsService.getAccount.path]: { mode: 'OFF' },

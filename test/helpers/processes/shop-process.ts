@@ -3,10 +3,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Cleanup } from '../databases/postgres.js';
 
-/** One JSON line that the server logged. */
+/** A JSON line of the server's log. */
 export type LogLine = Record<string, unknown> & { msg?: string };
 
-/** How a process ended. */
+/** The exit code or the signal that ended a process. */
 export interface Ending {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -14,31 +14,31 @@ export interface Ending {
 
 const program = fileURLToPath(new URL('../../../main.js', import.meta.url));
 
-/** The shop's server in a process of its own, `node dist/main.js`; killed after the test. */
+/** The shop's server in a separate process, `node dist/main.js`. It is killed after the test. */
 export class ServerProcess {
-  /** What it logged so far; lines that are no JSON stand as `{ msg }`. */
+  /** The log lines so far. A line that is not JSON becomes `{ msg }`. */
   readonly log: LogLine[] = [];
   readonly exited: Promise<Ending>;
   readonly #child: ChildProcess;
   readonly #env: Record<string, string>;
-  readonly #watchers = new Set<() => void>();
+  readonly #waiters = new Set<() => void>();
 
-  /** @param env the settings; listeners take free ports unless it says otherwise */
+  /** @param env the settings. By default the listeners use free ports. */
   constructor(t: Cleanup, env: Record<string, string>) {
     this.#env = env;
     const child = spawn(process.execPath, [program], {
-      // Settings of the surroundings stay outside.
+      // The server does not inherit the settings of the test's environment.
       env: { PATH: process.env.PATH, GRPC_ADDRESS: '127.0.0.1:0', OPS_ADDRESS: '127.0.0.1:0', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on('line', (line) => this.#heard(line));
+      createInterface({ input: stream }).on('line', (line) => this.#addLine(line));
     }
     this.exited = new Promise((resolve) => {
       child.once('close', (code, signal) => {
         resolve({ code, signal });
-        this.#tell();
+        this.#wakeWaiters();
       });
     });
     t.teardown(() => this.kill());
@@ -48,17 +48,17 @@ export class ServerProcess {
     return this.#child.pid as number;
   }
 
-  /** Where gRPC is served, `host:port`, once it is. @throws when the process ends before */
+  /** Resolves to the `host:port` of gRPC when the server is ready. @throws when the process ends before */
   async grpcAddress(): Promise<string> {
     return formatted((await this.logged('serving')).grpc);
   }
 
-  /** Where /metrics, /livez and /readyz are served, `host:port`. @throws when the process ends before */
+  /** Resolves to the `host:port` of /metrics, /livez and /readyz. @throws when the process ends before */
   async opsAddress(): Promise<string> {
     return formatted((await this.logged('serving')).ops);
   }
 
-  /** Resolves with the first line of that message, past or to come. @throws when the process ends before */
+  /** Resolves to the first line with the message, past or future. @throws when the process ends before */
   async logged(message: string): Promise<LogLine> {
     for (;;) {
       const line = this.log.find(({ msg }) => msg === message);
@@ -66,7 +66,7 @@ export class ServerProcess {
       if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
         throw new Error(`the server ended before "${message}": ${JSON.stringify(this.log)}`);
       }
-      await new Promise<void>((resolve) => this.#watchers.add(resolve));
+      await new Promise<void>((resolve) => this.#waiters.add(resolve));
     }
   }
 
@@ -74,37 +74,37 @@ export class ServerProcess {
     this.#child.kill(signal);
   }
 
-  /** `kill -9`; resolves when it is gone. */
+  /** Kills the process with SIGKILL. Resolves when the process has ended. */
   async kill(): Promise<void> {
     this.signal('SIGKILL');
     await this.exited;
   }
 
-  /** Asks it to end, as an operator does, and waits. */
+  /** Sends SIGTERM, as an operator does, and waits for the end of the process. */
   stop(): Promise<Ending> {
     this.signal('SIGTERM');
     return this.exited;
   }
 
-  /** Starts it again, on the ports that it had, once it has ended. */
+  /** Starts the server again on the same ports after its end. */
   async restart(t: Cleanup): Promise<ServerProcess> {
     const [GRPC_ADDRESS, OPS_ADDRESS] = [await this.grpcAddress(), await this.opsAddress()];
     await this.exited;
     return new ServerProcess(t, { ...this.#env, GRPC_ADDRESS, OPS_ADDRESS });
   }
 
-  #heard(line: string): void {
+  #addLine(line: string): void {
     try {
       this.log.push(JSON.parse(line));
     } catch {
       this.log.push({ msg: line });
     }
-    this.#tell();
+    this.#wakeWaiters();
   }
 
-  #tell(): void {
-    for (const resolve of this.#watchers) resolve();
-    this.#watchers.clear();
+  #wakeWaiters(): void {
+    for (const resolve of this.#waiters) resolve();
+    this.#waiters.clear();
   }
 }
 

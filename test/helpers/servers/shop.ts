@@ -19,14 +19,15 @@ import { inventorySchema } from '#src/inventory/schema.js';
 import { createOrderHandlers } from '#src/order/handlers.js';
 import { orderSchema } from '#src/order/schema.js';
 import { inventoryService, orderService } from '#src/rpc/definitions.js';
-import { ask, type ClientMethod } from '#src/rpc/unary-client.js';
+import { type ClientMethod, callUnary } from '#src/rpc/unary-client.js';
 import { type DataSource, type Engine, freshData } from '../databases/engines.js';
 import type { Cleanup } from '../databases/postgres.js';
 import { decodeStatusDetails } from '../messages/status-details.js';
 
+/** A log that writes nothing. */
 export const silent = pino({ level: 'silent' });
 
-/** A clock that moves only when it is told to. */
+/** A clock that moves only by `advance`. */
 export class TestClock {
   #now = Date.UTC(2026, 0, 1);
   now(): number {
@@ -37,14 +38,15 @@ export class TestClock {
   }
 }
 
+/** A source of random ids. */
 export const randomIds = { next: () => randomUUID() };
 
-/** An empty database with the shop's tables, gone after the test. */
+/** Opens a new database with the shop's tables. The database is deleted after the test. */
 export async function openDatabase(t: Cleanup, engine: Engine): Promise<Database> {
   return openTables(await freshData(t, engine));
 }
 
-/** One more server's view of the shop's database. */
+/** Opens the shop's database as another server would. */
 export async function openTables(data: DataSource): Promise<Database> {
   const { database } = await data.open({ lockTimeoutMs: 10_000, maxConnections: 5 });
   await database.migrate('inventory', inventorySchema);
@@ -53,7 +55,7 @@ export async function openTables(data: DataSource): Promise<Database> {
   return database;
 }
 
-/** Serves handlers on a port of the loopback until the test ends; returns the address. */
+/** Serves handlers on a loopback port until the test ends. Resolves to the address. */
 export async function serve(
   t: Cleanup,
   service: ServiceDefinition,
@@ -69,18 +71,21 @@ export async function serve(
   });
 }
 
-/** Calls a service as any client would. */
+/** Calls a method and resolves to its reply. */
 export type Caller = <Request, Response>(
   method: ClientMethod<Request, Response>,
   request: NoInfer<Request>,
 ) => Promise<Response>;
 
+/** Makes a caller that sends no key. */
 export function connect(t: Cleanup, address: string): Caller {
   const client = new Client(address, credentials.createInsecure());
   t.teardown(() => client.close());
-  return async (method, request) => (await ask(client, method, request, { timeoutMs: 30_000 })).response;
+  return async (method, request) =>
+    (await callUnary(client, method, request, { timeoutMs: 30_000 })).response;
 }
 
+/** Both services of the shop, without a guard. */
 export interface Shop {
   readonly database: Database;
   readonly clock: TestClock;
@@ -91,7 +96,7 @@ export interface Shop {
   readonly callOrder: Caller;
 }
 
-/** Both services over real sockets on one database, nothing between them and their callers. */
+/** Serves both services on one database, over real sockets and without a guard. */
 export async function openShop(t: Cleanup, engine: Engine): Promise<Shop> {
   const database = await openDatabase(t, engine);
   const clock = new TestClock();
@@ -105,35 +110,37 @@ export async function openShop(t: Cleanup, engine: Engine): Promise<Shop> {
   return { database, clock, inventoryAddress, inventory, outbox, callInventory, callOrder };
 }
 
+/** Makes a client of the inventory that is closed after the test. */
 export function inventoryClient(t: Cleanup, address: string): InventoryClient {
   const client = createInventoryClient({ address, credentials: credentials.createInsecure() });
   t.teardown(() => client.close());
   return client;
 }
 
-/** Puts an item and receives stock of it. */
+/** Creates an item and receives stock of this item. */
 export async function stock(shop: Shop, sku: string, quantity: number, price = 250, currency = 'EUR') {
   await shop.callInventory(inventoryService.PutItem, { sku, name: sku, unitPriceMinor: price, currency });
   if (quantity > 0) await shop.callInventory(inventoryService.ReceiveStock, { sku, quantity });
 }
 
-/** What the database has of an item, as [on_hand, reserved]. */
+/** Reads the stock of an item from the database, as [on_hand, reserved]. */
 export async function stockOf(database: Database, sku: string): Promise<[number, number]> {
   const [row] = await database.query('SELECT on_hand, reserved FROM inventory_items WHERE sku = $1', [sku]);
   return [Number(row?.on_hand), Number(row?.reserved)];
 }
 
+/** The failure of a call. */
 export interface Failure {
   readonly code: number;
   readonly message: string;
   readonly reason?: string;
   readonly domain?: string;
   readonly metadata?: Record<string, string>;
-  /** The violated fields in the order of their names. */
+  /** The violated fields, sorted by name. */
   readonly fields?: string[];
 }
 
-/** Awaits the failure of a call and reads its code and details. */
+/** Waits for the failure of a call and reads its code and details. */
 export async function failureOf(call: Promise<unknown>): Promise<Failure> {
   const error = await call.then(
     () => undefined,

@@ -1,13 +1,14 @@
 import type { Database } from 'grpc-replay-guard/database';
 import {
   type Attempt,
+  createOutbox,
   createRelay,
   type DeadLetter,
   type Delivery,
   type Destination,
   type DestinationReport,
   migrateOutbox,
-  Outbox,
+  type Outbox,
   type OutboxEvent,
   type Relay,
   RetryLaterError,
@@ -20,13 +21,13 @@ import { expectType } from '../expect-type.js';
 declare const database: Database;
 
 // The outbox.
-const outbox = new Outbox({ database, routes: { 'order.placed': ['inventory'] } });
+const outbox: Outbox = createOutbox({ database, routes: { 'order.placed': ['inventory'] } });
 // @ts-expect-error the routes are missing
-new Outbox({ database });
+createOutbox({ database });
 // @ts-expect-error an unknown option
-new Outbox({ database, routes: {}, ttlMs: 1 });
+createOutbox({ database, routes: {}, ttlMs: 1 });
 // @ts-expect-error a route is a list of destinations
-new Outbox({ database, routes: { 'order.placed': 'inventory' } });
+createOutbox({ database, routes: { 'order.placed': 'inventory' } });
 expectType<Promise<string>>()(outbox.append({ type: 'order.placed', aggregate: '1', payload: { a: 1 } }));
 // @ts-expect-error the aggregate is missing
 outbox.append({ type: 'order.placed', payload: {} });

@@ -3,7 +3,7 @@ import { createPostgresWakeUps } from 'grpc-replay-guard/outbox/postgres';
 import { expectType } from '../expect-type.js';
 
 const client = { connectionString: 'postgres://localhost/shop' };
-expectType<WakeUps>()(createPostgresWakeUps({ client, onTrouble: (error) => expectType<unknown>()(error) }));
+expectType<WakeUps>()(createPostgresWakeUps({ client, onError: (error) => expectType<unknown>()(error) }));
 // @ts-expect-error the client is missing
 createPostgresWakeUps({});
 // @ts-expect-error an unknown option

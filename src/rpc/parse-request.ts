@@ -2,10 +2,10 @@ import type * as z from 'zod';
 import { invalidFields } from './service-error.js';
 
 /**
- * What the schema makes of the request.
- * @throws ServiceError INVALID_ARGUMENT that names all violated fields
+ * Checks a request and returns the result of the schema.
+ * @throws ServiceError INVALID_ARGUMENT when fields have wrong values; the error names them
  */
-export function valid<Schema extends z.ZodType>(schema: Schema, request: unknown): z.output<Schema> {
+export function parseRequest<Schema extends z.ZodType>(schema: Schema, request: unknown): z.output<Schema> {
   const checked = schema.safeParse(request);
   if (checked.success) return checked.data;
   throw invalidFields(
@@ -13,7 +13,7 @@ export function valid<Schema extends z.ZodType>(schema: Schema, request: unknown
   );
 }
 
-/** The path as the .proto writes it. */
+/** Returns the path of a field with the names of the .proto. */
 function fieldPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>((field, part) => {
     if (typeof part === 'number') return `${field}[${part}]`;
