@@ -21,7 +21,7 @@ export function scopeByToken(identity: TokenIdentity, log: Log): ScopeSource {
   };
 }
 
-function tokenScope({ keys, ...rules }: TokenIdentity): ScopeSource {
+function tokenScope({ keys, kind: _kind, ownTokenPath: _path, ...rules }: TokenIdentity): ScopeSource {
   const named = 'url' in keys ? 'the URL' : keys.path;
   return usable('JWT_JWKS', named, () =>
     scopeFromJwt({ ...rules, ...('url' in keys ? { jwksUri: keys.url } : { jwks: readJson(keys.path) }) }),
