@@ -1,16 +1,16 @@
 import test from 'ava';
 import { decodeFileSet } from '#library/replay-guard/descriptors/descriptor-messages.js';
 import type { MessageSchema } from '#library/replay-guard/descriptors/message-schema.js';
-import { Schema } from '#library/replay-guard/descriptors/method-schemas.js';
+import { MethodSchemas } from '#library/replay-guard/descriptors/method-schemas.js';
 import { type CanonicalForm, canonicalForm } from '#library/replay-guard/fingerprint/canonical-form.js';
 import { excludedFieldsOf } from '#library/replay-guard/fingerprint/field-path.js';
 import { image } from '../../helpers/codegens/index.js';
 import { field, nested } from '../../helpers/messages/append-wire.js';
 
-const schema = new Schema(decodeFileSet(image));
-const everything = schema.request('/test.shapes.v1.EverythingService/Do') as MessageSchema;
-const legacy = schema.request('/test.shapes.v1.LegacyService/Do') as MessageSchema;
-const modern = schema.request('/test.shapes.v1.ModernService/Do') as MessageSchema;
+const schemas = new MethodSchemas(decodeFileSet(image));
+const everything = schemas.request('/test.shapes.v1.EverythingService/Do') as MessageSchema;
+const legacy = schemas.request('/test.shapes.v1.LegacyService/Do') as MessageSchema;
+const modern = schemas.request('/test.shapes.v1.ModernService/Do') as MessageSchema;
 
 const bytes = (...parts: (Uint8Array | number[])[]) =>
   Buffer.concat(parts.map((part) => Uint8Array.from(part)));
@@ -24,7 +24,7 @@ const tag = (number: number, wireType: number) => [
 const NESTED = 17;
 
 /** Pairs that are one message, and whether decoders agree on the second. */
-const equal: Record<string, readonly [Uint8Array, Uint8Array, regular?: boolean]> = {
+const equal: Record<string, readonly [Uint8Array, Uint8Array, isUnambiguous?: boolean]> = {
   'NaN in other bits': [
     bytes(tag(1, 1), [0, 0, 0, 0, 0, 0, 0xf8, 0x7f], tag(2, 5), [0, 0, 0xc0, 0x7f]),
     bytes(tag(1, 1), [1, 0, 0, 0, 0, 0, 0xf0, 0xff], tag(2, 5), [1, 0, 0x80, 0xff]),
@@ -87,11 +87,11 @@ const equal: Record<string, readonly [Uint8Array, Uint8Array, regular?: boolean]
   'a flag beyond 32 bits': [bytes(tag(13, 0), [1]), bytes(tag(13, 0), [0x80, 0x80, 0x80, 0x80, 0x80, 1])],
 };
 
-for (const [title, [one, other, regular = false]] of Object.entries(equal)) {
+for (const [title, [one, other, isUnambiguous = false]] of Object.entries(equal)) {
   test(`one message: ${title}`, (t) => {
     t.is(hex(one), hex(other));
-    t.true(form(one).regular);
-    t.is(form(other).regular, regular);
+    t.true(form(one).isUnambiguous);
+    t.is(form(other).isUnambiguous, isUnambiguous);
   });
 }
 
@@ -122,7 +122,7 @@ test('two keys of a map that read as one text are one key, the last one', (t) =>
   const one = bytes(entry(0xff, 'a'), entry(0xfe, 'b'));
   const other = bytes(entry(0xfe, 'b'), entry(0xff, 'a'));
   t.not(hex(one), hex(other));
-  t.false(form(one).regular);
+  t.false(form(one).isUnambiguous);
 });
 
 test('fields are left out by path: through messages, lists, maps and oneofs, whole or in part', (t) => {
@@ -176,7 +176,7 @@ test('fields are left out by path: through messages, lists, maps and oneofs, who
 test('what is left out is still there for the handler', (t) => {
   const twice = bytes(field(14, 'string', 'a'), field(14, 'string', 'b'), field(4, 'int64', 1));
   t.is(hex(twice, ['a_string']), hex(field(4, 'int64', 1)));
-  t.false(form(twice, ['a_string']).regular);
+  t.false(form(twice, ['a_string']).isUnambiguous);
   t.is(hex(twice), hex(bytes(field(4, 'int64', 1), field(14, 'string', 'b'))));
 });
 
@@ -250,12 +250,12 @@ test('messages may be nested 100 deep and no deeper, groups and unknown ones as 
       ...Array(levels).fill(bytes(tag(number, 3))),
       ...Array(levels).fill(bytes(tag(number, 4))),
     ]);
-  for (const [shape, number] of [
+  for (const [schema, number] of [
     [legacy, 8],
     [legacy, 90],
     [modern, 4],
   ] as const) {
-    t.notThrows(() => canonicalForm(shape, group(number, 90)));
-    t.throws(() => canonicalForm(shape, group(number, 10_000)), { message: /too deep/ });
+    t.notThrows(() => canonicalForm(schema, group(number, 90)));
+    t.throws(() => canonicalForm(schema, group(number, 10_000)), { message: /too deep/ });
   }
 });

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import test from 'ava';
 import fc from 'fast-check';
 import { decodeFileSet } from '#library/replay-guard/descriptors/descriptor-messages.js';
-import { Schema } from '#library/replay-guard/descriptors/method-schemas.js';
-import { requestTypeOf } from '#library/replay-guard/descriptors/proto-loader.js';
+import { MethodSchemas } from '#library/replay-guard/descriptors/method-schemas.js';
+import { requestSchemaOf } from '#library/replay-guard/descriptors/proto-loader.js';
 import { requestReader } from '#library/replay-guard/fingerprint/fingerprint.js';
 import { codegens, type Item, image, type Parcel } from '../../helpers/codegens/index.js';
 import { holds } from '../../helpers/messages/seeded.js';
 
 const track = '/test.codegen.v1.ParcelService/Track';
-const shapes = {
-  descriptors: new Schema(decodeFileSet(image)).request(track),
-  'the definition of proto-loader': requestTypeOf(codegens[0]?.methods.Track),
+const schemas = {
+  descriptors: new MethodSchemas(decodeFileSet(image)).request(track),
+  'the definition of proto-loader': requestSchemaOf(codegens[0]?.methods.Track),
 };
 
 const text = fc.string({ maxLength: 6, unit: 'grapheme' });
@@ -50,8 +50,8 @@ const parcels: fc.Arbitrary<Parcel> = fc.record(
   },
 );
 
-for (const [source, shape] of Object.entries(shapes)) {
-  const read = requestReader(track, { fingerprintExcludes: [] }, shape);
+for (const [source, schema] of Object.entries(schemas)) {
+  const read = requestReader(track, { fingerprintExcludes: [] }, schema);
   const fingerprints = (parcel: Parcel) =>
     codegens.map(({ methods, message }) =>
       read(methods.Track.requestSerialize(message(parcel)))

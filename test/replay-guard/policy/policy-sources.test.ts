@@ -30,9 +30,10 @@ function policyOf(
   return made.methods().find((report) => report.path === method)?.policy;
 }
 
+/** A .proto file of a service with the method `Do`. */
 const proto = (options: string, fields = '') => protoOf({ Do: options }, fields);
 
-/** A service with a method for each of these options. */
+/** A .proto file of a service with one method for each of the options. */
 const protoOf = (methods: Readonly<Record<string, string>>, fields = '') => `syntax = "proto3"; package p.v1;
   import "replayguard/v1/policy.proto";
   message Part { string id = 1; }
@@ -65,17 +66,17 @@ const everyFieldRead = {
   maxExecutionMs: 90_000,
 };
 
-test('every field of the policy is read alike by proto-loader, from an image and from a descriptor set', async (t) => {
+test('every policy field is read from proto-loader, from a buf image and from a descriptor set', async (t) => {
   const file = await protoFile(t, proto(policy(everyField)));
   t.like(policyOf(t, file.loaded, {}), everyFieldRead);
   for (const flags of [[], ['--as-file-descriptor-set'], ['--exclude-source-info']]) {
     const descriptors = await file.build(...flags);
     t.like(policyOf(t, file.bare, { descriptors }), everyFieldRead, flags.join());
   }
-  t.is(policyOf(t, file.bare, {})?.keyField, undefined, 'a bare definition says nothing by itself');
+  t.is(policyOf(t, file.bare, {})?.keyField, undefined, 'a bare definition has no policy');
 });
 
-test('the policy of the guard is that of policy.proto', async (t) => {
+test('the policy message of the guard is equal to policy.proto', async (t) => {
   const written = await readFile(`${protoFolders[0]}replayguard/v1/policy.proto`, 'utf8');
   const { root } = protobuf.parse(written, { keepCase: true });
   const of = (scope: protobuf.NamespaceBase, name: string) =>
@@ -91,7 +92,7 @@ test('the policy of the guard is that of policy.proto', async (t) => {
   t.is(fields(of(ours.root, 'MethodPolicy')), fields(of(root, 'MethodPolicy')));
 });
 
-test('for each field code wins over the definition, that over the descriptors, those over the server', async (t) => {
+test('for each policy field, code wins over the definition, the descriptors and the server defaults, in this order', async (t) => {
   const image = await protoFile(
     t,
     proto(policy('ttl: {seconds: 100}, wait: {seconds: 1}, max_reply_bytes: 10')),
@@ -108,7 +109,7 @@ test('for each field code wins over the definition, that over the descriptors, t
   t.like(policyOf(t, own.bare, { retentionMs: 50_000 }), { retentionMs: 50_000, waitMs: 5_000 });
 });
 
-test('a level is read from the definition, or from the descriptors where that has none', async (t) => {
+test('the idempotency level is read from the definition, otherwise from the descriptors', async (t) => {
   const level = (name: string) => `option idempotency_level = ${name};`;
   const idempotent = await protoFile(t, proto(level('IDEMPOTENT')));
   const reading = await protoFile(t, proto(level('NO_SIDE_EFFECTS')));
@@ -125,7 +126,7 @@ test('a level is read from the definition, or from the descriptors where that ha
   t.is(policyOf(t, both.bare, { descriptors: await both.build() })?.key, 'REQUIRED');
 });
 
-test('a method that the descriptors do not hold falls back to what its definition says', async (t) => {
+test('a method that is not in the descriptors has the policy of its definition', async (t) => {
   const file = await protoFile(t, proto(policy('ttl: {seconds: 100}')));
   t.is(policyOf(t, file.loaded, { descriptors: image })?.retentionMs, 100_000);
   t.is(policyOf(t, file.bare, { descriptors: image })?.retentionMs, 86_400_000);
@@ -141,14 +142,14 @@ const wrong: Record<string, string> = {
   fingerprintExcludes: 'fingerprint_excludes: ""',
 };
 
-test('in the descriptors: a wrong field stops the start and names method and field', async (t) => {
+test('protect refuses an invalid policy field in the descriptors and names method and field', async (t) => {
   const methods = Object.entries(wrong).map(([field, text]) => [`Do_${field}`, policy(text)]);
   const file = await protoFile(t, protoOf(Object.fromEntries(methods)));
   const descriptors = await file.build();
   for (const field of Object.keys(wrong)) assertNamed(t, file.bare, descriptors, `Do_${field}`, field);
 });
 
-/** One method of a service, protected alone, stops the start. */
+/** Asserts that protecting one method fails, and that the error names the method and the given texts. */
 function assertNamed(
   t: ExecutionContext,
   service: ServiceDefinition,
@@ -162,7 +163,7 @@ function assertNamed(
   for (const part of [`/p.v1.S/${method}`, ...named]) t.true(error?.message.includes(part), error?.message);
 }
 
-test('in the descriptors: an unspecified value is the default', async (t) => {
+test('an unspecified value in the descriptors is the default', async (t) => {
   const text =
     'mode: MODE_UNSPECIFIED, key: KEY_REQUIREMENT_UNSPECIFIED, reject_old_keys: false, key_field: ""';
   const file = await protoFile(t, proto(policy(text)));
@@ -170,7 +171,7 @@ test('in the descriptors: an unspecified value is the default', async (t) => {
   t.like(read, { key: 'REQUIRED', rejectOldKeys: false, mode: undefined, keyField: undefined });
 });
 
-test('in the descriptors: what a newer policy.proto says stops the start', async (t) => {
+test('protect refuses fields and values of a newer policy.proto in the descriptors', async (t) => {
   const newer = [
     ['string key_field = 9;', 'string key_field = 9; string colour = 77;'],
     ['MODE_OFF = 1;', 'MODE_OFF = 1; MODE_NEW = 9;'],
@@ -188,13 +189,13 @@ test('in the descriptors: what a newer policy.proto says stops the start', async
   assertNamed(t, file.bare, descriptors, 'Code', 'replayedCodes');
 });
 
-test('bytes that are no descriptors stop the start', async (t) => {
-  const message = /descriptors/;
+test('the guard refuses bytes that are not descriptors', async (t) => {
+  const message = /^the descriptors must be a FileDescriptorSet or a buf image/;
   for (const descriptors of [Buffer.alloc(0), Buffer.from('syntax = "proto3";'), image.subarray(0, 5_000)])
     t.throws(() => guard(t, { descriptors }), { instanceOf: TypeError, message });
 });
 
-test('descriptors without what a request needs stop the start and name method and type', async (t) => {
+test('protect refuses incomplete descriptors and names the method and the missing type', async (t) => {
   const file = await protoFile(
     t,
     proto('', 'google.protobuf.Timestamp at = 3;').replace(
@@ -208,7 +209,7 @@ test('descriptors without what a request needs stop the start and name method an
   t.notThrows(() => guard(t, { descriptors }).protect(file.loaded));
 });
 
-test('the policies of a service are read for every code generator that carries none', (t) => {
+test('descriptors give a policy to the bare definitions of every code generator', (t) => {
   for (const codegen of codegens.filter(({ isBare }) => isBare)) {
     const send = '/test.codegen.v1.ParcelService/Send';
     const descriptors = image;
@@ -218,12 +219,12 @@ test('the policies of a service are read for every code generator that carries n
     const find = codegen.methods.Find as unknown;
     t.true(
       Object.values(made.protect(codegen.service)).includes(find as never),
-      `${codegen.name}: Find is left alone`,
+      `${codegen.name}: Find is unchanged`,
     );
   }
 });
 
-test('the shop, with bare definitions and the descriptors that its build writes', async (t) => {
+test('the descriptors of the shop give its bare definitions their policies', async (t) => {
   const descriptors = await readFile(new URL('../../../descriptors.binpb', import.meta.url));
   const loaded = loadSync('shop/order/v1/order_service.proto', { includeDirs: protoFolders });
   const service = bare(loaded['shop.order.v1.OrderService'] as ServiceDefinition);
@@ -233,35 +234,35 @@ test('the shop, with bare definitions and the descriptors that its build writes'
 });
 
 const paths: Record<string, readonly [text: string, field: string, problem: string]> = {
-  'a key field that is not there': ['key_field: "idd"', 'keyField', 'idd'],
+  'an unknown key field': ['key_field: "idd"', 'keyField', 'idd'],
   'a key field that is a message': ['key_field: "part"', 'keyField', 'part'],
   'a key field that is a number': ['key_field: "number"', 'keyField', 'number'],
   'a key field that is bytes': ['key_field: "raw"', 'keyField', 'raw'],
   'a key field that is a list': ['key_field: "names"', 'keyField', 'names'],
   'a key field in a list': ['key_field: "parts.id"', 'keyField', 'parts.id'],
   'a key field in a map': ['key_field: "by_name.id"', 'keyField', 'by_name.id'],
-  'a key field in a text': ['key_field: "id.x"', 'keyField', 'id.x'],
-  'an excluded field that is not there': ['fingerprint_excludes: "idd"', 'fingerprintExcludes', 'idd'],
-  'an excluded field that is not there either': [
+  'a key field inside a string': ['key_field: "id.x"', 'keyField', 'id.x'],
+  'an unknown excluded field': ['fingerprint_excludes: "idd"', 'fingerprintExcludes', 'idd'],
+  'an unknown excluded field inside a message': [
     'fingerprint_excludes: "part.x"',
     'fingerprintExcludes',
     'part.x',
   ],
-  'an excluded field in a text': ['fingerprint_excludes: "id.x"', 'fingerprintExcludes', 'id.x'],
-  'an excluded field in a map of texts': [
+  'an excluded field inside a string': ['fingerprint_excludes: "id.x"', 'fingerprintExcludes', 'id.x'],
+  'an excluded field in a map of strings': [
     'fingerprint_excludes: "texts.x"',
     'fingerprintExcludes',
     'texts.x',
   ],
 };
-const shapes = `Part part = 3; int64 number = 4; bytes raw = 5; repeated string names = 6;
+const fields = `Part part = 3; int64 number = 4; bytes raw = 5; repeated string names = 6;
   map<string, Part> by_name = 7; map<string, string> texts = 8; Request again = 9; oneof o { Part chosen = 10; }`;
 
-test('where the schema is known, a path that leads nowhere stops the start and names method and field', async (t) => {
+test('with a schema, protect refuses an invalid field path and names method and field', async (t) => {
   const methods = Object.values(paths).map(([text], at) => [`Do${at}`, policy(text)]);
-  const file = await protoFile(t, protoOf(Object.fromEntries(methods), shapes));
+  const file = await protoFile(t, protoOf(Object.fromEntries(methods), fields));
   const descriptors = await file.build();
-  const plain = await protoFile(t, proto('', shapes));
+  const plain = await protoFile(t, proto('', fields));
   for (const [at, [, field, problem]] of Object.values(paths).entries()) {
     assertNamed(t, file.bare, descriptors, `Do${at}`, field, problem);
     assertNamed(t, file.loaded, image, `Do${at}`, field, problem);
@@ -271,7 +272,7 @@ test('where the schema is known, a path that leads nowhere stops the start and n
   }
 });
 
-test('where the schema is known, these paths are paths', async (t) => {
+test('with a schema, protect accepts valid field paths', async (t) => {
   const keyFields = ['id', 'part.id', 'again.part.id', 'chosen.id'];
   const excludes = [
     'id',
@@ -285,7 +286,7 @@ test('where the schema is known, these paths are paths', async (t) => {
     'texts',
     'again.raw',
   ];
-  const file = await protoFile(t, proto('', shapes));
+  const file = await protoFile(t, proto('', fields));
   for (const keyField of keyFields)
     t.notThrows(() => guard(t, { policies: { [path]: { keyField } } }).protect(file.loaded), keyField);
   t.notThrows(() =>
@@ -293,7 +294,7 @@ test('where the schema is known, these paths are paths', async (t) => {
   );
 });
 
-test('without a key a method is refused or runs, as the descriptors say', async (t) => {
+test('the policy in the descriptors decides whether a call without a key is refused or runs', async (t) => {
   const file = await protoFile(t, proto(policy('key: KEY_REQUIREMENT_OPTIONAL')));
   for (const [descriptors, code] of [
     [await file.build(), status.OK],

@@ -23,7 +23,7 @@ function guard(t: ExecutionContext, options: Partial<ReplayGuardOptions> = {}) {
   return made;
 }
 
-/** A service with one method `Do`, whose options are these lines of .proto. */
+/** A service with one method `Do` and the given options in its .proto file. */
 async function service(
   t: ExecutionContext,
   options: string,
@@ -44,7 +44,7 @@ async function service(
   return loaded['p.v1.S'] as ServiceDefinition;
 }
 
-/** The mode that the service's one method is in. */
+/** The mode of the service's single method. */
 function modeIn({ protect, methods }: ReplayGuard, definition: ServiceDefinition) {
   protect(definition);
   return methods()[0]?.mode;
@@ -77,7 +77,7 @@ const wrongInCode: Record<string, readonly unknown[]> = {
 };
 
 for (const [field, values] of Object.entries(wrongInCode)) {
-  test(`in code: a wrong ${field} stops the start and names method and field`, (t) => {
+  test(`the guard refuses an invalid ${field} in code and names method and field`, (t) => {
     for (const value of values) {
       const policies = { [path]: { [field]: value } };
       const error = t.throws(() => guard(t, { policies }), { instanceOf: TypeError }, String(value));
@@ -86,20 +86,20 @@ for (const [field, values] of Object.entries(wrongInCode)) {
   });
 }
 
-test('in code: an unknown field stops the start', (t) => {
+test('the guard refuses an unknown policy field in code', (t) => {
   const unknown = { ttl: 1_000 } as object;
   const error = t.throws(() => guard(t, { policies: { [path]: unknown } }));
   t.true(error?.message.includes(path) && error.message.includes('ttl'));
 });
 
-test('a retention shorter than the lease stops the start', (t) => {
+test('protect refuses a retention shorter than the lease', (t) => {
   const { protect } = guard(t, { policies: { [path]: { retentionMs: 5_000, leaseMs: 5_001 } } });
   t.throws(() => protect(loadLedger()), { message: /Append.*retentionMs.*lease/ });
   const equal = guard(t, { policies: { [path]: { retentionMs: 5_000, leaseMs: 5_000 } } });
   t.notThrows(() => equal.protect(loadLedger()).Append);
 });
 
-test('a guard needs a store and a scope', (t) => {
+test('createReplayGuard refuses options without a store or a scope', (t) => {
   const options = { store: new MemoryStore(), scope: singleTenant() };
   for (const missing of ['store', 'scope']) {
     const rest = Object.fromEntries(Object.entries(options).filter(([name]) => name !== missing));
@@ -135,7 +135,7 @@ const wrongInProto: Record<string, readonly string[]> = {
 };
 
 for (const [field, texts] of Object.entries(wrongInProto)) {
-  test(`in .proto: a wrong ${field} stops the start and names method and field`, async (t) => {
+  test(`protect refuses an invalid ${field} in a .proto file and names method and field`, async (t) => {
     for (const text of texts) {
       const definition = await service(t, policy(text));
       const error = t.throws(() => guard(t).protect(definition), { instanceOf: TypeError }, text);
@@ -144,19 +144,22 @@ for (const [field, texts] of Object.entries(wrongInProto)) {
   });
 }
 
-test('in .proto: an option that is ours by intention only stops the start', async (t) => {
+test('protect refuses a misspelt policy option in a .proto file', async (t) => {
   for (const name of ['(policy)', '(v1.policy)', '(replayguard.v1.polcy)', '(.replayguard.policy)']) {
     const definition = await service(t, `option ${name} = {mode: MODE_OFF};`);
     const error = t.throws(() => guard(t).protect(definition), { instanceOf: TypeError }, name);
     t.true(error?.message.includes('/p.v1.S/Do') && error.message.includes(name), error?.message);
   }
   const text = await service(t, 'option (replayguard.v1.policy) = "OFF";');
-  t.throws(() => guard(t).protect(text), { instanceOf: TypeError, message: /\/p\.v1\.S\/Do/ });
+  t.throws(() => guard(t).protect(text), {
+    instanceOf: TypeError,
+    message: /\/p\.v1\.S\/Do.*must be a message/,
+  });
   const others = await service(t, 'option (acme.v1.policy) = {mode: MODE_OFF}; option (acme.level) = 5;');
   t.notThrows(() => guard(t).protect(others).Do);
 });
 
-/** Ways to write the same option. */
+/** Several spellings of one option. */
 const spellings: Record<string, string> = {
   aggregate: policy('mode: MODE_OFF, ttl: {seconds: 60}'),
   'aggregate without colons and commas': policy('mode: MODE_OFF ttl {seconds: 60}'),
@@ -167,7 +170,7 @@ const spellings: Record<string, string> = {
 };
 
 for (const [title, options] of Object.entries(spellings)) {
-  test(`in .proto: the policy is read from ${title}, with and without its import`, async (t) => {
+  test(`the policy in a .proto file is read from ${title}, with and without the import`, async (t) => {
     for (const imports of ['import "replayguard/v1/policy.proto";', '']) {
       const definition = await service(t, options, { imports });
       t.is(modeIn(guard(t), definition), 'OFF');
@@ -175,14 +178,14 @@ for (const [title, options] of Object.entries(spellings)) {
   });
 }
 
-test('in .proto: an unspecified value is the default', async (t) => {
+test('an unspecified value in a .proto file is the default', async (t) => {
   const unspecified = 'mode: MODE_UNSPECIFIED, key: KEY_REQUIREMENT_UNSPECIFIED, atomicity: 0';
   const definition = await service(t, policy(unspecified));
   t.is(modeIn(guard(t, { mode: 'OFF' }), definition), 'OFF');
   t.is(modeIn(guard(t, { mode: 'ENFORCE' }), definition), 'ENFORCE');
 });
 
-test('in .proto: one entry of a list and several', async (t) => {
+test('a list field in a .proto file may have one entry or several', async (t) => {
   const one = 'replayed_codes: REPLAYED_CODE_NOT_FOUND fingerprint_excludes: "a"';
   const several =
     'replayed_codes: [REPLAYED_CODE_NOT_FOUND, REPLAYED_CODE_ABORTED] fingerprint_excludes: ["a"]';
@@ -193,7 +196,7 @@ test('in .proto: one entry of a list and several', async (t) => {
   }
 });
 
-test('in code: what is not for a method of a service stops the start', (t) => {
+test('the guard refuses a policy with a malformed or unknown method path in code', (t) => {
   const policies = (method: string) => ({ policies: { [method]: { waitMs: 0 } } });
   for (const malformed of ['', 'Append', 'test.v1.LedgerService/Append', '/Append', `${path}/`, `${path} `]) {
     const error = t.throws(() => guard(t, policies(malformed)), { instanceOf: TypeError });
@@ -206,24 +209,21 @@ test('in code: what is not for a method of a service stops the start', (t) => {
   t.notThrows(() => guard(t, policies('/other.v1.Service/Do')).protect(loadLedger()));
 });
 
-test.serial(
-  'a policy for a service that is never protected is warned of when the first call arrives',
-  async (t) => {
-    const warnings: string[] = [];
-    const listen = (warning: Error & { code?: string }) => {
-      if (warning.code === 'REPLAY_GUARD_UNUSED_POLICY') warnings.push(warning.message);
-    };
-    process.on('warning', listen);
-    t.teardown(() => process.off('warning', listen));
-    const policies = { '/test.v1.LedgrService/Append': { waitMs: 0 }, [path]: { waitMs: 0 } };
-    const ledger = await openLedger(t, 'memory', { guard: { policies } });
-    for (const key of ['a', 'b']) t.like(await ledger.append(key), { code: status.OK });
-    t.is(warnings.length, 1);
-    t.true(warnings[0]?.includes('/test.v1.LedgrService/Append'));
-  },
-);
+test.serial('the first call causes one warning about the policy of an unprotected service', async (t) => {
+  const warnings: string[] = [];
+  const listen = (warning: Error & { code?: string }) => {
+    if (warning.code === 'REPLAY_GUARD_UNUSED_POLICY') warnings.push(warning.message);
+  };
+  process.on('warning', listen);
+  t.teardown(() => process.off('warning', listen));
+  const policies = { '/test.v1.LedgrService/Append': { waitMs: 0 }, [path]: { waitMs: 0 } };
+  const ledger = await openLedger(t, 'memory', { guard: { policies } });
+  for (const key of ['a', 'b']) t.like(await ledger.append(key), { code: status.OK });
+  t.is(warnings.length, 1);
+  t.true(warnings[0]?.includes('/test.v1.LedgrService/Append'));
+});
 
-test('a policy for a method without side effects stops the start, unless it is OFF', async (t) => {
+test('protect refuses a policy for a method without side effects, unless its mode is OFF', async (t) => {
   const level = 'option idempotency_level = NO_SIDE_EFFECTS;';
   const message = /\/p\.v1\.S\/Do.*NO_SIDE_EFFECTS/;
   const declared = await service(t, `${level} ${policy('ttl: {seconds: 60}')}`);
@@ -236,7 +236,7 @@ test('a policy for a method without side effects stops the start, unless it is O
   t.is(guard(t, { policies: { '/p.v1.S/Do': { mode: 'OFF' } } }).protect(plain).Do, plain.Do);
 });
 
-test('a method that takes a stream of requests cannot be guarded, only left out', async (t) => {
+test('protect refuses a method with a stream of requests, unless it is OFF or has no side effects', async (t) => {
   const streaming = await service(t, '', { request: 'stream Request' });
   t.throws(() => guard(t).protect(streaming), { message: /\/p\.v1\.S\/Do.*stream/ });
   t.notThrows(() => guard(t, { mode: 'OFF' }).protect(streaming));
@@ -248,7 +248,7 @@ test('a method that takes a stream of requests cannot be guarded, only left out'
   t.is(guard(t).protect(reading).Do, reading.Do);
 });
 
-test('code wins over .proto, .proto over the server, for each field alone', async (t) => {
+test('for each policy field, code wins over the .proto file, and the .proto file wins over the server defaults', async (t) => {
   const inProto = 'ttl: {seconds: 60}, lease: {seconds: 50}';
   for (const option of [
     policy(inProto),
@@ -257,7 +257,7 @@ test('code wins over .proto, .proto over the server, for each field alone', asyn
     const definition = await service(t, option);
     const accepted = (options: Partial<ReplayGuardOptions>) => () => guard(t, options).protect(definition).Do;
     t.notThrows(accepted({}));
-    t.notThrows(accepted({ retentionMs: 1_000 }), 'the server-wide retention gives way');
+    t.notThrows(accepted({ retentionMs: 1_000 }), 'the .proto file wins over the server-wide retention');
     const lease = (leaseMs: number) => ({ policies: { '/p.v1.S/Do': { leaseMs } } });
     t.notThrows(accepted(lease(60_000)));
     t.throws(accepted(lease(60_001)), { message: /retentionMs.*60000.*lease.*60001/ });
