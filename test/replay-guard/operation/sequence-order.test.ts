@@ -28,7 +28,7 @@ class SlowClaim extends PassingStore {
   }
 }
 
-test('a call that is claimed before its predecessor claims again after a gap', async (t) => {
+test('a call with a gap claims again if its predecessor arrived during the claim', async (t) => {
   const store = new SlowClaim(new MemoryStore());
   const held = new Barrier();
   const ledger = await openLedger(t, 'memory', {

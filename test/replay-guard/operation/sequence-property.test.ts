@@ -4,7 +4,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { numbered } from '../../helpers/calls/sequence-metadata.js';
 import { engines } from '../../helpers/databases/engines.js';
-import { holds } from '../../helpers/messages/seeded.js';
+import { assertProperty } from '../../helpers/messages/assert-property.js';
 import { type LedgerMethod, methods, onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
 
 /** One call of a producer, relative to the state of the series. */
@@ -113,7 +113,7 @@ for (const engine of ['memory', ...engines] as const) {
               throw new Error(`call ${index}: ${epoch}/${sequence}: ${actual} instead of ${expected}`);
           }
         });
-        await holds(t, property, engine === 'memory' ? 40 : 12);
+        await assertProperty(t, property, engine === 'memory' ? 40 : 12);
       },
     );
   }
