@@ -24,7 +24,7 @@ function guarded(t: ExecutionContext, options: Partial<ReplayGuardOptions> = {})
   return { guard, modeOf };
 }
 
-/** The places that set a mode: the guard's options, the server setting, the policy, the method setting. */
+/** The sources of a mode: the guard's options, the server setting, the policy, the method setting. */
 interface Given {
   readonly start?: GuardMode;
   readonly server?: GuardMode;
@@ -32,7 +32,7 @@ interface Given {
   readonly method?: GuardMode;
 }
 
-// Each of the first lines adds a place that wins over the places above.
+// Each of the first five rows adds a source that wins over the sources in the rows above.
 const precedence: readonly (readonly [Given, GuardMode])[] = [
   [{}, 'ENFORCE'],
   [{ start: 'OFF' }, 'OFF'],

@@ -92,7 +92,7 @@ test('the policy message of the guard is equal to policy.proto', async (t) => {
   t.is(fields(of(ours.root, 'MethodPolicy')), fields(of(root, 'MethodPolicy')));
 });
 
-test('for each policy field, code wins over the definition, the descriptors and the server defaults, in this order', async (t) => {
+test('each policy field comes from code, the definition, the descriptors or the server, in this order', async (t) => {
   const image = await protoFile(
     t,
     proto(policy('ttl: {seconds: 100}, wait: {seconds: 1}, max_reply_bytes: 10')),

@@ -248,7 +248,7 @@ test('protect refuses a method with a stream of requests, unless it is OFF or ha
   t.is(guard(t).protect(reading).Do, reading.Do);
 });
 
-test('for each policy field, code wins over the .proto file, and the .proto file wins over the server defaults', async (t) => {
+test('each policy field comes from code, the .proto file or the server, in this order', async (t) => {
   const inProto = 'ttl: {seconds: 60}, lease: {seconds: 50}';
   for (const option of [
     policy(inProto),
