@@ -4,7 +4,10 @@ import descriptor from 'protobufjs/ext/descriptor/index.js';
 /** The field number of the option `(replayguard.v1.policy)` in `google.protobuf.MethodOptions`. */
 const POLICY_OPTION = 50921;
 
-/** A private copy of the types of google/protobuf/descriptor.proto. Other users of protobufjs never see the added option. */
+/**
+ * A private copy of the types of google/protobuf/descriptor.proto. Other users of protobufjs never see the added
+ * option.
+ */
 const types = protobuf.Root.fromJSON(descriptor.FileDescriptorSet.root.toJSON());
 types
   .lookupType('google.protobuf.MethodOptions')

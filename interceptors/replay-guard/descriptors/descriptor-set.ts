@@ -25,7 +25,10 @@ export class DescriptorSet {
     }
   }
 
-  /** Returns the idempotency level of a method. Returns IDEMPOTENCY_UNKNOWN if the set does not contain the method. */
+  /**
+   * Returns the idempotency level of a method. Returns IDEMPOTENCY_UNKNOWN if the set does not contain the
+   * method.
+   */
   idempotencyLevel(path: string): string | undefined {
     return idempotencyLevels[this.#schemas.descriptor(path)?.options?.idempotencyLevel ?? 0];
   }

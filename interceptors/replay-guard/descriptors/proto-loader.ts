@@ -7,7 +7,10 @@ interface DefinitionWithSchema {
   readonly requestType: { readonly fileDescriptorProtos: readonly Uint8Array[] };
 }
 
-/** Returns the request schema in a method definition of @grpc/proto-loader. Returns undefined for other definitions. */
+/**
+ * Returns the request schema in a method definition of @grpc/proto-loader. Returns undefined for other
+ * definitions.
+ */
 export function requestSchemaOf(definition: unknown): MessageSchema | undefined {
   if (!hasSchema(definition)) return undefined;
   try {

@@ -53,9 +53,9 @@ export class TypeIndex {
   }
 
   /**
-   * Returns all message types with a name. The search goes from the innermost scope outwards, as in protoc. A full name
-   * begins with a dot, as in `.a.b.C`. Two types may have one name: proto-loader names a map entry after its field, and
-   * a declared message may have the same name.
+   * Returns all message types with a name. The search goes from the innermost scope outwards, as in protoc. A
+   * full name begins with a dot, as in `.a.b.C`. Two types may have one name: proto-loader names a map entry
+   * after its field, and a declared message may have the same name.
    */
   named(typeName: string, scope: string): readonly DeclaredMessage[] {
     if (typeName.startsWith('.')) return this.#messages.get(typeName.slice(1)) ?? [];

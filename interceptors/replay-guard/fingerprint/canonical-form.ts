@@ -10,9 +10,9 @@ export interface CanonicalForm {
   /** A valid encoding: fields sorted by number, map entries sorted by key, defaults omitted, numbers packed. */
   readonly bytes: Buffer;
   /**
-   * Whether all decoders read the same message from the original bytes. They may differ if the bytes contain a singular
-   * field twice, a map key twice, several members of a oneof, a field with a wrong wire type, a map entry without key or
-   * value, or a number of unusual length.
+   * Whether all decoders read the same message from the original bytes. They may differ if the bytes contain a
+   * singular field twice, a map key twice, several members of a oneof, a field with a wrong wire type, a map
+   * entry without key or value, or a number of unusual length.
    */
   readonly isUnambiguous: boolean;
 }
@@ -22,8 +22,9 @@ const MAX_DEPTH = 100;
 const nothing: ExcludedFields = new Map();
 
 /**
- * Returns the canonical form of an encoded message. The order of fields and map entries, explicit defaults, packing,
- * and the splitting of a message into parts do not change the form. Unknown fields and excluded fields are omitted.
+ * Returns the canonical form of an encoded message. The order of fields and map entries, explicit defaults,
+ * packing, and the splitting of a message into parts do not change the form. Unknown fields and excluded fields
+ * are omitted.
  * @throws Error if the bytes are malformed or nested more than 100 messages deep
  */
 export function canonicalForm(schema: MessageSchema, encoded: Uint8Array, excluded = nothing): CanonicalForm {

@@ -7,9 +7,9 @@ const MAX_DEPTH = 500;
 const nothing: FieldNameTree = new Map();
 
 /**
- * Returns the canonical text of a decoded message, for definitions without a schema. Supports the messages of all code
- * generators. Fields are sorted by name. Absent, unknown and excluded fields are omitted. Numbers, texts and bytes with
- * equal digits have different texts.
+ * Returns the canonical text of a decoded message, for definitions without a schema. Supports the messages of all
+ * code generators. Fields are sorted by name. Absent, unknown and excluded fields are omitted. Numbers, texts and
+ * bytes with equal digits have different texts.
  * @throws Error if the message is nested more than 500 levels deep
  */
 export function canonicalObject(value: unknown, excluded = nothing, depth = 0): string {
@@ -80,7 +80,10 @@ function isPresent(value: unknown): boolean {
   return value !== undefined && typeof value !== 'function';
 }
 
-/** Whether a property contains unknown fields, as kept by protobuf-es and ts-proto. A map may have a key of the same name, so the value is checked too. */
+/**
+ * Whether a property contains unknown fields, as kept by protobuf-es and ts-proto. A map may have a key of the
+ * same name, so the value is checked too.
+ */
 function isUnknown(name: string, value: unknown): boolean {
   if (name !== '$unknown' && name !== '_unknownFields') return false;
   const entries = Object.values(value ?? {}).flat();

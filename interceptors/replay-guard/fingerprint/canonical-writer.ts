@@ -9,8 +9,8 @@ export class CanonicalWriter {
   readonly #out = new WireWriter();
 
   /**
-   * Writes the values of a scalar field. Of a singular field, only the last value counts. A default value is omitted if
-   * the field has no presence.
+   * Writes the values of a scalar field. Of a singular field, only the last value counts. A default value is
+   * omitted if the field has no presence.
    */
   scalars(buffer: Buffer, field: FieldSchema, scalar: Scalar, offsets: Offsets): void {
     const isList = field.kind === 'repeated';

@@ -1,6 +1,9 @@
 import type { FieldSchema, MessageSchema } from '../descriptors/message-schema.js';
 
-/** Field names joined by dots, such as `meta.request_id`. The names are those of the `.proto` file, or in camelCase. */
+/**
+ * Field names joined by dots, such as `meta.request_id`. The names are those of the `.proto` file, or in
+ * camelCase.
+ */
 export type FieldPath = string;
 
 /**
@@ -10,8 +13,8 @@ export type FieldPath = string;
 export type ExcludedFields = ReadonlyMap<number, ExcludedFields>;
 
 /**
- * The excluded fields of a message by name in camelCase, each with the excluded fields inside. An empty map excludes
- * the whole field.
+ * The excluded fields of a message by name in camelCase, each with the excluded fields inside. An empty map
+ * excludes the whole field.
  */
 export type FieldNameTree = ReadonlyMap<string, FieldNameTree>;
 
@@ -34,8 +37,8 @@ export function assertKeyField(schema: MessageSchema, path: FieldPath): void {
 }
 
 /**
- * Returns the fields that the paths exclude. A path may lead through a list to the fields of its elements, and through
- * a map to the fields of its values.
+ * Returns the fields that the paths exclude. A path may lead through a list to the fields of its elements, and
+ * through a map to the fields of its values.
  * @throws TypeError if a path is not in the schema
  */
 export const excludedFieldsOf = (schema: MessageSchema, paths: readonly FieldPath[]): ExcludedFields =>

@@ -9,7 +9,10 @@ export interface StaticMessage {
 export const isStaticMessage = (value: object): value is StaticMessage =>
   'serializeBinary' in value && typeof value.serializeBinary === 'function';
 
-/** Returns the value of a field from its getter, such as `getRequestId()` for `request_id`. Returns undefined if the message has no such getter. */
+/**
+ * Returns the value of a field from its getter, such as `getRequestId()` for `request_id`. Returns undefined if
+ * the message has no such getter.
+ */
 export const fieldOfStatic = (message: StaticMessage, name: string): unknown =>
   call(message, `get${capitalized(name)}`);
 

@@ -8,8 +8,9 @@ export interface OneofChoice {
 export const isEsMessage = (value: object): boolean => '$typeName' in value;
 
 /**
- * Returns the set member of a oneof. protobuf-es represents a oneof as `{ case, value }`, ts-proto as
- * `{ $case, [member] }` or `{ $case, value }`. Returns undefined if no member is set, or if the property is not a oneof.
+ * Returns the set member of a oneof. protobuf-es represents a oneof as `{ case, value }`. ts-proto represents a oneof
+ * as `{ $case, [member] }` or `{ $case, value }`. Returns undefined if no member is set, or if the property is not a
+ * oneof.
  * @param message the message that contains the property
  */
 export function choiceIn(message: object, property: unknown): OneofChoice | undefined {

@@ -3,8 +3,8 @@ import { fieldOfStatic, isStaticMessage } from './google-protobuf.js';
 import { choiceIn } from './oneof.js';
 
 /**
- * Returns the string at a path in a decoded request. Supports the messages of all code generators. Returns undefined if
- * the value is empty, absent, or not a string.
+ * Returns the string at a path in a decoded request. Supports the messages of all code generators. Returns
+ * undefined if the value is empty, absent, or not a string.
  */
 export function readField(message: unknown, path: FieldPath): string | undefined {
   const found = path.split('.').reduce(fieldOf, message);

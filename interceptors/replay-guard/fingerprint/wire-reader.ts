@@ -3,8 +3,8 @@ const GROUP_END = 4;
 const MAX_DEPTH = 100;
 
 /**
- * Reads the protobuf wire format from a part of a buffer. Follows the specification strictly: protobufjs does not, it
- * reads a number of 6 to 9 bytes as one of 10. Numbers go to `low` and `high`, so reading creates no objects.
+ * Reads the protobuf wire format from a part of a buffer. Follows the specification strictly: protobufjs reads a
+ * number of 6 to 9 bytes as a number of 10 bytes. Numbers go to `low` and `high`, so reading creates no objects.
  */
 export class WireReader {
   /** The lower 32 bits of the last number. */

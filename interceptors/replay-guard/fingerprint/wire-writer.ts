@@ -38,8 +38,8 @@ export class WireWriter {
   }
 
   /**
-   * Writes a length prefix and a content. Reserves one byte for the length, and moves the content if the length needs
-   * more bytes.
+   * Writes a length prefix and a content. Reserves one byte for the length, and moves the content if the length
+   * needs more bytes.
    * @param content writes the content
    */
   delimited(content: () => void): void {

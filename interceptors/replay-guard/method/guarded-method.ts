@@ -48,9 +48,9 @@ export interface ProtectedService<T> {
 }
 
 /**
- * Reads the policies of a service's methods and returns the protected form of the service. The methods of its definition
- * fingerprint each request when they decode it, and send `Verbatim` bytes unchanged. Methods without side effects stay
- * as they are.
+ * Reads the policies of a service's methods and returns the protected form of the service. The methods of its
+ * definition fingerprint each request when they decode it, and send `Verbatim` bytes unchanged. Methods without
+ * side effects stay as they are.
  * @throws TypeError if a policy is invalid, or belongs to no method of the service
  */
 export function protectService<T extends ServiceDefinition>(

@@ -5,7 +5,8 @@ import type { FirstSent } from '../../store/store.js';
 import { invalidName } from './key.js';
 
 /**
- * Reads the time of the operation's first attempt. Returns undefined if neither the metadata nor the key has a time.
+ * Reads the time of the operation's first attempt. Returns undefined if neither the metadata nor the key has a
+ * time.
  * @param datedKey a key whose UUIDv7 timestamp counts as a time of the first attempt
  * @throws Refusal IDEMPOTENCY_KEY_INVALID if the header is not one RFC 3339 time
  */

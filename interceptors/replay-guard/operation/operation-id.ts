@@ -10,7 +10,9 @@ export type OperationName = { readonly key: string } | Sequence;
 export interface Peppers {
   /** Hashes the keys of all new records. Must not be empty. */
   readonly current: string | Buffer;
-  /** The guard still finds records that were made under these secrets. `null` stands for no pepper. Default: none. */
+  /**
+   * The guard still finds records that were made under these secrets. `null` stands for no pepper. Default: none.
+   */
   readonly previous?: readonly (string | Buffer | null)[];
 }
 
@@ -32,7 +34,8 @@ export type OperationIdentifier = (scope: string, method: string, name: Operatio
 
 /**
  * Returns the function that computes the addresses of operations. An id is SHA-256 over the length-prefixed parts
- * of the operation's name. With a pepper the id is HMAC-SHA-256: a reader of the database cannot test guesses of keys.
+ * of the operation's name. With a pepper the id is HMAC-SHA-256: a reader of the database cannot test guesses of
+ * keys.
  * @throws TypeError a pepper is empty
  */
 export function operationIdentifier(pepper?: string | Buffer | Peppers): OperationIdentifier {

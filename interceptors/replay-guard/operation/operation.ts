@@ -66,7 +66,10 @@ export class OperationReader {
   }
 }
 
-/** @throws Refusal IDEMPOTENCY_KEY_INVALID if the call has an invalid key or sequence, or both a key and a sequence */
+/**
+ * @throws Refusal IDEMPOTENCY_KEY_INVALID if the call has an invalid key or sequence, or both a key and a
+ * sequence
+ */
 function nameOf({ metadata, method }: GuardedCall, request: object): OperationName | undefined {
   const { keyField } = method.policy;
   const sequence = readSequence(metadata);

@@ -29,8 +29,8 @@ export class ConfiguredPolicies {
   }
 
   /**
-   * Returns the effective policy of a method. A field in code wins over the same field in the `.proto` file. Both win
-   * over the server's defaults.
+   * Returns the effective policy of a method. A field in code wins over the same field in the `.proto` file. Both
+   * win over the server's defaults.
    * @param declared the policy in the `.proto` file
    * @throws TypeError if a field is invalid
    */
@@ -65,7 +65,9 @@ export class ConfiguredPolicies {
     if (unknown) throw new TypeError(`policies: ${unknown}: the service has no such method`);
   }
 
-  /** Warns once about policies for services that were never protected. Call this after all services are protected. */
+  /**
+   * Warns once about policies for services that were never protected. Call this after all services are protected.
+   */
   warnOfUnused(): void {
     for (const path of this.#unused) {
       process.emitWarning(`the policy for ${path} has no effect: its service is not protected`, {

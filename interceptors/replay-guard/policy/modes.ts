@@ -36,7 +36,8 @@ export class Modes {
   }
 
   /**
-   * Returns the mode of a method. The order of precedence: setting of the method, its policy, setting of the server, initial mode.
+   * Returns the mode of a method. The order of precedence: setting of the method, its policy, setting of the
+   * server, initial mode.
    * @param declared the mode in the method's policy
    */
   of(path: string, declared?: GuardMode): GuardMode {

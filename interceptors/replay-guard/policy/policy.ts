@@ -13,28 +13,39 @@ export interface MethodPolicy {
   /** Default: the mode of the guard. */
   readonly mode?: GuardMode;
   /**
-   * Whether a call must have a key or a sequence. A call without one is refused (REQUIRED) or runs unguarded (OPTIONAL).
-   * Default: OPTIONAL for methods with `idempotency_level = IDEMPOTENT`, otherwise REQUIRED.
+   * Whether a call must have a key or a sequence. A call without one is refused (REQUIRED) or runs unguarded
+   * (OPTIONAL). Default: OPTIONAL for methods with `idempotency_level = IDEMPOTENT`, otherwise REQUIRED.
    */
   readonly key: 'REQUIRED' | 'OPTIONAL';
   /**
-   * The string field of the request that may hold the key (AIP-155), as a path such as `meta.request_id`. The field is
-   * not part of the fingerprint. Default: none.
+   * The string field of the request that may hold the key (AIP-155), as a path such as `meta.request_id`. The
+   * field is not part of the fingerprint. Default: none.
    */
   readonly keyField?: string;
   /** Whether the timestamp of a UUIDv7 key counts as the time of the first attempt. Default: false. */
   readonly rejectOldKeys: boolean;
-  /** Paths of request fields that may differ between attempts. They are not part of the fingerprint. Default: none. */
+  /**
+   * Paths of request fields that may differ between attempts. They are not part of the fingerprint. Default:
+   * none.
+   */
   readonly fingerprintExcludes: readonly string[];
-  /** How long a record is kept, counted from the claim. At least 1,000 and at least `leaseMs`. Default: 24 hours. */
+  /**
+   * How long a record is kept, counted from the claim. At least 1,000 and at least `leaseMs`. Default: 24 hours.
+   */
   readonly retentionMs: number;
   /** The writes that commit together with the reply, see `Atomicity`. Default: TRANSACTION. */
   readonly atomicity: Atomicity;
-  /** How long a claim is trusted without a heartbeat. Then another call may take over. From 1,000 to 2^31 - 1. Default: 30 seconds. */
+  /**
+   * How long a claim is trusted without a heartbeat. Then another call may take over. From 1,000 to 2^31 - 1.
+   * Default: 30 seconds.
+   */
   readonly leaseMs: number;
   /** How long an execution may take in total. From `leaseMs` to 2^31 - 1. Default: ten times `leaseMs`. */
   readonly maxExecutionMs: number;
-  /** How long a duplicate waits for the running execution, at most until its own deadline. From 0 to 2^31 - 1. Default: 5 seconds. */
+  /**
+   * How long a duplicate waits for the running execution, at most until its own deadline. From 0 to 2^31 - 1.
+   * Default: 5 seconds.
+   */
   readonly waitMs: number;
   /**
    * The failures that are stored and replayed. After any other failure a retry executes again. Default: NOT_FOUND,
@@ -112,7 +123,8 @@ const rules: { [F in keyof Required<MethodPolicy>]: readonly [string, (value: un
 };
 
 /**
- * Returns the default policy with the fields of the layers in place of its own. Later layers win. The result is frozen.
+ * Returns the default policy with the fields of the layers in place of its own. Later layers win. The result is
+ * frozen.
  * @throws TypeError if a field is unknown or invalid; the message names the method and the field
  */
 export function resolvePolicy(method: string, ...layers: readonly Partial<MethodPolicy>[]): MethodPolicy {

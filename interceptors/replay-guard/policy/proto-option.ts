@@ -11,7 +11,10 @@ const namesInCode: Readonly<Record<string, keyof MethodPolicy>> = {
   fingerprint_excludes: 'fingerprintExcludes',
 };
 
-/** The method options in a definition of @grpc/proto-loader. A custom option is untyped and has its name as written. */
+/**
+ * The method options in a definition of @grpc/proto-loader. A custom option is untyped and has its name as
+ * written.
+ */
 export interface MethodOptions {
   readonly idempotency_level?: string;
   readonly [option: string]: unknown;

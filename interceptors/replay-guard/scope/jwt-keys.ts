@@ -15,15 +15,27 @@ export interface LocalKeys {
   readonly jwks: JSONWebKeySet;
 }
 
-/** The address of the issuer's public keys. The guard fetches them for the first token, and again for an unknown `kid`. */
+/**
+ * The address of the issuer's public keys. The guard fetches them for the first token, and again for an unknown
+ * `kid`.
+ */
 export interface RemoteKeys {
-  /** An `https:` URL, or an `http:` URL of a loopback address. Other `http:` URLs would let an attacker replace the keys. */
+  /**
+   * An `https:` URL, or an `http:` URL of a loopback address. Other `http:` URLs would let an attacker replace
+   * the keys.
+   */
   readonly jwksUri: string | URL;
   /** The time limit of a fetch, in milliseconds. Default: 3,000. */
   readonly timeoutMs?: number;
-  /** How long fetched keys are trusted, in milliseconds. A withdrawn key is trusted until then. Default: 10 minutes. */
+  /**
+   * How long fetched keys are trusted, in milliseconds. A withdrawn key is trusted until then. Default: 10
+   * minutes.
+   */
   readonly cacheMs?: number;
-  /** The minimum time between a fetch and the next fetch for an unknown `kid`, in milliseconds. Default: 10 seconds. */
+  /**
+   * The minimum time between a fetch and the next fetch for an unknown `kid`, in milliseconds. Default: 10
+   * seconds.
+   */
   readonly cooldownMs?: number;
 }
 

@@ -16,7 +16,10 @@ export interface JwtRules {
   readonly claim?: string;
   /** The accepted signature algorithms, a subset of `jwtAlgorithms`. Default: RS256, ES256, EdDSA. */
   readonly algorithms?: readonly string[];
-  /** The permitted difference between the issuer's clock and this server's, in milliseconds. From 0 to 300,000. Default: 5,000. */
+  /**
+   * The permitted difference between the issuer's clock and this server's, in milliseconds. From 0 to 300,000.
+   * Default: 5,000.
+   */
   readonly clockToleranceMs?: number;
 }
 
@@ -37,9 +40,9 @@ const MAX_CLOCK_TOLERANCE_MS = 300_000;
 
 /**
  * Returns a scope source that reads the scope from a JSON Web Token (RFC 7519) in `authorization: Bearer TOKEN`
- * (RFC 6750). The scope is the issuer together with one claim of the token. Every call is verified: the signature by a
- * key of the issuer, the audience, and the expiry, which is required. If the keys cannot be fetched, the scope source
- * throws `ScopeUnavailableError` and the guard refuses the call as UNAVAILABLE.
+ * (RFC 6750). The scope is the issuer together with one claim of the token. Every call is verified: the signature
+ * by a key of the issuer, the audience, and the expiry, which is required. If the keys cannot be fetched, the
+ * scope source throws `ScopeUnavailableError` and the guard refuses the call as UNAVAILABLE.
  * @throws TypeError if an option is unknown, missing or invalid; the message names the option
  */
 export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {

@@ -10,10 +10,11 @@ export interface ScopeContext {
 }
 
 /**
- * Returns the scope of a call: a text that names the caller, from a verified identity. Callers with different scopes
- * never share keys or replies. If the scope is undefined or empty, or if the source throws, the call is refused as
- * UNAUTHENTICATED.
- * @throws ScopeUnavailableError if the caller cannot be identified at the moment; the call is refused as UNAVAILABLE
+ * Returns the scope of a call: a text that names the caller, from a verified identity. Callers with different
+ * scopes never share keys or replies. If the scope is undefined or empty, or if the source throws, the call is
+ * refused as UNAUTHENTICATED.
+ * @throws ScopeUnavailableError if the caller cannot be identified at the moment; the call is refused as
+ * UNAVAILABLE
  */
 export type ScopeSource = (call: ScopeContext) => string | undefined | Promise<string | undefined>;
 
@@ -32,9 +33,9 @@ export function singleTenant(): ScopeSource {
 }
 
 /**
- * Returns a scope source that reads the scope from one metadata entry. Use it only behind a proxy that verifies the
- * caller and replaces the client's own entry: any client can send any metadata. A missing or repeated entry gives no
- * scope. A text with a comma gives no scope either, because gRPC joins repeated entries with a comma.
+ * Returns a scope source that reads the scope from one metadata entry. Use it only behind a proxy that verifies
+ * the caller and replaces the client's own entry: any client can send any metadata. A missing or repeated entry
+ * gives no scope. A text with a comma gives no scope either, because gRPC joins repeated entries with a comma.
  * @param name the name of the entry; a name that ends in `-bin` has a binary value
  */
 export function scopeFromMetadata(name: string): ScopeSource {
@@ -48,10 +49,10 @@ export function scopeFromMetadata(name: string): ScopeSource {
 }
 
 /**
- * Returns a scope source that reads the scope from the client's verified certificate (mutual TLS). The scope is the list
- * of all subject alternative names, as Node prints it. A renewed certificate with the same names is the same caller,
- * also from another trusted authority. If the certificate has no names, or a name that Node cannot print, the scope is
- * the certificate's SHA-256 fingerprint.
+ * Returns a scope source that reads the scope from the client's verified certificate (mutual TLS). The scope is
+ * the list of all subject alternative names, as Node prints it. A renewed certificate with the same names is the
+ * same caller, also from another trusted authority. If the certificate has no names, or a name that Node cannot
+ * print, the scope is the certificate's SHA-256 fingerprint.
  */
 export function scopeFromPeerCertificate(): ScopeSource {
   return ({ peerCertificate }) => {
