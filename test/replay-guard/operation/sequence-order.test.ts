@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from 'node:http2';
-import { setImmediate as nextTick } from 'node:timers/promises';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { ReplayGuardOptions } from 'grpc-replay-guard';
@@ -58,10 +58,10 @@ test('calls of a producer execute in order of arrival, not in order of their ide
   let scopes = 0;
   /** The later the sequence, the earlier its scope is known. All scopes wait until all calls have arrived. */
   const scope: ReplayGuardOptions['scope'] = async ({ metadata }) => {
-    const ticks = (5 - Number(metadata.get('idempotency-sequence').join())) * 20;
+    const rounds = (5 - Number(metadata.get('idempotency-sequence').join())) * 20;
     if (++scopes === 6) all.open();
     if (scopes > 1) await all.pass();
-    for (let tick = 0; tick < ticks; tick++) await nextTick();
+    for (let round = 0; round < rounds; round++) await immediate();
     return 'tenant';
   };
   const ledger = await openLedger(t, 'memory', { guard: { scope } });
