@@ -15,7 +15,7 @@ import { type GuardedMethodReport, GuardedMethods } from './method/guarded-metho
 import { type AnyServiceDefinition, mapService } from './method/service-definition.js';
 import { observerMethods, type ReplayGuardObserver } from './observer.js';
 import { OperationReader } from './operation/operation.js';
-import { type Peppers, recordIdentifier } from './operation/record-id.js';
+import { operationIdentifier, type Peppers } from './operation/operation-id.js';
 import { type ModeSettings, Modes } from './policy/modes.js';
 import type { GuardMode, MethodPolicy } from './policy/policy.js';
 import type { CipherKeys } from './reply/reply-cipher.js';
@@ -117,7 +117,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   const store = new ObservedStore(options.store, observer, options.storeTimeoutMs ?? 30_000);
   const quotas = new Quotas(options.quotas ?? {}, store);
   const codec = new ReplyCodec(options.cipherKey);
-  const operations = new OperationReader(options.scope, recordIdentifier(options.pepper));
+  const operations = new OperationReader(options.scope, operationIdentifier(options.pepper));
   const claimer = new Claimer(store, quotas);
   const executor = new Executor(store, new Committer(store, codec, observer), observer);
   const inFlight = new InFlightCalls({

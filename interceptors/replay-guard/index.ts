@@ -5,7 +5,7 @@ export { createReplayGuard, type ReplayGuard, type ReplayGuardOptions } from './
 export type { GuardedMethodReport } from './method/guarded-methods.js';
 export type { AnyServiceDefinition, GenericDefinition, GenericMessage } from './method/service-definition.js';
 export type { CallOutcome, ObservedMethod, ReplayGuardObserver, StoreOperation } from './observer.js';
-export type { Peppers } from './operation/record-id.js';
+export type { Peppers } from './operation/operation-id.js';
 export type { ModeSettings } from './policy/modes.js';
 export { defaultPolicy, type GuardMode, type MethodPolicy } from './policy/policy.js';
 export type { CipherKeys } from './reply/reply-cipher.js';

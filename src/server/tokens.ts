@@ -22,7 +22,7 @@ export function scopeFromToken(identity: TokenIdentity, log: Log): ScopeSource {
   };
 }
 
-function tokenScope({ keys, ...rules }: TokenIdentity): ScopeSource {
+function tokenScope({ keys, kind: _kind, ownTokenPath: _path, ...rules }: TokenIdentity): ScopeSource {
   const source = 'url' in keys ? 'the URL' : keys.path;
   return namingSetting('JWT_JWKS', source, () =>
     scopeFromJwt({ ...rules, ...('url' in keys ? { jwksUri: keys.url } : { jwks: readJson(keys.path) }) }),

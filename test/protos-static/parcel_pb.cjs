@@ -1,5 +1,5 @@
-// The shape of what protoc-gen-js makes of test/codegen/v1/parcel.proto (import_style=commonjs,binary), kept
-// here because the plugin itself is not to be had from npm.
+// The code that protoc-gen-js generates for test/codegen/v1/parcel.proto (import_style=commonjs,binary), shortened.
+// The file is checked in because npm has no package with this plugin.
 const jspb = require('google-protobuf');
 const timestamp = require('google-protobuf/google/protobuf/timestamp_pb.js');
 

@@ -1,10 +1,13 @@
 import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor/index.js';
 
-/** The number of the extension `(replayguard.v1.policy)` of `google.protobuf.MethodOptions`. */
+/** The field number of the option `(replayguard.v1.policy)` in `google.protobuf.MethodOptions`. */
 const POLICY_OPTION = 50921;
 
-/** The types of google/protobuf/descriptor.proto, our own so that the extension is seen by nobody else. */
+/**
+ * A private copy of the types of google/protobuf/descriptor.proto. Other users of protobufjs never see the added
+ * option.
+ */
 const types = protobuf.Root.fromJSON(descriptor.FileDescriptorSet.root.toJSON());
 types
   .lookupType('google.protobuf.MethodOptions')
@@ -12,16 +15,23 @@ types
 const fileSet = types.lookupType('google.protobuf.FileDescriptorSet');
 const file = types.lookupType('google.protobuf.FileDescriptorProto');
 
-/** @throws Error the bytes are no FileDescriptorSet; a buf image is one, with more fields */
+/**
+ * Decodes a FileDescriptorSet. A buf image is a FileDescriptorSet with more fields.
+ * @throws Error if the bytes are malformed
+ */
 export function decodeFileSet(bytes: Uint8Array): readonly FileDescriptor[] {
   return (fileSet.decode(bytes) as unknown as { file: readonly FileDescriptor[] }).file;
 }
 
+/**
+ * Decodes a FileDescriptorProto.
+ * @throws Error if the bytes are malformed
+ */
 export function decodeFile(bytes: Uint8Array): FileDescriptor {
   return file.decode(bytes) as unknown as FileDescriptor;
 }
 
-/** A decoded FileDescriptorProto: lists are never absent, what else is absent reads as its default. */
+/** A decoded FileDescriptorProto. An absent list is empty, and another absent field has its default value. */
 export interface FileDescriptor {
   readonly name: string;
   readonly package: string;
@@ -33,6 +43,7 @@ export interface FileDescriptor {
   readonly options: { readonly features?: Features } | null;
 }
 
+/** A decoded DescriptorProto: one message type. */
 export interface MessageDescriptor {
   readonly name: string;
   readonly field: readonly FieldDescriptor[];
@@ -41,6 +52,7 @@ export interface MessageDescriptor {
   readonly options: { readonly mapEntry?: boolean; readonly features?: Features } | null;
 }
 
+/** A decoded FieldDescriptorProto: one field or extension. */
 export interface FieldDescriptor {
   readonly name: string;
   readonly number: number;
@@ -52,23 +64,28 @@ export interface FieldDescriptor {
   readonly options: { readonly packed?: boolean; readonly features?: Features } | null;
 }
 
+/** A decoded ServiceDescriptorProto: one service. */
 export interface ServiceDescriptor {
   readonly name: string;
   readonly method: readonly MethodDescriptor[];
 }
 
+/** A decoded MethodDescriptorProto: one method. */
 export interface MethodDescriptor {
   readonly name: string;
   readonly inputType: string;
   readonly options: { readonly idempotencyLevel: number; readonly policy: readonly Uint8Array[] } | null;
 }
 
-/** What an edition lets files, messages and fields choose, as far as it changes what a message means. */
+/** The edition features that change the meaning of encoded messages. Files, messages and fields may set them. */
 export interface Features {
   readonly fieldPresence?: number;
   readonly messageEncoding?: number;
 }
 
+/** Values of FieldDescriptorProto.Label. */
 export const label = { repeated: 3 } as const;
+/** Values of FeatureSet.FieldPresence. */
 export const presence = { explicit: 1, implicit: 2 } as const;
+/** Values of FeatureSet.MessageEncoding. */
 export const encoding = { lengthPrefixed: 1, delimited: 2 } as const;

@@ -1,46 +1,56 @@
 import protobuf from 'protobufjs';
 import type { MethodPolicy } from '../policy/policy.js';
 import { policyType } from '../policy/proto-message.js';
-import { policyFrom } from '../policy/proto-option.js';
+import { policyFromMessage } from '../policy/proto-option.js';
 import { decodeFileSet } from './descriptor-messages.js';
 import type { MessageSchema } from './message-schema.js';
-import { Schema } from './method-schemas.js';
+import { MethodSchemas } from './method-schemas.js';
 
-/** google.protobuf.MethodOptions.IdempotencyLevel, by number. */
-const levels = ['IDEMPOTENCY_UNKNOWN', 'NO_SIDE_EFFECTS', 'IDEMPOTENT'];
+/** The names of google.protobuf.MethodOptions.IdempotencyLevel, by number. */
+const idempotencyLevels = ['IDEMPOTENCY_UNKNOWN', 'NO_SIDE_EFFECTS', 'IDEMPOTENT'];
 
-/** What a FileDescriptorSet or a buf image says of methods; undefined for those that it does not hold. */
-export class Descriptors {
-  readonly #schema: Schema;
+/** The method declarations in a FileDescriptorSet or a buf image. */
+export class DescriptorSet {
+  readonly #schemas: MethodSchemas;
 
-  /** @throws TypeError the bytes are no descriptors */
+  /** @throws TypeError if the bytes are not a FileDescriptorSet or a buf image */
   constructor(bytes: Uint8Array) {
     try {
       const files = decodeFileSet(bytes);
-      if (files.length === 0) throw new TypeError('they hold no file');
-      this.#schema = new Schema(files);
+      if (files.length === 0) throw new TypeError('the set contains no file');
+      this.#schemas = new MethodSchemas(files);
     } catch (cause) {
-      const why = cause instanceof TypeError ? `: ${cause.message}` : '';
-      throw new TypeError(`the descriptors are no FileDescriptorSet or buf image${why}`, { cause });
+      const reason = cause instanceof TypeError ? `: ${cause.message}` : '';
+      throw new TypeError(`the descriptors must be a FileDescriptorSet or a buf image${reason}`, { cause });
     }
   }
 
-  level(path: string): string | undefined {
-    return levels[this.#schema.method(path)?.options?.idempotencyLevel ?? 0];
+  /**
+   * Returns the idempotency level of a method. Returns IDEMPOTENCY_UNKNOWN if the set does not contain the
+   * method.
+   */
+  idempotencyLevel(path: string): string | undefined {
+    return idempotencyLevels[this.#schemas.descriptor(path)?.options?.idempotencyLevel ?? 0];
   }
 
-  /** @throws TypeError a field of the policy is unknown or invalid */
+  /**
+   * Returns the policy of a method. Returns no fields if the set does not contain the method.
+   * @throws TypeError if a field of the policy is unknown or invalid
+   */
   policy(path: string): Partial<MethodPolicy> {
-    const option = Buffer.concat(this.#schema.method(path)?.options?.policy ?? []);
-    assertKnown(path, option);
+    const option = Buffer.concat(this.#schemas.descriptor(path)?.options?.policy ?? []);
+    assertKnownFields(path, option);
     const message = policyType.toObject(policyType.decode(option), { longs: Number });
-    return policyFrom(path, message);
+    return policyFromMessage(path, message);
   }
 
-  /** @throws TypeError the request needs a type that the descriptors do not hold */
-  request(path: string): MessageSchema | undefined {
+  /**
+   * Returns the schema of a method's request. Returns undefined if the set does not contain the method.
+   * @throws TypeError if the set does not contain all types of the request
+   */
+  requestSchema(path: string): MessageSchema | undefined {
     try {
-      return this.#schema.request(path);
+      return this.#schemas.request(path);
     } catch (cause) {
       throw new TypeError(`the descriptors of ${path} are incomplete: ${(cause as Error).message}`, {
         cause,
@@ -49,8 +59,8 @@ export class Descriptors {
   }
 }
 
-/** A newer policy.proto may have fields that this guard would not obey. */
-function assertKnown(path: string, option: Uint8Array): void {
+/** Refuses fields of a newer policy.proto. This version of the guard would ignore them. */
+function assertKnownFields(path: string, option: Uint8Array): void {
   const reader = protobuf.Reader.create(option);
   while (reader.pos < reader.len) {
     const tag = reader.uint32();

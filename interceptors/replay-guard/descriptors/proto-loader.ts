@@ -1,30 +1,33 @@
 import { decodeFile } from './descriptor-messages.js';
 import type { MessageSchema } from './message-schema.js';
-import { Schema } from './method-schemas.js';
+import { MethodSchemas } from './method-schemas.js';
 
 interface DefinitionWithSchema {
   readonly path: string;
   readonly requestType: { readonly fileDescriptorProtos: readonly Uint8Array[] };
 }
 
-/** The request of a method whose definition was made by @grpc/proto-loader; else undefined. */
-export function requestTypeOf(definition: unknown): MessageSchema | undefined {
+/**
+ * Returns the request schema in a method definition of @grpc/proto-loader. Returns undefined for other
+ * definitions.
+ */
+export function requestSchemaOf(definition: unknown): MessageSchema | undefined {
   if (!hasSchema(definition)) return undefined;
   try {
-    return schemaOf(definition.requestType.fileDescriptorProtos).request(definition.path);
+    return schemasOf(definition.requestType.fileDescriptorProtos).request(definition.path);
   } catch {
-    // Descriptors that are not whole: the request is read as what it is decoded to.
+    // The descriptors are incomplete. The guard then reads the decoded request without a schema.
     return undefined;
   }
 }
 
-/** One list of files serves all methods that were loaded together. */
-const schemas = new WeakMap<readonly Uint8Array[], Schema>();
+/** Schemas by list of files. All methods that were loaded together share one list. */
+const cache = new WeakMap<readonly Uint8Array[], MethodSchemas>();
 
-function schemaOf(files: readonly Uint8Array[]): Schema {
-  const schema = schemas.get(files) ?? new Schema(files.map(decodeFile));
-  schemas.set(files, schema);
-  return schema;
+function schemasOf(files: readonly Uint8Array[]): MethodSchemas {
+  const schemas = cache.get(files) ?? new MethodSchemas(files.map(decodeFile));
+  cache.set(files, schemas);
+  return schemas;
 }
 
 function hasSchema(definition: unknown): definition is DefinitionWithSchema {

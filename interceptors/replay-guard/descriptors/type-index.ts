@@ -7,27 +7,30 @@ import {
   presence,
 } from './descriptor-messages.js';
 
+/** A message type and its context. */
 export interface DeclaredMessage {
   /** The full name, without a leading dot. */
   readonly name: string;
   readonly descriptor: MessageDescriptor;
+  /** The features of the message, the inherited ones included. */
   readonly features: Features;
 }
 
+/** A field or an extension and its context. */
 export interface DeclaredField {
   readonly descriptor: FieldDescriptor;
-  /** The scope that the name of its type is resolved in. */
+  /** The package or message in which the name of the field's type is resolved. */
   readonly scope: string;
-  /** Of what it stands in; its own are on top of them. */
+  /** The features that the field inherits. The field's own options win over them. */
   readonly features: Features;
 }
 
-/** The message types of a set of files by name, and the extensions of each. */
+/** The message types of a list of files by name, and the extensions of each type. */
 export class TypeIndex {
   readonly #messages = new Map<string, DeclaredMessage[]>();
   readonly #extensions = new Map<string, DeclaredField[]>();
 
-  /** @throws TypeError a file is of an edition that is not known here */
+  /** @throws TypeError if the edition of a file is not supported */
   constructor(files: readonly FileDescriptor[]) {
     const extensions = files.flatMap((file) => {
       const features = { ...defaultFeatures(file), ...file.options?.features };
@@ -38,7 +41,11 @@ export class TypeIndex {
     for (const extension of extensions) this.#extend(extension);
   }
 
-  /** @throws TypeError there is no such type */
+  /**
+   * Returns the message type with a name.
+   * @param scope the package or message in which the name is resolved
+   * @throws TypeError if the files do not contain the type
+   */
   find(typeName: string, scope: string): DeclaredMessage {
     const [found] = this.named(typeName, scope);
     if (!found) throw new TypeError(`the type ${typeName} is not among the descriptors`);
@@ -46,8 +53,9 @@ export class TypeIndex {
   }
 
   /**
-   * From the innermost scope outwards, as protoc does; protoc itself names types in full, `.a.b.C`. Several, where
-   * proto-loader named a map's entry after its field, and a message beside it has that name.
+   * Returns all message types with a name. The search goes from the innermost scope outwards, as in protoc. A
+   * full name begins with a dot, as in `.a.b.C`. Two types may have one name: proto-loader names a map entry
+   * after its field, and a declared message may have the same name.
    */
   named(typeName: string, scope: string): readonly DeclaredMessage[] {
     if (typeName.startsWith('.')) return this.#messages.get(typeName.slice(1)) ?? [];
@@ -58,18 +66,19 @@ export class TypeIndex {
     }
   }
 
+  /** Returns the fields of a message type, its extensions included. */
   fieldsOf({ name: scope, descriptor: message, features }: DeclaredMessage): readonly DeclaredField[] {
     const own = message.field.filter(({ extendee }) => !extendee);
     const extensions = this.#extensions.get(scope) ?? [];
     return [...own.map((descriptor) => ({ descriptor, scope, features })), ...extensions];
   }
 
-  /** Gives the extensions that stand inside. */
+  /** Adds a message type and the types inside. Returns the extensions that are declared inside. */
   #declare(descriptor: MessageDescriptor, scope: string, inherited: Features): DeclaredField[] {
     const name = nameIn(scope, descriptor.name);
     const features = { ...inherited, ...descriptor.options?.features };
     this.#messages.set(name, [...(this.#messages.get(name) ?? []), { name, descriptor, features }]);
-    // proto-loader puts them among the message's own fields.
+    // proto-loader puts these extensions among the message's own fields.
     const extensions = [...descriptor.extension, ...descriptor.field.filter(({ extendee }) => extendee)];
     return [
       ...extensions.map((extension) => ({ descriptor: extension, scope: name, features })),
@@ -78,19 +87,21 @@ export class TypeIndex {
   }
 
   #extend(extension: DeclaredField): void {
-    // Options of descriptor.proto are extensions too; a set need not hold what no request can reach.
+    // The extended type may be absent: custom options extend descriptor.proto, which no request needs.
     const [extended] = this.named(extension.descriptor.extendee, extension.scope);
     if (!extended) return;
     this.#extensions.set(extended.name, [...(this.#extensions.get(extended.name) ?? []), extension]);
   }
 }
 
+/** Joins a scope and a name to a full name. */
 export const nameIn = (scope: string, name: string): string => (scope ? `${scope}.${name}` : name);
 
 function defaultFeatures({ name, syntax, edition }: FileDescriptor): Features {
   const messageEncoding = encoding.lengthPrefixed;
   if (syntax === 'proto3') return { fieldPresence: presence.implicit, messageEncoding };
-  const known = [0, 998, 1_000, 1_001];
-  if (!known.includes(edition)) throw new TypeError(`${name} is of an edition that is not known: ${edition}`);
+  const supported = [0, 998, 1_000, 1_001];
+  if (!supported.includes(edition))
+    throw new TypeError(`the edition of ${name} is not supported: ${edition}`);
   return { fieldPresence: presence.explicit, messageEncoding };
 }

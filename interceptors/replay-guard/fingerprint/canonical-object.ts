@@ -2,14 +2,15 @@ import { type FieldNameTree, isNamed } from './field-path.js';
 import { encodeStatic, isStaticMessage } from './google-protobuf.js';
 import { choiceIn, isEsMessage } from './oneof.js';
 
-/** Far beyond what protobuf's own parsers let through, far below what the stack holds. */
-const DEEPEST = 500;
+/** The maximum nesting depth. protobuf's parsers accept much less, and the stack holds much more. */
+const MAX_DEPTH = 500;
 const nothing: FieldNameTree = new Map();
 
 /**
- * One text for a decoded message of any code generator: keys sorted, absent and unknown fields left out,
- * numbers, texts and bytes kept apart. For definitions that carry no schema.
- * @throws Error the message is nested too deep
+ * Returns the canonical text of a decoded message, for definitions without a schema. Supports the messages of all
+ * code generators. Fields are sorted by name. Absent, unknown and excluded fields are omitted. Numbers, texts and
+ * bytes with equal digits have different texts.
+ * @throws Error if the message is nested more than 500 levels deep
  */
 export function canonicalObject(value: unknown, excluded = nothing, depth = 0): string {
   switch (typeof value) {
@@ -28,7 +29,7 @@ export function canonicalObject(value: unknown, excluded = nothing, depth = 0): 
 }
 
 function structureOf(value: object, excluded: FieldNameTree, depth: number): string {
-  if (depth > DEEPEST) throw new Error('the message is nested too deep');
+  if (depth > MAX_DEPTH) throw new Error('the message is nested too deep');
   const inside = (part: unknown) => canonicalObject(part, excluded, depth + 1);
   if (value instanceof Uint8Array) return `<${Buffer.from(value).toString('base64')}>`;
   if (Array.isArray(value)) return `[${value.map(inside).join(',')}]`;
@@ -53,17 +54,17 @@ function fieldsOf(message: object, excluded: FieldNameTree, depth: number): [str
       const part = canonicalObject(choice ? choice.value : value, inside, depth + 1);
       return [[choice ? `${name}/${choice.name}` : name, part]];
     }
-    // As protobuf-es holds a oneof of which nothing is set; ts-proto has no property then.
+    // protobuf-es represents an unset oneof as an empty object. ts-proto omits the property.
     return choice && isEsMessage(message) ? [[name, '{}']] : [];
   });
 }
 
 function partOf(excluded: FieldNameTree, name: string): FieldNameTree | undefined {
-  for (const [left, inside] of excluded) if (isNamed(name, left)) return inside;
+  for (const [excludedName, inside] of excluded) if (isNamed(name, excludedName)) return inside;
   return undefined;
 }
 
-/** A map of messages that has become an object: all its values have, or may have, what is to be left out. */
+/** Whether an object is a map of messages: all its values have an excluded field, or may have one. */
 function isMapOf(value: object, excluded: FieldNameTree): boolean {
   if (excluded.size === 0 || isEsMessage(value)) return false;
   const values: unknown[] = Object.values(value);
@@ -79,11 +80,14 @@ function isPresent(value: unknown): boolean {
   return value !== undefined && typeof value !== 'function';
 }
 
-/** As protobuf-es and ts-proto keep unknown fields; by what they hold too, for a map may have any key. */
+/**
+ * Whether a property contains unknown fields, as kept by protobuf-es and ts-proto. A map may have a key of the
+ * same name, so the value is checked too.
+ */
 function isUnknown(name: string, value: unknown): boolean {
   if (name !== '$unknown' && name !== '_unknownFields') return false;
-  const kept = Object.values(value ?? {}).flat();
-  return kept.length > 0 && kept.every((entry) => (entry?.data ?? entry) instanceof Uint8Array);
+  const entries = Object.values(value ?? {}).flat();
+  return entries.length > 0 && entries.every((entry) => (entry?.data ?? entry) instanceof Uint8Array);
 }
 
 function sorted(entries: readonly (readonly [string, string])[]): string {

@@ -1,23 +1,29 @@
 import { type FieldSchema, isPackable, type Scalar, wireTypes } from '../descriptors/message-schema.js';
-import { type Pieces, wiresOf } from './wire-fields.js';
+import { type Offsets, rangesOf } from './wire-fields.js';
 import { readCanonicalNumber } from './wire-number.js';
 import { WireReader } from './wire-reader.js';
 import { WireWriter } from './wire-writer.js';
 
-/** Writes the values of fields, each in the shortest way. */
+/** Writes the values of fields in canonical form. */
 export class CanonicalWriter {
   readonly #out = new WireWriter();
 
-  /** Of a singular field the last value, unless it is the default and tells nothing. */
-  scalars(buffer: Buffer, field: FieldSchema, scalar: Scalar, pieces: Pieces): void {
+  /**
+   * Writes the values of a scalar field. Of a singular field, only the last value counts. A default value is
+   * omitted if the field has no presence.
+   */
+  scalars(buffer: Buffer, field: FieldSchema, scalar: Scalar, offsets: Offsets): void {
     const isList = field.kind === 'repeated';
-    const counting = isList ? pieces : pieces.slice(-2);
-    if (!isPackable(scalar)) this.#strings(buffer, field, counting);
-    else if (isList) this.#list(buffer, field, scalar, counting);
-    else this.#number(buffer, field, scalar, counting);
+    const effective = isList ? offsets : offsets.slice(-2);
+    if (!isPackable(scalar)) this.#strings(buffer, field, effective);
+    else if (isList) this.#list(buffer, field, scalar, effective);
+    else this.#number(buffer, field, scalar, effective);
   }
 
-  /** A message, by what writes its content. */
+  /**
+   * Writes a message field.
+   * @param content writes the fields of the message
+   */
   nested({ number, delimited }: FieldSchema, content: () => void): void {
     this.#out.tag(number, delimited ? 3 : 2);
     if (delimited) {
@@ -28,18 +34,19 @@ export class CanonicalWriter {
     }
   }
 
-  /** A number that is 0, or a string or message of no bytes. */
+  /** Writes the default value of a field: the number 0, or an empty string or message. */
   zero({ number, scalar = 'bytes' }: FieldSchema): void {
     this.#out.tag(number, wireTypes[scalar]);
     this.#bits(scalar, 0, 0);
   }
 
+  /** Returns the written bytes. */
   finish(): Buffer {
     return this.#out.finish();
   }
 
-  #strings(buffer: Buffer, field: FieldSchema, pieces: Pieces): void {
-    for (const { start, end } of wiresOf(buffer, pieces)) {
+  #strings(buffer: Buffer, field: FieldSchema, offsets: Offsets): void {
+    for (const { start, end } of rangesOf(buffer, offsets)) {
       if (field.kind === 'singular' && !field.hasPresence && start === end) continue;
       this.#out.tag(field.number, 2);
       this.#out.varint(end - start, 0);
@@ -47,20 +54,20 @@ export class CanonicalWriter {
     }
   }
 
-  #number(buffer: Buffer, field: FieldSchema, scalar: Scalar, [start = 0, end = 0]: Pieces): void {
+  #number(buffer: Buffer, field: FieldSchema, scalar: Scalar, [start = 0, end = 0]: Offsets): void {
     const reader = new WireReader(buffer, start, end);
     readCanonicalNumber(reader, scalar);
-    // The bits of -0 are others: it is no default.
+    // -0 has other bits than 0, so it is not the default.
     if (!field.hasPresence && reader.low === 0 && reader.high === 0) return;
     this.#out.tag(field.number, wireTypes[scalar]);
     this.#bits(scalar, reader.low, reader.high);
   }
 
-  #list(buffer: Buffer, field: FieldSchema, scalar: Scalar, pieces: Pieces): void {
-    if (isEmpty(pieces)) return;
+  #list(buffer: Buffer, field: FieldSchema, scalar: Scalar, offsets: Offsets): void {
+    if (isEmpty(offsets)) return;
     this.#out.tag(field.number, 2);
     this.#out.delimited(() => {
-      for (const { start, end } of wiresOf(buffer, pieces)) {
+      for (const { start, end } of rangesOf(buffer, offsets)) {
         const reader = new WireReader(buffer, start, end);
         while (!reader.isDone) {
           readCanonicalNumber(reader, scalar);
@@ -81,5 +88,6 @@ export class CanonicalWriter {
   }
 }
 
-/** Packed lists may be there and hold nothing. */
-const isEmpty = (pieces: Pieces) => pieces.every((at, index) => at === pieces[index - (index % 2)]);
+/** Whether a list has no values. A packed list may be present and empty. */
+const isEmpty = (offsets: Offsets) =>
+  offsets.every((offset, index) => offset === offsets[index - (index % 2)]);

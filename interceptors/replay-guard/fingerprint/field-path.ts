@@ -1,73 +1,89 @@
 import type { FieldSchema, MessageSchema } from '../descriptors/message-schema.js';
-import type { ExcludedFields } from './canonical-form.js';
 
-/** Field names joined by dots, `meta.request_id`: as the `.proto` has them, or in camelCase. */
+/**
+ * Field names joined by dots, such as `meta.request_id`. The names are those of the `.proto` file, or in
+ * camelCase.
+ */
 export type FieldPath = string;
 
-/** Field names in camelCase, and the names inside each; an empty map stands for the whole field. */
+/**
+ * The excluded fields of a message by number, each with the excluded fields inside. An empty map excludes the whole
+ * field.
+ */
+export type ExcludedFields = ReadonlyMap<number, ExcludedFields>;
+
+/**
+ * The excluded fields of a message by name in camelCase, each with the excluded fields inside. An empty map
+ * excludes the whole field.
+ */
 export type FieldNameTree = ReadonlyMap<string, FieldNameTree>;
 
-/** Whether a property of a decoded message, or a field of a schema, is the field that a path names. */
+/** Whether a property of a decoded message, or a field of a schema, has the name in a path. */
 export const isNamed = (property: string, name: string): boolean =>
   property === name || camelCase(property) === camelCase(name);
 
-/** The name that protoc gives a field in JSON. */
+/** Returns a field name in camelCase, equal to the JSON name that protoc derives. */
 export const camelCase = (name: string): string =>
   name.replace(/_+(.?)/g, (_, next: string) => next.toUpperCase());
 
 /**
- * Checks that the path leads to a string through messages, none of them in a list or a map.
- * @throws TypeError it does not; the message says why
+ * Checks that a path leads to a string field, through singular messages only.
+ * @throws TypeError if the path is not in the schema, or leads to another kind of field
  */
-export function assertKeyField(shape: MessageSchema, path: FieldPath): void {
-  const fields = resolve(shape, path);
+export function assertKeyField(schema: MessageSchema, path: FieldPath): void {
+  const fields = resolve(schema, path);
   if (fields.some(({ kind }) => kind !== 'singular')) throw new TypeError(`${path} is in a list or a map`);
-  if (fields.at(-1)?.scalar !== 'string') throw new TypeError(`${path} is no string`);
+  if (fields.at(-1)?.scalar !== 'string') throw new TypeError(`${path} is not a string field`);
 }
 
 /**
- * What the paths leave out of a message; they may lead through lists, and through maps to their values.
- * @throws TypeError a path leads nowhere
+ * Returns the fields that the paths exclude. A path may lead through a list to the fields of its elements, and
+ * through a map to the fields of its values.
+ * @throws TypeError if a path is not in the schema
  */
-export const excludedFieldsOf = (shape: MessageSchema, paths: readonly FieldPath[]): ExcludedFields =>
-  tree(paths.map((path) => resolve(shape, path).map(({ number }) => number)));
+export const excludedFieldsOf = (schema: MessageSchema, paths: readonly FieldPath[]): ExcludedFields =>
+  treeOf(paths.map((path) => resolve(schema, path).map(({ number }) => number)));
 
-export const namesIn = (paths: readonly FieldPath[]): FieldNameTree =>
-  tree(paths.map((path) => path.split('.').map(camelCase)));
+/** Returns the names of the fields that the paths exclude, for messages without a schema. */
+export const fieldNameTree = (paths: readonly FieldPath[]): FieldNameTree =>
+  treeOf(paths.map((path) => path.split('.').map(camelCase)));
 
-type Branch<K> = Map<K, Branch<K>>;
+type Tree<K> = Map<K, Tree<K>>;
 
-function tree<K>(ways: readonly (readonly K[])[]): Branch<K> {
-  const root: Branch<K> = new Map();
-  for (const way of ways) add(root, way);
+function treeOf<K>(paths: readonly (readonly K[])[]): Tree<K> {
+  const root: Tree<K> = new Map();
+  for (const path of paths) add(root, path);
   return root;
 }
 
-/** A field that is left out whole stays so, whatever is said of its parts. */
-function add<K>(branch: Branch<K>, [step, ...rest]: readonly K[]): void {
+/** Adds a path. A whole field stays excluded if a part of the field is excluded as well. */
+function add<K>(tree: Tree<K>, [step, ...rest]: readonly K[]): void {
   if (step === undefined) return;
-  const known = branch.get(step);
-  if (rest.length === 0) branch.set(step, new Map());
+  const known = tree.get(step);
+  if (rest.length === 0) tree.set(step, new Map());
   else if (known?.size !== 0) {
-    const deeper: Branch<K> = known ?? new Map();
-    branch.set(step, deeper);
-    add(deeper, rest);
+    const inner: Tree<K> = known ?? new Map();
+    tree.set(step, inner);
+    add(inner, rest);
   }
 }
 
-function resolve(shape: MessageSchema, path: FieldPath): readonly FieldSchema[] {
+function resolve(schema: MessageSchema, path: FieldPath): readonly FieldSchema[] {
   const found: FieldSchema[] = [];
-  let at: MessageSchema | undefined = shape;
+  let current: MessageSchema | undefined = schema;
   for (const name of path.split('.')) {
-    const field: FieldSchema | undefined = at && fieldNamed(at, name);
-    if (!field) throw new TypeError(`${path}: ${at ? at.name : 'what is no message'} has no field ${name}`);
+    const field: FieldSchema | undefined = current && fieldNamed(current, name);
+    if (!field) {
+      const parent = current?.name ?? `${found.at(-1)?.name}, which is not a message,`;
+      throw new TypeError(`${path}: ${parent} has no field ${name}`);
+    }
     found.push(field);
-    at = field.kind === 'map' ? field.message?.fields.get(2)?.message : field.message;
+    current = field.kind === 'map' ? field.message?.fields.get(2)?.message : field.message;
   }
   return found;
 }
 
-function fieldNamed(shape: MessageSchema, name: string): FieldSchema | undefined {
-  const fields = [...shape.fields.values()];
+function fieldNamed(schema: MessageSchema, name: string): FieldSchema | undefined {
+  const fields = [...schema.fields.values()];
   return fields.find((field) => field.name === name) ?? fields.find((field) => isNamed(field.name, name));
 }

@@ -1,56 +1,68 @@
 import { createHash } from 'node:crypto';
 import type { MessageSchema } from '../descriptors/message-schema.js';
 import type { MethodPolicy } from '../policy/policy.js';
-import { canonicalForm, type ExcludedFields } from './canonical-form.js';
+import { canonicalForm } from './canonical-form.js';
 import { canonicalObject } from './canonical-object.js';
-import { assertKeyField, excludedFieldsOf, type FieldNameTree, namesIn } from './field-path.js';
+import {
+  assertKeyField,
+  type ExcludedFields,
+  excludedFieldsOf,
+  type FieldNameTree,
+  fieldNameTree,
+} from './field-path.js';
 
-/** A request as it came over the wire. */
+/** A received request. */
 export interface ReceivedRequest {
-  /** What the method's own codec is to decode. */
-  readonly wire: Buffer;
+  /** The bytes for the method's own decoder. */
+  readonly bytes: Buffer;
   /**
-   * 32 bytes, equal for equal requests. Taken once, before a handler can touch the message.
-   * @throws Error the bytes are no request, or one that is nested too deep
+   * Returns the fingerprint, 32 bytes. Equal requests have equal fingerprints. Must be called before a handler can
+   * change the decoded message.
+   * @param message the decoded request
+   * @throws Error if the request is malformed or nested too deeply
    */
   fingerprint(message: unknown): Buffer;
 }
 
-export type RequestReader = (wire: Buffer) => ReceivedRequest;
+/** Reads the encoded requests of one method. */
+export type RequestReader = (encoded: Buffer) => ReceivedRequest;
 
 /**
- * Reads the requests of a method by their schema where it is known, else as the objects that they are decoded to.
- * @throws TypeError the schema is known, and a path of the policy leads nowhere in it
+ * Returns the reader for the requests of a method. With a schema the reader fingerprints the encoded request,
+ * without a schema the decoded request.
+ * @param method the full method path, for error messages
+ * @throws TypeError if the schema is known and a path in the policy is invalid
  */
 export function requestReader(
   method: string,
   { keyField, fingerprintExcludes }: Pick<MethodPolicy, 'keyField' | 'fingerprintExcludes'>,
-  shape: MessageSchema | undefined,
+  schema: MessageSchema | undefined,
 ): RequestReader {
   const paths = keyField === undefined ? fingerprintExcludes : [...fingerprintExcludes, keyField];
-  if (!shape) return byStructure(namesIn(paths));
-  const about = (field: string) => `policy of ${method}: ${field}`;
-  if (keyField !== undefined) naming(about('keyField'), () => assertKeyField(shape, keyField));
-  return bySchema(
-    shape,
-    naming(about('fingerprintExcludes'), () => excludedFieldsOf(shape, paths)),
+  if (!schema) return objectReader(fieldNameTree(paths));
+  const nameOf = (field: string) => `policy of ${method}: ${field}`;
+  if (keyField !== undefined) withName(nameOf('keyField'), () => assertKeyField(schema, keyField));
+  return schemaReader(
+    schema,
+    withName(nameOf('fingerprintExcludes'), () => excludedFieldsOf(schema, paths)),
   );
 }
 
-function byStructure(excluded: FieldNameTree): RequestReader {
-  return (wire) => ({ wire, fingerprint: (message) => sha256(canonicalObject(message, excluded)) });
+function objectReader(excluded: FieldNameTree): RequestReader {
+  return (bytes) => ({ bytes, fingerprint: (message) => sha256(canonicalObject(message, excluded)) });
 }
 
-function bySchema(shape: MessageSchema, excluded: ExcludedFields): RequestReader {
-  return (wire) => {
+function schemaReader(schema: MessageSchema, excluded: ExcludedFields): RequestReader {
+  return (encoded) => {
     try {
-      const { bytes, regular } = canonicalForm(shape, wire, excluded);
-      // Decoders differ about what is irregular (protobufjs does not merge): the handler gets what is fingerprinted.
-      const whole = () => (excluded.size === 0 ? bytes : canonicalForm(shape, wire).bytes);
-      return { wire: regular ? wire : whole(), fingerprint: () => sha256(bytes) };
+      const { bytes, isUnambiguous } = canonicalForm(schema, encoded, excluded);
+      const complete = () => (excluded.size === 0 ? bytes : canonicalForm(schema, encoded).bytes);
+      // Decoders disagree on ambiguous bytes (protobufjs does not merge messages). The handler must get the
+      // message that was fingerprinted, so its decoder gets the canonical form.
+      return { bytes: isUnambiguous ? encoded : complete(), fingerprint: () => sha256(bytes) };
     } catch (error) {
-      // The codec may see nothing wrong, and the call may go unguarded.
-      return { wire, fingerprint: () => fail(error) };
+      // The error is thrown only if the fingerprint is needed: an unguarded call passes with these bytes.
+      return { bytes: encoded, fingerprint: () => fail(error) };
     }
   };
 }
@@ -59,11 +71,11 @@ function fail(error: unknown): never {
   throw error;
 }
 
-function naming<T>(what: string, check: () => T): T {
+function withName<T>(name: string, check: () => T): T {
   try {
     return check();
   } catch (cause) {
-    throw new TypeError(`${what}: ${(cause as Error).message}`, { cause });
+    throw new TypeError(`${name}: ${(cause as Error).message}`, { cause });
   }
 }
 

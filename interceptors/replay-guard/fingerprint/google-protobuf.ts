@@ -1,22 +1,26 @@
 import { camelCase, type FieldNameTree } from './field-path.js';
 
-/** An instance of a class that protoc-gen-js or grpc-tools made, on google-protobuf. */
+/** A message of google-protobuf, whose class protoc-gen-js or grpc-tools generated. */
 export interface StaticMessage {
   serializeBinary(): Uint8Array;
 }
 
+/** Whether an object is a message of google-protobuf. */
 export const isStaticMessage = (value: object): value is StaticMessage =>
   'serializeBinary' in value && typeof value.serializeBinary === 'function';
 
-/** What the getter of a field gives, `getRequestId()` for `request_id`; undefined where there is none. */
+/**
+ * Returns the value of a field from its getter, such as `getRequestId()` for `request_id`. Returns undefined if
+ * the message has no such getter.
+ */
 export const fieldOfStatic = (message: StaticMessage, name: string): unknown =>
   call(message, `get${capitalized(name)}`);
 
-/** The message's own encoding, which sorts maps and leaves defaults out. */
+/** Encodes a message without the excluded fields. google-protobuf sorts maps and omits defaults. */
 export function encodeStatic(message: StaticMessage, excluded: FieldNameTree): Uint8Array {
   const bytes = message.serializeBinary();
   if (excluded.size === 0) return bytes;
-  // On a copy: the handler gets the message as it came.
+  // The fields are cleared on a copy, because the handler gets the message itself.
   const { deserializeBinary } = message.constructor as unknown as StaticClass;
   const copy = deserializeBinary(bytes);
   clear(copy, excluded);
@@ -35,14 +39,14 @@ function clear(message: StaticMessage, excluded: FieldNameTree): void {
   }
 }
 
-/** Fields without presence have a setter only; it takes undefined for the default. */
+/** Clears a whole field. A field without presence has only a setter, which replaces undefined by the default. */
 function clearWhole(message: StaticMessage, field: string): void {
   const clearers = ['', 'List', 'Map'].map((kind) => `clear${field}${kind}`);
   const clearer = clearers.find((name) => name in message);
   call(message, clearer ?? `set${field}`, undefined);
 }
 
-/** The message of a field, or those of its list or map. */
+/** Returns the messages in a field: its value, or all values of its list or map. */
 function partsOf(message: StaticMessage, field: string): readonly StaticMessage[] {
   const single = call(message, `get${field}`);
   const list = call(message, `get${field}List`) as readonly unknown[] | undefined;

@@ -1,19 +1,21 @@
-/** The member that is set in a oneof. */
+/** The set member of a oneof. */
 export interface OneofChoice {
   readonly name: string;
   readonly value: unknown;
 }
 
-/** Whether a decoded message is one of protobuf-es, which says so itself. */
+/** Whether a decoded message is a message of protobuf-es, which has the property `$typeName`. */
 export const isEsMessage = (value: object): boolean => '$typeName' in value;
 
 /**
- * Reads a property that holds a oneof as a choice: `{ case, value }` in protobuf-es, `{ $case, [member] }` or
- * `{ $case, value }` in ts-proto. Undefined for every other property, and where no member is set.
+ * Returns the set member of a oneof. protobuf-es represents a oneof as `{ case, value }`. ts-proto represents a oneof
+ * as `{ $case, [member] }` or `{ $case, value }`. Returns undefined if no member is set, or if the property is not a
+ * oneof.
+ * @param message the message that contains the property
  */
 export function choiceIn(message: object, property: unknown): OneofChoice | undefined {
   if (typeof property !== 'object' || property === null || isEsMessage(property)) return undefined;
-  // Fields may be named `case`, and only protobuf-es never leaves a bare object for a message.
+  // A field may have the name `case`. In protobuf-es, a plain object is never a message, so it must be a oneof.
   const inEs = isEsMessage(message) && 'case' in property && 'value' in property;
   const inTsProto = '$case' in property;
   if (!inEs && !inTsProto) return undefined;

@@ -3,8 +3,8 @@ import { fieldOfStatic, isStaticMessage } from './google-protobuf.js';
 import { choiceIn } from './oneof.js';
 
 /**
- * The string at a path in a decoded request of any code generator; undefined where it is empty, absent, or
- * no string.
+ * Returns the string at a path in a decoded request. Supports the messages of all code generators. Returns
+ * undefined if the value is empty, absent, or not a string.
  */
 export function readField(message: unknown, path: FieldPath): string | undefined {
   const found = path.split('.').reduce(fieldOf, message);
@@ -14,7 +14,7 @@ export function readField(message: unknown, path: FieldPath): string | undefined
 function fieldOf(message: unknown, name: string): unknown {
   if (typeof message !== 'object' || message === null || Array.isArray(message)) return undefined;
   if (isStaticMessage(message)) return fieldOfStatic(message, name);
-  // Own properties only: what else a request has comes from its class.
+  // Inherited properties belong to the class of the request, not to the message.
   const entries = Object.entries(message);
   const found =
     entries.find(([property]) => property === name) ?? entries.find(([property]) => isNamed(property, name));

@@ -11,70 +11,73 @@ import { WireReader } from './wire-reader.js';
 const LENGTH_DELIMITED = 2;
 const GROUP_START = 3;
 
-/** A message, or what else stands in one piece. */
-export interface Wire {
+/** A part of a buffer: a message, a string, a number, or a packed list of numbers. */
+export interface ByteRange {
   readonly buffer: Buffer;
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * Where the values of a field stand, in order of arrival: start, end, start, end ... Of numbers several may
- * stand in one piece; strings and messages do without their length. Offsets, since there may be millions.
+ * The byte ranges of a field's values, in the order of the message: start, end, start, end ... One range may
+ * contain several packed numbers. Strings and messages are without their length prefix. Plain numbers, because a
+ * message may have millions of values.
  */
-export type Pieces = readonly number[];
+export type Offsets = readonly number[];
 
-/** The known fields of a message. */
-export type WireFields = ReadonlyMap<FieldSchema, Pieces>;
+/** The known fields of a message, each with the offsets of its values. */
+export type WireFields = ReadonlyMap<FieldSchema, Offsets>;
 
-export function* wiresOf(buffer: Buffer, pieces: Pieces): Iterable<Wire> {
-  for (let at = 0; at < pieces.length; at += 2)
-    yield { buffer, start: pieces[at] as number, end: pieces[at + 1] as number };
+/** Iterates over the byte ranges of a field. */
+export function* rangesOf(buffer: Buffer, offsets: Offsets): Iterable<ByteRange> {
+  for (let index = 0; index < offsets.length; index += 2)
+    yield { buffer, start: offsets[index] as number, end: offsets[index + 1] as number };
 }
 
-/** Reads one level of a message after the other, and notes whether decoders agree about it. */
+/** Reads the fields of messages, and records whether decoders may disagree on the bytes. */
 export class FieldReader {
-  /** False once there was a member of a oneof after another, a field in another wire type, an unusual number. */
-  regular = true;
+  /** False after a repeated oneof, a field with a wrong wire type, or a number of unusual length. */
+  isUnambiguous = true;
 
   /**
-   * Of several members of a oneof the last one counts; unknown fields do not.
-   * @throws Error the bytes are no message
+   * Reads the fields of one message, without the fields inside. Of several members of a oneof, only the last
+   * counts. Unknown fields are ignored.
+   * @throws Error if the bytes are malformed
    */
-  read(shape: MessageSchema, { buffer, start, end }: Wire): WireFields {
+  read(schema: MessageSchema, { buffer, start, end }: ByteRange): WireFields {
     const reader = new WireReader(buffer, start, end);
     const fields = new Map<FieldSchema, number[]>();
     while (!reader.isDone) {
       const tag = reader.tag();
-      const field = shape.fields.get(tag >>> 3);
-      const pieces = (field && fields.get(field)) ?? [];
-      if (field && this.#piece(reader, field, tag & 7, pieces)) {
-        if (field.oneof !== undefined) this.#dropRivals(field, fields);
-        fields.set(field, pieces);
+      const field = schema.fields.get(tag >>> 3);
+      const offsets = (field && fields.get(field)) ?? [];
+      if (field && this.#value(reader, field, tag & 7, offsets)) {
+        if (field.oneof !== undefined) this.#removeOtherMembers(field, fields);
+        fields.set(field, offsets);
       } else {
-        // A known field in a wire type that it cannot have counts as unknown.
-        if (field) this.regular = false;
+        // A known field with a wrong wire type counts as unknown.
+        if (field) this.isUnambiguous = false;
         reader.skip(tag);
       }
     }
     return fields;
   }
 
-  /** Adds what stands behind a tag to the pieces; false where the field cannot have this wire type. */
-  #piece(reader: WireReader, field: FieldSchema, wireType: number, pieces: number[]): boolean {
+  /** Reads the value after a tag and adds its offsets. Returns false if the wire type is wrong for the field. */
+  #value(reader: WireReader, field: FieldSchema, wireType: number, offsets: number[]): boolean {
     const { scalar, kind, number, delimited } = field;
     const isPacked = wireType === LENGTH_DELIMITED && kind === 'repeated' && scalar && isPackable(scalar);
     if (wireType !== wireTypeOf(field) && !isPacked) return false;
     if (delimited) {
-      pieces.push(reader.position, reader.skipGroup(number));
+      offsets.push(reader.position, reader.skipGroup(number));
     } else if (wireType === LENGTH_DELIMITED) {
       const length = reader.length();
       const start = isPacked ? this.#numbers(reader, scalar, length) : reader.skipBytes(length);
-      pieces.push(start, start + length);
+      offsets.push(start, start + length);
     } else {
-      pieces.push(reader.position);
+      offsets.push(reader.position);
       this.#number(reader, scalar as Scalar);
-      pieces.push(reader.position);
+      offsets.push(reader.position);
     }
     return true;
   }
@@ -82,22 +85,22 @@ export class FieldReader {
   #numbers(reader: WireReader, scalar: Scalar, length: number): number {
     const start = reader.position;
     while (reader.position < start + length) this.#number(reader, scalar);
-    if (reader.position > start + length) throw new Error('a list ends inside a number');
+    if (reader.position > start + length) throw new Error('a packed list ends inside a number');
     return start;
   }
 
   #number(reader: WireReader, scalar: Scalar): void {
     const size = readNumber(reader, scalar);
     if (wireTypes[scalar] !== 0 || scalar.endsWith('64')) return;
-    const isHighFlag = scalar === 'bool' && reader.low === 0 && reader.high !== 0;
-    if ((size > 5 && size < 10) || isHighFlag) this.regular = false;
+    const hasOnlyHighBits = scalar === 'bool' && reader.low === 0 && reader.high !== 0;
+    if ((size > 5 && size < 10) || hasOnlyHighBits) this.isUnambiguous = false;
   }
 
-  #dropRivals(field: FieldSchema, fields: Map<FieldSchema, number[]>): void {
+  #removeOtherMembers(field: FieldSchema, fields: Map<FieldSchema, number[]>): void {
     for (const other of [...fields.keys()]) {
       if (other === field || other.oneof !== field.oneof) continue;
       fields.delete(other);
-      this.regular = false;
+      this.isUnambiguous = false;
     }
   }
 }

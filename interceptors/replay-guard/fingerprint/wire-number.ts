@@ -1,7 +1,10 @@
 import { type Scalar, wireTypes } from '../descriptors/message-schema.js';
 import type { WireReader } from './wire-reader.js';
 
-/** Reads a number as it stands. @returns in how many bytes */
+/**
+ * Reads a number with its original bits.
+ * @returns the number of bytes
+ */
 export function readNumber(reader: WireReader, scalar: Scalar): number {
   const wireType = wireTypes[scalar];
   if (wireType === 0) return reader.varint();
@@ -10,14 +13,14 @@ export function readNumber(reader: WireReader, scalar: Scalar): number {
   return wireType === 1 ? 8 : 4;
 }
 
-/** Reads a number, and leaves in the reader the bits that every encoder writes for it. */
+/** Reads a number, and replaces its bits in the reader by the bits that a conforming encoder writes. */
 export function readCanonicalNumber(reader: WireReader, scalar: Scalar): void {
   readNumber(reader, scalar);
   const { low, high } = reader;
   if (scalar === 'bool') set(reader, low === 0 && high === 0 ? 0 : 1, 0);
   else if (scalar === 'int32') set(reader, low, low >> 31);
   else if (scalar === 'uint32' || scalar === 'sint32') set(reader, low, 0);
-  // A handler cannot tell one NaN from another.
+  // All NaN values are equal for a handler, so they get the same bits.
   else if (scalar === 'float' && (low & ~SIGN) > FLOAT_INFINITY) set(reader, FLOAT_NAN, 0);
   else if (scalar === 'double' && isDoubleNaN(low, high & ~SIGN)) set(reader, 0, DOUBLE_NAN);
 }

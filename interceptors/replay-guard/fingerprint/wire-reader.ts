@@ -1,42 +1,50 @@
 const GROUP_END = 4;
-/** How deep unknown groups may be nested, as in protobuf's own parsers. */
-const DEEPEST = 100;
+/** The maximum nesting depth of unknown groups. protobuf's own parsers have the same limit. */
+const MAX_DEPTH = 100;
 
 /**
- * Reads a part of a buffer in the wire format, to the letter: protobufjs takes a number of 6 to 9 bytes for one
- * of 10. Numbers are left in `low` and `high`, so that reading millions of them makes no objects.
+ * Reads the protobuf wire format from a part of a buffer. Follows the specification strictly: protobufjs reads a
+ * number of 6 to 9 bytes as a number of 10 bytes. Numbers go to `low` and `high`, so reading creates no objects.
  */
 export class WireReader {
-  /** The lower 32 bits of the number that was read last. */
+  /** The lower 32 bits of the last number. */
   low = 0;
-  /** Its upper ones. */
+  /** The upper 32 bits of the last number. */
   high = 0;
   readonly #buffer: Buffer;
   readonly #end: number;
-  #at: number;
+  #position: number;
 
   constructor(buffer: Buffer, start: number, end: number) {
     this.#buffer = buffer;
-    this.#at = start;
+    this.#position = start;
     this.#end = end;
   }
 
+  /** The offset of the next byte in the buffer. */
   get position(): number {
-    return this.#at;
+    return this.#position;
   }
 
+  /** Whether all bytes are read. */
   get isDone(): boolean {
-    return this.#at === this.#end;
+    return this.#position === this.#end;
   }
 
-  /** The field's number above three bits for its wire type. */
+  /**
+   * Reads a tag: the field number in the upper bits, the wire type in the lowest three bits.
+   * @throws Error if the field number is 0, or if the tag is longer than 5 bytes
+   */
   tag(): number {
     const tag = this.length();
-    if (tag < 8) throw new Error('a field has no number');
+    if (tag < 8) throw new Error('the field number is 0');
     return tag;
   }
 
-  /** @returns in how many bytes it stands */
+  /**
+   * Reads a variable-length number.
+   * @returns the number of bytes, from 1 to 10
+   */
   varint(): number {
     this.low = 0;
     this.high = 0;
@@ -51,60 +59,72 @@ export class WireReader {
     throw new Error('a number is longer than 10 bytes');
   }
 
+  /** Reads a number of 4 bytes. */
   fixed32(): void {
     this.low = this.#buffer.readInt32LE(this.skipBytes(4));
     this.high = 0;
   }
 
+  /** Reads a number of 8 bytes. */
   fixed64(): void {
-    const at = this.skipBytes(8);
-    this.low = this.#buffer.readInt32LE(at);
-    this.high = this.#buffer.readInt32LE(at + 4);
+    const start = this.skipBytes(8);
+    this.low = this.#buffer.readInt32LE(start);
+    this.high = this.#buffer.readInt32LE(start + 4);
   }
 
-  /** Of a string, bytes or message that follows. */
+  /**
+   * Reads the length prefix of a string, of bytes, or of a message.
+   * @throws Error if the prefix is longer than 5 bytes
+   */
   length(): number {
     const size = this.varint();
     if (size > 5 || this.high !== 0) throw new Error('a tag or a length is too long');
     return this.low >>> 0;
   }
 
-  /** @returns where they begin */
+  /**
+   * Skips bytes.
+   * @returns the offset of the first skipped byte
+   */
   skipBytes(count: number): number {
-    const start = this.#at;
+    const start = this.#position;
     if (start + count > this.#end) throw new Error('the message is cut off');
-    this.#at = start + count;
+    this.#position = start + count;
     return start;
   }
 
-  /** Passes over a group of which the first tag has been read. @returns where its last tag begins */
+  /**
+   * Skips a group after its start tag.
+   * @param number the field number of the group
+   * @returns the offset of the end tag
+   */
   skipGroup(number: number, depth = 0): number {
     for (;;) {
-      const end = this.#at;
+      const end = this.#position;
       const tag = this.tag();
       if ((tag & 7) !== GROUP_END) {
         this.skip(tag, depth + 1);
       } else {
-        if (tag >>> 3 !== number) throw new Error('a group ends that did not begin');
+        if (tag >>> 3 !== number) throw new Error('the end tag of a group has another field number');
         return end;
       }
     }
   }
 
-  /** Passes over a field of which the tag has been read. */
+  /** Skips the value after a tag. */
   skip(tag: number, depth = 0): void {
-    if (depth > DEEPEST) throw new Error('groups are nested too deep');
+    if (depth > MAX_DEPTH) throw new Error('groups are nested too deep');
     const wireType = tag & 7;
     if (wireType === 0) this.varint();
     else if (wireType === 1) this.skipBytes(8);
     else if (wireType === 2) this.skipBytes(this.length());
     else if (wireType === 3) this.skipGroup(tag >>> 3, depth);
     else if (wireType === 5) this.skipBytes(4);
-    else throw new Error(`there is no wire type ${wireType}`);
+    else throw new Error(`wire type ${wireType} is not valid here`);
   }
 
   #byte(): number {
-    if (this.#at >= this.#end) throw new Error('the message is cut off');
-    return this.#buffer[this.#at++] as number;
+    if (this.#position >= this.#end) throw new Error('the message is cut off');
+    return this.#buffer[this.#position++] as number;
   }
 }

@@ -1,17 +1,19 @@
-/** Writes the wire format into one buffer, which grows. */
+/** Writes the protobuf wire format into a buffer that grows on demand. */
 export class WireWriter {
   #buffer = Buffer.allocUnsafe(256);
   #length = 0;
 
+  /** Returns the written bytes. */
   finish(): Buffer {
     return this.#buffer.subarray(0, this.#length);
   }
 
+  /** Writes a tag. */
   tag(number: number, wireType: number): void {
     this.varint((number << 3) | wireType, 0);
   }
 
-  /** In the fewest bytes. */
+  /** Writes a 64-bit number with variable length, in the minimum number of bytes. */
   varint(low: number, high: number): void {
     this.#reserve(10);
     let [rest, upper] = [low >>> 0, high >>> 0];
@@ -23,17 +25,23 @@ export class WireWriter {
     this.#buffer[this.#length++] = rest;
   }
 
+  /** Writes 4 bytes, little-endian. */
   fixed32(bits: number): void {
     this.#reserve(4);
     this.#length = this.#buffer.writeInt32LE(bits | 0, this.#length);
   }
 
+  /** Copies a part of a buffer. */
   copy(buffer: Buffer, start: number, end: number): void {
     this.#reserve(end - start);
     this.#length += buffer.copy(this.#buffer, this.#length, start, end);
   }
 
-  /** What is written behind its length, for which one byte is kept free; more are made room for afterwards. */
+  /**
+   * Writes a length prefix and a content. Reserves one byte for the length, and moves the content if the length
+   * needs more bytes.
+   * @param content writes the content
+   */
   delimited(content: () => void): void {
     this.#reserve(1);
     const start = ++this.#length;

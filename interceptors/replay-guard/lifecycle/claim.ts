@@ -6,8 +6,8 @@ import {
   type SequenceRequest,
 } from '../../store/producer/sequence-rules.js';
 import type { ClaimResult, FoundRecord, NotClaimed } from '../../store/store.js';
-import type { RecordAddress } from '../operation/identity.js';
 import type { Operation } from '../operation/operation.js';
+import type { RecordAddress } from '../operation/operation-id.js';
 import { Refusal, refusals } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import type { Quotas } from '../store-access/quotas.js';

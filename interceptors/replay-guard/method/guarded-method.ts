@@ -1,25 +1,32 @@
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
-import type { Descriptors } from '../descriptors/descriptor-set.js';
+import type { DescriptorSet } from '../descriptors/descriptor-set.js';
 import { type ReceivedRequest, type RequestReader, requestReader } from '../fingerprint/fingerprint.js';
 import type { ObservedMethod } from '../observer.js';
-import type { Policies } from '../policy/configured-policies.js';
+import type { ConfiguredPolicies } from '../policy/configured-policies.js';
 import type { MethodPolicy } from '../policy/policy.js';
 import type { MethodOptions } from '../policy/proto-option.js';
 import { readProtoMethod } from './proto-method.js';
 
-/** A method whose calls are guarded: its policy, and the codecs that its definition came with. */
+/** A method whose calls are guarded: its policy and its codecs. */
 export interface GuardedMethod {
+  /** The full method path, such as `/pkg.v1.Service/Method`. */
   readonly path: string;
-  /** Whether it answers with a stream of messages. */
+  /** Whether the method returns a stream of messages. */
   readonly streams: boolean;
   readonly policy: MethodPolicy;
+  /** The service and method names for the observer. */
   readonly observed: ObservedMethod;
-  /** @param message a request as this method's definition decoded it */
+  /**
+   * Returns the fingerprint of a request, 32 bytes.
+   * @param message a request that the protected definition decoded
+   * @throws Error if the request is malformed or nested too deeply
+   */
   fingerprint(message: object): Buffer;
+  /** Encodes a response message. */
   serialize(response: unknown): Buffer;
 }
 
-/** Message bytes that go on the wire as they are, past the serializer. */
+/** An encoded message. The protected definition sends its bytes unchanged instead of serializing it. */
 export class Verbatim {
   readonly bytes: Buffer;
 
@@ -30,31 +37,34 @@ export class Verbatim {
 
 type AnyMethod = MethodDefinition<unknown, unknown> & { readonly options?: MethodOptions };
 
-/** A service as it is to be registered, and its methods that can be guarded and those that cannot. */
+/** The protected form of a service. */
 export interface ProtectedService<T> {
+  /** The definition to register at the server. */
   readonly definition: T;
+  /** The methods that the guard can guard. */
   readonly methods: readonly GuardedMethod[];
+  /** The methods with a stream of requests. The guard cannot guard them. */
   readonly unguardable: readonly { readonly path: string; readonly policy: MethodPolicy }[];
 }
 
 /**
- * Reads the policies of a service's methods, and returns the definition to register it with: its methods
- * remember each request's fingerprint and let stored replies through verbatim. Methods without side effects are
- * left alone.
- * @throws TypeError a policy is invalid, or for a method that the service does not have
+ * Reads the policies of a service's methods and returns the protected form of the service. The methods of its
+ * definition fingerprint each request when they decode it, and send `Verbatim` bytes unchanged. Methods without
+ * side effects stay as they are.
+ * @throws TypeError if a policy is invalid, or belongs to no method of the service
  */
 export function protectService<T extends ServiceDefinition>(
   definition: T,
-  policies: Policies,
-  descriptors?: Descriptors,
+  policies: ConfiguredPolicies,
+  descriptors?: DescriptorSet,
 ): ProtectedService<T> {
-  policies.assertFor(Object.values(definition).map(({ path }) => path));
+  policies.assertMethodsExist(Object.values(definition).map(({ path }) => path));
   const methods: GuardedMethod[] = [];
   const unguardable: { path: string; policy: MethodPolicy }[] = [];
   const entries = Object.entries(definition as Record<string, AnyMethod>).map(([name, method]) => {
     const declared = readProtoMethod(method, descriptors);
     if (declared.hasNoSideEffects) {
-      policies.assertNone(method.path, declared.policy);
+      policies.assertUnguarded(method.path, declared.policy);
       return [name, method];
     }
     const policy = policies.effective(method.path, declared.policy);
@@ -62,22 +72,22 @@ export function protectService<T extends ServiceDefinition>(
       unguardable.push({ path: method.path, policy });
       return [name, method];
     }
-    const read = requestReader(method.path, policy, declared.request);
-    const received: Received = new WeakMap();
+    const read = requestReader(method.path, policy, declared.requestSchema);
+    const received: ReceivedRequests = new WeakMap();
     methods.push(guardedMethod(method, policy, read, received));
     return [name, { ...method, ...codecs(method, read, received) }];
   });
   return { definition: Object.fromEntries(entries) as T, methods, unguardable };
 }
 
-/** By the message that each was decoded to. */
-type Received = WeakMap<object, ReceivedRequest>;
+/** The received requests, by decoded message. */
+type ReceivedRequests = WeakMap<object, ReceivedRequest>;
 
 function guardedMethod(
   method: AnyMethod,
   policy: MethodPolicy,
   read: RequestReader,
-  received: Received,
+  received: ReceivedRequests,
 ): GuardedMethod {
   const [, service = '', name = ''] = method.path.split('/');
   return {
@@ -91,11 +101,11 @@ function guardedMethod(
   };
 }
 
-function codecs(method: AnyMethod, read: RequestReader, received: Received) {
+function codecs(method: AnyMethod, read: RequestReader, received: ReceivedRequests) {
   return {
     requestDeserialize: (bytes: Buffer) => {
       const request = read(bytes);
-      const message = method.requestDeserialize(request.wire) as object;
+      const message = method.requestDeserialize(request.bytes) as object;
       received.set(message, request);
       return message;
     },

@@ -1,47 +1,55 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
-import { Descriptors } from '../descriptors/descriptor-set.js';
-import { Policies, type PolicyOptions } from '../policy/configured-policies.js';
+import { DescriptorSet } from '../descriptors/descriptor-set.js';
+import { ConfiguredPolicies, type PolicyOptions } from '../policy/configured-policies.js';
 import type { ModeSettings, Modes } from '../policy/modes.js';
 import type { GuardMode, MethodPolicy } from '../policy/policy.js';
 import { type GuardedMethod, protectService } from './guarded-method.js';
 
-/** What a guarded method is set to. */
+/** The current settings of a guarded method. */
 export interface GuardedMethodReport {
+  /** The full method path, such as `/pkg.v1.Service/Method`. */
   readonly path: string;
+  /** The mode for new calls. */
   readonly mode: GuardMode;
+  /** The effective policy: code, `.proto` file, server defaults and built-in defaults combined. */
   readonly policy: MethodPolicy;
 }
 
-/** The methods that were handed to the guard, and the mode of each. */
+/** All methods of the protected services, and their modes. */
 export class GuardedMethods {
   #modes: Modes;
-  readonly #policies: Policies;
-  readonly #descriptors: Descriptors | undefined;
+  readonly #policies: ConfiguredPolicies;
+  readonly #descriptors: DescriptorSet | undefined;
   readonly #byPath = new Map<string, GuardedMethod>();
-  /** Methods with a stream of requests, by the mode that they declare. */
+  /** The paths of methods with a stream of requests, each with the mode in its policy. */
   readonly #unguardable = new Map<string, GuardMode | undefined>();
 
-  /** @throws TypeError a policy or the descriptors are invalid */
+  /** @throws TypeError if a policy or the descriptor set is invalid */
   constructor(modes: Modes, options: PolicyOptions & { readonly descriptors?: Uint8Array }) {
     this.#modes = modes;
-    this.#policies = new Policies(options);
-    this.#descriptors = options.descriptors && new Descriptors(options.descriptors);
+    this.#policies = new ConfiguredPolicies(options);
+    this.#descriptors = options.descriptors && new DescriptorSet(options.descriptors);
   }
 
-  /** Warns, once, of policies for services that were never protected. */
+  /** Warns once about policies for services that were never protected. */
   warnOfUnused(): void {
     this.#policies.warnOfUnused();
   }
 
+  /** Returns the method with this path. Returns undefined if the path belongs to no guarded method. */
   find(path: string): GuardedMethod | undefined {
     return this.#byPath.get(path);
   }
 
+  /** Returns the current mode of a method. */
   modeOf({ path, policy }: GuardedMethod): GuardMode {
     return this.#modes.of(path, policy.mode);
   }
 
-  /** @throws TypeError a policy is invalid, or a method whose requests stream would be guarded */
+  /**
+   * Adds the methods of a service, and returns the definition to register at the server.
+   * @throws TypeError if a policy is invalid, or if a method with a stream of requests is not OFF
+   */
   protect<T extends ServiceDefinition>(definition: T): T {
     const service = protectService(definition, this.#policies, this.#descriptors);
     for (const { path, policy } of service.unguardable) assertOff(path, this.#modes.of(path, policy.mode));
@@ -50,7 +58,10 @@ export class GuardedMethods {
     return service.definition;
   }
 
-  /** @throws TypeError and leaves all as it is */
+  /**
+   * Replaces the mode settings. After an error, all modes are unchanged.
+   * @throws TypeError if a mode or a method is unknown, or if a method with a stream of requests is not OFF
+   */
   setModes(settings: ModeSettings): void {
     const modes = this.#modes.with(settings);
     for (const path of Object.keys(settings.methods ?? {})) {
@@ -61,6 +72,7 @@ export class GuardedMethods {
     this.#modes = modes;
   }
 
+  /** Returns the settings of all methods. */
   report(): GuardedMethodReport[] {
     const methods = [...this.#byPath.values()];
     return methods.map((method) => ({
@@ -74,6 +86,6 @@ export class GuardedMethods {
 function assertOff(path: string, mode: GuardMode): void {
   if (mode === 'OFF') return;
   throw new TypeError(
-    `${path} takes a stream of requests, which no key can stand for: set its policy's mode to OFF`,
+    `${path} takes a stream of requests, so it cannot be guarded: set its policy's mode to OFF`,
   );
 }

@@ -1,36 +1,40 @@
-import type { Descriptors } from '../descriptors/descriptor-set.js';
+import type { DescriptorSet } from '../descriptors/descriptor-set.js';
 import type { MessageSchema } from '../descriptors/message-schema.js';
-import { requestTypeOf } from '../descriptors/proto-loader.js';
+import { requestSchemaOf } from '../descriptors/proto-loader.js';
 import type { MethodPolicy } from '../policy/policy.js';
-import { declaredPolicy, type MethodOptions } from '../policy/proto-option.js';
+import { type MethodOptions, policyFromOptions } from '../policy/proto-option.js';
 
-/** What the `.proto` says of a method. */
+/** The declarations in a `.proto` file for one method. */
 export interface ProtoMethod {
-  /** Such a method is never guarded. */
+  /** Whether the method has `idempotency_level = NO_SIDE_EFFECTS`. Such a method is never guarded. */
   readonly hasNoSideEffects: boolean;
+  /** The fields that the option `(replayguard.v1.policy)` sets. */
   readonly policy: Partial<MethodPolicy>;
-  /** How its requests are written; undefined where nobody knows. */
-  readonly request: MessageSchema | undefined;
+  /** The schema of the request. Undefined if neither the definition nor the descriptor set has the schema. */
+  readonly requestSchema: MessageSchema | undefined;
 }
 
-interface DeclaredMethod {
+interface MethodWithOptions {
   readonly path: string;
   readonly options?: MethodOptions;
 }
 
 /**
- * Reads what a method's definition carries, and the descriptors for what it does not: the definition is what the
- * handler is served by, so it wins, field by field.
- * @throws TypeError naming the method and the field of its policy that is unknown or mistyped
+ * Reads the declarations of a method from its definition and from the descriptor set. For each field the definition
+ * wins, because the server decodes requests with the definition.
+ * @throws TypeError if a field of the policy is unknown or invalid; the message names the method and the field
  */
-export function readProtoMethod(method: DeclaredMethod, descriptors: Descriptors | undefined): ProtoMethod {
+export function readProtoMethod(
+  method: MethodWithOptions,
+  descriptors: DescriptorSet | undefined,
+): ProtoMethod {
   const { path, options = {} } = method;
-  const level = knownLevel(options.idempotency_level) ?? descriptors?.level(path);
-  const byLevel = level === 'IDEMPOTENT' ? { key: 'OPTIONAL' as const } : {};
+  const level = knownLevel(options.idempotency_level) ?? descriptors?.idempotencyLevel(path);
+  const policyOfLevel = level === 'IDEMPOTENT' ? { key: 'OPTIONAL' as const } : {};
   return {
     hasNoSideEffects: level === 'NO_SIDE_EFFECTS',
-    policy: { ...byLevel, ...descriptors?.policy(path), ...declaredPolicy(path, options) },
-    request: requestTypeOf(method) ?? descriptors?.request(path),
+    policy: { ...policyOfLevel, ...descriptors?.policy(path), ...policyFromOptions(path, options) },
+    requestSchema: requestSchemaOf(method) ?? descriptors?.requestSchema(path),
   };
 }
 

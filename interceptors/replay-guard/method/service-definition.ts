@@ -1,13 +1,16 @@
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 
-/** What a `GenericDefinition` needs of a message type. */
+/** The codec of a message type in a `GenericDefinition`. */
 export interface GenericMessage {
+  /** Returns a writer. Its `finish` returns the encoded message. */
   encode(message: unknown): { finish(): Uint8Array };
+  /** Decodes a message. */
   decode(bytes: Uint8Array): unknown;
-  /** Completes a message of which fields are left out; absent where the codegen was told to omit it. */
+  /** Adds the omitted fields to a message. Absent if the code was generated with `outputPartialMethods=false`. */
   fromPartial?(message: unknown): unknown;
 }
 
+/** One method in a `GenericDefinition`. */
 interface GenericMethod {
   readonly name: string;
   readonly requestType: GenericMessage;
@@ -17,16 +20,19 @@ interface GenericMethod {
   readonly options: { readonly idempotencyLevel?: string };
 }
 
-/** A service as ts-proto writes it for nice-grpc, by its option `outputServices=generic-definitions`. */
+/** A service definition that ts-proto generates with `outputServices=generic-definitions`, as nice-grpc uses it. */
 export interface GenericDefinition {
   readonly fullName: string;
   readonly methods: { readonly [method: string]: GenericMethod };
 }
 
-/** A service definition of any of the forms that servers on grpc-js take. */
+/** A service definition in any form that servers on grpc-js accept. */
 export type AnyServiceDefinition = ServiceDefinition | GenericDefinition;
 
-/** Changes a service in the form of grpc-js, and returns it in the form that it was given in. */
+/**
+ * Applies a change to a service definition and returns the result in the form of the input.
+ * @param change receives and returns the definition in the form of grpc-js
+ */
 export function mapService<T extends AnyServiceDefinition>(
   definition: T,
   change: (service: ServiceDefinition) => ServiceDefinition,
@@ -57,14 +63,14 @@ function toServiceDefinition({ fullName, methods }: GenericDefinition): ServiceD
   return Object.fromEntries(entries);
 }
 
-/** The generic definition with the codecs that a server uses taken from its grpc-js form. */
+/** Returns the generic definition with the request decoders and response encoders of its grpc-js form. */
 function withServerCodecs<T extends GenericDefinition>(generic: T, service: ServiceDefinition): T {
   const methods = Object.entries(generic.methods).map(([name, method]) => {
     const { requestDeserialize, responseSerialize } = service[name] as MethodDefinition<unknown, unknown>;
     const requestType = { ...method.requestType, decode: requestDeserialize };
     const responseType = {
       ...method.responseType,
-      // What is sent need not be a message of this type, so it passes as it is.
+      // The value may be `Verbatim` bytes instead of a message, so it passes unchanged.
       fromPartial: (message: unknown) => message,
       encode: (message: unknown) => ({ finish: () => responseSerialize(message) }),
     };

@@ -2,15 +2,16 @@ import type { Metadata } from '@grpc/grpc-js';
 import { FIRST_SENT_HEADER } from '../../protocol/headers.js';
 import { parseTime } from '../../protocol/rfc3339.js';
 import type { FirstSent } from '../../store/store.js';
-import { invalid } from './key.js';
+import { invalidName } from './key.js';
 
 /**
- * When the operation was first sent, where the call says so.
- * @param dated the key, where the timestamp of a UUIDv7 counts as well
- * @throws Refusal IDEMPOTENCY_KEY_INVALID: the header is no RFC 3339 time, or was sent more than once
+ * Reads the time of the operation's first attempt. Returns undefined if neither the metadata nor the key has a
+ * time.
+ * @param datedKey a key whose UUIDv7 timestamp counts as a time of the first attempt
+ * @throws Refusal IDEMPOTENCY_KEY_INVALID if the header is not one RFC 3339 time
  */
-export function readSent(metadata: Metadata, dated: string | undefined): FirstSent | undefined {
-  const times = [headerMs(metadata), dated && uuidMs(dated)].filter((ms) => typeof ms === 'number');
+export function readFirstSent(metadata: Metadata, datedKey: string | undefined): FirstSent | undefined {
+  const times = [headerMs(metadata), datedKey && uuidMs(datedKey)].filter((ms) => typeof ms === 'number');
   if (times.length === 0) return undefined;
   return { earliestMs: Math.min(...times), latestMs: Math.max(...times) };
 }
@@ -19,7 +20,8 @@ function headerMs(metadata: Metadata): number | undefined {
   const values = metadata.get(FIRST_SENT_HEADER);
   if (values.length === 0) return undefined;
   const ms = values.length === 1 ? parseTime(String(values[0])) : undefined;
-  if (ms === undefined) throw invalid(FIRST_SENT_HEADER, 'must be one RFC 3339 time: 2026-01-31T08:30:00Z');
+  if (ms === undefined)
+    throw invalidName(FIRST_SENT_HEADER, 'must be one RFC 3339 time: 2026-01-31T08:30:00Z');
   return ms;
 }
 

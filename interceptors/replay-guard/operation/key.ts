@@ -5,16 +5,17 @@ import type { CallOutcome } from '../observer.js';
 import { Refusal } from '../refusal/refusal.js';
 
 /**
- * The call's idempotency key, or undefined where it carries none.
- * @param keyField the request field that may carry it as well, if the method has one
- * @throws Refusal IDEMPOTENCY_KEY_INVALID: empty, malformed, too long, sent more than once, or two keys
+ * Reads the call's idempotency key. Returns undefined if the call has no key.
+ * @param keyField the request field that may hold the key, if the method has such a field
+ * @throws Refusal IDEMPOTENCY_KEY_INVALID if the key is empty, malformed or too long, if the metadata has several
+ * keys, or if the metadata and the request have different keys
  */
 export function readKey(metadata: Metadata, request: object, keyField?: string): string | undefined {
   const fromMetadata = keyInMetadata(metadata);
   const fromField = keyField === undefined ? undefined : keyInField(request, keyField);
   if (fromMetadata !== undefined && fromField !== undefined && fromMetadata !== fromField) {
     const description = `is not the key in the request's ${keyField}: send one of them, or the same in both`;
-    throw invalid(KEY_HEADER, description);
+    throw invalidName(KEY_HEADER, description);
   }
   return fromMetadata ?? fromField;
 }
@@ -22,28 +23,34 @@ export function readKey(metadata: Metadata, request: object, keyField?: string):
 function keyInMetadata(metadata: Metadata): string | undefined {
   const values = metadata.get(KEY_HEADER);
   if (values.length === 0) return undefined;
-  // Two headers of one name reach us joined by a comma, which no key may contain.
+  // grpc-js joins two headers of one name with a comma. A key must not contain a comma.
   const key = values.length === 1 ? String(values[0]) : '';
-  if (!isKey(key)) throw invalid(KEY_HEADER, `must be sent exactly once, with ${KEY_CHARACTERS}`);
+  if (!isKey(key)) throw invalidName(KEY_HEADER, `must be sent exactly once, with ${KEY_CHARACTERS}`);
   return key;
 }
 
-/** A text field that is empty is one that was not set. */
+/** An empty text field counts as absent. */
 function keyInField(request: object, keyField: string): string | undefined {
   const key = readField(request, keyField);
-  if (key !== undefined && !isKey(key)) throw invalid(keyField, `must have ${KEY_CHARACTERS}`);
+  if (key !== undefined && !isKey(key)) throw invalidName(keyField, `must have ${KEY_CHARACTERS}`);
   return key;
 }
 
-/** @param keyField the request field that may carry the key, if the method has one */
+/**
+ * The refusal of a call without a key, IDEMPOTENCY_KEY_MISSING.
+ * @param keyField the request field that may hold the key, if the method has such a field
+ */
 export function missingKey(keyField?: string): Refusal {
   const description = 'is required: send one value per logical operation, the same on every attempt';
   const alternative = keyField === undefined ? '' : `, there or in the request's ${keyField}`;
   return badRequest('IDEMPOTENCY_KEY_MISSING', 'key_missing', KEY_HEADER, description + alternative);
 }
 
-/** @param field what is wrong: a name in the metadata, or a field of the request */
-export function invalid(field: string, description: string): Refusal {
+/**
+ * The refusal of a call whose key, sequence or first-sent time is invalid, IDEMPOTENCY_KEY_INVALID.
+ * @param field the invalid metadata entry or request field
+ */
+export function invalidName(field: string, description: string): Refusal {
   return badRequest('IDEMPOTENCY_KEY_INVALID', 'key_invalid', field, description);
 }
 

@@ -3,41 +3,40 @@ import type { ClaimRequest } from '../../store/store.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 import { refusals } from '../refusal/refusal.js';
 import { type ScopeSource, ScopeUnavailableError } from '../scope/scope.js';
-import { readSent } from './first-sent.js';
-import { type OperationName, type RecordAddresses, recordAddressesOf } from './identity.js';
-import { invalid, missingKey, readKey } from './key.js';
-import type { RecordIdentifier } from './record-id.js';
+import { readFirstSent } from './first-sent.js';
+import { invalidName, missingKey, readKey } from './key.js';
+import type { OperationIdentifier, OperationName, RecordAddresses } from './operation-id.js';
 import { readSequence } from './sequence.js';
 
-/** An operation that a call asks for. */
+/** The operation of one call: the claim request, and the other addresses of its record. */
 export interface Operation extends ClaimRequest, Pick<RecordAddresses, 'previous' | 'precededBy'> {}
 
-/** Finds out which operation a call asks for. */
+/** Reads the operation of a call from its metadata, its request and the caller's identity. */
 export class OperationReader {
   readonly #scope: ScopeSource;
-  readonly #identify: RecordIdentifier;
+  readonly #identify: OperationIdentifier;
 
-  constructor(scope: ScopeSource, identify: RecordIdentifier) {
+  constructor(scope: ScopeSource, identify: OperationIdentifier) {
     this.#scope = scope;
     this.#identify = identify;
   }
 
   /**
-   * The operation, frozen from here on; undefined where the call may run unguarded.
-   * @throws Refusal the key is missing or invalid, or who is calling is not known
+   * Resolves to the operation of the call, frozen. Resolves to undefined if the call may run unguarded.
+   * @throws Refusal if the key is missing or invalid, or if the caller's identity is missing or unavailable
    */
   async read(call: GuardedCall): Promise<Operation | undefined> {
     const { path, policy } = call.method;
-    // A call without a request is for grpc-js to refuse.
+    // grpc-js itself refuses a call without a request.
     if (!call.request) return undefined;
-    const named = nameOf(call, call.request);
-    if (!named && policy.key === 'OPTIONAL') return undefined;
-    if (!named) throw missingKey(policy.keyField);
-    const dated = 'key' in named && policy.rejectOldKeys ? named.key : undefined;
-    const sent = readSent(call.metadata, dated);
+    const name = nameOf(call, call.request);
+    if (!name && policy.key === 'OPTIONAL') return undefined;
+    if (!name) throw missingKey(policy.keyField);
+    const datedKey = 'key' in name && policy.rejectOldKeys ? name.key : undefined;
+    const firstSent = readFirstSent(call.metadata, datedKey);
     const fingerprint = call.method.fingerprint(call.request);
     const scope = await this.#scopeOf(call);
-    const { current, ...others } = recordAddressesOf(this.#identify, scope, path, named);
+    const { current, ...others } = this.#identify(scope, path, name);
     return Object.freeze({
       ...current,
       ...others,
@@ -46,7 +45,7 @@ export class OperationReader {
       atomicity: policy.atomicity,
       leaseMs: policy.leaseMs,
       retentionMs: policy.retentionMs,
-      ...(sent && { firstSent: sent }),
+      ...(firstSent && { firstSent }),
     });
   }
 
@@ -60,13 +59,16 @@ export class OperationReader {
       if (scope) return scope;
     } catch (error) {
       if (error instanceof ScopeUnavailableError) throw refusals.scopeUnavailable();
-      // An identity that cannot be verified is none.
+      // Any other error means an unverified identity. The call is refused like a call without an identity.
     }
     throw refusals.scopeMissing();
   }
 }
 
-/** @throws Refusal IDEMPOTENCY_KEY_INVALID */
+/**
+ * @throws Refusal IDEMPOTENCY_KEY_INVALID if the call has an invalid key or sequence, or both a key and a
+ * sequence
+ */
 function nameOf({ metadata, method }: GuardedCall, request: object): OperationName | undefined {
   const { keyField } = method.policy;
   const sequence = readSequence(metadata);
@@ -74,7 +76,7 @@ function nameOf({ metadata, method }: GuardedCall, request: object): OperationNa
   if (key === undefined) return sequence;
   if (!sequence) return { key };
   const isInField = metadata.get(KEY_HEADER).length === 0 && keyField !== undefined;
-  throw invalid(
+  throw invalidName(
     isInField ? keyField : KEY_HEADER,
     'must not be sent with a sequence: an operation has one name',
   );

@@ -8,27 +8,30 @@ import {
   SEQUENCE_HEADER,
   toSequence,
 } from '../../protocol/headers.js';
-import { invalid } from './key.js';
+import { invalidName } from './key.js';
 
-/** How a producer that numbers its calls names one of them. */
+/** The name of an operation whose producer numbers its calls. */
 export interface Sequence {
   readonly producer: string;
+  /** From 0 to 2^63 - 1. A call without an epoch has epoch 0. */
   readonly epoch: bigint;
+  /** From 0 to 2^63 - 1. */
   readonly sequence: bigint;
 }
 
 /**
- * The call's sequence, or undefined where it carries none.
- * @throws Refusal IDEMPOTENCY_KEY_INVALID: a part is missing, malformed, or sent more than once
+ * Reads the call's producer, sequence and epoch. Returns undefined if the call has none of them.
+ * @throws Refusal IDEMPOTENCY_KEY_INVALID if a value is missing, malformed, or sent more than once
  */
 export function readSequence(metadata: Metadata): Sequence | undefined {
   const [producer, sequence, epoch] = [PRODUCER_HEADER, SEQUENCE_HEADER, EPOCH_HEADER].map((name) =>
     textOf(metadata, name),
   );
   if (producer === undefined && sequence === undefined && epoch === undefined) return undefined;
-  if (producer === undefined) throw invalid(PRODUCER_HEADER, 'is required with a sequence or an epoch');
-  if (!isKey(producer)) throw invalid(PRODUCER_HEADER, `must be sent exactly once, with ${KEY_CHARACTERS}`);
-  if (sequence === undefined) throw invalid(SEQUENCE_HEADER, 'is required with a producer');
+  if (producer === undefined) throw invalidName(PRODUCER_HEADER, 'is required with a sequence or an epoch');
+  if (!isKey(producer))
+    throw invalidName(PRODUCER_HEADER, `must be sent exactly once, with ${KEY_CHARACTERS}`);
+  if (sequence === undefined) throw invalidName(SEQUENCE_HEADER, 'is required with a producer');
   return {
     producer,
     sequence: numberIn(SEQUENCE_HEADER, sequence),
@@ -36,7 +39,7 @@ export function readSequence(metadata: Metadata): Sequence | undefined {
   };
 }
 
-/** Several headers of one name reach us joined by a comma, which no valid value contains. */
+/** Joins several headers of one name with a comma, as grpc-js does. No valid value contains a comma. */
 function textOf(metadata: Metadata, name: string): string | undefined {
   const values = metadata.get(name);
   return values.length === 0 ? undefined : values.join(', ');
@@ -44,6 +47,6 @@ function textOf(metadata: Metadata, name: string): string | undefined {
 
 function numberIn(name: string, text: string): bigint {
   const number = toSequence(text);
-  if (number === undefined) throw invalid(name, `must be sent exactly once, as ${SEQUENCE_FORM}`);
+  if (number === undefined) throw invalidName(name, `must be sent exactly once, as ${SEQUENCE_FORM}`);
   return number;
 }

@@ -1,60 +1,73 @@
 import { assertPolicy, type MethodPolicy, resolvePolicy } from './policy.js';
 
-/** What a guard's options say of policies. */
+/** The options of a guard that concern policies. */
 export interface PolicyOptions {
+  /** The retention of methods without a policy of their own, in milliseconds. Default: 24 hours. */
   readonly retentionMs?: number;
+  /** Policies by method path, such as `/pkg.v1.Service/Method`. They win over policies in the `.proto` file. */
   readonly policies?: Readonly<Record<string, Partial<MethodPolicy>>>;
 }
 
 const methodPath = /^\/[A-Za-z_][\w.]*\/[A-Za-z_]\w*$/;
 
-/** The policies that a guard is given in code, and what they make of those that methods declare. */
-export class Policies {
-  readonly #byServer: Partial<MethodPolicy>;
-  readonly #inCode: ReadonlyMap<string, Partial<MethodPolicy>>;
+/** The policies in a guard's options. Combines them with the policies in `.proto` files. */
+export class ConfiguredPolicies {
+  readonly #serverDefaults: Partial<MethodPolicy>;
+  readonly #byPath: ReadonlyMap<string, Partial<MethodPolicy>>;
   readonly #unused: Set<string>;
 
-  /** @throws TypeError an entry is not for a method, or has an unknown or mistyped field */
+  /** @throws TypeError if a path is malformed, or if a policy has an unknown or invalid field */
   constructor({ retentionMs, policies = {} }: PolicyOptions) {
-    this.#byServer = retentionMs === undefined ? {} : { retentionMs };
+    this.#serverDefaults = retentionMs === undefined ? {} : { retentionMs };
     for (const [path, policy] of Object.entries(policies)) {
       if (!methodPath.test(path))
-        throw new TypeError(`policies: ${path} is no method path such as /pkg.v1.Service/Method`);
+        throw new TypeError(`policies: ${path} is not a method path such as /pkg.v1.Service/Method`);
       assertPolicy(path, policy);
     }
-    this.#inCode = new Map(Object.entries(policies));
-    this.#unused = new Set(this.#inCode.keys());
+    this.#byPath = new Map(Object.entries(policies));
+    this.#unused = new Set(this.#byPath.keys());
   }
 
   /**
-   * The effective policy of a method: code wins over what the method declares, that over the server's defaults.
-   * @throws TypeError a field is invalid
+   * Returns the effective policy of a method. A field in code wins over the same field in the `.proto` file. Both
+   * win over the server's defaults.
+   * @param declared the policy in the `.proto` file
+   * @throws TypeError if a field is invalid
    */
   effective(path: string, declared: Partial<MethodPolicy>): MethodPolicy {
     this.#unused.delete(path);
-    return resolvePolicy(path, this.#byServer, declared, this.#inCode.get(path) ?? {});
+    return resolvePolicy(path, this.#serverDefaults, declared, this.#byPath.get(path) ?? {});
   }
 
-  /** @throws TypeError the method, which is never guarded, was given a policy other than OFF */
-  assertNone(path: string, declared: Partial<MethodPolicy>): void {
+  /**
+   * Checks that a method without side effects has no policy, or only the mode OFF. Such a method is never guarded.
+   * @throws TypeError if the method has another policy
+   */
+  assertUnguarded(path: string, declared: Partial<MethodPolicy>): void {
     this.#unused.delete(path);
-    const { mode = 'OFF', ...rest } = { ...declared, ...this.#inCode.get(path) };
+    const { mode = 'OFF', ...rest } = { ...declared, ...this.#byPath.get(path) };
     if (mode !== 'OFF' || Object.keys(rest).length > 0)
       throw new TypeError(
         `policy of ${path}: the method is declared NO_SIDE_EFFECTS, so it is never guarded`,
       );
   }
 
-  /** @throws TypeError there is a policy for a method that a service with these methods does not have */
-  assertFor(paths: readonly string[]): void {
+  /**
+   * Checks that each policy of a service belongs to one of its methods.
+   * @param paths the paths of all methods of the service
+   * @throws TypeError if a policy has the path of the service and the name of no method
+   */
+  assertMethodsExist(paths: readonly string[]): void {
     const services = new Set(paths.map(serviceOf));
-    const stray = [...this.#inCode.keys()].find(
+    const unknown = [...this.#byPath.keys()].find(
       (path) => services.has(serviceOf(path)) && !paths.includes(path),
     );
-    if (stray) throw new TypeError(`policies: ${stray}: the service has no such method`);
+    if (unknown) throw new TypeError(`policies: ${unknown}: the service has no such method`);
   }
 
-  /** Warns, once, of policies for services that were never protected: only calls show that all have been. */
+  /**
+   * Warns once about policies for services that were never protected. Call this after all services are protected.
+   */
   warnOfUnused(): void {
     for (const path of this.#unused) {
       process.emitWarning(`the policy for ${path} has no effect: its service is not protected`, {

@@ -1,46 +1,53 @@
+import { assertKnownOptions } from '../../options/known-options.js';
 import type { GuardMode } from './policy.js';
 
-/** Modes set while the server runs; what is left out is as it was at the start. */
+/** Modes that are set while the server runs. An omitted mode has its value from the start of the server. */
 export interface ModeSettings {
-  /** For methods whose policy does not say. */
+  /** The mode of methods whose policy has no mode. */
   readonly server?: GuardMode;
-  /** By full method path; wins over the method's policy. */
+  /** Modes by full method path. They win over the method's policy. */
   readonly methods?: Readonly<Record<string, GuardMode>>;
 }
 
-const settingNames: ReadonlySet<string> = new Set<keyof ModeSettings>(['server', 'methods']);
-const known: ReadonlySet<unknown> = new Set<GuardMode>(['OFF', 'OBSERVE', 'ENFORCE']);
+const guardModes: ReadonlySet<unknown> = new Set<GuardMode>(['OFF', 'OBSERVE', 'ENFORCE']);
 
-/** Which mode each method is in; immutable. */
+/** The modes of all methods. Immutable. */
 export class Modes {
-  readonly #atStart: GuardMode;
+  readonly #initial: GuardMode;
   readonly #settings: ModeSettings;
 
-  /** @throws TypeError a mode or setting is unknown */
-  constructor(atStart: GuardMode = 'ENFORCE', settings: ModeSettings = {}) {
-    for (const name of Object.keys(settings)) {
-      if (!settingNames.has(name)) throw new TypeError(`modes: unknown setting ${name}`);
-    }
-    assertKnown('mode', atStart);
-    if (settings.server !== undefined) assertKnown('mode of the server', settings.server);
-    for (const [path, mode] of Object.entries(settings.methods ?? {})) assertKnown(`mode of ${path}`, mode);
-    this.#atStart = atStart;
+  /** @throws TypeError if a mode or a setting is unknown */
+  constructor(initial: GuardMode = 'ENFORCE', settings: ModeSettings = {}) {
+    assertKnownOptions<ModeSettings>('setModes', settings, { server: true, methods: true });
+    assertGuardMode('mode', initial);
+    if (settings.server !== undefined) assertGuardMode('mode of the server', settings.server);
+    for (const [path, mode] of Object.entries(settings.methods ?? {}))
+      assertGuardMode(`mode of ${path}`, mode);
+    this.#initial = initial;
     this.#settings = structuredClone(settings);
   }
 
-  /** The modes with other settings than before. @throws TypeError a mode is unknown */
+  /**
+   * Returns the modes with new settings. The previous settings no longer apply.
+   * @throws TypeError if a mode or a setting is unknown
+   */
   with(settings: ModeSettings): Modes {
-    return new Modes(this.#atStart, settings);
+    return new Modes(this.#initial, settings);
   }
 
-  /** @param declared the mode of the method's policy */
+  /**
+   * Returns the mode of a method. The order of precedence: setting of the method, its policy, setting of the
+   * server, initial mode.
+   * @param declared the mode in the method's policy
+   */
   of(path: string, declared?: GuardMode): GuardMode {
     const { server, methods = {} } = this.#settings;
     const set = Object.hasOwn(methods, path) ? methods[path] : undefined;
-    return set ?? declared ?? server ?? this.#atStart;
+    return set ?? declared ?? server ?? this.#initial;
   }
 }
 
-function assertKnown(what: string, mode: unknown): void {
-  if (!known.has(mode)) throw new TypeError(`${what} must be OFF, OBSERVE or ENFORCE, not ${String(mode)}`);
+function assertGuardMode(name: string, mode: unknown): void {
+  if (!guardModes.has(mode))
+    throw new TypeError(`${name} must be OFF, OBSERVE or ENFORCE, not ${String(mode)}`);
 }

@@ -3,40 +3,62 @@ import { MAX_TIMER_MS } from '../../options/whole-number.js';
 import type { Atomicity } from '../../store/store.js';
 
 /**
- * OFF leaves calls untouched; OBSERVE executes every call and counts what would have been replayed or
- * refused; ENFORCE executes each key once.
+ * How the guard treats the calls of a method. OFF passes calls through unchanged. OBSERVE executes every call, and
+ * counts the calls that ENFORCE would replay or refuse. ENFORCE executes each operation once.
  */
 export type GuardMode = 'OFF' | 'OBSERVE' | 'ENFORCE';
 
-/** What the guard does with the calls of one method. Durations are milliseconds. */
+/** The policy of one method. All durations are whole milliseconds. */
 export interface MethodPolicy {
-  /** Absent where the method follows the guard's mode. */
+  /** Default: the mode of the guard. */
   readonly mode?: GuardMode;
-  /** Whether a call must carry a key or a sequence; without either an OPTIONAL method runs unguarded. */
+  /**
+   * Whether a call must have a key or a sequence. A call without one is refused (REQUIRED) or runs unguarded
+   * (OPTIONAL). Default: OPTIONAL for methods with `idempotency_level = IDEMPOTENT`, otherwise REQUIRED.
+   */
   readonly key: 'REQUIRED' | 'OPTIONAL';
-  /** The request field that holds the key where metadata carries none: a path such as `meta.request_id`. */
+  /**
+   * The string field of the request that may hold the key (AIP-155), as a path such as `meta.request_id`. The
+   * field is not part of the fingerprint. Default: none.
+   */
   readonly keyField?: string;
-  /** Whether a UUIDv7 key is also refused by the age of its own timestamp. */
+  /** Whether the timestamp of a UUIDv7 key counts as the time of the first attempt. Default: false. */
   readonly rejectOldKeys: boolean;
-  /** Request fields, as paths, that may differ between the attempts of one operation. */
+  /**
+   * Paths of request fields that may differ between attempts. They are not part of the fingerprint. Default:
+   * none.
+   */
   readonly fingerprintExcludes: readonly string[];
-  /** How long a key and its reply are retained, counted from the claim; at least the lease. */
+  /**
+   * How long a record is kept, counted from the claim. At least 1,000 and at least `leaseMs`. Default: 24 hours.
+   */
   readonly retentionMs: number;
+  /** The writes that commit together with the reply, see `Atomicity`. Default: TRANSACTION. */
   readonly atomicity: Atomicity;
-  /** How long an execution is trusted before another may take its key over; from 1,000 to 2^31 - 1. */
+  /**
+   * How long a claim is trusted without a heartbeat. Then another call may take over. From 1,000 to 2^31 - 1.
+   * Default: 30 seconds.
+   */
   readonly leaseMs: number;
-  /** How long an execution may take, however often it renews its lease; at least the lease. Default: ten leases. */
+  /** How long an execution may take in total. From `leaseMs` to 2^31 - 1. Default: ten times `leaseMs`. */
   readonly maxExecutionMs: number;
-  /** How long a duplicate waits for the first execution, never past its call's deadline. */
+  /**
+   * How long a duplicate waits for the running execution, at most until its own deadline. From 0 to 2^31 - 1.
+   * Default: 5 seconds.
+   */
   readonly waitMs: number;
-  /** Failures that are recorded and replayed; every other failure releases the key. */
+  /**
+   * The failures that are stored and replayed. After any other failure a retry executes again. Default: NOT_FOUND,
+   * ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE.
+   */
   readonly replayedCodes: readonly status[];
-  /** The largest response message that is kept, in bytes. */
+  /** The maximum size of a stored response message, in bytes. At least 1. Default: 1 MiB. */
   readonly maxReplyBytes: number;
-  /** What becomes of calls while the store cannot be reached: EXECUTE runs them unguarded. */
+  /** What happens to calls while the store is unavailable. EXECUTE runs them unguarded. Default: REFUSE. */
   readonly onStoreFailure: 'REFUSE' | 'EXECUTE';
 }
 
+/** The policy of a method for which no policy is configured. */
 export const defaultPolicy: MethodPolicy = {
   key: 'REQUIRED',
   rejectOldKeys: false,
@@ -52,11 +74,13 @@ export const defaultPolicy: MethodPolicy = {
 };
 
 const LEASES_PER_EXECUTION = 10;
+const MIN_RETENTION_MS = 1_000;
+const MIN_LEASE_MS = 1_000;
 
 const integer =
-  (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  (min: number, max = Number.MAX_SAFE_INTEGER) =>
   (value: unknown) =>
-    Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+    Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
 const oneOf =
   (...allowed: unknown[]) =>
   (value: unknown) =>
@@ -69,7 +93,7 @@ const isReplayable = (code: unknown) =>
 const path = /^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/;
 const isPath = (value: unknown) => typeof value === 'string' && path.test(value);
 
-/** For each field what a valid value is, in words and in code. */
+/** The valid values of each field, as text for error messages and as a check. */
 const rules: { [F in keyof Required<MethodPolicy>]: readonly [string, (value: unknown) => boolean] } = {
   mode: ['OFF, OBSERVE or ENFORCE', oneOf('OFF', 'OBSERVE', 'ENFORCE')],
   key: ['REQUIRED or OPTIONAL', oneOf('REQUIRED', 'OPTIONAL')],
@@ -79,12 +103,15 @@ const rules: { [F in keyof Required<MethodPolicy>]: readonly [string, (value: un
     'a list of request fields, or paths to them',
     (value) => Array.isArray(value) && value.every(isPath),
   ],
-  retentionMs: ['a whole number of milliseconds, at least 1000', integer(1_000)],
+  retentionMs: [`a whole number of milliseconds, at least ${MIN_RETENTION_MS}`, integer(MIN_RETENTION_MS)],
   atomicity: ['TRANSACTION or LEASE', oneOf('TRANSACTION', 'LEASE')],
-  leaseMs: [`a whole number of milliseconds, from 1000 to ${MAX_TIMER_MS}`, integer(1_000, MAX_TIMER_MS)],
+  leaseMs: [
+    `a whole number of milliseconds, from ${MIN_LEASE_MS} to ${MAX_TIMER_MS}`,
+    integer(MIN_LEASE_MS, MAX_TIMER_MS),
+  ],
   maxExecutionMs: [
-    `a whole number of milliseconds, from 1000 to ${MAX_TIMER_MS}`,
-    integer(1_000, MAX_TIMER_MS),
+    `a whole number of milliseconds, from ${MIN_LEASE_MS} to ${MAX_TIMER_MS}`,
+    integer(MIN_LEASE_MS, MAX_TIMER_MS),
   ],
   waitMs: [`a whole number of milliseconds, from 0 to ${MAX_TIMER_MS}`, integer(0, MAX_TIMER_MS)],
   replayedCodes: [
@@ -96,15 +123,16 @@ const rules: { [F in keyof Required<MethodPolicy>]: readonly [string, (value: un
 };
 
 /**
- * Puts layers of policy over the defaults; later layers win.
- * @throws TypeError an unknown or mistyped field; the message names the method and the field
+ * Returns the default policy with the fields of the layers in place of its own. Later layers win. The result is
+ * frozen.
+ * @throws TypeError if a field is unknown or invalid; the message names the method and the field
  */
 export function resolvePolicy(method: string, ...layers: readonly Partial<MethodPolicy>[]): MethodPolicy {
   for (const layer of layers) assertPolicy(method, layer);
   const given: Partial<MethodPolicy> = Object.assign({}, ...layers);
   const leaseMs = given.leaseMs ?? defaultPolicy.leaseMs;
-  const longest = { maxExecutionMs: Math.min(leaseMs * LEASES_PER_EXECUTION, MAX_TIMER_MS) };
-  const policy: MethodPolicy = { ...defaultPolicy, ...longest, ...given };
+  const maxExecutionMs = Math.min(leaseMs * LEASES_PER_EXECUTION, MAX_TIMER_MS);
+  const policy: MethodPolicy = { ...defaultPolicy, maxExecutionMs, ...given };
   for (const field of ['retentionMs', 'maxExecutionMs'] as const) {
     if (policy[field] >= policy.leaseMs) continue;
     const problem = `${field} (${policy[field]} ms) is shorter than leaseMs (${policy.leaseMs} ms)`;
@@ -113,7 +141,10 @@ export function resolvePolicy(method: string, ...layers: readonly Partial<Method
   return Object.freeze(policy);
 }
 
-/** @throws TypeError an unknown or mistyped field; the message names the method and the field */
+/**
+ * Checks the fields of a policy.
+ * @throws TypeError if a field is unknown or invalid; the message names the method and the field
+ */
 export function assertPolicy(method: string, layer: Partial<MethodPolicy>): void {
   for (const [field, value] of Object.entries(layer)) {
     if (!Object.hasOwn(rules, field)) throw new TypeError(`policy of ${method}: unknown field ${field}`);

@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs';
 
-/** replayguard.v1.MethodPolicy, as in replayguard/v1/policy.proto. */
+/** The message type `replayguard.v1.MethodPolicy`, equal to its definition in replayguard/v1/policy.proto. */
 export const policyType = protobuf
   .parse(
     `syntax = "proto3";

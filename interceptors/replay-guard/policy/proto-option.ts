@@ -3,59 +3,65 @@ import protobuf, { type Enum, type Field } from 'protobufjs';
 import { assertPolicy, type MethodPolicy } from './policy.js';
 import { policyType } from './proto-message.js';
 
-/** Names of a policy's fields in code, where they are not the same as in the `.proto`. */
-const inCode: Readonly<Record<string, keyof MethodPolicy>> = {
+/** The names in code of those policy fields that have another name in the `.proto` file. */
+const namesInCode: Readonly<Record<string, keyof MethodPolicy>> = {
   ...{ ttl: 'retentionMs', lease: 'leaseMs', wait: 'waitMs', max_execution: 'maxExecutionMs' },
   ...{ replayed_codes: 'replayedCodes', max_reply_bytes: 'maxReplyBytes', key_field: 'keyField' },
   ...{ reject_old_keys: 'rejectOldKeys', on_store_failure: 'onStoreFailure' },
   fingerprint_excludes: 'fingerprintExcludes',
 };
 
-/** Method options as @grpc/proto-loader gives them: custom ones untyped, under their names as written. */
+/**
+ * The method options in a definition of @grpc/proto-loader. A custom option is untyped and has its name as
+ * written.
+ */
 export interface MethodOptions {
   readonly idempotency_level?: string;
   readonly [option: string]: unknown;
 }
 
-const ours = /^\(\.?replayguard\.v1\.policy\)$/;
-/** A name that is ours within our own package only, or ours misspelt. */
-const suspicious = /^\((v1\.)?policy\)|^\(\.?replayguard\b/i;
+const policyOption = /^\(\.?replayguard\.v1\.policy\)$/;
+/** A short name, which protoc resolves only in this library's own packages, or a misspelt name. */
+const wrongPolicyOption = /^\((v1\.)?policy\)|^\(\.?replayguard\b/i;
 
-/** The policy that a method declares in the `.proto` it was loaded from. @throws TypeError as `policyFrom` */
-export function declaredPolicy(method: string, options: MethodOptions): Partial<MethodPolicy> {
+/**
+ * Reads the policy from the options of a method.
+ * @throws TypeError if the option's name is misspelt, or if a field is unknown or invalid
+ */
+export function policyFromOptions(method: string, options: MethodOptions): Partial<MethodPolicy> {
   const found = Object.entries(options).filter(([name]) => {
-    if (ours.test(name)) return true;
-    if (suspicious.test(name))
+    if (policyOption.test(name)) return true;
+    if (wrongPolicyOption.test(name))
       throw new TypeError(`policy of ${method}: write option ${name} as (replayguard.v1.policy)`);
     return false;
   });
-  return Object.assign({}, ...found.map(([, policy]) => policyFrom(method, policy)));
+  return Object.assign({}, ...found.map(([, policy]) => policyFromMessage(method, policy)));
 }
 
 /**
- * A policy out of a message `replayguard.v1.MethodPolicy`, or of the text that stands for one.
- * @throws TypeError an unknown or mistyped field; the message names the method and the field
+ * Reads a policy from a decoded `replayguard.v1.MethodPolicy`, or from a message in proto-loader's untyped form.
+ * @throws TypeError if a field is unknown or invalid; the message names the method and the field
  */
-export function policyFrom(method: string, message: unknown): Partial<MethodPolicy> {
+export function policyFromMessage(method: string, message: unknown): Partial<MethodPolicy> {
   if (typeof message !== 'object' || message === null || Array.isArray(message))
-    throw new TypeError(`policy of ${method}: the option is no message`);
+    throw new TypeError(`policy of ${method}: the option (replayguard.v1.policy) must be a message`);
   const fields = Object.entries(message).map(([name, value]) => {
     const field = policyType.fields[name];
     if (!field) throw new TypeError(`policy of ${method}: unknown field ${name}`);
     const read = field.repeated
       ? [value].flat().map((entry) => readValue(field, entry))
       : readValue(field, value);
-    return read === unspecified ? {} : { [inCode[name] ?? name]: read };
+    return read === unspecified ? {} : { [namesInCode[name] ?? name]: read };
   });
   const policy: Partial<MethodPolicy> = Object.assign({}, ...fields);
   assertPolicy(method, policy);
   return policy;
 }
 
-/** An enum's 0, which stands for the default. */
+/** The value 0 of an enum. The policy field then has its default. */
 const unspecified = Symbol('unspecified');
 
-/** What a field cannot hold becomes a value that the policy's rules refuse. */
+/** Returns a value that `assertPolicy` refuses if the field cannot hold the given value. */
 function readValue(field: Field, value: unknown): unknown {
   const type = field.resolvedType;
   if (type instanceof protobuf.Enum) return constantOf(type, value);

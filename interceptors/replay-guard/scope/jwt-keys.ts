@@ -6,37 +6,55 @@ import {
   type JSONWebKeySet,
   type JWTVerifyGetKey,
 } from 'jose';
+import { isLoopback } from '../../options/loopback.js';
 import { ScopeUnavailableError } from './scope.js';
 
-/** The issuer's public keys themselves. They stay what they are until the server starts again. */
+/** The issuer's public keys as a fixed set. They change only when the server restarts. */
 export interface LocalKeys {
+  /** A JSON Web Key Set with public keys only (RFC 7517). */
   readonly jwks: JSONWebKeySet;
 }
 
-/** Where the issuer serves its public keys. They are fetched when first needed, and again for a `kid` that is new. */
+/**
+ * The address of the issuer's public keys. The guard fetches them for the first token, and again for an unknown
+ * `kid`.
+ */
 export interface RemoteKeys {
-  /** `https:`, or `http:` on this machine only: who can change the keys on their way can be anybody. */
+  /**
+   * An `https:` URL, or an `http:` URL of a loopback address. Other `http:` URLs would let an attacker replace
+   * the keys.
+   */
   readonly jwksUri: string | URL;
-  /** How long a fetch may take, in milliseconds. Default: 3000. */
+  /** The time limit of a fetch, in milliseconds. Default: 3,000. */
   readonly timeoutMs?: number;
-  /** For how long fetched keys are trusted, also after the issuer withdrew one, in milliseconds. Default: 10 minutes. */
+  /**
+   * How long fetched keys are trusted, in milliseconds. A withdrawn key is trusted until then. Default: 10
+   * minutes.
+   */
   readonly cacheMs?: number;
-  /** After a fetch, for how long an unknown `kid` does not cause another, in milliseconds. Default: 10 seconds. */
+  /**
+   * The minimum time between a fetch and the next fetch for an unknown `kid`, in milliseconds. Default: 10
+   * seconds.
+   */
   readonly cooldownMs?: number;
 }
 
-/** Finds the key that a token names. @throws TypeError the keys, or their address, cannot be used */
+/**
+ * Returns the function that finds the key of a token.
+ * @throws TypeError if the key set or its address is invalid
+ */
 export function keysFrom(source: LocalKeys | RemoteKeys): JWTVerifyGetKey {
   return 'jwks' in source ? localKeys(source.jwks) : remoteKeys(source);
 }
 
 function localKeys(jwks: JSONWebKeySet): JWTVerifyGetKey {
   if (!Array.isArray(jwks?.keys)) throw new TypeError('jwks is not a JSON Web Key Set');
-  // Keys of other types may be in the set for purposes of their own (RFC 7517, section 5).
+  // A set may contain keys of other types. They are ignored (RFC 7517, section 5).
   const keys = jwks.keys.filter(({ kty }) => kty === 'RSA' || kty === 'EC' || kty === 'OKP');
   if (keys.length === 0) throw new TypeError('jwks holds no public key');
   for (const [index, key] of keys.entries()) {
-    if (key.d !== undefined) throw new TypeError(`jwks holds a private key, number ${index + 1}`);
+    if (key.d !== undefined)
+      throw new TypeError(`jwks must hold public keys only: key number ${index + 1} is a private key`);
     assertUsable(key as JsonWebKey, index);
   }
   return createLocalJWKSet({ keys });
@@ -50,8 +68,8 @@ function assertUsable(key: JsonWebKey, index: number): void {
   }
 }
 
-/** What is wrong with the token, and not with the way to the keys. */
-const TOKEN_FAULTS = [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported];
+/** Errors that the token causes. All other errors mean that the keys are unavailable. */
+const TOKEN_ERRORS = [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported];
 
 function remoteKeys(source: RemoteKeys): JWTVerifyGetKey {
   const remote = createRemoteJWKSet(addressOf(source.jwksUri), {
@@ -63,18 +81,16 @@ function remoteKeys(source: RemoteKeys): JWTVerifyGetKey {
     try {
       return await remote(header, token);
     } catch (error) {
-      if (TOKEN_FAULTS.some((fault) => error instanceof fault)) throw error;
-      throw new ScopeUnavailableError('the keys of the issuer cannot be fetched', { cause: error });
+      if (TOKEN_ERRORS.some((type) => error instanceof type)) throw error;
+      throw new ScopeUnavailableError('the keys of the token issuer cannot be fetched', { cause: error });
     }
   };
 }
 
-const THIS_MACHINE = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
-
 function addressOf(uri: string | URL): URL {
   if (!URL.canParse(String(uri))) throw new TypeError('jwksUri is not a URL');
   const url = new URL(uri);
-  const isLocal = url.protocol === 'http:' && THIS_MACHINE.test(url.hostname);
+  const isLocal = url.protocol === 'http:' && isLoopback(url.hostname);
   if (url.protocol !== 'https:' && !isLocal) {
     throw new TypeError('jwksUri must be https:, or http: on a loopback address');
   }

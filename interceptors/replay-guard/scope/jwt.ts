@@ -1,45 +1,52 @@
 import type { Metadata } from '@grpc/grpc-js';
 import { type JWTVerifyOptions, jwtVerify } from 'jose';
+import { assertKnownOptions, type OptionNames } from '../../options/known-options.js';
 import { keysFrom, type LocalKeys, type RemoteKeys } from './jwt-keys.js';
 import type { ScopeSource } from './scope.js';
 
 export type { LocalKeys, RemoteKeys };
 
-/** What a token must have to say who is calling. */
+/** The requirements for a token that identifies the caller. */
 export interface JwtRules {
-  /** The `iss` of every token. */
+  /** The required `iss` of every token. */
   readonly issuer: string;
-  /** Must be the `aud` of every token, or among them. */
+  /** The required `aud` of every token, or one of several. */
   readonly audience: string;
   /** The claim that names the caller. Default: `sub`. */
   readonly claim?: string;
-  /** The signature algorithms that are accepted, out of `jwtAlgorithms`. Default: RS256, ES256, EdDSA. */
+  /** The accepted signature algorithms, a subset of `jwtAlgorithms`. Default: RS256, ES256, EdDSA. */
   readonly algorithms?: readonly string[];
-  /** How far the issuer's clock may be from ours, in milliseconds, at most 5 minutes. Default: 5000. */
+  /**
+   * The permitted difference between the issuer's clock and this server's, in milliseconds. From 0 to 300,000.
+   * Default: 5,000.
+   */
   readonly clockToleranceMs?: number;
 }
 
+/** The options of `scopeFromJwt`: the token rules, and either a fixed key set or the address of one. */
 export type JwtScopeOptions = JwtRules & (LocalKeys | RemoteKeys);
 
-/** Every algorithm that may be accepted. All are asymmetric: with a shared secret, verifiers could forge tokens. */
+/** All supported signature algorithms. All are asymmetric: with a shared secret, a verifier could forge tokens. */
 export const jwtAlgorithms: readonly string[] = [
   ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
   ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
 ];
 
-/** The largest Authorization entry that is looked at, in characters. */
-const LONGEST_ENTRY = 16 * 1024;
-/** The longest caller's name, in characters: it is stored with every record. */
-const LONGEST_NAME = 1024;
-const MOST_TOLERANCE_MS = 300_000;
+/** The maximum length of an Authorization entry, in characters. */
+const MAX_ENTRY_LENGTH = 16 * 1024;
+/** The maximum length of a caller's name, in characters. The name is part of the scope of every record. */
+const MAX_NAME_LENGTH = 1024;
+const MAX_CLOCK_TOLERANCE_MS = 300_000;
 
 /**
- * The caller that a JSON Web Token names, sent as `authorization: Bearer TOKEN`: its issuer together with one
- * claim. The token must be signed by a key of the issuer's, be for the audience, and have an expiry to come.
- * Verified for every call. Where the keys cannot be fetched, the call is refused as UNAVAILABLE.
- * @throws TypeError an option is missing or wrong
+ * Returns a scope source that reads the scope from a JSON Web Token (RFC 7519) in `authorization: Bearer TOKEN`
+ * (RFC 6750). The scope is the issuer together with one claim of the token. Every call is verified: the signature
+ * by a key of the issuer, the audience, and the expiry, which is required. If the keys cannot be fetched, the
+ * scope source throws `ScopeUnavailableError` and the guard refuses the call as UNAVAILABLE.
+ * @throws TypeError if an option is unknown, missing or invalid; the message names the option
  */
 export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {
+  assertKnownOptions<AllOptions>('scopeFromJwt', options, optionNames);
   const { issuer, claim = 'sub' } = options;
   assertText({ issuer, audience: options.audience, claim });
   const rules = verification(options);
@@ -49,30 +56,38 @@ export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {
     if (token === undefined) return undefined;
     const { payload } = await jwtVerify(token, keys, rules);
     const name = payload[claim];
-    if (typeof name !== 'string' || name === '' || name.length > LONGEST_NAME) return undefined;
-    // As JSON no two lists are the same text, also where a name is no well-formed Unicode.
+    if (typeof name !== 'string' || name === '' || name.length > MAX_NAME_LENGTH) return undefined;
+    // Two different lists always have different JSON texts, also if a name is not well-formed Unicode.
     return `jwt:${JSON.stringify([issuer, claim, name])}`;
   };
 }
+
+/** The options of all kinds of keys. */
+type AllOptions = Partial<JwtRules & LocalKeys & RemoteKeys>;
+
+const optionNames: OptionNames<AllOptions> = {
+  ...{ issuer: true, audience: true, claim: true, algorithms: true, clockToleranceMs: true },
+  ...{ jwks: true, jwksUri: true, timeoutMs: true, cacheMs: true, cooldownMs: true },
+};
 
 function verification(options: JwtRules): JWTVerifyOptions {
   const { issuer, audience, algorithms = ['RS256', 'ES256', 'EdDSA'], clockToleranceMs = 5_000 } = options;
   if (algorithms.length === 0 || !algorithms.every((name) => jwtAlgorithms.includes(name))) {
     throw new TypeError(`algorithms must be one or more of ${jwtAlgorithms.join(', ')}`);
   }
-  if (!(clockToleranceMs >= 0 && clockToleranceMs <= MOST_TOLERANCE_MS)) {
-    throw new TypeError(`clockToleranceMs must be from 0 to ${MOST_TOLERANCE_MS}`);
+  if (!(clockToleranceMs >= 0 && clockToleranceMs <= MAX_CLOCK_TOLERANCE_MS)) {
+    throw new TypeError(`clockToleranceMs must be from 0 to ${MAX_CLOCK_TOLERANCE_MS}`);
   }
   return {
     ...{ issuer, audience, algorithms: [...algorithms], clockTolerance: clockToleranceMs / 1_000 },
-    // Without it a token that got lost would be good for ever.
+    // A token without an expiry would be valid forever, also after it leaked.
     requiredClaims: ['exp'],
   };
 }
 
 function assertText(options: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(options)) {
-    if (typeof value !== 'string' || !value) throw new TypeError(`${name} must be a text that is not empty`);
+    if (typeof value !== 'string' || !value) throw new TypeError(`${name} must be a non-empty text`);
   }
 }
 
@@ -80,6 +95,6 @@ const BEARER = /^Bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i;
 
 function bearerToken(metadata: Metadata): string | undefined {
   const [entry, ...others] = metadata.get('authorization');
-  if (typeof entry !== 'string' || others.length > 0 || entry.length > LONGEST_ENTRY) return undefined;
+  if (typeof entry !== 'string' || others.length > 0 || entry.length > MAX_ENTRY_LENGTH) return undefined;
   return BEARER.exec(entry)?.[1];
 }

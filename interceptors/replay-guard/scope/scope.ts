@@ -1,57 +1,64 @@
 import type { PeerCertificate } from 'node:tls';
 import type { Metadata } from '@grpc/grpc-js';
 
-/** What a scope may be read from. */
+/** The parts of a call from which a scope source may read the caller's identity. */
 export interface ScopeContext {
+  /** The metadata of the call. Any client can send any metadata. */
   readonly metadata: Metadata;
-  /** The client's verified certificate, under mutual TLS. */
+  /** The client's certificate, if TLS verified one. */
   readonly peerCertificate?: PeerCertificate;
 }
 
 /**
- * Says who is calling, from the verified identity. Two scopes never see each other's keys. Undefined or
- * empty where the call has no identity: it is then refused as UNAUTHENTICATED.
+ * Returns the scope of a call: a text that names the caller, from a verified identity. Callers with different
+ * scopes never share keys or replies. If the scope is undefined or empty, or if the source throws, the call is
+ * refused as UNAUTHENTICATED.
+ * @throws ScopeUnavailableError if the caller cannot be identified at the moment; the call is refused as
+ * UNAVAILABLE
  */
 export type ScopeSource = (call: ScopeContext) => string | undefined | Promise<string | undefined>;
 
 /**
- * Thrown by a scope source that cannot find out for now who is calling, through no fault of the caller's: the
- * call is answered UNAVAILABLE, to be retried. Any other error is an identity that could not be verified.
+ * A scope source cannot identify the caller at the moment, for a reason that is not the caller's fault. The guard
+ * refuses the call as UNAVAILABLE, and the client may retry.
  */
 export class ScopeUnavailableError extends Error {
   override name = 'ScopeUnavailableError';
+  readonly code: string = 'REPLAY_GUARD_SCOPE_UNAVAILABLE';
 }
 
-/** Every caller is the same one. For a server that only one party can reach. */
+/** Returns a scope source that gives all callers one scope. Use it only if all callers are one party. */
 export function singleTenant(): ScopeSource {
   return () => 'single';
 }
 
 /**
- * The value of a metadata entry. Only behind a proxy that verifies the caller and sets the entry itself, in
- * place of what the client sent: any client can send any metadata. A text with a comma is nobody, because
- * that is how two entries of one name arrive.
+ * Returns a scope source that reads the scope from one metadata entry. Use it only behind a proxy that verifies
+ * the caller and replaces the client's own entry: any client can send any metadata. A missing or repeated entry
+ * gives no scope. A text with a comma gives no scope either, because gRPC joins repeated entries with a comma.
+ * @param name the name of the entry; a name that ends in `-bin` has a binary value
  */
 export function scopeFromMetadata(name: string): ScopeSource {
   return ({ metadata }) => {
     const [value, ...others] = metadata.get(name);
     if (value === undefined || others.length > 0) return undefined;
-    // As text, bytes that are no UTF-8 would all be the same.
+    // Base64 keeps binary values distinct. Decoding as UTF-8 would make different invalid bytes equal.
     if (typeof value !== 'string') return value.toString('base64');
     return value.includes(',') ? undefined : value;
   };
 }
 
 /**
- * The peer certificate's subject alternative names, all of them as Node writes them: a renewed certificate
- * with the same names is the same caller, whichever trusted authority signed it. Its SHA-256 fingerprint
- * where it has no names, or one that Node cannot show.
+ * Returns a scope source that reads the scope from the client's verified certificate (mutual TLS). The scope is
+ * the list of all subject alternative names, as Node prints it. A renewed certificate with the same names is the
+ * same caller, also from another trusted authority. If the certificate has no names, or a name that Node cannot
+ * print, the scope is the certificate's SHA-256 fingerprint.
  */
 export function scopeFromPeerCertificate(): ScopeSource {
   return ({ peerCertificate }) => {
     if (!peerCertificate) return undefined;
     const names = peerCertificate.subjectaltname;
-    // What Node cannot show it writes as `<unsupported>`, the same for every such name.
+    // Node prints every name of an unsupported type as `<unsupported>`, so different names would be equal.
     return names && !names.includes('<unsupported>') ? names : peerCertificate.fingerprint256;
   };
 }

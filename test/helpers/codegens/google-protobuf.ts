@@ -12,7 +12,7 @@ const classes: Record<
 > = require('../../../../test/protos-static/parcel_pb.cjs');
 const { Timestamp } = require('google-protobuf/google/protobuf/timestamp_pb.js') as { Timestamp: Class };
 
-/** Static classes on google-protobuf, with definitions as grpc-tools writes them. */
+/** Static classes of google-protobuf, with service definitions as grpc-tools generates them. */
 export const googleProtobuf: Codegen = {
   ...{ name: 'google-protobuf', isBare: true, service: definition(), message: messageOf },
   get methods() {

@@ -8,7 +8,7 @@ export * from './parcel.js';
 export { protoFolders } from './proto-loader.js';
 export { definitionOf, image, registry, typeNamed } from './protobuf-es.js';
 
-/** All that the guard is used with. */
+/** All supported code generators. */
 export const codegens: readonly Codegen[] = [
   protoLoader('bare', {}),
   protoLoader('with defaults', { longs: String, enums: String, defaults: true, oneofs: true }),

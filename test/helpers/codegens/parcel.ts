@@ -1,7 +1,7 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import type { Method } from '../calls/call.js';
 
-/** A SendRequest of test/codegen/v1/parcel.proto, from which each code generator's message is made. */
+/** The fields of a SendRequest in test/codegen/v1/parcel.proto, independent of the code generator. */
 export interface Parcel {
   readonly meta?: { readonly requestId: string; readonly trace: string };
   readonly receiver: string;
@@ -19,30 +19,34 @@ export interface Parcel {
   readonly clientTimeMs?: number;
 }
 
+/** The fields of an Item. */
 export interface Item {
   readonly sku: string;
   readonly quantity: number;
   readonly seenAt: number;
 }
 
+/** A SendRequest without set fields. */
 export const emptyParcel: Parcel = {
   ...{ receiver: '', weightGrams: 0, rate: 0, fragile: false, speed: 0, label: new Uint8Array() },
   ...{ items: [], marks: [], notes: [], boxes: [] },
 };
 
-/** One way to generate code from parcel.proto. */
+/** The code that one generator, with one set of options, makes of parcel.proto. */
 export interface Codegen {
   readonly name: string;
-  /** Its definitions carry no options and no schema. */
+  /** Whether the definitions have no options and no schema. */
   readonly isBare: boolean;
   readonly service: ServiceDefinition;
-  /** The methods of the service, by their names in the `.proto`. */
+  /** The methods of the service, by their names in the `.proto` file. */
   readonly methods: Readonly<Record<'Send' | 'Track' | 'Find', Method<object, object>>>;
-  /** The generator's own message. */
+  /** Returns a SendRequest as a message of the generator. */
   message(parcel: Parcel): object;
+  /** Returns an empty SendResponse as a message of the generator. */
   response(): object;
 }
 
+/** The fields of a google.protobuf.Timestamp. */
 export const timestampOf = (ms: number) => ({
   seconds: Math.floor(ms / 1_000),
   nanos: (((ms % 1_000) + 1_000) % 1_000) * 1e6,

@@ -3,11 +3,12 @@ import type { ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync, type Options } from '@grpc/proto-loader';
 import { type Codegen, type Parcel, timestampOf } from './parcel.js';
 
+/** The folders of the project's .proto files. */
 export const protoFolders = ['proto/', 'test/protos/'].map((folder) =>
   fileURLToPath(new URL(`../../../../${folder}`, import.meta.url)),
 );
 
-/** @grpc/proto-loader, as its documentation uses it. */
+/** @grpc/proto-loader with the given options. */
 export function protoLoader(name: string, options: Options): Codegen {
   const loaded = loadSync('test/codegen/v1/parcel.proto', { includeDirs: protoFolders, ...options });
   const service = loaded['test.codegen.v1.ParcelService'] as ServiceDefinition;
@@ -28,7 +29,7 @@ function messageOf({ payment, clientTimeMs, notes, boxes, ...same }: Parcel): Re
   };
 }
 
-/** Properties only, and not the keys of the map of texts. */
+/** Renames properties to snake_case, except for the keys of the map `notes`. */
 function snakeCased(value: unknown): object {
   if (Array.isArray(value)) return value.map((entry) => snakeCased(entry));
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value as object;

@@ -12,12 +12,13 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { type Codegen, type Parcel, timestampOf } from './parcel.js';
 
-/** What `buf build` makes of all that stands in proto/ and test/protos/: an image, with custom options. */
+/** The buf image of all files in proto/ and test/protos/, custom options included. */
 export const image = readFileSync(new URL('../../../test-image.binpb', import.meta.url));
 
+/** All types and services in the image. */
 export const registry: FileRegistry = createFileRegistry(fromBinary(FileDescriptorSetSchema, image));
 
-/** protobuf-es v2; its descriptors are made at run time, as the generated ones are. */
+/** protobuf-es v2. The descriptors are created at run time, like those in generated code. */
 export const protobufEs: Codegen = {
   ...{ name: 'protobuf-es', isBare: true, service: definitionOf('test.codegen.v1.ParcelService') },
   get methods() {
@@ -27,13 +28,14 @@ export const protobufEs: Codegen = {
   response: () => create(typeNamed('test.codegen.v1.SendResponse')),
 };
 
+/** Returns a message type of the image. */
 export function typeNamed(name: string) {
   const type = registry.getMessage(name);
   if (!type) throw new Error(`${name} is not in the image`);
   return type;
 }
 
-/** A service of the image, for servers on grpc-js. */
+/** Returns the grpc-js definition of a service in the image. */
 export function definitionOf(service: string): ServiceDefinition {
   const methods = registry.getService(service)?.methods ?? [];
   return Object.fromEntries(

@@ -4,7 +4,7 @@ import * as plain from '../../gen/plain/test/codegen/v1/parcel.js';
 import * as rich from '../../gen/rich/test/codegen/v1/parcel.js';
 import { type Codegen, type emptyParcel, type Item, type Parcel, timestampOf } from './parcel.js';
 
-/** int64 as string, maps as objects, timestamps as Date, members of oneofs as properties. */
+/** ts-proto with int64 as string, maps as objects, timestamps as Date, and members of oneofs as properties. */
 export const tsProtoPlain: Codegen = {
   ...{ name: 'ts-proto', isBare: true, service: plain.ParcelServiceService },
   ...{ methods: methodsOf(plain.ParcelServiceService), response: () => ({ parcelId: '' }) },
@@ -19,7 +19,7 @@ export const tsProtoPlain: Codegen = {
   },
 };
 
-/** int64 as bigint, maps as Map, names in snake_case, oneofs as unions, unknown fields kept. */
+/** ts-proto with int64 as bigint, maps as Map, names in snake_case, oneofs as unions, and unknown fields. */
 export const tsProtoRich: Codegen = {
   ...{ name: 'ts-proto with every option', isBare: true, service: rich.ParcelServiceService },
   ...{ methods: methodsOf(rich.ParcelServiceService), response: () => ({ parcel_id: '' }) },
@@ -37,7 +37,7 @@ export const tsProtoRich: Codegen = {
   },
 };
 
-/** int64 as Long, oneofs as `{ $case, value }`. */
+/** ts-proto with int64 as Long, and oneofs as `{ $case, value }`. */
 export const tsProtoLong: Codegen = {
   ...{ name: 'ts-proto with Long', isBare: true, service: long.ParcelServiceService },
   ...{ methods: methodsOf(long.ParcelServiceService), response: () => ({ parcelId: '' }) },
@@ -66,7 +66,7 @@ function richPayment<I>(payment: Parcel['payment'], item: (from: Item) => I) {
 const mapped = <I>(boxes: typeof emptyParcel.boxes, item: (from: Item) => I): Record<number, I> =>
   Object.fromEntries(boxes.map(([key, box]) => [key, item(box)]));
 
-/** ts-proto names methods in camelCase. */
+/** Renames the methods, which ts-proto names in camelCase. */
 function methodsOf(service: Record<'send' | 'track' | 'find', unknown>): Codegen['methods'] {
   return { Send: service.send, Track: service.track, Find: service.find } as Codegen['methods'];
 }

@@ -1,7 +1,7 @@
 import { webcrypto } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-// Before @peculiar/x509, which needs it.
+// @peculiar/x509 requires this import before its own.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 
@@ -10,7 +10,7 @@ x509.cryptoProvider.set(webcrypto);
 const signingAlgorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const DAY_MS = 86_400_000;
 
-/** The paths of a certificate and of its key, and both as PEM. */
+/** A certificate and its private key, as PEM and as the paths of PEM files. */
 export interface Pair {
   readonly certPath: string;
   readonly keyPath: string;
@@ -18,16 +18,16 @@ export interface Pair {
   readonly key: Buffer;
 }
 
-/** A subject alternative name: of a DNS host where it is only a text. */
+/** A subject alternative name. A text is a DNS name. */
 export type Name = string | x509.JsonGeneralName;
 
-/** Signs certificates, and is trusted by whoever is given its own. */
+/** A certificate authority. */
 export interface Authority extends Pair {
-  /** A certificate for the names, good for servers and for clients. */
+  /** Issues a certificate for servers and clients, with the given subject alternative names. */
   issue(subject: string, ...names: Name[]): Promise<Pair>;
 }
 
-/** Makes an authority whose files are put in `folder`. */
+/** Creates an authority. All files are written to `folder`. */
 export async function createAuthority(folder: string, name: string): Promise<Authority> {
   const keys = await newKeys();
   const extensions = [new x509.BasicConstraintsExtension(true, undefined, true)];
@@ -49,7 +49,7 @@ export async function createAuthority(folder: string, name: string): Promise<Aut
   return { ...(await save(folder, name, own.toString('pem'), keys.privateKey)), issue };
 }
 
-/** A certificate that nobody but itself vouches for. */
+/** Creates a self-signed certificate. */
 export async function selfSigned(folder: string, name: string, ...names: Name[]): Promise<Pair> {
   const keys = await newKeys();
   const cert = await x509.X509CertificateGenerator.createSelfSigned({

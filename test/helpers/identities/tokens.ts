@@ -11,14 +11,15 @@ import {
 } from 'jose';
 import type { Cleanup } from '../databases/postgres.js';
 
-/** What the tokens of these tests say, unless a test wants them to say something else. */
+/** The issuer of the tokens, unless a test sets another one. */
 export const ISSUER = 'https://issuer.example';
+/** The audience of the tokens, unless a test sets another one. */
 export const AUDIENCE = 'shop';
 
-/** Seconds since 1970, as the claims of tokens count. */
+/** The current time in seconds since 1970, the unit of token claims. */
 export const nowSeconds = () => Math.floor(Date.now() / 1000);
 
-/** A key pair that tokens are signed with. */
+/** A key pair that signs tokens. */
 export interface SigningKey {
   readonly kid: string;
   readonly alg: string;
@@ -26,17 +27,18 @@ export interface SigningKey {
   readonly jwk: JWK;
 }
 
+/** Creates a key pair. */
 export async function newSigningKey(kid: string, alg = 'ES256'): Promise<SigningKey> {
   const keys = await generateKeyPair(alg, { extractable: true });
   return { kid, alg, keys, jwk: { ...(await exportJWK(keys.publicKey)), kid } };
 }
 
-/** The claims of a good token, good for an hour. */
+/** The claims of a token that is valid for one hour. */
 export function goodClaims(changes: JWTPayload = {}): JWTPayload {
   return { iss: ISSUER, aud: AUDIENCE, sub: 'ada', exp: nowSeconds() + 3600, ...changes };
 }
 
-/** Signs what it is given; a claim that is undefined is left out. */
+/** Signs claims. An undefined claim is omitted. */
 export function sign(
   key: SigningKey,
   claims: JWTPayload,
@@ -48,21 +50,24 @@ export function sign(
     .sign(key.keys.privateKey, { crit });
 }
 
+/** Returns the public key set (JWKS) of the keys. */
 export const keySet = (...keys: SigningKey[]): JSONWebKeySet => ({ keys: keys.map(({ jwk }) => jwk) });
 
-/** A good token as metadata. */
+/** Returns metadata with a valid token. */
 export async function bearer(key: SigningKey, changes: JWTPayload = {}): Promise<{ authorization: string }> {
   return { authorization: `Bearer ${await sign(key, goodClaims(changes))}` };
 }
 
-/** An HTTP server that serves a key set, and how often it was asked. */
+/** An HTTP server for a key set. */
 export interface KeyServer {
   readonly url: string;
+  /** The number of requests so far. */
   requests: number;
-  /** What it serves: a key set, another body or status, no answer at all, or cut connections. */
+  /** The response: a key set, another body or status, no response, or a closed connection. */
   answer: JSONWebKeySet | { status: number; body: string; location?: string } | 'silence' | 'down';
 }
 
+/** Starts a key server. It stops after the test. */
 export async function serveKeys(t: Cleanup, answer: KeyServer['answer']): Promise<KeyServer> {
   const server = createServer((request, response) => {
     served.requests++;

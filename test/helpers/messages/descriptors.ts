@@ -11,17 +11,20 @@ import type { Cleanup } from '../databases/postgres.js';
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
 const run = promisify(execFile);
 
-/** A .proto file of a service `p.v1.S`, and what is made of it. */
+/** The products of a .proto file with a service `p.v1.S`. */
 export interface ProtoFile {
-  /** As @grpc/proto-loader loads it, with the options. */
+  /** The definition that @grpc/proto-loader loads, with options and schema. */
   readonly loaded: ServiceDefinition;
-  /** As static code generators write it: without options and schema. */
+  /** The definition without options and schema, as static code generators write it. */
   readonly bare: ServiceDefinition;
-  /** What `buf build` writes. */
+  /** Runs `buf build` and resolves to its output. */
   build(...flags: string[]): Promise<Buffer>;
 }
 
-/** Writes `p/v1/s.proto` beside policy.proto, in which some texts may be replaced. */
+/**
+ * Writes a .proto file `p/v1/s.proto` beside a copy of policy.proto.
+ * @param replaced texts in the copy of policy.proto, each with its replacement
+ */
 export async function protoFile(
   t: Cleanup,
   content: string,
@@ -37,7 +40,7 @@ export async function protoFile(
   return { loaded, bare: bare(loaded), build: (...flags) => build(folder, flags) };
 }
 
-/** The definition less what only proto-loader puts there. */
+/** Returns the definition without the options and the schema, which only proto-loader adds. */
 export function bare(definition: ServiceDefinition): ServiceDefinition {
   const entries = Object.entries(definition).map(([name, method]) => {
     const { options, requestType, responseType, ...rest } = method as typeof method & Record<string, unknown>;
@@ -59,6 +62,6 @@ async function write(folder: string, name: string, content: string): Promise<voi
 
 async function replace(file: string, text: string, replacement: string): Promise<void> {
   const before = await readFile(file, 'utf8');
-  if (!before.includes(text)) throw new Error(`${file} has no ${text}`);
+  if (!before.includes(text)) throw new Error(`${file} does not contain ${text}`);
   await writeFile(file, before.replace(text, replacement));
 }

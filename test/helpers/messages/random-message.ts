@@ -1,23 +1,27 @@
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 
-/** A message as its fields that are set: what it means, and not how it is written. */
+/** A message as a list of its set fields, independent of the encoding. */
 export type Model = readonly FieldModel[];
 
+/** A set field of a message. */
 export interface FieldModel {
   readonly field: DescField;
-  /** One value, or those of a list, or the entries of a map. */
+  /** A single value, the values of a list, or the entries of a map. */
   readonly values: readonly Value[];
 }
 
+/** A value in a field. */
 export type Value = Scalar | Model | Entry;
+/** A value that is not a message. */
 export type Scalar = number | bigint | string | boolean | Uint8Array;
+/** An entry of a map. */
 export interface Entry {
   readonly key: Scalar;
   readonly value: Scalar | Model;
 }
 
-/** Random messages of a type, of few fields each so that nesting stays small. */
+/** Random messages of a type. Each message has few fields, so that nesting stays small. */
 export function messages(
   type: DescMessage,
   extensions: readonly DescField[] = [],
@@ -27,12 +31,12 @@ export function messages(
   return fc
     .subarray(all, { maxLength: Math.min(all.length, depth > 2 ? 2 : 6) })
     .map((fields) =>
-      fields.filter((field, at) => !fields.slice(0, at).some((other) => areRivals(field, other))),
+      fields.filter((field, index) => !fields.slice(0, index).some((other) => shareOneof(field, other))),
     )
     .chain((fields) => fc.tuple(...fields.map((field) => fieldModel(field, depth))));
 }
 
-const areRivals = (one: DescField, other: DescField) => one.oneof !== undefined && one.oneof === other.oneof;
+const shareOneof = (one: DescField, other: DescField) => one.oneof !== undefined && one.oneof === other.oneof;
 
 function fieldModel(field: DescField, depth: number): fc.Arbitrary<FieldModel> {
   const few = { minLength: 1, maxLength: depth > 2 ? 1 : 3 };
@@ -46,7 +50,7 @@ function fieldModel(field: DescField, depth: number): fc.Arbitrary<FieldModel> {
   }
 }
 
-/** One value of a field, of its list, or of its map. */
+/** A single value of a field, of a list, or of a map. */
 function single(
   field: { readonly enum?: unknown; readonly message?: DescMessage | undefined; readonly scalar?: unknown },
   depth: number,
@@ -56,7 +60,7 @@ function single(
   return scalars(field.scalar as ScalarType);
 }
 
-/** Known ones, and an unknown one where those are open. */
+/** The known numbers of an enum. An open enum has two unknown numbers as well. */
 function enumNumbers(type: unknown): number[] {
   const { values, open } = type as { values: readonly { number: number }[]; open: boolean };
   return [...values.map(({ number }) => number), ...(open ? [77, -(2 ** 31)] : [])];
@@ -65,7 +69,7 @@ function enumNumbers(type: unknown): number[] {
 const text = fc.string({ maxLength: 5, unit: 'grapheme' });
 const edge = (...values: number[]) => fc.constantFrom(...values);
 const edge64 = (...values: bigint[]) => fc.constantFrom(...values);
-/** Without NaN and -0, about which protobuf-es says something else than its equality does. */
+/** Without NaN and -0, because the equality of protobuf-es treats them differently than its encoder. */
 const double = fc.double({ noNaN: true }).map((value) => value + 0);
 
 function scalars(type: ScalarType): fc.Arbitrary<Scalar> {
@@ -107,7 +111,10 @@ function scalars(type: ScalarType): fc.Arbitrary<Scalar> {
   }
 }
 
-/** The first with one field, at any depth, taken from the second, or left out. */
+/**
+ * Returns the first message with one field, at any depth, replaced by the field of the second message, or
+ * removed.
+ */
 export function mutated(one: Model, other: Model, choose: (options: number) => number): Model {
   const fields = [...new Set([...one, ...other].map(({ field }) => field))];
   const changed = fields[choose(Math.max(1, fields.length))];

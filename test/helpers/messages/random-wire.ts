@@ -1,67 +1,64 @@
 import { type DescField, ScalarType } from '@bufbuild/protobuf';
-import type { Choose } from './append-wire.js';
+import { type Choose, interleaved, type Parts, shuffled } from './encoder-choices.js';
 import type { Entry, FieldModel, Model, Scalar, Value } from './random-message.js';
 
-/** The parts of one field; they keep their order, those of different fields do not. */
-type Parts = Uint8Array[];
-
 /**
- * Writes a message in one of the ways that mean the same; `plainly` chooses the usual one.
- * @param isRest it merges into another one, of which it must overrule nothing
+ * Encodes a message in one of the equivalent encodings.
+ * @param isContinuation whether a decoder merges the message into an earlier part, which must not lose a value
  */
-export function encodeModel(model: Model, choose: Choose, isRest = false): Buffer {
-  const fields = model.map((entry) => partsOf(entry, choose, isRest));
+export function encodeModel(model: Model, choose: Choose, isContinuation = false): Buffer {
+  const fields = model.map((entry) => partsOf(entry, choose, isContinuation));
   const unknown = Array.from({ length: choose(3) }, () => [unknownField(choose)]);
-  return woven([...fields, ...unknown], choose);
+  return interleaved([...fields, ...unknown], choose);
 }
 
-function partsOf({ field, values }: FieldModel, choose: Choose, isRest: boolean): Parts {
-  const before = isRest ? [] : rivals(field, choose);
+function partsOf({ field, values }: FieldModel, choose: Choose, isContinuation: boolean): Parts {
+  const overwritten = isContinuation ? [] : otherMember(field, choose);
   switch (field.fieldKind) {
     case 'list':
       return listParts(field, values, choose);
     case 'map':
       return mapParts(field, values as readonly Entry[], choose);
     case 'message':
-      return [...before, ...messageParts(field, values[0] as Model, choose, isRest)];
+      return [...overwritten, ...messageParts(field, values[0] as Model, choose, isContinuation)];
     default:
-      return [...before, ...scalarParts(field, values[0] as Scalar, choose)];
+      return [...overwritten, ...scalarParts(field, values[0] as Scalar, choose)];
   }
 }
 
-/** What the last one of a oneof, or of a singular field, overrules. */
-function rivals(field: DescField, choose: Choose): Parts {
-  const others = field.oneof?.fields.filter((other) => other !== field) ?? [];
-  const rival = others[choose(others.length + 2) - 1];
-  return rival ? [written(rival, rival.message ? [] : zeroOf(rival), choose)] : [];
+/** Encodes another member of the field's oneof, or nothing. The member that follows wins. */
+function otherMember(field: DescField, choose: Choose): Parts {
+  const others = field.oneof?.fields.filter((member) => member !== field) ?? [];
+  const other = others[choose(others.length + 2) - 1];
+  return other ? [encodedField(other, other.message ? [] : zeroOf(other), choose)] : [];
 }
 
 function scalarParts(field: DescField, value: Scalar, choose: Choose): Parts {
   const isImplicit = field.presence === 2;
   if (isImplicit && isZero(value) && choose(2) === 0) return [];
-  const before = choose(4) === 1 ? [written(field, zeroOf(field), choose)] : [];
-  return [...before, written(field, value, choose)];
+  const overwritten = choose(4) === 1 ? [encodedField(field, zeroOf(field), choose)] : [];
+  return [...overwritten, encodedField(field, value, choose)];
 }
 
-function messageParts(field: DescField, model: Model, choose: Choose, isRest: boolean): Parts {
-  if (choose(3) !== 1) return [written(field, model, choose, isRest)];
+function messageParts(field: DescField, model: Model, choose: Choose, isContinuation: boolean): Parts {
+  if (choose(3) !== 1) return [encodedField(field, model, choose, isContinuation)];
   const [one, other] = split(model, choose);
-  return [written(field, one, choose, isRest), written(field, other, choose, true)];
+  return [encodedField(field, one, choose, isContinuation), encodedField(field, other, choose, true)];
 }
 
-/** Two messages that merge to the given one. */
+/** Splits a message into two parts that merge to the message. */
 function split(model: Model, choose: Choose): [Model, Model] {
   const [one, other]: [FieldModel[], FieldModel[]] = [[], []];
   for (const { field, values } of model) {
-    const at =
+    const cut =
       field.fieldKind === 'list' || field.fieldKind === 'map' ? choose(values.length + 1) : choose(2);
     if (field.fieldKind === 'message' && choose(2)) {
       const halves = split(values[0] as Model, choose);
       one.push({ field, values: [halves[0]] });
       other.push({ field, values: [halves[1]] });
     } else {
-      if (at > 0) one.push({ field, values: values.slice(0, at) });
-      if (at < values.length) other.push({ field, values: values.slice(at) });
+      if (cut > 0) one.push({ field, values: values.slice(0, cut) });
+      if (cut < values.length) other.push({ field, values: values.slice(cut) });
     }
   }
   return [one, other];
@@ -69,14 +66,15 @@ function split(model: Model, choose: Choose): [Model, Model] {
 
 function listParts(field: DescField, values: readonly Value[], choose: Choose): Parts {
   const type = field.fieldKind === 'list' && field.listKind !== 'message' ? typeOf(field) : undefined;
-  if (type === undefined || wireType(type) === 2) return values.map((value) => written(field, value, choose));
+  if (type === undefined || wireType(type) === 2)
+    return values.map((value) => encodedField(field, value, choose));
   const parts: Parts = [];
   for (let rest = values; rest.length > 0; ) {
     const run = rest.slice(0, 1 + choose(rest.length));
     rest = rest.slice(run.length);
     const packed = Buffer.concat(run.map((value) => scalarBytes(type, value as Scalar, choose)));
     if (choose(2)) parts.push(delimited(field.number, packed, choose));
-    else parts.push(...run.map((value) => written(field, value, choose)));
+    else parts.push(...run.map((value) => encodedField(field, value, choose)));
   }
   return parts;
 }
@@ -89,19 +87,19 @@ function mapParts(field: DescField & { fieldKind: 'map' }, entries: readonly Ent
       ? delimited(2, encodeModel(value as Model, choose), choose)
       : numbered(2, typeOf(field), value as Scalar, choose);
     const parts = [isZero(key) && choose(2) ? [] : [keyPart], isEmpty && choose(2) ? [] : [valuePart]];
-    return delimited(field.number, woven(parts, choose), choose);
+    return delimited(field.number, interleaved(parts, choose), choose);
   };
   return shuffled(entries, choose).flatMap((each) => {
-    const before =
+    const overwritten =
       choose(4) === 1 ? [entry({ key: each.key, value: field.message ? [] : zeroOf(field) })] : [];
-    return [...before, entry(each)];
+    return [...overwritten, entry(each)];
   });
 }
 
-/** A field with its tag, whatever it holds. */
-function written(field: DescField, value: Value, choose: Choose, isRest = false): Buffer {
+/** Encodes a field of any kind: tag and value. */
+function encodedField(field: DescField, value: Value, choose: Choose, isContinuation = false): Buffer {
   if (!field.message) return numbered(field.number, typeOf(field), value as Scalar, choose);
-  const content = encodeModel(value as Model, choose, isRest);
+  const content = encodeModel(value as Model, choose, isContinuation);
   const isGroup = 'delimitedEncoding' in field && field.delimitedEncoding;
   if (!isGroup) return delimited(field.number, content, choose);
   return Buffer.concat([tag(field.number, 3, choose), content, tag(field.number, 4, choose)]);
@@ -116,13 +114,13 @@ const delimited = (number: number, content: Uint8Array, choose: Choose) =>
 const tag = (number: number, type: number, choose: Choose) =>
   varint((BigInt(number) << 3n) | BigInt(type), choose, 5);
 
-/** In as few bytes as it needs, or in more. */
-function varint(value: bigint, choose: Choose, longest = 10): Buffer {
+/** Encodes a number in the minimum number of bytes, or in more bytes. */
+function varint(value: bigint, choose: Choose, maxBytes = 10): Buffer {
   const bytes: number[] = [];
   for (let rest = BigInt.asUintN(64, value); rest > 0n || bytes.length === 0; rest >>= 7n)
     bytes.push(Number(rest & 127n));
-  if (choose(6) === 1) while (bytes.length < longest && choose(3) > 0) bytes.push(0);
-  return Buffer.from(bytes.map((byte, at) => (at < bytes.length - 1 ? byte | 128 : byte)));
+  if (choose(6) === 1) while (bytes.length < maxBytes && choose(3) > 0) bytes.push(0);
+  return Buffer.from(bytes.map((byte, index) => (index < bytes.length - 1 ? byte | 128 : byte)));
 }
 
 const typeOf = (field: DescField): ScalarType =>
@@ -175,7 +173,7 @@ function zeroOf(field: DescField): Scalar {
   return first?.number ?? (wireType(typeOf(field)) === 1 && field.scalar !== ScalarType.DOUBLE ? 0n : 0);
 }
 
-/** A field that no schema has, in any wire type. */
+/** Encodes a field that is in no schema, with any wire type. */
 function unknownField(choose: Choose): Buffer {
   const number = 60_000 + choose(3);
   switch (choose(5)) {
@@ -195,21 +193,4 @@ function unknownField(choose: Choose): Buffer {
     default:
       return Buffer.concat([tag(number, 5, choose), Buffer.alloc(4, choose(256))]);
   }
-}
-
-/** All parts, fields in any order, the parts of one field in theirs. */
-function woven(fields: readonly Parts[], choose: Choose): Buffer {
-  const left = fields.filter((parts) => parts.length > 0).map((parts) => [...parts]);
-  const out: Uint8Array[] = [];
-  while (left.length > 0) {
-    const at = choose(left.length);
-    out.push(left[at]?.shift() as Uint8Array);
-    if (left[at]?.length === 0) left.splice(at, 1);
-  }
-  return Buffer.concat(out);
-}
-
-function shuffled<T>(entries: readonly T[], choose: Choose): T[] {
-  const left = [...entries];
-  return entries.map(() => left.splice(choose(left.length), 1)[0] as T);
 }

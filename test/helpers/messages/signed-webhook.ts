@@ -1,24 +1,27 @@
 import { Webhook } from 'standardwebhooks';
 
+/** The signing secret of the webhook. */
 export const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
+/** A message to post; each omitted property has a valid default. */
 export interface Posting {
   readonly id?: string;
   readonly body?: string | object;
   readonly secret?: string;
-  /** How long ago it was signed, in milliseconds. */
+  /** The age of the signature, in milliseconds. */
   readonly agoMs?: number;
   readonly method?: string;
-  /** In place of those that the specification asks for. */
+  /** Replaces the headers of the specification. */
   readonly headers?: Record<string, string>;
 }
 
+/** The body of a `goods.received` message. */
 export const goods = (sku: string, quantity: unknown) => ({
   type: 'goods.received',
   data: { sku, quantity },
 });
 
-/** Posts a message to the warehouse's webhook, signed by the Standard Webhooks specification. */
+/** Posts a message to the warehouse's webhook. The signature follows the Standard Webhooks specification. */
 export async function post(port: number, posting: Posting = {}) {
   const { id = 'msg_1', agoMs = 0, method = 'POST', secret = SECRET } = posting;
   const body = typeof posting.body === 'object' ? JSON.stringify(posting.body) : (posting.body ?? '');

@@ -1,17 +1,17 @@
 import protobuf from 'protobufjs';
 
-/** What `grpc-status-details-bin` holds, as far as this project sends it. */
+/** The decoded `grpc-status-details-bin`, with the detail types that this project sends. */
 export interface StatusDetails {
   readonly code: number;
   readonly message: string;
   readonly errorInfo?: { reason: string; domain: string; metadata: Record<string, string> };
   readonly badRequest?: { fieldViolations: { field: string; description: string }[] };
   readonly retryInfo?: { retryDelayMs: number };
-  /** The type of every detail, in order. */
+  /** The types of all details, in order. */
   readonly types: readonly string[];
 }
 
-// Written out again from google/rpc, so that the tests do not read with the hand that wrote.
+// A second copy of the google/rpc types, so that the tests do not depend on the code under test.
 const { root } = protobuf.parse(`
   syntax = "proto3";
   package google.rpc;
@@ -29,7 +29,10 @@ interface Packed {
   value: Uint8Array;
 }
 
-/** Reads the bytes of `grpc-status-details-bin`. @throws when they are no google.rpc.Status */
+/**
+ * Decodes the bytes of `grpc-status-details-bin`.
+ * @throws Error if the bytes are not a google.rpc.Status
+ */
 export function decodeStatusDetails(bytes: Uint8Array): StatusDetails {
   const status = decode<{ code: number; message: string; details: Packed[] }>('Status', bytes);
   const types = status.details.map(({ typeUrl }) => typeUrl.replace('type.googleapis.com/google.rpc.', ''));

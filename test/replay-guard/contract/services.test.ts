@@ -62,7 +62,7 @@ for (const definition of [{ Collect: intake.Collect }, { Echo: intake.Echo }] as
     test(`${name}: protect refuses a method with streaming requests ${title} and names the remedy`, (t) => {
       const path = `/test.v1.Intake/${name}`;
       const { guard } = guarded(t, options);
-      const message = `${path} takes a stream of requests, which no key can stand for: set its policy's mode to OFF`;
+      const message = `${path} takes a stream of requests, so it cannot be guarded: set its policy's mode to OFF`;
       t.throws(() => guard.protect(definition), { instanceOf: TypeError, message });
     });
   }

@@ -4,7 +4,7 @@ import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { startServer } from '../../helpers/servers/server.js';
 
-/** A method of a code generator that tells no schema: its requests are these values, by number. */
+/** A method without a schema. The request with number n decodes to the n-th value. */
 function methodOf(values: readonly object[]): MethodDefinition<number, Buffer> {
   return {
     path: '/generic.v1.Service/Do',
@@ -16,8 +16,8 @@ function methodOf(values: readonly object[]): MethodDefinition<number, Buffer> {
   };
 }
 
-/** How a second call with one key ends, when its request is `other` instead of `one`. */
-async function second(t: ExecutionContext, one: object, other: object) {
+/** Sends `one`, then `other` with the same key. Returns `replayed` or the reason of the refusal. */
+async function secondResult(t: ExecutionContext, one: object, other: object) {
   const guard = createReplayGuard({ store: new MemoryStore(), scope: singleTenant() });
   t.teardown(() => guard.close());
   const Do = methodOf([one, other]);
@@ -43,7 +43,7 @@ const equal: Record<string, readonly [object, object]> = {
     { a: 1, b: { c: 2, d: 3 } },
     { b: { d: 3, c: 2 }, a: 1 },
   ],
-  'absent and undefined': [{ a: 1 }, { a: 1, b: undefined }],
+  'an absent and an undefined field': [{ a: 1 }, { a: 1, b: undefined }],
   'a Map in another order': [
     {
       m: new Map([
@@ -61,7 +61,7 @@ const equal: Record<string, readonly [object, object]> = {
   'a Buffer and a Uint8Array': [{ b: Buffer.from([1, 255]) }, { b: Uint8Array.from([1, 255]) }],
   'methods of a message': [{ a: 1 }, { a: 1, toObject: () => 'x' }],
   'equal dates': [{ at: new Date(5) }, { at: new Date(5) }],
-  'messages that encode themselves alike': [encoded(1, 2), encoded(1, 2)],
+  'messages that encode themselves to equal bytes': [encoded(1, 2), encoded(1, 2)],
 };
 
 const different: Record<string, readonly [object, object]> = {
@@ -71,7 +71,7 @@ const different: Record<string, readonly [object, object]> = {
   'a number and a text': [{ a: 1 }, { a: '1' }],
   'a flag and a text': [{ a: true }, { a: 'true' }],
   'bytes and their text': [{ a: Buffer.from('hi') }, { a: 'hi' }],
-  'bytes and what they are written as': [{ a: Buffer.from('hi') }, { a: `<${btoa('hi')}>` }],
+  'bytes and their canonical text': [{ a: Buffer.from('hi') }, { a: `<${btoa('hi')}>` }],
   bytes: [{ a: Uint8Array.from([1]) }, { a: Uint8Array.from([1, 0]) }],
   'a list’s order': [{ a: [1, 2] }, { a: [2, 1] }],
   'a list’s nesting': [{ a: [[1], 2] }, { a: [1, [2]] }],
@@ -81,31 +81,31 @@ const different: Record<string, readonly [object, object]> = {
   'a date': [{ at: new Date(5) }, { at: new Date(6) }],
   // google.protobuf.Struct in protobuf-es is the JSON itself.
   'null and absent': [{ a: null }, {}],
-  'what only looks like unknown fields': [{ a: { $unknown: [1] } }, { a: { $unknown: [2] } }],
-  'a map key that names unknown fields': [
+  'a property with the name of unknown fields': [{ a: { $unknown: [1] } }, { a: { $unknown: [2] } }],
+  'a map key with the name of unknown fields': [
     { a: { _unknownFields: 'x', $unknown: 'x' } },
     { a: { _unknownFields: 'y', $unknown: 'x' } },
   ],
-  'an empty list and none': [{ a: [] }, {}],
-  'an empty message and none': [{ a: {} }, {}],
+  'an empty list and no list': [{ a: [] }, {}],
+  'an empty message and no message': [{ a: {} }, {}],
   'infinite numbers': [{ a: Number.POSITIVE_INFINITY }, { a: Number.NEGATIVE_INFINITY }],
   'NaN and its name': [{ a: Number.NaN }, { a: 'NaN' }],
-  'messages that encode themselves differently': [encoded(1, 2), encoded(1, 3)],
+  'messages that encode themselves to different bytes': [encoded(1, 2), encoded(1, 3)],
 };
 
 for (const [title, [one, other]] of Object.entries(equal))
-  test(`without a schema, the same request: ${title}`, async (t) => {
-    t.is(await second(t, one, other), 'replayed');
+  test(`without a schema, two requests are equal: ${title}`, async (t) => {
+    t.is(await secondResult(t, one, other), 'replayed');
   });
 
 for (const [title, [one, other]] of Object.entries(different))
-  test(`without a schema, not the same request: ${title}`, async (t) => {
-    t.is(await second(t, one, other), 'IDEMPOTENCY_KEY_REUSED');
+  test(`without a schema, two requests differ: ${title}`, async (t) => {
+    t.is(await secondResult(t, one, other), 'IDEMPOTENCY_KEY_REUSED');
   });
 
-test('without a schema, a message that is nested too deep is refused, and the server serves on', async (t) => {
+test('without a schema, a message that is nested too deeply is refused, and the server serves the next call', async (t) => {
   let deep: object = {};
   for (let level = 0; level < 100_000; level++) deep = { a: deep };
-  t.is(await second(t, {}, deep), undefined);
-  t.is(await second(t, { a: 1 }, { a: 1 }), 'replayed');
+  t.is(await secondResult(t, {}, deep), undefined);
+  t.is(await secondResult(t, { a: 1 }, { a: 1 }), 'replayed');
 });

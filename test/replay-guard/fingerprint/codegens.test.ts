@@ -6,7 +6,7 @@ import { MemoryStore } from 'grpc-replay-guard/memory';
 import { type Codegen, codegens, emptyParcel, image, type Parcel } from '../../helpers/codegens/index.js';
 import { startServer } from '../../helpers/servers/server.js';
 
-/** What parcel.proto says of Send, for definitions that carry no options. */
+/** The policy of Send in parcel.proto, for definitions without options. */
 const inCode = {
   '/test.codegen.v1.ParcelService/Send': {
     keyField: 'meta.request_id',
@@ -14,7 +14,7 @@ const inCode = {
   },
 };
 
-/** Where the policies and the schema of a code generator's methods come from. */
+/** The sources of the policies and the schema of a code generator's methods. */
 const sources = (codegen: Codegen): Record<string, Partial<ReplayGuardOptions>> => ({
   ...(codegen.isBare ? { 'policies in code': { policies: inCode } } : { 'its own options': {} }),
   descriptors: { descriptors: image },
@@ -31,7 +31,7 @@ async function serve(t: ExecutionContext, codegen: Codegen, options: Partial<Rep
     services: [[definition, handlers]],
   });
   const client = server.connect();
-  /** How the second of two calls with one key ends. */
+  /** Sends two requests with one key. Returns `replayed` or the reason of the refusal. */
   return async (method: 'Send' | 'Track', one: Parcel, other: Parcel) => {
     const key = randomUUID();
     const send = (parcel: Parcel) =>
@@ -43,7 +43,7 @@ async function serve(t: ExecutionContext, codegen: Codegen, options: Partial<Rep
   };
 }
 
-/** A request that carries its key carries that of the call. */
+/** Sets the key in a request that has a key. */
 const withKey = (parcel: Parcel, key: string): Parcel =>
   parcel.meta?.requestId ? { ...parcel, meta: { ...parcel.meta, requestId: key } } : parcel;
 
@@ -74,7 +74,7 @@ const box = (changes: Partial<typeof item>): Pick<Parcel, 'boxes'> => ({
   ],
 });
 
-/** Pairs that are the same for both methods. */
+/** Pairs of requests that are equal for both methods. */
 const equal: Record<string, readonly [Parcel, Parcel]> = {
   empty: [emptyParcel, emptyParcel],
   full: [full, { ...full }],
@@ -84,7 +84,7 @@ const equal: Record<string, readonly [Parcel, Parcel]> = {
   ],
 };
 
-/** Changes to what parcel.proto leaves out for Send: the same for Send, not for Track. */
+/** Changes of fields that parcel.proto excludes for Send: equal for Send, different for Track. */
 const excluded: Record<string, readonly [Parcel, Parcel]> = {
   'the key field, absent': [full, { ...full, meta: { requestId: '', trace: 't' } }],
   'a message': [full, { ...full, clientTimeMs: 5 }],
@@ -98,14 +98,14 @@ const excluded: Record<string, readonly [Parcel, Parcel]> = {
   'a member of a oneof, absent': [{ ...full, payment: { voucher: 'a' } }, without('payment')],
 };
 
-/** Changes that count for both methods. */
+/** Changes that make different requests for both methods. */
 const different: Record<string, readonly [Parcel, Parcel]> = {
   receiver: [full, { ...full, receiver: 'bob' }],
   weightGrams: [full, { ...full, weightGrams: 2 ** 40 + 1 }],
   rate: [full, { ...full, rate: -1.5 }],
   fragile: [full, { ...full, fragile: false }],
   speed: [full, { ...full, speed: 1 }],
-  'speed that nobody knows': [
+  'speed, an unknown value': [
     { ...full, speed: 77 },
     { ...full, speed: 78 },
   ],
@@ -138,16 +138,16 @@ const different: Record<string, readonly [Parcel, Parcel]> = {
   ],
   'payment, its value': [full, { ...full, payment: { card: 'd' } }],
   'payment, another member': [full, { ...full, payment: { goods: item } }],
-  'payment, none': [full, without('payment')],
+  'payment, absent': [full, without('payment')],
   'payment, empty': [{ ...full, payment: { card: '' } }, without('payment')],
-  'comment, none': [full, without('comment')],
-  'meta, none': [{ ...full, meta: { requestId: '', trace: '' } }, without('meta')],
+  'comment, absent': [full, without('comment')],
+  'meta, absent': [{ ...full, meta: { requestId: '', trace: '' } }, without('meta')],
   'meta, the other field': [full, { ...full, meta: { requestId: 'r', trace: 'u' } }],
 };
 
 for (const codegen of codegens) {
   for (const [source, options] of Object.entries(sources(codegen))) {
-    test(`${codegen.name}, ${source}: what is the same request, and what is not`, async (t) => {
+    test(`${codegen.name}, ${source}: the fingerprint ignores map order and excluded fields only`, async (t) => {
       const second = await serve(t, codegen, options);
       for (const [title, pair] of Object.entries(equal)) {
         t.is(await second('Send', ...pair), 'replayed', title);

@@ -7,12 +7,12 @@ import {
   encodeAppend,
   field,
   nested,
-  plainly,
 } from '../../helpers/messages/append-wire.js';
+import { chooseUsual } from '../../helpers/messages/encoder-choices.js';
 import { openLedger } from '../../helpers/servers/guarded-ledger.js';
 
 const model = (changes: Partial<AppendModel> = {}): Buffer =>
-  encodeAppend({ ...emptyAppend, ...changes }, plainly);
+  encodeAppend({ ...emptyAppend, ...changes }, chooseUsual);
 const bytes = (...parts: Uint8Array[]) => Buffer.concat(parts);
 const line = (sku: string, quantity: number) => ({ sku, quantity });
 const label = (key: string, value: string) =>
@@ -22,7 +22,7 @@ const detail = (key: number, content = none) => nested(4, bytes(field(1, 'int32'
 const tag = (...values: number[]) => nested(9, Buffer.from(values));
 const negativeZero = { rate: -0 };
 
-/** Pairs of wire bytes that are the same message. */
+/** Pairs of encodings of one message. */
 const equal: Record<string, readonly [Uint8Array, Uint8Array]> = {
   'fields in another order': [
     bytes(field(1, 'string', 'a'), field(2, 'int64', 5)),
@@ -66,12 +66,12 @@ const equal: Record<string, readonly [Uint8Array, Uint8Array]> = {
     label('a', '1'),
     nested(3, bytes(field(2, 'string', '1'), field(1, 'string', 'a'))),
   ],
-  'a map entry written twice, the last one counts': [
+  'a map entry that is encoded twice, the last counts': [
     bytes(label('a', 'old'), label('a', '1')),
     label('a', '1'),
   ],
-  'default key and value of a map entry left out': [label('', ''), nested(3, Buffer.alloc(0))],
-  'packed and one by one': [tag(2, 4, 6), bytes(tag(2), Buffer.from([9 << 3, 4]), tag(6))],
+  'an omitted default key and value of a map entry': [label('', ''), nested(3, Buffer.alloc(0))],
+  'packed and unpacked numbers': [tag(2, 4, 6), bytes(tag(2), Buffer.from([9 << 3, 4]), tag(6))],
   'explicit defaults': [
     bytes(
       ...[field(1, 'string', ''), field(2, 'int64', 0), field(10, 'bytes', Buffer.alloc(0))],
@@ -91,18 +91,18 @@ const equal: Record<string, readonly [Uint8Array, Uint8Array]> = {
     model({ lines: [line('a', 1)] }),
     nested(8, bytes(field(1, 'string', 'a'), field(2, 'uint32', 1), field(77, 'int64', 5))),
   ],
-  'a field written twice, the last one counts': [
+  'a field that is encoded twice, the last counts': [
     bytes(field(1, 'string', 'old'), field(1, 'string', 'a')),
     field(1, 'string', 'a'),
   ],
-  'both members of a oneof, the last one counts': [
+  'two members of a oneof, the last counts': [
     bytes(field(5, 'string', 'card'), nested(6, field(1, 'string', 'sku'))),
     nested(6, field(1, 'string', 'sku')),
   ],
   'a number in more bytes than it needs': [Buffer.from([16, 5]), Buffer.from([16, 0x85, 0x80, 0])],
 };
 
-/** Pairs that are not. */
+/** Pairs of encodings of different messages. */
 const different: Record<string, readonly [Uint8Array, Uint8Array]> = {
   'an optional field that is present with its default': [field(7, 'string', ''), Buffer.alloc(0)],
   'a message that is present and empty': [nested(13, Buffer.alloc(0)), Buffer.alloc(0)],
@@ -116,12 +116,12 @@ const different: Record<string, readonly [Uint8Array, Uint8Array]> = {
   ],
   'another sign': [model({ amountMinor: 1 }), model({ amountMinor: -1 })],
   'minus zero': [model(negativeZero), model({ rate: 0 })],
-  'minus zero against nothing': [field(12, 'double', -0), Buffer.alloc(0)],
+  'minus zero and an absent field': [field(12, 'double', -0), Buffer.alloc(0)],
   'another map value': [label('a', '1'), label('a', '2')],
   'another map key': [label('a', '1'), label('b', '1')],
   'swapped map values': [bytes(label('a', '1'), label('b', '2')), bytes(label('a', '2'), label('b', '1'))],
   'one more map entry': [label('a', ''), bytes(label('a', ''), label('b', ''))],
-  'an empty map entry against none': [label('', ''), Buffer.alloc(0)],
+  'an empty map entry and no entry': [label('', ''), Buffer.alloc(0)],
   'a value deep inside': [
     model({ details: [[1, { text: 't', counts: [['c', 1]] }]] }),
     model({ details: [[1, { text: 't', counts: [['c', 2]] }]] }),
@@ -138,7 +138,7 @@ const different: Record<string, readonly [Uint8Array, Uint8Array]> = {
   ],
   'texts shifted between fields': [model({ account: 'ab' }), model({ account: 'a', note: 'b' })],
   'other bytes': [model({ data: Buffer.from([0, 1]) }), model({ data: Buffer.from([0, 2]) })],
-  'an enum value that nobody knows': [model({ kind: 77 }), model({ kind: 78 })],
+  'another unknown enum value': [model({ kind: 77 }), model({ kind: 78 })],
   'another precision of time': [
     model({ booked: { seconds: 1, nanos: 0 } }),
     model({ booked: { seconds: 1, nanos: 1 } }),
@@ -146,7 +146,7 @@ const different: Record<string, readonly [Uint8Array, Uint8Array]> = {
 };
 
 for (const [title, pair] of Object.entries(equal)) {
-  test(`the same request: ${title}`, async (t) => {
+  test(`two encodings are one request: ${title}`, async (t) => {
     const ledger = await openLedger(t, 'memory');
     for (const [one, other] of [pair, pair.toReversed()] as [Uint8Array, Uint8Array][]) {
       const key = randomUUID();
@@ -160,7 +160,7 @@ for (const [title, pair] of Object.entries(equal)) {
 }
 
 for (const [title, pair] of Object.entries(different)) {
-  test(`not the same request: ${title}`, async (t) => {
+  test(`two requests differ: ${title}`, async (t) => {
     const ledger = await openLedger(t, 'memory');
     for (const [one, other] of [pair, pair.toReversed()] as [Uint8Array, Uint8Array][]) {
       const key = randomUUID();
@@ -172,7 +172,7 @@ for (const [title, pair] of Object.entries(different)) {
   });
 }
 
-test('what a handler does to its request does not change the fingerprint', async (t) => {
+test('a handler that changes its request does not change the fingerprint', async (t) => {
   const ledger = await openLedger(t, 'memory', {
     handlers: () => ({
       Append: (call, callback) => {

@@ -10,13 +10,13 @@ const parcel: Parcel = {
 };
 
 for (const codegen of codegens) {
-  /** As a handler gets it. */
+  /** Returns the decoded request, as a handler gets it. */
   const decoded = (from: Parcel) => {
     const method = Object.values(codegen.service).find(({ path }) => path.endsWith('/Send'));
     return method?.requestDeserialize(codegen.methods.Send.requestSerialize(codegen.message(from)));
   };
 
-  test(`${codegen.name}: the string at a path`, (t) => {
+  test(`${codegen.name}: readField returns the string at a path`, (t) => {
     const request = decoded(parcel);
     for (const path of ['meta.request_id', 'meta.requestId']) t.is(readField(request, path), 'key-1', path);
     t.is(readField(request, 'receiver'), 'ann');
@@ -25,7 +25,7 @@ for (const codegen of codegens) {
     t.is(readField(decoded({ ...parcel, payment: { goods: item } }), 'goods.sku'), 'sku-1');
   });
 
-  test(`${codegen.name}: what is empty, absent or no string is none`, (t) => {
+  test(`${codegen.name}: readField returns undefined for an empty, absent or non-string value`, (t) => {
     const request = decoded(parcel);
     const none = ['meta.trace', 'meta', 'items', 'items.sku', 'boxes.sku', 'label', 'fragile'];
     for (const path of [
@@ -37,7 +37,7 @@ for (const codegen of codegens) {
       'receiver.x',
     ])
       t.is(readField(request, path), undefined, path);
-    // The other members of a oneof, and what every object inherits.
+    // Unset members of a oneof, and inherited properties.
     for (const path of [
       'card',
       'voucher',
@@ -53,16 +53,16 @@ for (const codegen of codegens) {
   });
 }
 
-test('a name as it stands wins over one that reads the same in camelCase', (t) => {
+test('readField prefers an exact name to an equal name in camelCase', (t) => {
   t.is(readField({ requestId: 'a', request_id: 'b' }, 'request_id'), 'b');
   t.is(readField({ requestId: 'a', request_id: 'b' }, 'requestId'), 'a');
   t.is(readField({ line1: 'a' }, 'line_1'), 'a');
   t.is(readField({ foobar: 'a' }, 'foo_bar'), undefined);
 });
 
-test('what is no message has no fields', (t) => {
+test('readField returns undefined for a value that is not a message', (t) => {
   for (const value of [undefined, null, 'text', 5, [{ a: 'b' }], Buffer.from('a')])
     t.is(readField(value, 'a'), undefined);
-  // A message with a field that is called `case` is no oneof.
+  // A message with a field named `case` is not a oneof.
   t.is(readField({ choice: { case: 'a', value: 'b' } }, 'a'), undefined);
 });

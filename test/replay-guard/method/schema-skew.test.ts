@@ -10,7 +10,7 @@ const versions = ['now', 'next'] as const;
 for (const engine of engines) {
   for (const [first, second] of [versions, versions.toReversed()] as const) {
     test.serial(
-      `${engine}: what schema "${first}" stored, schema "${second}" replays verbatim`,
+      `${engine}: a server with schema "${second}" replays the bytes of a server with schema "${first}"`,
       async (t) => {
         const data = await emptied(t, engine);
         const answer = { entryId: 'id', balanceMinor: 7, labels: { b: '1', a: '2' }, currency: 'EUR' };

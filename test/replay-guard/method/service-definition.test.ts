@@ -15,7 +15,7 @@ import { startServer } from '../../helpers/servers/server.js';
 
 const ledger = loadLedger();
 
-/** As ts-proto writes it: a message of which only known fields survive `fromPartial`. */
+/** A message type as ts-proto generates it: `fromPartial` drops unknown fields. */
 function message(encode: (message: never) => Buffer, decode: (bytes: Buffer) => unknown): GenericMessage {
   return {
     encode: (message) => ({ finish: () => new Uint8Array(encode(message as never)) }),
@@ -24,7 +24,7 @@ function message(encode: (message: never) => Buffer, decode: (bytes: Buffer) => 
   };
 }
 
-/** The ledger in the generic form, with the options that this form has. */
+/** The ledger service as a generic definition. */
 function generic(): GenericDefinition & { readonly name: string } {
   const methods = Object.entries({ Append: undefined, Touch: 'IDEMPOTENT', Read: 'NO_SIDE_EFFECTS' });
   const entries = methods.map(([name, idempotencyLevel]) => {
@@ -42,13 +42,13 @@ function generic(): GenericDefinition & { readonly name: string } {
   };
 }
 
-/** As nice-grpc hands it to grpc-js. */
+/** The grpc-js definition that nice-grpc makes of a generic definition. */
 function toGrpc({ fullName, methods }: GenericDefinition): ServiceDefinition {
   const entries = Object.entries(methods).map(([name, { requestType, responseType, ...method }]) => {
-    const sent = (value: unknown) => responseType.fromPartial?.(value) ?? value;
+    const complete = (value: unknown) => responseType.fromPartial?.(value) ?? value;
     const codecs = {
       requestDeserialize: requestType.decode,
-      responseSerialize: (value: unknown) => Buffer.from(responseType.encode(sent(value)).finish()),
+      responseSerialize: (value: unknown) => Buffer.from(responseType.encode(complete(value)).finish()),
     };
     return [name, { ...method, path: `/${fullName}/${method.name}`, ...codecs }];
   });
@@ -82,7 +82,7 @@ async function serve(t: ExecutionContext, definition = generic()) {
   return { connection: server.connect(), entered };
 }
 
-test('a generic definition is guarded: a duplicate gets the first bytes, another payload a refusal', async (t) => {
+test('a generic definition is guarded: a duplicate replays the first bytes, and another payload is refused', async (t) => {
   const { connection, entered } = await serve(t);
   const append = (account: string) => connection.call(ledger.Append, { account }, { key: 'key' });
   const first = await append('alice');
@@ -94,7 +94,7 @@ test('a generic definition is guarded: a duplicate gets the first bytes, another
   t.deepEqual(entered, ['append']);
 });
 
-test('its idempotency levels count: a read is not touched, an idempotent method needs no key', async (t) => {
+test('the idempotency levels of a generic definition apply: reads are unguarded, idempotent methods need no key', async (t) => {
   const { connection, entered } = await serve(t);
   const keyless = await connection.call(ledger.Append, {});
   assertRefused(t, keyless, status.INVALID_ARGUMENT, 'IDEMPOTENCY_KEY_MISSING', 'BadRequest');
@@ -104,7 +104,7 @@ test('its idempotency levels count: a read is not touched, an idempotent method 
   t.deepEqual(entered, ['read', 'read', 'touch']);
 });
 
-test('what is protected keeps its form, and what was given stays as it was', (t) => {
+test('protect returns a generic definition and does not change its argument', (t) => {
   const given = generic();
   const codecs = Object.values(given.methods).map(({ responseType }) => responseType.encode);
   const made = guardOf(t).protect(given);
@@ -118,7 +118,7 @@ test('what is protected keeps its form, and what was given stays as it was', (t)
   );
 });
 
-test('a policy in code counts by the path of the method', (t) => {
+test('a policy in code applies to the method with its path', (t) => {
   const guard = guardOf(t, { policies: { '/test.v1.LedgerService/Append': { waitMs: 7 } } });
   guard.protect(generic());
   const [append] = guard.methods().filter(({ path }) => path === '/test.v1.LedgerService/Append');
@@ -127,7 +127,7 @@ test('a policy in code counts by the path of the method', (t) => {
   t.throws(() => protect(generic()), { message: /\/test\.v1\.LedgerService\/append/ });
 });
 
-test('a message type without fromPartial is encoded as it is', async (t) => {
+test('a message type without fromPartial is encoded unchanged', async (t) => {
   const { methods, ...service } = generic();
   const plain = Object.entries(methods).map(([name, method]) => {
     const { encode, decode } = method.responseType;

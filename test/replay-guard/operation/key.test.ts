@@ -5,7 +5,7 @@ import test from 'ava';
 import { decodeStatusDetails } from '../../helpers/messages/status-details.js';
 import { openLedger } from '../../helpers/servers/guarded-ledger.js';
 
-test('what no gRPC library would send is refused as well', async (t) => {
+test('a key that no gRPC library would send is refused before the handler', async (t) => {
   const ledger = await openLedger(t, 'memory');
   const http = connect(`http://${ledger.server.address}`);
   t.teardown(() => http.destroy());
@@ -19,7 +19,7 @@ test('what no gRPC library would send is refused as well', async (t) => {
     t.is(headers['grpc-status'], String(status.INVALID_ARGUMENT), JSON.stringify(key));
     t.is(headers['grpc-retry-pushback-ms'], undefined);
     const packed = Buffer.from(String(headers['grpc-status-details-bin']), 'base64');
-    // grpc-js drops a value with foreign characters, so that the key is missing then.
+    // grpc-js drops a value with invalid characters. The key is then missing.
     t.regex(String(decodeStatusDetails(packed).errorInfo?.reason), /^IDEMPOTENCY_KEY_(INVALID|MISSING)$/);
     stream.resume();
   }

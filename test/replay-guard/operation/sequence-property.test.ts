@@ -4,14 +4,17 @@ import test from 'ava';
 import fc from 'fast-check';
 import { sequenceSettings } from '../../helpers/calls/sequence-settings.js';
 import { engines } from '../../helpers/databases/engines.js';
-import { holds } from '../../helpers/messages/seeded.js';
+import { assertProperty } from '../../helpers/messages/assert-property.js';
 import { type LedgerMethod, methods, onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
 
-/** One call: where it stands from the next one and the current epoch, its payload, and whether the handler fails. */
+/** One call of a producer, relative to the state of the series. */
 interface Move {
+  /** The distance of its sequence from the next sequence. */
   readonly ahead: number;
+  /** The distance of its epoch from the current epoch. */
   readonly epochs: number;
   readonly payload: number;
+  /** Whether the handler fails. */
   readonly fails: boolean;
 }
 
@@ -27,19 +30,22 @@ const move: fc.Arbitrary<Move> = fc.record({
   fails: often(false, fc.constant(true)),
 });
 
-/** What the contract says of one producer's calls, one after the other. */
-class Producer {
+/** A model of the contract for the sequential calls of one producer. */
+class ProducerModel {
   epoch = -1;
   completed = -1;
   readonly #kept = new Map<number, { payload: number; id: string }>();
-  /** Whether the epoch of a first call that failed stays begun: its claim was committed. */
-  readonly #claimsAlone: boolean;
+  /** Whether a claim commits before the handler runs. A new epoch then begins even if its first call fails. */
+  readonly #commitsClaim: boolean;
 
-  constructor(claimsAlone: boolean) {
-    this.#claimsAlone = claimsAlone;
+  constructor(commitsClaim: boolean) {
+    this.#commitsClaim = commitsClaim;
   }
 
-  /** What the call is answered; `new` is an execution, a text after `=` the id of the reply that is repeated. */
+  /**
+   * Returns the expected result of a call: `new` for an execution, `failed` for an execution that fails, `=` with an
+   * id for the replay of the reply with that id, or the reason of a refusal.
+   */
   answer(epoch: number, sequence: number, { payload, fails }: Move, id: string): string {
     if (epoch < this.epoch) return 'PRODUCER_FENCED';
     const isNew = epoch > this.epoch;
@@ -51,7 +57,7 @@ class Producer {
     }
     const isNext = completed < 0 ? sequence <= 1 : sequence === completed + 1;
     if (!isNext) return completed < 0 ? 'SEQUENCE_GAP' : `SEQUENCE_GAP ${completed + 1}`;
-    if (isNew && (!fails || this.#claimsAlone)) this.#begin(epoch);
+    if (isNew && (!fails || this.#commitsClaim)) this.#begin(epoch);
     if (fails) return 'failed';
     this.completed = sequence;
     this.#kept.set(sequence, { payload, id });
@@ -66,26 +72,26 @@ class Producer {
   }
 }
 
-for (const place of ['memory', ...engines] as const) {
+for (const engine of ['memory', ...engines] as const) {
   for (const method of methods) {
     test.serial(
-      `${place}: random calls of a producer by ${method} are answered as the contract says`,
+      `${engine}: random calls of a producer to ${method} get the results of the contract`,
       async (t) => {
         let next = { id: '', fails: false };
-        const ledger = await openLedger(t, place, {
+        const ledger = await openLedger(t, engine, {
           handlers: () =>
             onBoth((_account, callback) => {
               if (next.fails) callback({ code: status.ABORTED, details: 'aborted' });
               else callback(null, method === 'append' ? { entryId: next.id } : { transferId: next.id });
             }),
         });
-        const ask = (by: LedgerMethod, payload: number, settings: ReturnType<typeof sequenceSettings>) =>
+        const send = (by: LedgerMethod, payload: number, settings: ReturnType<typeof sequenceSettings>) =>
           by === 'append'
             ? ledger.append(undefined, { amountMinor: payload }, settings)
             : ledger.transfer(undefined, { amountMinor: payload }, settings);
         const property = fc.asyncProperty(fc.array(move, { minLength: 5, maxLength: 25 }), async (moves) => {
           const producer = randomUUID();
-          const model = new Producer(place === 'memory' || method === 'transfer');
+          const model = new ProducerModel(engine === 'memory' || method === 'transfer');
           for (const [index, one] of moves.entries()) {
             const epoch = Math.max(model.epoch, 0) + one.epochs;
             const sequence = (epoch > model.epoch ? 0 : model.completed + 1) + one.ahead;
@@ -93,21 +99,21 @@ for (const place of ['memory', ...engines] as const) {
             next = { id: `${producer} ${index}`, fails: one.fails };
             const before = ledger.entered;
             const expected = model.answer(epoch, sequence, one, next.id);
-            const reply = await ask(method, one.payload, sequenceSettings(producer, sequence, epoch));
+            const reply = await send(method, one.payload, sequenceSettings(producer, sequence, epoch));
             const info = reply.statusDetails?.errorInfo;
             const reason =
               info && [info.reason.replace('IDEMPOTENCY_', ''), info.metadata.expected].filter(Boolean);
             const message = reply.message as { entryId?: string; transferId?: string } | undefined;
             const id = method === 'append' ? message?.entryId : message?.transferId;
-            const told =
+            const actual =
               reason?.join(' ') ??
               (reply.code === status.ABORTED ? 'failed' : reply.replayed ? `=${id}` : 'new');
             const executed = ledger.entered > before;
-            if (told !== expected || executed !== ['new', 'failed'].includes(told))
-              throw new Error(`call ${index}: ${epoch}/${sequence}: ${told} instead of ${expected}`);
+            if (actual !== expected || executed !== ['new', 'failed'].includes(actual))
+              throw new Error(`call ${index}: ${epoch}/${sequence}: ${actual} instead of ${expected}`);
           }
         });
-        await holds(t, property, place === 'memory' ? 40 : 12);
+        await assertProperty(t, property, engine === 'memory' ? 40 : 12);
       },
     );
   }

@@ -24,6 +24,7 @@ function guarded(t: ExecutionContext, options: Partial<ReplayGuardOptions> = {})
   return { guard, modeOf };
 }
 
+/** The sources of a mode: the guard's options, the server setting, the policy, the method setting. */
 interface Given {
   readonly start?: GuardMode;
   readonly server?: GuardMode;
@@ -31,7 +32,7 @@ interface Given {
   readonly method?: GuardMode;
 }
 
-// Each line adds one that comes before those above it.
+// Each of the first five rows adds a source that wins over the sources in the rows above.
 const precedence: readonly (readonly [Given, GuardMode])[] = [
   [{}, 'ENFORCE'],
   [{ start: 'OFF' }, 'OFF'],
@@ -43,7 +44,7 @@ const precedence: readonly (readonly [Given, GuardMode])[] = [
 ];
 
 for (const [given, expected] of precedence) {
-  test(`${JSON.stringify(given)} is ${expected}`, (t) => {
+  test(`a method with the modes ${JSON.stringify(given)} is in mode ${expected}`, (t) => {
     const { start, server, policy, method } = given;
     const { guard, modeOf } = guarded(t, {
       ...(start && { mode: start }),
@@ -51,11 +52,11 @@ for (const [given, expected] of precedence) {
     });
     guard.setModes({ ...(server && { server }), ...(method && { methods: { [append]: method } }) });
     t.is(modeOf(append), expected);
-    t.is(modeOf(touch), server ?? start ?? 'ENFORCE', 'another method is as the server says');
+    t.is(modeOf(touch), server ?? start ?? 'ENFORCE', 'another method has the mode of the server');
   });
 }
 
-test('each setting of modes replaces the one before it', (t) => {
+test('setModes replaces all earlier settings', (t) => {
   const { guard, modeOf } = guarded(t);
   guard.setModes({ server: 'OFF', methods: { [append]: 'OBSERVE' } });
   guard.setModes({ methods: { [touch]: 'OBSERVE' } });
@@ -70,11 +71,14 @@ const wrong: Record<string, readonly [object, RegExp]> = {
   'a mode that is null': [{ methods: { [touch]: null } }, /Touch.*not null/],
   'an unknown method': [{ methods: { [append]: 'OFF', '/no.Such/Method': 'OFF' } }, /no\.Such\/Method/],
   'a method of the prototype': [{ methods: { toString: 'OFF' } }, /toString/],
-  'a misspelt setting': [{ servre: 'OFF' }, /servre/],
+  'a misspelt setting': [
+    { servre: 'OFF' },
+    /^setModes: unknown option servre; its options are server, methods$/,
+  ],
 };
 
-for (const [what, [settings, message]] of Object.entries(wrong)) {
-  test(`${what} changes nothing`, (t) => {
+for (const [title, [settings, message]] of Object.entries(wrong)) {
+  test(`setModes refuses ${title} and changes no mode`, (t) => {
     const { guard, modeOf } = guarded(t);
     guard.setModes({ methods: { [append]: 'OBSERVE' } });
     const before = guard.methods();
@@ -84,7 +88,7 @@ for (const [what, [settings, message]] of Object.entries(wrong)) {
   });
 }
 
-test('a settings object that is changed later changes nothing', (t) => {
+test('changing the settings object after setModes changes no mode', (t) => {
   const { guard, modeOf } = guarded(t);
   const methods: Record<string, GuardMode> = { [append]: 'OBSERVE' };
   guard.setModes({ methods });
@@ -92,10 +96,10 @@ test('a settings object that is changed later changes nothing', (t) => {
   t.is(modeOf(append), 'OBSERVE');
 });
 
-test('a method whose requests stream is guarded neither at start nor later', (t) => {
+test('a method with a stream of requests is refused by protect and by setModes, unless its mode is OFF', (t) => {
   const atStart = guarded(t).guard;
   t.throws(() => atStart.protect(uploads), { instanceOf: TypeError, message: /Feed\/Upload.*stream/ });
-  // What was refused is not remembered.
+  // The refused service is not part of the guard.
   t.notThrows(() => atStart.setModes({ server: 'OBSERVE' }));
   const { guard, modeOf } = guarded(t, { mode: 'OFF' });
   guard.protect(uploads);
@@ -117,7 +121,7 @@ for (const [from, to] of [
   ['OBSERVE', 'ENFORCE'],
   ['OFF', 'ENFORCE'],
 ] as const) {
-  test(`a call that was admitted under ${from} ends under it when ${to} comes`, async (t) => {
+  test(`a call that began in mode ${from} ends in mode ${from} after a change to ${to}`, async (t) => {
     const barrier = new Barrier();
     const ledger = await openLedger(t, 'memory', {
       guard: { mode: from },
@@ -133,24 +137,24 @@ for (const [from, to] of [
     barrier.open();
     const replied = await first;
     t.like(replied, { code: status.OK, message: { entryId: '1' } });
-    // Under OBSERVE the reply goes out before it is recorded.
+    // In mode OBSERVE the guard sends the reply before it stores the record.
     if (from === 'OBSERVE') await poll('the record', () => ledger.outcomes.did('complete') === 1);
     t.is(ledger.outcomes.count('executed'), from === 'ENFORCE' ? 1 : 0);
     ledger.guard.setModes({ server: 'ENFORCE' });
     const again = await ledger.append('key');
-    t.is(again.replayed, from !== 'OFF', 'what was guarded was recorded');
+    t.is(again.replayed, from !== 'OFF', 'a guarded call is recorded');
     if (from !== 'OFF') t.deepEqual(again.bytes, replied.bytes);
   });
 }
 
-test('OFF leaves a recorded key alone, and the way back honours it', async (t) => {
+test('mode OFF ignores a recorded key, and mode ENFORCE replays the key again', async (t) => {
   const ledger = await openLedger(t, 'memory');
   const first = await ledger.append('key');
   ledger.guard.setModes({ methods: { [append]: 'OFF' } });
   const unguarded = await ledger.append('key', { account: 'another payload' });
   t.like(unguarded, { code: status.OK, replayed: false });
   t.deepEqual(unguarded.trailers.get('idempotency-expires-at'), []);
-  t.is(ledger.outcomes.ended.length, 1, 'it was no call of the guard');
+  t.is(ledger.outcomes.ended.length, 1, 'the guard did not observe the unguarded call');
   ledger.guard.setModes({});
   t.like(await ledger.append('key'), { bytes: first.bytes, replayed: true });
   t.is(ledger.entered, 2);

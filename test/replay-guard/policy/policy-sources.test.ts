@@ -1,49 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { type ServiceDefinition, status } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
-import test, { type ExecutionContext } from 'ava';
-import { createReplayGuard, type ReplayGuardOptions, singleTenant } from 'grpc-replay-guard';
-import { MemoryStore } from 'grpc-replay-guard/memory';
+import test from 'ava';
 import protobuf from 'protobufjs';
 import { policyType } from '#library/replay-guard/policy/proto-message.js';
 import { codegens, image, protoFolders } from '../../helpers/codegens/index.js';
 import { bare, protoFile } from '../../helpers/messages/descriptors.js';
 import { startServer } from '../../helpers/servers/server.js';
-
-const path = '/p.v1.S/Do';
-
-function guard(t: ExecutionContext, options: Partial<ReplayGuardOptions>) {
-  const made = createReplayGuard({ store: new MemoryStore(), scope: singleTenant(), ...options });
-  t.teardown(() => made.close());
-  return made;
-}
-
-/** The effective policy of a method, after its service was protected. */
-function policyOf(
-  t: ExecutionContext,
-  definition: ServiceDefinition,
-  options: Partial<ReplayGuardOptions>,
-  method = path,
-) {
-  const made = guard(t, options);
-  made.protect(definition);
-  return made.methods().find((report) => report.path === method)?.policy;
-}
-
-const proto = (options: string, fields = '') => protoOf({ Do: options }, fields);
-
-/** A service with a method for each of these options. */
-const protoOf = (methods: Readonly<Record<string, string>>, fields = '') => `syntax = "proto3"; package p.v1;
-  import "replayguard/v1/policy.proto";
-  message Part { string id = 1; }
-  message Request { string id = 1; repeated Part parts = 2; ${fields} }
-  message Response {}
-  service S {
-    ${Object.entries(methods)
-      .map(([name, options]) => `rpc ${name}(Request) returns (Response) { ${options} }`)
-      .join('\n')}
-  }`;
-const policy = (text: string) => `option (replayguard.v1.policy) = {${text}};`;
+import { assertErrorNames, DO, openGuard, policyOf, policyOption, proto, protoOf } from './fixtures.js';
 
 const everyField = `
   mode: MODE_OBSERVE, key: KEY_REQUIREMENT_OPTIONAL, ttl: {seconds: 7200, nanos: 500000000}
@@ -65,17 +29,17 @@ const everyFieldRead = {
   maxExecutionMs: 90_000,
 };
 
-test('every field of the policy is read alike by proto-loader, from an image and from a descriptor set', async (t) => {
-  const file = await protoFile(t, proto(policy(everyField)));
+test('every policy field is read from proto-loader, from a buf image and from a descriptor set', async (t) => {
+  const file = await protoFile(t, proto(policyOption(everyField)));
   t.like(policyOf(t, file.loaded, {}), everyFieldRead);
   for (const flags of [[], ['--as-file-descriptor-set'], ['--exclude-source-info']]) {
     const descriptors = await file.build(...flags);
     t.like(policyOf(t, file.bare, { descriptors }), everyFieldRead, flags.join());
   }
-  t.is(policyOf(t, file.bare, {})?.keyField, undefined, 'a bare definition says nothing by itself');
+  t.is(policyOf(t, file.bare, {})?.keyField, undefined, 'a bare definition has no policy');
 });
 
-test('the policy of the guard is that of policy.proto', async (t) => {
+test('the policy message of the guard is equal to policy.proto', async (t) => {
   const written = await readFile(`${protoFolders[0]}replayguard/v1/policy.proto`, 'utf8');
   const { root } = protobuf.parse(written, { keepCase: true });
   const of = (scope: protobuf.NamespaceBase, name: string) =>
@@ -91,14 +55,14 @@ test('the policy of the guard is that of policy.proto', async (t) => {
   t.is(fields(of(ours.root, 'MethodPolicy')), fields(of(root, 'MethodPolicy')));
 });
 
-test('for each field code wins over the definition, that over the descriptors, those over the server', async (t) => {
+test('each policy field comes from code, the definition, the descriptors or the server, in this order', async (t) => {
   const image = await protoFile(
     t,
-    proto(policy('ttl: {seconds: 100}, wait: {seconds: 1}, max_reply_bytes: 10')),
+    proto(policyOption('ttl: {seconds: 100}, wait: {seconds: 1}, max_reply_bytes: 10')),
   );
   const descriptors = await image.build();
-  const own = await protoFile(t, proto(policy('ttl: {seconds: 200}, wait: {seconds: 2}')));
-  const options = { descriptors, retentionMs: 50_000, policies: { [path]: { retentionMs: 300_000 } } };
+  const own = await protoFile(t, proto(policyOption('ttl: {seconds: 200}, wait: {seconds: 2}')));
+  const options = { descriptors, retentionMs: 50_000, policies: { [DO]: { retentionMs: 300_000 } } };
   t.like(policyOf(t, own.loaded, options), { retentionMs: 300_000, waitMs: 2_000, maxReplyBytes: 10 });
   t.like(policyOf(t, own.loaded, { descriptors, retentionMs: 50_000 }), { retentionMs: 200_000 });
   t.like(policyOf(t, own.bare, { descriptors, retentionMs: 50_000 }), {
@@ -108,7 +72,7 @@ test('for each field code wins over the definition, that over the descriptors, t
   t.like(policyOf(t, own.bare, { retentionMs: 50_000 }), { retentionMs: 50_000, waitMs: 5_000 });
 });
 
-test('a level is read from the definition, or from the descriptors where that has none', async (t) => {
+test('the idempotency level is read from the definition, otherwise from the descriptors', async (t) => {
   const level = (name: string) => `option idempotency_level = ${name};`;
   const idempotent = await protoFile(t, proto(level('IDEMPOTENT')));
   const reading = await protoFile(t, proto(level('NO_SIDE_EFFECTS')));
@@ -120,13 +84,16 @@ test('a level is read from the definition, or from the descriptors where that ha
   t.is(policyOf(t, plain.bare, { descriptors: none }), undefined, 'never guarded');
   t.is(policyOf(t, idempotent.loaded, { descriptors: none })?.key, 'OPTIONAL');
   t.is(policyOf(t, reading.loaded, { descriptors: optional }), undefined);
-  const both = await protoFile(t, proto(`${level('IDEMPOTENT')} ${policy('key: KEY_REQUIREMENT_REQUIRED')}`));
+  const both = await protoFile(
+    t,
+    proto(`${level('IDEMPOTENT')} ${policyOption('key: KEY_REQUIREMENT_REQUIRED')}`),
+  );
   t.is(policyOf(t, both.loaded, {})?.key, 'REQUIRED');
   t.is(policyOf(t, both.bare, { descriptors: await both.build() })?.key, 'REQUIRED');
 });
 
-test('a method that the descriptors do not hold falls back to what its definition says', async (t) => {
-  const file = await protoFile(t, proto(policy('ttl: {seconds: 100}')));
+test('a method that is not in the descriptors has the policy of its definition', async (t) => {
+  const file = await protoFile(t, proto(policyOption('ttl: {seconds: 100}')));
   t.is(policyOf(t, file.loaded, { descriptors: image })?.retentionMs, 100_000);
   t.is(policyOf(t, file.bare, { descriptors: image })?.retentionMs, 86_400_000);
 });
@@ -141,60 +108,46 @@ const wrong: Record<string, string> = {
   fingerprintExcludes: 'fingerprint_excludes: ""',
 };
 
-test('in the descriptors: a wrong field stops the start and names method and field', async (t) => {
-  const methods = Object.entries(wrong).map(([field, text]) => [`Do_${field}`, policy(text)]);
+test('protect refuses an invalid policy field in the descriptors and names method and field', async (t) => {
+  const methods = Object.entries(wrong).map(([field, text]) => [`Do_${field}`, policyOption(text)]);
   const file = await protoFile(t, protoOf(Object.fromEntries(methods)));
   const descriptors = await file.build();
-  for (const field of Object.keys(wrong)) assertNamed(t, file.bare, descriptors, `Do_${field}`, field);
+  for (const field of Object.keys(wrong)) assertErrorNames(t, file.bare, descriptors, `Do_${field}`, field);
 });
 
-/** One method of a service, protected alone, stops the start. */
-function assertNamed(
-  t: ExecutionContext,
-  service: ServiceDefinition,
-  descriptors: Buffer,
-  method: string,
-  ...named: readonly string[]
-) {
-  const { [method]: alone } = service;
-  const start = () => guard(t, { descriptors }).protect({ [method]: alone } as ServiceDefinition);
-  const error = t.throws(start, { instanceOf: TypeError }, method);
-  for (const part of [`/p.v1.S/${method}`, ...named]) t.true(error?.message.includes(part), error?.message);
-}
-
-test('in the descriptors: an unspecified value is the default', async (t) => {
+test('an unspecified value in the descriptors is the default', async (t) => {
   const text =
     'mode: MODE_UNSPECIFIED, key: KEY_REQUIREMENT_UNSPECIFIED, reject_old_keys: false, key_field: ""';
-  const file = await protoFile(t, proto(policy(text)));
+  const file = await protoFile(t, proto(policyOption(text)));
   const read = policyOf(t, file.bare, { descriptors: await file.build() });
   t.like(read, { key: 'REQUIRED', rejectOldKeys: false, mode: undefined, keyField: undefined });
 });
 
-test('in the descriptors: what a newer policy.proto says stops the start', async (t) => {
+test('protect refuses fields and values of a newer policy.proto in the descriptors', async (t) => {
   const newer = [
     ['string key_field = 9;', 'string key_field = 9; string colour = 77;'],
     ['MODE_OFF = 1;', 'MODE_OFF = 1; MODE_NEW = 9;'],
     ['REPLAYED_CODE_UNKNOWN = 2;', 'REPLAYED_CODE_UNKNOWN = 2; REPLAYED_CODE_NEW = 99;'],
   ] as const;
   const methods = {
-    Field: policy('colour: "red"'),
-    Mode: policy('mode: MODE_NEW'),
-    Code: policy('replayed_codes: REPLAYED_CODE_NEW'),
+    Field: policyOption('colour: "red"'),
+    Mode: policyOption('mode: MODE_NEW'),
+    Code: policyOption('replayed_codes: REPLAYED_CODE_NEW'),
   };
   const file = await protoFile(t, protoOf(methods), newer);
   const descriptors = await file.build();
-  assertNamed(t, file.bare, descriptors, 'Field', 'unknown field number 77');
-  assertNamed(t, file.bare, descriptors, 'Mode', 'mode');
-  assertNamed(t, file.bare, descriptors, 'Code', 'replayedCodes');
+  assertErrorNames(t, file.bare, descriptors, 'Field', 'unknown field number 77');
+  assertErrorNames(t, file.bare, descriptors, 'Mode', 'mode');
+  assertErrorNames(t, file.bare, descriptors, 'Code', 'replayedCodes');
 });
 
-test('bytes that are no descriptors stop the start', async (t) => {
-  const message = /descriptors/;
+test('the guard refuses bytes that are not descriptors', async (t) => {
+  const message = /^the descriptors must be a FileDescriptorSet or a buf image/;
   for (const descriptors of [Buffer.alloc(0), Buffer.from('syntax = "proto3";'), image.subarray(0, 5_000)])
-    t.throws(() => guard(t, { descriptors }), { instanceOf: TypeError, message });
+    t.throws(() => openGuard(t, { descriptors }), { instanceOf: TypeError, message });
 });
 
-test('descriptors without what a request needs stop the start and name method and type', async (t) => {
+test('protect refuses incomplete descriptors and names the method and the missing type', async (t) => {
   const file = await protoFile(
     t,
     proto('', 'google.protobuf.Timestamp at = 3;').replace(
@@ -204,26 +157,26 @@ test('descriptors without what a request needs stop the start and name method an
   );
   const descriptors = await file.build('--exclude-imports');
   const message = /\/p\.v1\.S\/Do.*google\.protobuf\.Timestamp/;
-  t.throws(() => guard(t, { descriptors }).protect(file.bare), { instanceOf: TypeError, message });
-  t.notThrows(() => guard(t, { descriptors }).protect(file.loaded));
+  t.throws(() => openGuard(t, { descriptors }).protect(file.bare), { instanceOf: TypeError, message });
+  t.notThrows(() => openGuard(t, { descriptors }).protect(file.loaded));
 });
 
-test('the policies of a service are read for every code generator that carries none', (t) => {
+test('descriptors give a policy to the bare definitions of every code generator', (t) => {
   for (const codegen of codegens.filter(({ isBare }) => isBare)) {
     const send = '/test.codegen.v1.ParcelService/Send';
     const descriptors = image;
     t.is(policyOf(t, codegen.service, { descriptors }, send)?.keyField, 'meta.request_id', codegen.name);
     t.is(policyOf(t, codegen.service, {}, send)?.keyField, undefined, codegen.name);
-    const made = guard(t, { descriptors });
+    const guard = openGuard(t, { descriptors });
     const find = codegen.methods.Find as unknown;
     t.true(
-      Object.values(made.protect(codegen.service)).includes(find as never),
-      `${codegen.name}: Find is left alone`,
+      Object.values(guard.protect(codegen.service)).includes(find as never),
+      `${codegen.name}: Find is unchanged`,
     );
   }
 });
 
-test('the shop, with bare definitions and the descriptors that its build writes', async (t) => {
+test('the descriptors of the shop give its bare definitions their policies', async (t) => {
   const descriptors = await readFile(new URL('../../../descriptors.binpb', import.meta.url));
   const loaded = loadSync('shop/order/v1/order_service.proto', { includeDirs: protoFolders });
   const service = bare(loaded['shop.order.v1.OrderService'] as ServiceDefinition);
@@ -232,78 +185,17 @@ test('the shop, with bare definitions and the descriptors that its build writes'
   t.is(policyOf(t, service, { descriptors }, '/shop.order.v1.OrderService/GetOrder'), undefined);
 });
 
-const paths: Record<string, readonly [text: string, field: string, problem: string]> = {
-  'a key field that is not there': ['key_field: "idd"', 'keyField', 'idd'],
-  'a key field that is a message': ['key_field: "part"', 'keyField', 'part'],
-  'a key field that is a number': ['key_field: "number"', 'keyField', 'number'],
-  'a key field that is bytes': ['key_field: "raw"', 'keyField', 'raw'],
-  'a key field that is a list': ['key_field: "names"', 'keyField', 'names'],
-  'a key field in a list': ['key_field: "parts.id"', 'keyField', 'parts.id'],
-  'a key field in a map': ['key_field: "by_name.id"', 'keyField', 'by_name.id'],
-  'a key field in a text': ['key_field: "id.x"', 'keyField', 'id.x'],
-  'an excluded field that is not there': ['fingerprint_excludes: "idd"', 'fingerprintExcludes', 'idd'],
-  'an excluded field that is not there either': [
-    'fingerprint_excludes: "part.x"',
-    'fingerprintExcludes',
-    'part.x',
-  ],
-  'an excluded field in a text': ['fingerprint_excludes: "id.x"', 'fingerprintExcludes', 'id.x'],
-  'an excluded field in a map of texts': [
-    'fingerprint_excludes: "texts.x"',
-    'fingerprintExcludes',
-    'texts.x',
-  ],
-};
-const shapes = `Part part = 3; int64 number = 4; bytes raw = 5; repeated string names = 6;
-  map<string, Part> by_name = 7; map<string, string> texts = 8; Request again = 9; oneof o { Part chosen = 10; }`;
-
-test('where the schema is known, a path that leads nowhere stops the start and names method and field', async (t) => {
-  const methods = Object.values(paths).map(([text], at) => [`Do${at}`, policy(text)]);
-  const file = await protoFile(t, protoOf(Object.fromEntries(methods), shapes));
-  const descriptors = await file.build();
-  const plain = await protoFile(t, proto('', shapes));
-  for (const [at, [, field, problem]] of Object.values(paths).entries()) {
-    assertNamed(t, file.bare, descriptors, `Do${at}`, field, problem);
-    assertNamed(t, file.loaded, image, `Do${at}`, field, problem);
-    const policies = { [path]: { [field]: field === 'keyField' ? problem : [problem] } };
-    const error = t.throws(() => guard(t, { policies }).protect(plain.loaded), { instanceOf: TypeError });
-    for (const part of [path, field, problem]) t.true(error?.message.includes(part), error?.message);
-  }
-});
-
-test('where the schema is known, these paths are paths', async (t) => {
-  const keyFields = ['id', 'part.id', 'again.part.id', 'chosen.id'];
-  const excludes = [
-    'id',
-    'part',
-    'part.id',
-    'parts.id',
-    'parts',
-    'names',
-    'byName.id',
-    'by_name',
-    'texts',
-    'again.raw',
-  ];
-  const file = await protoFile(t, proto('', shapes));
-  for (const keyField of keyFields)
-    t.notThrows(() => guard(t, { policies: { [path]: { keyField } } }).protect(file.loaded), keyField);
-  t.notThrows(() =>
-    guard(t, { policies: { [path]: { fingerprintExcludes: excludes } } }).protect(file.loaded),
-  );
-});
-
-test('without a key a method is refused or runs, as the descriptors say', async (t) => {
-  const file = await protoFile(t, proto(policy('key: KEY_REQUIREMENT_OPTIONAL')));
+test('the policy in the descriptors decides whether a call without a key is refused or runs', async (t) => {
+  const file = await protoFile(t, proto(policyOption('key: KEY_REQUIREMENT_OPTIONAL')));
   for (const [descriptors, code] of [
     [await file.build(), status.OK],
     [image, status.INVALID_ARGUMENT],
   ] as const) {
-    const made = guard(t, { descriptors });
+    const guard = openGuard(t, { descriptors });
     const Do = (_call: unknown, callback: (error: null, reply: object) => void) => callback(null, {});
     const server = await startServer(t, {
-      interceptors: [made.interceptor],
-      services: [[made.protect(file.bare), { Do }]],
+      interceptors: [guard.interceptor],
+      services: [[guard.protect(file.bare), { Do }]],
     });
     t.is((await server.connect().call(file.bare.Do as never, {})).code, code);
   }

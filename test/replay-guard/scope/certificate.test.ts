@@ -20,11 +20,11 @@ interface Setup {
   readonly ledger: Ledger;
   readonly ca: Authority;
   readonly server: Pair;
-  /** A connection that shows a certificate. */
-  as(pair: Pair): Connection;
+  /** Opens a connection with a client certificate. */
+  connectAs(pair: Pair): Connection;
 }
 
-/** A ledger whose callers show a certificate that the authority has signed, or as a test wants it. */
+/** Opens a ledger with mutual TLS, or with the credentials that `serve` returns. */
 async function open(t: Test, serve?: (ca: Authority, server: Pair) => ServerCredentials): Promise<Setup> {
   const folder = await freshFolder(t);
   const ca = await createAuthority(folder, 'ca');
@@ -33,7 +33,7 @@ async function open(t: Test, serve?: (ca: Authority, server: Pair) => ServerCred
     credentials: (serve ?? mutual)(ca, server),
     guard: { scope: scopeFromPeerCertificate() },
   });
-  return { ledger, ca, server, as: ({ key, cert }) => ledger.server.connect(showing(ca, key, cert)) };
+  return { ledger, ca, server, connectAs: ({ key, cert }) => ledger.server.connect(showing(ca, key, cert)) };
 }
 
 const mutual = (ca: Authority, { cert, key }: Pair) =>
@@ -45,30 +45,30 @@ const showing = (ca: Authority, key: Buffer | null = null, cert: Buffer | null =
 const append = (connection: Connection, { definition }: Ledger, key = 'key') =>
   connection.call(definition.Append, {}, { key });
 
-/** That the second caller is another one than the first, and each is the same the next time. */
-async function assertTwo(t: Test, { ledger, as }: Setup, first: Pair, second: Pair) {
-  const callers = [as(first), as(second)] as const;
+/** Asserts that two certificates are two callers: each executes once, then gets a replay. */
+async function assertTwoCallers(t: Test, { ledger, connectAs }: Setup, first: Pair, second: Pair) {
+  const callers = [connectAs(first), connectAs(second)] as const;
   for (const replayed of [false, true]) {
     for (const caller of callers) t.like(await append(caller, ledger), { code: status.OK, replayed });
   }
   t.is(ledger.entered, 2);
 }
 
-test('a renewed certificate is the same caller, whatever else is in it', async (t) => {
+test('a renewed certificate with the same names is the same caller', async (t) => {
   const setup = await open(t);
   const [first, renewed] = [await setup.ca.issue('ada', 'ada'), await setup.ca.issue('ada 2', 'ada')];
-  t.like(await append(setup.as(first), setup.ledger), { code: status.OK, replayed: false });
-  t.like(await append(setup.as(renewed), setup.ledger), { code: status.OK, replayed: true });
+  t.like(await append(setup.connectAs(first), setup.ledger), { code: status.OK, replayed: false });
+  t.like(await append(setup.connectAs(renewed), setup.ledger), { code: status.OK, replayed: true });
 });
 
 const dn = (value: string): Name => ({ type: 'dn', value });
 const upn = (value: string): Name => ({ type: 'upn', value });
-/** Names that are not the same, however alike their texts. */
-const alike: [string, Name[], Name[]][] = [
-  ['two names and one with a comma', ['ada', 'bob'], ['ada, DNS:bob']],
-  ['one name and two', ['ada'], ['ada', 'bob']],
-  ['a name and the same in quotes', ['ada'], ['"ada"']],
-  ['a host and an address of mail', ['ada@x'], [{ type: 'email', value: 'ada@x' }]],
+/** Different names with similar texts. */
+const similar: [string, Name[], Name[]][] = [
+  ['two names and one name with a comma', ['ada', 'bob'], ['ada, DNS:bob']],
+  ['one name and two names', ['ada'], ['ada', 'bob']],
+  ['a name and the same name in quotes', ['ada'], ['"ada"']],
+  ['a host and an e-mail address', ['ada@x'], [{ type: 'email', value: 'ada@x' }]],
   ['a host and a URI', ['ada'], [{ type: 'url', value: 'ada' }]],
   [
     'a URI with a comma and a URI with a host',
@@ -76,21 +76,21 @@ const alike: [string, Name[], Name[]][] = [
     [{ type: 'url', value: 'x:a' }, 'b'],
   ],
   ['a user and a user with a host', [upn('ada, DNS:x')], [upn('ada'), 'x']],
-  ['a directory name and one with a comma', [dn('CN=ada, O=x')], [dn('O=CN\\=ada\\, O\\=x')]],
-  ['a name and one that goes on after a NUL', ['ada'], ['ada\u0000.x']],
-  // Node shows both as `othername:<unsupported>`.
-  ['two names that Node cannot show', [guid('1')], [guid('2')]],
-  ['two names, each with one that Node cannot show', ['ada', guid('1')], ['ada', guid('2')]],
+  ['a directory name and a directory name with a comma', [dn('CN=ada, O=x')], [dn('O=CN\\=ada\\, O\\=x')]],
+  ['a name and a name with a NUL', ['ada'], ['ada\u0000.x']],
+  // Node prints both names as `othername:<unsupported>`.
+  ['two names that Node cannot print', [guid('1')], [guid('2')]],
+  ['two certificates, each with one name that Node cannot print', ['ada', guid('1')], ['ada', guid('2')]],
 ];
 
 function guid(digit: string): Name {
   return { type: 'guid', value: '00000000-0000-4000-8000-000000000000'.replaceAll('0', digit) };
 }
 
-for (const [title, first, second] of alike) {
-  test(`two callers: ${title}`, async (t) => {
+for (const [title, first, second] of similar) {
+  test(`certificates with different names are two callers: ${title}`, async (t) => {
     const setup = await open(t);
-    await assertTwo(
+    await assertTwoCallers(
       t,
       setup,
       await setup.ca.issue('first', ...first),
@@ -99,64 +99,65 @@ for (const [title, first, second] of alike) {
   });
 }
 
-test('without names the certificate itself is the caller, not its subject', async (t) => {
+test('certificates without names are different callers, also with one subject', async (t) => {
   const setup = await open(t);
-  await assertTwo(t, setup, await setup.ca.issue('ada'), await setup.ca.issue('ada'));
+  await assertTwoCallers(t, setup, await setup.ca.issue('ada'), await setup.ca.issue('ada'));
 });
 
-test("a name that is the text of another's fingerprint is not that other", async (t) => {
+test("a name equal to another certificate's fingerprint is not that certificate's caller", async (t) => {
   const setup = await open(t);
   const ada = await setup.ca.issue('ada');
   const { fingerprint256 } = new X509Certificate(ada.cert);
-  await assertTwo(t, setup, ada, await setup.ca.issue('mallory', fingerprint256));
+  await assertTwoCallers(t, setup, ada, await setup.ca.issue('mallory', fingerprint256));
 });
 
-test('a certificate of another authority does not get in, whatever its names', async (t) => {
-  const { ledger, ca, as } = await open(t);
+test('the server rejects a connection with a certificate of an untrusted authority', async (t) => {
+  const { ledger, ca, connectAs } = await open(t);
   const folder = await freshFolder(t);
   const stranger = await createAuthority(folder, 'ca');
-  await append(as(await ca.issue('ada', 'ada')), ledger);
+  await append(connectAs(await ca.issue('ada', 'ada')), ledger);
   for (const pair of [await stranger.issue('ada', 'ada'), await selfSigned(folder, 'ada', 'ada')]) {
-    t.is((await append(as(pair), ledger)).code, status.UNAVAILABLE);
+    t.is((await append(connectAs(pair), ledger)).code, status.UNAVAILABLE);
   }
   t.is(ledger.entered, 1);
 });
 
-/** Asks nobody for a certificate. */
+/** Server credentials that request no client certificate. */
 const plain = (_: Authority, { cert, key }: Pair) =>
   ServerCredentials.createSsl(null, [{ cert_chain: cert, private_key: key }]);
 
-test('a certificate that the server did not ask for is no identity', async (t) => {
-  const { ledger, ca, as } = await open(t, plain);
-  for (const connection of [as(await ca.issue('ada', 'ada')), ledger.server.connect(showing(ca))]) {
+test('a call is refused if the server requests no client certificate', async (t) => {
+  const { ledger, ca, connectAs } = await open(t, plain);
+  for (const connection of [connectAs(await ca.issue('ada', 'ada')), ledger.server.connect(showing(ca))]) {
     const reply = await append(connection, ledger);
     assertRefused(t, reply, status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
   }
 });
 
-/** Asks for a certificate, and serves callers with a bad one or none all the same. */
+/** Server credentials that request a client certificate, and accept an invalid or missing certificate. */
 function optional(ca: Authority, { cert, key }: Pair): ServerCredentials {
-  // Told later: what is told at once does not reach the listener that is being added.
+  // Called on the next tick, because grpc-js ignores a listener call during registration.
   const provider: experimental.CertificateProvider = {
-    addCaCertificateListener: (tell) => process.nextTick(tell, { caCertificate: ca.cert }),
+    addCaCertificateListener: (listener) => process.nextTick(listener, { caCertificate: ca.cert }),
     removeCaCertificateListener: () => {},
-    addIdentityCertificateListener: (tell) => process.nextTick(tell, { certificate: cert, privateKey: key }),
+    addIdentityCertificateListener: (listener) =>
+      process.nextTick(listener, { certificate: cert, privateKey: key }),
     removeIdentityCertificateListener: () => {},
   };
   return experimental.createCertificateProviderServerCredentials(provider, provider, false);
 }
 
-test('a certificate that could not be verified is no identity', async (t) => {
-  const { ledger, ca, as } = await open(t, optional);
+test('a call with an unverified client certificate is refused', async (t) => {
+  const { ledger, ca, connectAs } = await open(t, optional);
   const forged = await selfSigned(await freshFolder(t), 'forged', 'ada');
-  t.like(await append(as(await ca.issue('ada', 'ada')), ledger), { code: status.OK, replayed: false });
-  for (const connection of [as(forged), ledger.server.connect(showing(ca))]) {
+  t.like(await append(connectAs(await ca.issue('ada', 'ada')), ledger), { code: status.OK, replayed: false });
+  for (const connection of [connectAs(forged), ledger.server.connect(showing(ca))]) {
     const reply = await append(connection, ledger);
     assertRefused(t, reply, status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
   }
 });
 
-test('without TLS nobody has an identity', async (t) => {
+test('a call without TLS is refused, also with forwarded certificate headers', async (t) => {
   const ledger = await openLedger(t, 'memory', { guard: { scope: scopeFromPeerCertificate() } });
   const forwarded = { 'x-forwarded-client-cert': 'Hash=00', 'ssl-client-cert': 'ada' };
   const reply = await ledger.append('key', {}, { metadata: forwarded });

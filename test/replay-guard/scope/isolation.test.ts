@@ -17,29 +17,29 @@ import {
 import { Barrier } from '../../helpers/waiting/barrier.js';
 
 type Test = ExecutionContext;
-type Who = 'ada' | 'mallory';
+type Caller = 'ada' | 'mallory';
 
 const emptied = emptiedData(test);
 
-/** How callers are told apart, and how they show who they are. */
-interface RecordAddress {
+/** One way to identify callers: the scope source, and the credentials or metadata of a caller. */
+interface Identification {
   readonly scope: ScopeSource;
   readonly server?: ServerCredentials;
-  client?(who: Who): Promise<ChannelCredentials>;
-  metadata?(who: Who): Promise<Record<string, string>>;
+  client?(caller: Caller): Promise<ChannelCredentials>;
+  metadata?(caller: Caller): Promise<Record<string, string>>;
 }
 
-const identities: Record<string, (t: Test) => Promise<RecordAddress>> = {
+const identifications: Record<string, (t: Test) => Promise<Identification>> = {
   metadata: async () => ({
     scope: scopeFromMetadata('x-user'),
-    metadata: async (who) => ({ 'x-user': who }),
+    metadata: async (caller) => ({ 'x-user': caller }),
   }),
   jwt: async () => {
     const key = await newSigningKey('one');
     const rules = { issuer: ISSUER, audience: AUDIENCE };
     return {
       scope: scopeFromJwt({ ...rules, jwks: keySet(key) }),
-      metadata: (who) => bearer(key, { sub: who }),
+      metadata: (caller) => bearer(key, { sub: caller }),
     };
   },
   mtls: async (t) => {
@@ -48,22 +48,22 @@ const identities: Record<string, (t: Test) => Promise<RecordAddress>> = {
     return {
       scope: scopeFromPeerCertificate(),
       server: ServerCredentials.createSsl(ca.cert, [{ cert_chain: cert, private_key: key }], true),
-      client: async (who) => {
-        const own = await ca.issue(who, who);
+      client: async (caller) => {
+        const own = await ca.issue(caller, caller);
         return credentials.createSsl(ca.cert, own.key, own.cert);
       },
     };
   },
 };
 
-/** What the clocks of our own stand at: then even the expiry of two keys is the same. */
+/** The fixed time of all stores except Postgres, so that two keys have equal expiry times. */
 const NOW = Date.UTC(2026, 0, 1);
 const noWait = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'].map((path) => [
   path,
   { waitMs: 0 },
 ]);
 
-/** Fails, or waits at the barrier, where the account says so; the answer follows from the request alone. */
+/** Handlers that fail or wait at the barrier, depending on the account. The reply depends on the request only. */
 const handlers = (barrier: Barrier) => (database: Ledger['database'] | undefined) =>
   onBoth(async (account, callback, { metadata }) => {
     if (account === 'fails') return callback({ code: status.NOT_FOUND, details: 'no such account' });
@@ -72,18 +72,23 @@ const handlers = (barrier: Barrier) => (database: Ledger['database'] | undefined
     callback(null, { entryId: `entry of ${account}`, transferId: `transfer of ${account}` });
   });
 
-/** Her keys, and what the other asks for under them: the same as she, or something else. */
-const tries = [
+/** Ada's keys, each with the account in Mallory's request: the same account as Ada's, or another one. */
+const attempts = [
   ...[['done', 'pays'] as const, ['done-2', 'other'] as const],
   ...[['failed', 'fails'] as const, ['failed-2', 'other'] as const],
   ...[['running', 'waits'] as const, ['running-2', 'other'] as const],
 ];
 
-type Ask = (key: string, account: string, held?: boolean) => Promise<Reply<unknown>>;
+type Send = (key: string, account: string, held?: boolean) => Promise<Reply<unknown>>;
 
-async function asking(ledger: Ledger, identity: RecordAddress, method: LedgerMethod, who: Who): Promise<Ask> {
-  const connection = ledger.server.connect(await identity.client?.(who));
-  const metadata = await identity.metadata?.(who);
+async function senderFor(
+  ledger: Ledger,
+  identification: Identification,
+  method: LedgerMethod,
+  caller: Caller,
+): Promise<Send> {
+  const connection = ledger.server.connect(await identification.client?.(caller));
+  const metadata = await identification.metadata?.(caller);
   const { Append, Transfer } = ledger.definition;
   return (key, account, held) => {
     const settings = { key, metadata: { ...metadata, ...(held && { 'x-held': 'yes' }) } };
@@ -93,56 +98,66 @@ async function asking(ledger: Ledger, identity: RecordAddress, method: LedgerMet
   };
 }
 
-/** Everything that a caller can see of an answer, but for when it came. */
-function seen({ code, details, bytes, initial, trailers, replayed }: Reply<unknown>, isClockOurs: boolean) {
+/** Everything in a reply that a caller can observe, without the date. */
+function observable(
+  { code, details, bytes, initial, trailers, replayed }: Reply<unknown>,
+  isClockFixed: boolean,
+) {
   const shown = { initial: initial?.toJSON(), trailers: trailers.toJSON() };
   delete shown.initial?.date;
   delete shown.trailers.date;
   const expiry = shown.trailers['idempotency-expires-at'];
-  if (!isClockOurs && expiry) shown.trailers['idempotency-expires-at'] = [`${expiry.length} of them`];
+  if (!isClockFixed && expiry) shown.trailers['idempotency-expires-at'] = [`${expiry.length} values`];
   return { code, details, bytes: bytes?.toString('hex'), replayed, ...shown };
 }
 
-for (const [name, identify] of Object.entries(identities)) {
+for (const [name, identify] of Object.entries(identifications)) {
   for (const engine of [...engines, 'memory'] as const) {
     for (const method of ['append', 'transfer'] as const) {
-      test.serial(`${name}, ${engine}, ${method}: another's key is to a caller as a fresh one`, async (t) => {
-        const identity = await identify(t);
-        const barrier = new Barrier();
-        const ledger = await openLedger(t, engine === 'memory' ? engine : await emptied(t, engine), {
-          ...(identity.server && { credentials: identity.server }),
-          ...(engine !== 'postgres' && { engine: { clock: () => NOW } }),
-          handlers: (database) => handlers(barrier)(engine === 'memory' ? undefined : database),
-          guard: { scope: identity.scope, policies: Object.fromEntries(noWait) },
-        });
-        const ada = await asking(ledger, identity, method, 'ada');
-        const mallory = await asking(ledger, identity, method, 'mallory');
-        const first = { done: await ada('done', 'pays'), failed: await ada('failed', 'fails') };
-        t.deepEqual([first.done.code, first.failed.code], [status.OK, status.NOT_FOUND]);
-        for (const key of ['done-2', 'failed-2']) await ada(key, key === 'done-2' ? 'pays' : 'fails');
-        // The one writer of SQLite is taken as long as a transaction lasts: whichever key a call has, it waits.
-        const holds = method === 'transfer' || engine !== 'sqlite';
-        const running = holds ? ['running', 'running-2'].map((key) => ada(key, 'waits', true)) : [];
-        await barrier.reached(running.length);
+      test.serial(
+        `${name}, ${engine}, ${method}: a caller cannot distinguish another caller's key from a fresh key`,
+        async (t) => {
+          const identification = await identify(t);
+          const barrier = new Barrier();
+          const ledger = await openLedger(t, engine === 'memory' ? engine : await emptied(t, engine), {
+            ...(identification.server && { credentials: identification.server }),
+            ...(engine !== 'postgres' && { engine: { clock: () => NOW } }),
+            handlers: (database) => handlers(barrier)(engine === 'memory' ? undefined : database),
+            guard: { scope: identification.scope, policies: Object.fromEntries(noWait) },
+          });
+          const ada = await senderFor(ledger, identification, method, 'ada');
+          const mallory = await senderFor(ledger, identification, method, 'mallory');
+          const first = { done: await ada('done', 'pays'), failed: await ada('failed', 'fails') };
+          t.deepEqual([first.done.code, first.failed.code], [status.OK, status.NOT_FOUND]);
+          for (const key of ['done-2', 'failed-2']) await ada(key, key === 'done-2' ? 'pays' : 'fails');
+          // SQLite has one writer. A running TRANSACTION call delays all other calls, whatever their keys.
+          const canRunBeside = method === 'transfer' || engine !== 'sqlite';
+          const running = canRunBeside ? ['running', 'running-2'].map((key) => ada(key, 'waits', true)) : [];
+          await barrier.reached(running.length);
 
-        for (const [key, account] of tries) {
-          const entered = ledger.entered;
-          const onHers = await mallory(key, account);
-          const onFresh = await mallory(`fresh-${key}`, account);
-          t.deepEqual(seen(onHers, engine !== 'postgres'), seen(onFresh, engine !== 'postgres'), key);
-          t.is(ledger.entered, entered + 2, key);
-        }
+          for (const [key, account] of attempts) {
+            const entered = ledger.entered;
+            const onUsed = await mallory(key, account);
+            const onFresh = await mallory(`fresh-${key}`, account);
+            t.deepEqual(
+              observable(onUsed, engine !== 'postgres'),
+              observable(onFresh, engine !== 'postgres'),
+              key,
+            );
+            t.is(ledger.entered, entered + 2, key);
+          }
 
-        barrier.open();
-        for (const { code, replayed } of await Promise.all(running))
-          t.deepEqual([code, replayed], [0, false]);
-        const again = await ada('done', 'pays');
-        t.true(again.replayed);
-        t.deepEqual(again.bytes, first.done.bytes);
-        t.true((await ada('failed', 'fails')).replayed);
-        const taken = await ada('done-2', 'other');
-        t.is(taken.statusDetails?.errorInfo?.reason, 'IDEMPOTENCY_KEY_REUSED');
-      });
+          barrier.open();
+          for (const { code, replayed } of await Promise.all(running))
+            t.deepEqual([code, replayed], [0, false]);
+          const again = await ada('done', 'pays');
+          t.true(again.replayed);
+          t.deepEqual(again.bytes, first.done.bytes);
+          t.true((await ada('failed', 'fails')).replayed);
+          const taken = await ada('done-2', 'other');
+          t.is(taken.statusDetails?.errorInfo?.reason, 'IDEMPOTENCY_KEY_REUSED');
+        },
+      );
     }
   }
 }

@@ -21,7 +21,7 @@ const [key, next] = await Promise.all([newSigningKey('one'), newSigningKey('two'
 const rules = { issuer: ISSUER, audience: AUDIENCE };
 const HOUR_MS = 3_600_000;
 
-/** A ledger that trusts the keys that a server of the test serves. */
+/** Opens a ledger that fetches the issuer's keys from a test server. */
 async function open(
   t: Test,
   answer: KeyServer['answer'],
@@ -32,14 +32,14 @@ async function open(
   return { keys, ledger: await openLedger(t, 'memory', { guard: { scope } }) };
 }
 
-const ask = async (ledger: Ledger, by = key, idempotencyKey = 'key') =>
+const append = async (ledger: Ledger, by = key, idempotencyKey = 'key') =>
   ledger.append(idempotencyKey, {}, { metadata: await bearer(by) });
 
-test('the keys are fetched once, for many calls, also for calls that come together', async (t) => {
+test('many concurrent calls fetch the keys once', async (t) => {
   const { ledger, keys } = await open(t, keySet(key));
-  const replies = await Promise.all(Array.from({ length: 20 }, (_, i) => ask(ledger, key, `k-${i}`)));
+  const replies = await Promise.all(Array.from({ length: 20 }, (_, i) => append(ledger, key, `k-${i}`)));
   t.true(replies.every(({ code }) => code === status.OK));
-  t.like(await ask(ledger, key, 'k-0'), { replayed: true });
+  t.like(await append(ledger, key, 'k-0'), { replayed: true });
   t.is(keys.requests, 1);
 });
 
@@ -47,66 +47,66 @@ const outages: Record<string, KeyServer['answer']> = {
   'cannot be reached': 'down',
   'does not answer': 'silence',
   'answers with an error': { status: 500, body: '' },
-  'sends elsewhere': { status: 302, body: '', location: '/other' },
-  'answers nonsense': { status: 200, body: '<html>' },
+  redirects: { status: 302, body: '', location: '/other' },
+  'answers with HTML': { status: 200, body: '<html>' },
   'answers with no key set': { status: 200, body: '{"keys":"none"}' },
 };
 for (const [title, answer] of Object.entries(outages)) {
-  test(`an issuer that ${title} is not the caller's fault, and a retry succeeds when it is back`, async (t) => {
+  test(`when the key server ${title}, calls are refused as UNAVAILABLE, and a later retry succeeds`, async (t) => {
     const { ledger, keys } = await open(t, answer, { timeoutMs: 2_000 });
-    const reply = await ask(ledger);
+    const reply = await append(ledger);
     assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_SCOPE_UNAVAILABLE', 'RetryInfo');
     t.is(ledger.entered, 0);
     t.is(await ledger.store.estimateRecords(), 0);
     t.deepEqual(ledger.outcomes.ended, ['refused']);
     keys.answer = keySet(key);
-    t.like(await ask(ledger), { code: status.OK, replayed: false });
+    t.like(await append(ledger), { code: status.OK, replayed: false });
   });
 }
 
-test('who sends no token learns nothing of the outage', async (t) => {
+test('a call without a token is refused as UNAUTHENTICATED during an outage of the key server', async (t) => {
   const { ledger, keys } = await open(t, 'down');
   assertRefused(t, await ledger.append('key'), status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
   t.is(keys.requests, 0);
 });
 
-test('a new key is fetched when the first token names it; the callers stay the same', async (t) => {
+test('an unknown kid causes a fetch, and a token by the new key is the same caller', async (t) => {
   const { ledger, keys } = await open(t, keySet(key), { cooldownMs: 0 });
-  t.like(await ask(ledger), { code: status.OK, replayed: false });
+  t.like(await append(ledger), { code: status.OK, replayed: false });
   keys.answer = keySet(key, next);
-  t.like(await ask(ledger, next), { code: status.OK, replayed: true });
+  t.like(await append(ledger, next), { code: status.OK, replayed: true });
   t.is(keys.requests, 2);
-  t.like(await ask(ledger), { code: status.OK, replayed: true });
+  t.like(await append(ledger), { code: status.OK, replayed: true });
   t.is(keys.requests, 2);
 });
 
-test('unknown keys do not make us ask again and again', async (t) => {
+test('unknown kids cause no second fetch within the cooldown', async (t) => {
   const { ledger, keys } = await open(t, keySet(key), { cooldownMs: HOUR_MS });
   for (const kid of ['x', 'y', 'z']) {
-    const reply = await ask(ledger, await newSigningKey(kid));
+    const reply = await append(ledger, await newSigningKey(kid));
     assertRefused(t, reply, status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
   }
   t.is(keys.requests, 1);
 });
 
-test('keys in the cache outlast an outage, and a key that is not there is not the fault of the token', async (t) => {
+test('during an outage, cached keys verify tokens, and a token with an unknown kid is refused as UNAVAILABLE', async (t) => {
   const { ledger, keys } = await open(t, keySet(key), { cooldownMs: 0 });
-  await ask(ledger);
+  await append(ledger);
   keys.answer = 'down';
-  t.like(await ask(ledger), { code: status.OK, replayed: true });
-  const reply = await ask(ledger, next);
+  t.like(await append(ledger), { code: status.OK, replayed: true });
+  const reply = await append(ledger, next);
   assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_SCOPE_UNAVAILABLE', 'RetryInfo');
 });
 
-test('a key that the issuer withdrew is trusted no longer than the cache lasts', async (t) => {
+test('a withdrawn key is rejected after the cache time', async (t) => {
   const { ledger, keys } = await open(t, keySet(key), { cacheMs: 0, cooldownMs: 0 });
-  t.like(await ask(ledger), { code: status.OK });
+  t.like(await append(ledger), { code: status.OK });
   keys.answer = keySet(next);
-  assertRefused(t, await ask(ledger), status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
+  assertRefused(t, await append(ledger), status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
   t.is(ledger.entered, 1);
 });
 
-test('where the token says that its keys are is never asked', async (t) => {
+test('the key URLs in a token are never fetched', async (t) => {
   const mallory = await newSigningKey('one');
   const theirs = await serveKeys(t, keySet(mallory));
   const { ledger } = await open(t, keySet(key), { cooldownMs: 0 });
@@ -130,7 +130,7 @@ const addresses: [string, RegExp | undefined][] = [
   ['issuer.example', /not a URL/],
 ];
 for (const [jwksUri, message] of addresses) {
-  test(`keys from ${jwksUri.replace('secret', '...')} ${message ? 'are refused' : 'will do'}`, (t) => {
+  test(`the key address ${jwksUri.replace('secret', '...')} is ${message ? 'refused' : 'accepted'}`, (t) => {
     const make = () => scopeFromJwt({ ...rules, jwksUri });
     if (!message) return t.notThrows(make);
     return t.false(t.throws(make, { instanceOf: TypeError, message }).message.includes('secret'));
@@ -138,7 +138,7 @@ for (const [jwksUri, message] of addresses) {
 }
 
 for (const name of ['timeoutMs', 'cacheMs', 'cooldownMs']) {
-  test(`${name} must be a number of milliseconds`, (t) => {
+  test(`${name} must be a whole number of milliseconds`, (t) => {
     for (const value of [-1, 0.5, Number.NaN, '5']) {
       const options = { ...rules, jwksUri: 'https://issuer.example', [name]: value } as JwtScopeOptions;
       t.throws(() => scopeFromJwt(options), {

@@ -10,16 +10,16 @@ const emptied = emptiedData(test);
 const as = (tenant: string | string[]) => ({ metadata: { 'x-tenant': tenant } });
 
 for (const engine of [...engines, 'memory'] as const) {
-  test.serial(`${engine}: one key under several scopes and methods is several operations`, async (t) => {
+  test.serial(`${engine}: one key under several scopes and methods names several operations`, async (t) => {
     const source = engine === 'memory' ? engine : await emptied(t, engine);
     const ledger = await openLedger(t, source, { guard: { scope: scopeFromMetadata('x-tenant') } });
-    const asks = ['a', 'b', 'c'].flatMap((tenant) =>
+    const calls = ['a', 'b', 'c'].flatMap((tenant) =>
       (['append', 'transfer'] as const).map(
         (method) => () => ledger.ask(method, 'key', `${method} ${tenant}`, as(tenant)),
       ),
     );
-    const first = await Promise.all(asks.map((ask) => ask()));
-    const second = await Promise.all(asks.map((ask) => ask()));
+    const first = await Promise.all(calls.map((call) => call()));
+    const second = await Promise.all(calls.map((call) => call()));
     t.true(first.every(({ code, replayed }) => code === status.OK && !replayed));
     t.true(second.every(({ code, replayed }) => code === status.OK && replayed));
     t.deepEqual(
@@ -31,25 +31,25 @@ for (const engine of [...engines, 'memory'] as const) {
   });
 }
 
-test.serial('the parts of an identity cannot be shifted into each other', async (t) => {
+test.serial('scope and key with the same concatenation are different operations', async (t) => {
   const ledger = await openLedger(t, 'memory', { guard: { scope: scopeFromMetadata('x-tenant') } });
   t.like(await ledger.append('bc', {}, as('a')), { replayed: false });
   t.like(await ledger.append('c', {}, as('ab')), { replayed: false });
   t.is(ledger.entered, 2);
 });
 
-const nobody: Record<string, ScopeSource> = {
-  'is not there': () => undefined,
+const withoutScope: Record<string, ScopeSource> = {
+  'is undefined': () => undefined,
   'is empty': () => '',
-  'comes as an empty promise': async () => undefined,
-  'cannot be read': () => {
+  'resolves to undefined': async () => undefined,
+  throws: () => {
     throw new Error('secret');
   },
-  'cannot be verified': () => Promise.reject(new Error('secret')),
+  rejects: () => Promise.reject(new Error('secret')),
 };
 
-for (const [title, scope] of Object.entries(nobody)) {
-  test.serial(`a call whose identity ${title} is refused`, async (t) => {
+for (const [title, scope] of Object.entries(withoutScope)) {
+  test.serial(`a call whose scope ${title} is refused as UNAUTHENTICATED`, async (t) => {
     const ledger = await openLedger(t, 'memory', { guard: { scope } });
     const reply = await ledger.append('key');
     assertRefused(t, reply, status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
@@ -59,7 +59,7 @@ for (const [title, scope] of Object.entries(nobody)) {
   });
 }
 
-test.serial('a call for which nobody can say yet who is calling is to be retried', async (t) => {
+test.serial('a call whose scope source throws ScopeUnavailableError is refused as UNAVAILABLE', async (t) => {
   const scope = async () => {
     throw new ScopeUnavailableError('secret');
   };
@@ -71,16 +71,16 @@ test.serial('a call for which nobody can say yet who is calling is to be retried
   t.is(await ledger.store.estimateRecords(), 0);
 });
 
-const unclear: Record<string, string | string[]> = {
+const ambiguous: Record<string, string | string[]> = {
   'is not sent': [],
   'is empty': '',
   'is sent twice': ['ada', 'bob'],
-  'is sent twice, once by the proxy and the same by the client': ['ada', 'ada'],
-  'has a comma, as two that were joined on the way': 'ada, bob',
-  'is empty and then not': ['', 'ada'],
+  'is sent twice with one value': ['ada', 'ada'],
+  'has a comma': 'ada, bob',
+  'is sent twice, first empty': ['', 'ada'],
 };
-for (const [title, tenant] of Object.entries(unclear)) {
-  test.serial(`a metadata scope that ${title} is nobody`, async (t) => {
+for (const [title, tenant] of Object.entries(ambiguous)) {
+  test.serial(`a call whose metadata scope ${title} is refused`, async (t) => {
     const ledger = await openLedger(t, 'memory', { guard: { scope: scopeFromMetadata('x-tenant') } });
     const reply = await ledger.append('key', {}, as(tenant));
     assertRefused(t, reply, status.UNAUTHENTICATED, 'IDEMPOTENCY_SCOPE_MISSING');
@@ -94,7 +94,7 @@ const bytes = (...values: (string | Buffer)[]) => {
   return { metadata };
 };
 
-test.serial('a metadata scope of bytes that is sent twice is nobody', async (t) => {
+test.serial('a call whose binary metadata scope is empty or sent twice is refused', async (t) => {
   const ledger = await openLedger(t, 'memory', { guard: { scope: scopeFromMetadata('x-tenant-bin') } });
   for (const settings of [bytes('a', 'b'), bytes('a', 'a'), bytes('')]) {
     const reply = await ledger.append('key', {}, settings);
@@ -102,11 +102,15 @@ test.serial('a metadata scope of bytes that is sent twice is nobody', async (t) 
   }
 });
 
-test.serial('bytes that are no text are told apart all the same', async (t) => {
+test.serial('binary scopes that are invalid UTF-8 are different scopes', async (t) => {
   const ledger = await openLedger(t, 'memory', { guard: { scope: scopeFromMetadata('x-tenant-bin') } });
   for (const tenant of [[0xff], [0xfe], [0xff, 0xff], [0], [0, 0]]) {
     const settings = bytes(Buffer.from(tenant));
     t.like(await ledger.append('key', {}, settings), { code: status.OK, replayed: false });
     t.like(await ledger.append('key', {}, settings), { code: status.OK, replayed: true });
   }
+});
+
+test('a ScopeUnavailableError has a stable code', (t) => {
+  t.is(new ScopeUnavailableError('the keys are unavailable').code, 'REPLAY_GUARD_SCOPE_UNAVAILABLE');
 });

@@ -24,31 +24,31 @@ const ids = {
   'with a pepper': ['pepper', createHmac('sha256', 'pepper').update(lengthPrefixed()).digest()],
 } as const;
 
-/** Postgres reads it back as a UUID. */
+/** Postgres returns an id as a UUID. */
 const toHex = ({ id }: Row) => (id instanceof Buffer ? id.toString('hex') : String(id).replaceAll('-', ''));
 
 for (const engine of engines) {
   for (const [title, [pepper, expected]] of Object.entries(ids)) {
-    test(`${engine}, ${title}: a record is kept under the digest of scope, method and key`, async (t) => {
+    test(`${engine}, ${title}: a record is stored under the digest of scope, method and key`, async (t) => {
       const data = await freshData(t, engine);
       const guard = { scope: () => parts[0], ...(pepper && { pepper }) };
       const ledger = await openLedger(t, data, { guard });
       await ledger.append(parts[2], { account: 'alice' });
       const rows = await ledger.database.query('SELECT id FROM replay_guard_records');
-      // Half of the digest tells records apart.
+      // The store keeps half of the digest.
       t.deepEqual(rows.map(toHex), [expected.toString('hex', 0, 16)]);
       if (engine === 'sqlite') {
         const path = data.url.slice('sqlite:'.length);
         const files = Buffer.concat([await readFile(path), await readFile(`${path}-wal`)]);
         t.true(files.includes(expected.subarray(0, 16)));
-        t.false(files.includes('a-key-that-is-secret'), 'no raw key at rest');
-        t.false(files.includes('tenant'), 'nor who asked');
+        t.false(files.includes('a-key-that-is-secret'), 'the database has no raw key');
+        t.false(files.includes('tenant'), 'the database has no scope');
       }
     });
   }
 }
 
-test('guards with one pepper share keys, with another they do not', async (t) => {
+test('guards with equal peppers share keys; guards with different peppers do not', async (t) => {
   const data = await freshData(t, 'sqlite');
   const scope = scopeFromMetadata('x-tenant');
   const ask = async (pepper: string | Buffer) => {

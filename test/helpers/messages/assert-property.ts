@@ -1,8 +1,8 @@
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 
-/** Checks a property with a new seed in every run; the seed is printed, and FAST_CHECK_SEED sets it. */
-export async function holds<T>(
+/** Checks a property with a new seed in every run. The test logs the seed. FAST_CHECK_SEED sets the seed. */
+export async function assertProperty<T>(
   t: ExecutionContext,
   property: fc.IAsyncProperty<T> | fc.IProperty<T>,
   numRuns: number,

@@ -1,0 +1,92 @@
+import { createHash, createHmac } from 'node:crypto';
+import { lengthPrefixed } from '../../store/record-id.js';
+import type { ClaimRequest } from '../../store/store.js';
+import type { Sequence } from './sequence.js';
+
+/** The client's name for an operation: an idempotency key, or a position in the series of a producer. */
+export type OperationName = { readonly key: string } | Sequence;
+
+/** The secret that hashes keys at rest, and the secrets that were used before. */
+export interface Peppers {
+  /** Hashes the keys of all new records. Must not be empty. */
+  readonly current: string | Buffer;
+  /**
+   * The guard still finds records that were made under these secrets. `null` stands for no pepper. Default: none.
+   */
+  readonly previous?: readonly (string | Buffer | null)[];
+}
+
+/** The ids under which the store keeps one operation. */
+export type RecordAddress = Pick<ClaimRequest, 'id' | 'series'>;
+
+/** All addresses of one operation. */
+export interface RecordAddresses {
+  /** The address for a new record. */
+  readonly current: RecordAddress;
+  /** The addresses under the previous peppers, in the order of `Peppers.previous`. */
+  readonly previous: readonly RecordAddress[];
+  /** The id of the preceding sequence of the same producer and epoch. */
+  readonly precededBy?: Buffer;
+}
+
+/** Computes the addresses of an operation. */
+export type OperationIdentifier = (scope: string, method: string, name: OperationName) => RecordAddresses;
+
+/**
+ * Returns the function that computes the addresses of operations. An id is SHA-256 over the length-prefixed parts
+ * of the operation's name. With a pepper the id is HMAC-SHA-256: a reader of the database cannot test guesses of
+ * keys.
+ * @throws TypeError a pepper is empty
+ */
+export function operationIdentifier(pepper?: string | Buffer | Peppers): OperationIdentifier {
+  const { current, previous = [] } = isRotated(pepper) ? pepper : { current: pepper };
+  if ([current, ...previous].some((secret) => secret?.length === 0))
+    throw new TypeError('a pepper must not be empty');
+  const digests = (...parts: readonly string[]): Digests => ({
+    current: digest(current, parts),
+    previous: previous.map((older) => digest(older ?? undefined, parts)),
+  });
+  return (scope, method, name) =>
+    'key' in name
+      ? keyAddresses(digests(scope, method, name.key))
+      : sequenceAddresses(digests, scope, method, name);
+}
+
+/** The digests of one list of parts, under the current and under each previous pepper. */
+interface Digests {
+  readonly current: Buffer;
+  readonly previous: readonly Buffer[];
+}
+
+function keyAddresses({ current, previous }: Digests): RecordAddresses {
+  return { current: { id: current }, previous: previous.map((id) => ({ id })) };
+}
+
+/** The parts of a sequence begin with a constant and are more than those of a key: the ids never collide. */
+function sequenceAddresses(
+  digests: (...parts: readonly string[]) => Digests,
+  scope: string,
+  method: string,
+  { producer, epoch, sequence }: Sequence,
+): RecordAddresses {
+  const ofPosition = (position: bigint) =>
+    digests('sequence', scope, method, producer, epoch.toString(), position.toString());
+  const own = ofPosition(sequence);
+  const series = digests('series', scope, method, producer);
+  const address = (id: Buffer, seriesId: Buffer) => ({ id, series: { id: seriesId, epoch, sequence } });
+  return {
+    current: address(own.current, series.current),
+    previous: own.previous.map((id, index) => address(id, series.previous[index] as Buffer)),
+    ...(sequence > 0n && { precededBy: ofPosition(sequence - 1n).current }),
+  };
+}
+
+function isRotated(pepper: string | Buffer | Peppers | undefined): pepper is Peppers {
+  return typeof pepper === 'object' && !Buffer.isBuffer(pepper);
+}
+
+function digest(pepper: string | Buffer | undefined, parts: readonly string[]): Buffer {
+  const hash = pepper === undefined ? createHash('sha256') : createHmac('sha256', pepper);
+  for (const part of parts) hash.update(lengthPrefixed(part));
+  return hash.digest();
+}
