@@ -6,9 +6,11 @@ import type { Statements } from './sql/statements.js';
 
 /** The options of an `Appender`. */
 export interface AppenderOptions {
+  /** The database in whose transactions events are appended. */
   readonly database: Database;
   /** The destinations of each type of event. */
   readonly routes: Readonly<Record<string, readonly string[]>>;
+  /** The maximum size of a stored payload, in bytes. */
   readonly maxPayloadBytes: number;
 }
 

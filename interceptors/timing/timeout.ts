@@ -55,21 +55,3 @@ export function within<T, Otherwise>(
     else signal?.addEventListener('abort', onAbort, { once: true });
   });
 }
-
-/**
- * Resolves or rejects as `start()` does, or rejects after `ms` milliseconds. The work itself continues.
- * @param expired returns the error of a wait that exceeds the time limit
- * @param late receives the result of work that resolves after the time limit
- */
-export function inTime<T>(
-  ms: number,
-  start: () => Promise<T>,
-  expired: () => Error,
-  late?: (result: T) => void,
-): Promise<T> {
-  const otherwise = (): never => {
-    throw expired();
-  };
-  // The async function turns an error that `start` throws synchronously into a rejection.
-  return within((async () => start())(), { ms, otherwise, ...(late && { late }) });
-}

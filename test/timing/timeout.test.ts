@@ -1,7 +1,6 @@
 import { mock } from 'node:test';
 import test, { type ExecutionContext } from 'ava';
 import { type WaitEnd, within } from 'grpc-replay-guard/timing';
-import { inTime } from '#library/timing/timeout.js';
 
 /** A promise that the test resolves or rejects. */
 function deferred<T>() {
@@ -88,24 +87,4 @@ test.serial('a wait that has ended keeps no listener on its signal', async (t) =
   await within(Promise.resolve(), limit);
   controller.abort();
   t.deepEqual(ends, []);
-});
-
-test.serial('inTime rejects with its own error after the limit', async (t) => {
-  const pass = controlTime(t);
-  const error = new Error('expired');
-  const waiting = inTime(
-    100,
-    () => new Promise(() => {}),
-    () => error,
-  );
-  pass(100);
-  t.is(await t.throwsAsync(waiting), error);
-});
-
-test.serial('inTime rejects if the work throws before it returns a promise', async (t) => {
-  const error = new Error('thrown');
-  const start = (): Promise<never> => {
-    throw error;
-  };
-  t.is(await t.throwsAsync(inTime(100, start, () => new Error('expired'))), error);
 });

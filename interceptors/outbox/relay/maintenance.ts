@@ -8,11 +8,17 @@ const INTERVAL_MS = 15_000;
 
 /** The options of an `OutboxMaintenance`. */
 export interface OutboxMaintenanceOptions {
+  /** Gives the report of each destination. */
   readonly outbox: Outbox;
+  /** Runs the statements of the maintenance. */
   readonly queue: Queue;
+  /** The destinations of the relay. */
   readonly destinations: readonly ResolvedDestination[];
+  /** Receives the reports, the numbers of purged events, and errors. */
   readonly observer: OutboxObserver;
+  /** How long ended events are kept, in milliseconds. */
   readonly retentionMs: number;
+  /** The maximum number of events that one statement deletes. */
   readonly purgeBatch: number;
 }
 

@@ -1,5 +1,6 @@
 import { type Metadata, status } from '@grpc/grpc-js';
 import { isKey, KEY_CHARACTERS, KEY_HEADER } from '../../protocol/headers.js';
+import { REASONS, type Reason } from '../../protocol/reasons.js';
 import { readField } from '../fingerprint/request-field.js';
 import type { CallOutcome } from '../observer.js';
 import { Refusal } from '../refusal/refusal.js';
@@ -43,7 +44,7 @@ function keyInField(request: object, keyField: string): string | undefined {
 export function missingKey(keyField?: string): Refusal {
   const description = 'is required: send one value per logical operation, the same on every attempt';
   const alternative = keyField === undefined ? '' : `, there or in the request's ${keyField}`;
-  return badRequest('IDEMPOTENCY_KEY_MISSING', 'key_missing', KEY_HEADER, description + alternative);
+  return badRequest(REASONS.KEY_MISSING, 'key_missing', KEY_HEADER, description + alternative);
 }
 
 /**
@@ -51,10 +52,10 @@ export function missingKey(keyField?: string): Refusal {
  * @param field the invalid metadata entry or request field
  */
 export function invalidName(field: string, description: string): Refusal {
-  return badRequest('IDEMPOTENCY_KEY_INVALID', 'key_invalid', field, description);
+  return badRequest(REASONS.KEY_INVALID, 'key_invalid', field, description);
 }
 
-function badRequest(reason: string, outcome: CallOutcome, field: string, description: string): Refusal {
+function badRequest(reason: Reason, outcome: CallOutcome, field: string, description: string): Refusal {
   return new Refusal(status.INVALID_ARGUMENT, reason, `${field} ${description}`, {
     outcome,
     details: [{ badRequest: { fieldViolations: [{ field, description }] } }],

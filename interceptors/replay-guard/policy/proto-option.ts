@@ -16,6 +16,7 @@ const namesInCode: Readonly<Record<string, keyof MethodPolicy>> = {
  * written.
  */
 export interface MethodOptions {
+  /** The standard option `idempotency_level` of the method. */
   readonly idempotency_level?: string;
   readonly [option: string]: unknown;
 }

@@ -1,6 +1,6 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import { ERROR_DOMAIN } from '../../protocol/headers.js';
-import { REASONS } from '../../protocol/reasons.js';
+import { REASONS, type Reason } from '../../protocol/reasons.js';
 import { type StatusDetail, statusDetails } from '../../protocol/status-details.js';
 import type { CallOutcome } from '../observer.js';
 
@@ -23,7 +23,7 @@ export class Refusal extends Error {
   /** The trailing metadata of the answer: the status details and, for a retry, the pushback. */
   readonly metadata = new Metadata();
 
-  constructor(code: status, reason: string, message: string, options: RefusalOptions = {}) {
+  constructor(code: status, reason: Reason, message: string, options: RefusalOptions = {}) {
     super(message);
     this.code = code;
     this.outcome = options.outcome ?? 'refused';
@@ -53,7 +53,7 @@ const MAX_RETRY_MS = 5_000;
 /** The interval of the probes of a store that is down. A shorter pause would use up the client's few attempts. */
 const OUTAGE_RETRY_MS = 1_000;
 
-function retryable(reason: string, message: string, retryAfterMs = MIN_RETRY_MS): Refusal {
+function retryable(reason: Reason, message: string, retryAfterMs = MIN_RETRY_MS): Refusal {
   return new Refusal(status.UNAVAILABLE, reason, message, { retryAfterMs });
 }
 
