@@ -17,8 +17,8 @@ export class CommitInDoubtError extends Error {
 }
 
 /**
- * The execution lost its lease before its commit, and its writes were rolled back. Another execution took the key over,
- * the lease was not renewed in time, or the store ended the unit of work.
+ * The execution lost its lease before its commit, and its writes were rolled back. Causes: another execution took the
+ * key over, the lease was not renewed in time, or the store ended the unit of work.
  */
 export class LeaseLostError extends Error {
   override name = 'LeaseLostError';
