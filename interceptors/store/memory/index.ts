@@ -112,7 +112,7 @@ export class MemoryStore implements IdempotencyStore {
     const { scope, leaseMs } = request;
     const record: MemoryRecord = {
       scope,
-      // Copied, because the caller may reuse its buffer.
+      // Copy the fingerprint, because the caller may reuse its buffer.
       fingerprint: Buffer.from(request.fingerprint),
       createdAtMs: now,
       leaseUntilMs: now + leaseMs,

@@ -12,12 +12,12 @@ export const firstSentIsValid = (now: string) =>
 
 /**
  * SQL for the expiry of a claimed record. A first-sent time ahead of the clock extends the retention. Otherwise the
- * operation could execute again after its expiry, before it is too old.
+ * record could expire before the operation is too old, and the operation could execute again.
  */
 export const retainedUntil = (now: string) =>
   `CASE WHEN $6 BETWEEN ${now} AND ${now} + ${MAX_FIRST_SENT_AHEAD_MS} THEN $6 ELSE ${now} END + $5`;
 
-/** SQL for the later of two times, because a later claim never shortens the retention of an earlier one. */
+/** SQL for the later of two times. A later claim never shortens the retention of an earlier claim. */
 export const later = (column: string) =>
   `CASE WHEN record.${column} > excluded.${column} THEN record.${column} ELSE excluded.${column} END`;
 
