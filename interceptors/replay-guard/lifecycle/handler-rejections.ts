@@ -24,6 +24,6 @@ function onRejection(reason: unknown): void {
     execution.fail(reason);
     return;
   }
-  // Without this listener the rejection would end the process. The listener must not change that.
+  // Without this listener, the rejection would end the process. The listener must preserve this behaviour.
   if (process.listenerCount('unhandledRejection') === 1) throw reason;
 }
