@@ -68,7 +68,7 @@ export class Deliverer {
   async #attempt(claimed: ClaimedEvent): Promise<void> {
     const { attempt: number, firstAttemptAt: firstAt } = claimed;
     const { deliveries, timeoutMs, retry } = this.#options.destination;
-    // Earlier attempts ended without a recorded result: each one crashed its process or exceeded its lease.
+    // The last attempt has no recorded result, because its process crashed or its lease expired.
     if (number > retry.maxAttempts) throw new UndeliverableError('no attempt recorded a result');
     const delivery = deliveries.get(claimed.event.type);
     if (!delivery) throw new Error(`no delivery for events of type ${claimed.event.type}`);

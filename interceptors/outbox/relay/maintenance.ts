@@ -17,7 +17,7 @@ export interface OutboxMaintenanceOptions {
 }
 
 /**
- * Regularly advances events that a crash left parked, deletes old events, and reports the state of
+ * Regularly advances events that remained parked after a crash, deletes old events, and reports the state of
  * destinations.
  */
 export class OutboxMaintenance {
@@ -57,7 +57,7 @@ export class OutboxMaintenance {
 
   *#steps(): Generator<() => Promise<unknown>> {
     const { queue, destinations, retentionMs } = this.#options;
-    // Receivers wait for parked events, so advancing comes before the purge.
+    // Receivers wait for parked events, so this step precedes the purge.
     for (const { name } of destinations) yield () => queue.advanceAll(name);
     yield () => this.#purge((limit) => queue.purge(retentionMs, limit));
     for (const destination of destinations) {
