@@ -22,7 +22,7 @@ export interface ConsumerOptions {
   readonly clock?: () => number;
 }
 
-/** Processes messages once, and deletes their records after the retention. */
+/** Processes each message at most once, and deletes its record after the retention. */
 export interface Consumer {
   /**
    * Processes a message at most once. Calls the function `processOnce` with the database, the retention and the clock

@@ -2,7 +2,10 @@ import { type FieldNameTree, isNamed } from './field-path.js';
 import { encodeStatic, isStaticMessage } from './google-protobuf.js';
 import { choiceIn, isEsMessage } from './oneof.js';
 
-/** The maximum nesting depth. protobuf's parsers accept much less, and the stack holds much more. */
+/**
+ * The maximum nesting depth. The parsers of protobuf accept a much smaller depth. The stack allows a much greater
+ * depth.
+ */
 const MAX_DEPTH = 500;
 const nothing: FieldNameTree = new Map();
 
@@ -64,7 +67,10 @@ function partOf(excluded: FieldNameTree, name: string): FieldNameTree | undefine
   return undefined;
 }
 
-/** Whether an object is a map of messages: all its values have an excluded field, or may have one. */
+/**
+ * Whether an object is a map of messages. In such a map, every value has an excluded field or may have an excluded
+ * field.
+ */
 function isMapOf(value: object, excluded: FieldNameTree): boolean {
   if (excluded.size === 0 || isEsMessage(value)) return false;
   const values: unknown[] = Object.values(value);
@@ -81,7 +87,7 @@ function isPresent(value: unknown): boolean {
 }
 
 /**
- * Whether a property contains unknown fields, as kept by protobuf-es and ts-proto. A map may have a key of the
+ * Whether a property contains the unknown fields that protobuf-es and ts-proto keep. A map may have a key with the
  * same name, so the value is checked too.
  */
 function isUnknown(name: string, value: unknown): boolean {

@@ -3,8 +3,9 @@ const GROUP_END = 4;
 const MAX_DEPTH = 100;
 
 /**
- * Reads the protobuf wire format from a part of a buffer. Follows the specification strictly: protobufjs reads a
- * number of 6 to 9 bytes as a number of 10 bytes. Numbers go to `low` and `high`, so reading creates no objects.
+ * Reads the protobuf wire format from a part of a buffer. Follows the specification strictly. In contrast, protobufjs
+ * reads a number of 6 to 9 bytes as a number of 10 bytes. Numbers are stored in `low` and `high`, so that reading
+ * creates no objects.
  */
 export class WireReader {
   /** The lower 32 bits of the last number. */

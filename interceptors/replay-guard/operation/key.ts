@@ -23,13 +23,13 @@ export function readKey(metadata: Metadata, request: object, keyField?: string):
 function keyInMetadata(metadata: Metadata): string | undefined {
   const values = metadata.get(KEY_HEADER);
   if (values.length === 0) return undefined;
-  // grpc-js joins two headers of one name with a comma. A key must not contain a comma.
+  // grpc-js joins two headers of the same name with a comma, which a key must not contain.
   const key = values.length === 1 ? String(values[0]) : '';
   if (!isKey(key)) throw invalidName(KEY_HEADER, `must be sent exactly once, with ${KEY_CHARACTERS}`);
   return key;
 }
 
-/** An empty text field counts as absent. */
+/** Returns the key in the request field. An empty text counts as absent. */
 function keyInField(request: object, keyField: string): string | undefined {
   const key = readField(request, keyField);
   if (key !== undefined && !isKey(key)) throw invalidName(keyField, `must have ${KEY_CHARACTERS}`);
@@ -37,7 +37,7 @@ function keyInField(request: object, keyField: string): string | undefined {
 }
 
 /**
- * The refusal of a call without a key, IDEMPOTENCY_KEY_MISSING.
+ * Returns the refusal of a call without a key, IDEMPOTENCY_KEY_MISSING.
  * @param keyField the request field that may hold the key, if the method has such a field
  */
 export function missingKey(keyField?: string): Refusal {
@@ -47,7 +47,7 @@ export function missingKey(keyField?: string): Refusal {
 }
 
 /**
- * The refusal of a call whose key, sequence or first-sent time is invalid, IDEMPOTENCY_KEY_INVALID.
+ * Returns the refusal of a call whose key, sequence or first-sent time is invalid, IDEMPOTENCY_KEY_INVALID.
  * @param field the invalid metadata entry or request field
  */
 export function invalidName(field: string, description: string): Refusal {

@@ -12,7 +12,7 @@ export class Circuit {
   readonly #probe: () => Promise<void>;
   readonly #onChange: (open: boolean) => void;
   #failures = 0;
-  /** How often the circuit has closed. A failure of an operation from before the last closing does not count. */
+  /** How often the circuit has closed. If an operation started before the last closing, its failure does not count. */
   #closings = 0;
   /** Present while the circuit is open. */
   #nextProbe: NodeJS.Timeout | undefined;
@@ -78,7 +78,10 @@ export class Circuit {
   }
 }
 
-/** A lock time-out is not an outage: another transaction holds the lock, so the store works. */
+/**
+ * Whether an error is a sign of an outage. A lock time-out is not, because another transaction holds the lock and the
+ * store works.
+ */
 function isOutage(error: unknown): boolean {
   return error instanceof DatabaseUnavailableError && !(error instanceof LockTimeoutError);
 }

@@ -125,7 +125,7 @@ function isClaimed(row: Row | undefined): row is Row {
 }
 
 /**
- * Converts a claim in doubt to an unavailable database, because no execution uses the claim. If the claim was
+ * Returns a DatabaseUnavailableError for a claim in doubt, because no execution uses the claim. If the claim was
  * committed, it keeps the key for one lease.
  */
 function asUnavailable(error: unknown): unknown {
