@@ -27,8 +27,8 @@ export interface SendOptions {
    */
   readonly retryBudgetMs?: number;
   /**
-   * How long the server retains the key, in milliseconds. The last tenth of this time, at most five minutes, is a
-   * safety margin without attempts, because clocks of client and server differ. Default: 24 hours.
+   * How long the server retains the key, in milliseconds. No attempt is made in the last tenth of this time, at most
+   * five minutes. This margin covers the difference between the clocks of client and server. Default: 24 hours.
    */
   readonly retentionMs?: number;
   /** The maximum of the first pause, in milliseconds. The maximum doubles with each pause. Default: 100. */
@@ -39,7 +39,7 @@ export interface SendOptions {
   readonly signal?: AbortSignal;
   /** Returns a number from 0 to 1 that spreads the pauses. Default: `Math.random`. */
   readonly random?: () => number;
-  /** The clock and the timer. Default: those of the system. */
+  /** The clock and the timer. Default: the clock and the timer of the system. */
   readonly clock?: SendClock;
 }
 

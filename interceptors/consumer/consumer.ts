@@ -33,7 +33,7 @@ export interface Consumer {
   close(): Promise<void>;
 }
 
-/** The component that owns the table in the schema list of the database. */
+/** The name of the consumer in the list of migrated components, `replay_guard_schema`. */
 const COMPONENT = 'grpc-replay-guard/consumer';
 
 /** The migration steps of the table of processed messages. A released step never changes. */

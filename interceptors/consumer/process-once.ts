@@ -63,7 +63,7 @@ export async function processOnce<T>(
 
 /**
  * Returns the retention, or its default, in milliseconds.
- * @throws TypeError when the retention is too short: a record that expires at once would not stop a duplicate
+ * @throws TypeError when the retention is too short, because a duplicate could arrive after the expiry
  */
 export function checkedRetention({ retentionMs = DEFAULT_RETENTION_MS }: ProcessOptions): number {
   assertWholeNumber('retentionMs', retentionMs, { min: MIN_RETENTION_MS });

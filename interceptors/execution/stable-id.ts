@@ -4,7 +4,7 @@ import { currentExecution, deriveDigest } from './execution.js';
 /**
  * Returns a UUID (RFC 9562, version 8) that is equal in every execution of one guarded operation. A repeated
  * execution after a crash therefore uses the same ids. Outside a guarded call the UUID is random.
- * @param name the purpose of the id: each name gives one id per operation, and another id in each step
+ * @param name the purpose of the id; the id differs between names, operations and steps
  */
 export function stableId(name: string): string {
   const execution = currentExecution.getStore();

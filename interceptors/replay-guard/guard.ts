@@ -41,8 +41,9 @@ export interface ReplayGuardOptions {
   /** Policies by full method path. Each field has precedence over the policy in the `.proto` file. */
   readonly policies?: Readonly<Record<string, Partial<MethodPolicy>>>;
   /**
-   * The bytes of a FileDescriptorSet or a buf image (`buf build -o image.binpb`) of the services' `.proto` files: the
-   * source of policies, idempotency levels and request schemas, if the service definitions do not have them.
+   * The bytes of a FileDescriptorSet or a buf image (`buf build -o image.binpb`) of the services' `.proto` files. The
+   * guard reads policies, idempotency levels and request schemas from the set, if a service definition does not have
+   * them.
    */
   readonly descriptors?: Uint8Array;
   /**

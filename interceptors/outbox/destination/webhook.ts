@@ -92,7 +92,7 @@ const transientStatuses = new Set([408, 425, 429]);
 function webhookDelivery(url: string, webhook: Webhook): Delivery {
   return async ({ id, type, appendedAt, payload }, { signal }) => {
     if (payload instanceof Uint8Array) {
-      throw new UndeliverableError('a webhook carries JSON; the payload of this event is bytes');
+      throw new UndeliverableError('a webhook sends JSON, but the payload of this event is binary');
     }
     const body = JSON.stringify({ type, timestamp: appendedAt.toISOString(), data: payload });
     const now = new Date();
@@ -104,7 +104,7 @@ function webhookDelivery(url: string, webhook: Webhook): Delivery {
       'webhook-signature': webhook.sign(id, now, body),
     };
     const response = await fetch(url, { method: 'POST', redirect: 'manual', headers, body, signal });
-    // Only the status is needed, and the body may be endless.
+    // Cancel the body, which may be endless. Only the status is needed.
     await response.body?.cancel();
     assertDelivered(response.status, retryAfterMs(response.headers.get('retry-after'), Date.now()));
   };

@@ -86,8 +86,8 @@ export class DestinationWorker {
       if (parked.length === 0) break;
       maxExamined = MAX_EXAMINED_EVENTS;
     }
-    // A parked event may have become the first of its aggregate during the claims. Advancing it earlier would
-    // break the limit of one event per aggregate in a run.
+    // A parked event may have become the first of its aggregate during the claims. If the event were advanced
+    // earlier, a run could deliver two events of one aggregate.
     if ((await this.#toAdvance.advance()) > 0) this.#task.wake();
     return deliveries;
   }

@@ -61,9 +61,9 @@ export interface Relay {
 }
 
 /**
- * Creates a relay that delivers the events of an outbox. Each destination receives each of its events at least once,
- * and the events of one aggregate in the order of their appends. A failed attempt is retried. An undeliverable event
- * becomes a dead letter, and the later events of its aggregate wait.
+ * Creates a relay that delivers the events of an outbox. Each destination receives its events at least once. It
+ * receives the events of one aggregate in the order of their appends. A failed attempt is retried. An undeliverable
+ * event becomes a dead letter, and the later events of its aggregate wait.
  * @throws TypeError when an option is unknown or out of its bounds, also an option of a destination
  */
 export function createRelay(options: RelayOptions): Relay {

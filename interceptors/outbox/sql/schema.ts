@@ -1,6 +1,6 @@
 import type { Database } from '../../database/database.js';
 
-/** The component that owns the tables in the schema list of the database. */
+/** The name of the outbox in the list of migrated components, `replay_guard_schema`. */
 const COMPONENT = 'grpc-replay-guard/outbox';
 
 /**

@@ -39,7 +39,7 @@ class Canonicalizer {
   readonly writer = new CanonicalWriter();
 
   message(schema: MessageSchema, range: ByteRange, excluded: ExcludedFields, depth: number): void {
-    if (depth > MAX_DEPTH) throw new Error('the message is nested too deep');
+    if (depth > MAX_DEPTH) throw new Error('the message is nested too deeply');
     this.#fields(this.reader.read(schema, range), range.buffer, excluded, depth);
   }
 

@@ -11,8 +11,8 @@ const nothing: FieldNameTree = new Map();
 
 /**
  * Returns the canonical text of a decoded message, for definitions without a schema. Supports the messages of all
- * code generators. Fields are sorted by name. Absent, unknown and excluded fields are omitted. Numbers, texts and
- * bytes with equal digits have different texts.
+ * code generators. Fields are sorted by name. Absent, unknown and excluded fields are omitted. A number, a string and
+ * bytes never have the same text, even with equal digits.
  * @throws Error if the message is nested more than 500 levels deep
  */
 export function canonicalObject(value: unknown, excluded = nothing, depth = 0): string {
@@ -32,7 +32,7 @@ export function canonicalObject(value: unknown, excluded = nothing, depth = 0): 
 }
 
 function structureOf(value: object, excluded: FieldNameTree, depth: number): string {
-  if (depth > MAX_DEPTH) throw new Error('the message is nested too deep');
+  if (depth > MAX_DEPTH) throw new Error('the message is nested too deeply');
   const inside = (part: unknown) => canonicalObject(part, excluded, depth + 1);
   if (value instanceof Uint8Array) return `<${Buffer.from(value).toString('base64')}>`;
   if (Array.isArray(value)) return `[${value.map(inside).join(',')}]`;

@@ -89,7 +89,7 @@ export class WireReader {
    */
   skipBytes(count: number): number {
     const start = this.#position;
-    if (start + count > this.#end) throw new Error('the message is cut off');
+    if (start + count > this.#end) throw new Error('the message is truncated');
     this.#position = start + count;
     return start;
   }
@@ -114,7 +114,7 @@ export class WireReader {
 
   /** Skips the value after a tag. */
   skip(tag: number, depth = 0): void {
-    if (depth > MAX_DEPTH) throw new Error('groups are nested too deep');
+    if (depth > MAX_DEPTH) throw new Error('groups are nested too deeply');
     const wireType = tag & 7;
     if (wireType === 0) this.varint();
     else if (wireType === 1) this.skipBytes(8);
@@ -125,7 +125,7 @@ export class WireReader {
   }
 
   #byte(): number {
-    if (this.#position >= this.#end) throw new Error('the message is cut off');
+    if (this.#position >= this.#end) throw new Error('the message is truncated');
     return this.#buffer[this.#position++] as number;
   }
 }

@@ -7,14 +7,14 @@ import { Refusal } from '../refusal/refusal.js';
 /**
  * Reads the call's idempotency key. Returns undefined if the call has no key.
  * @param keyField the request field that may hold the key, if the method has such a field
- * @throws Refusal IDEMPOTENCY_KEY_INVALID if the key is empty, malformed or too long, if the metadata has several
- * keys, or if the metadata and the request have different keys
+ * @throws Refusal IDEMPOTENCY_KEY_INVALID if the key is malformed, if the metadata has several keys, or if metadata
+ *   and request have different keys
  */
 export function readKey(metadata: Metadata, request: object, keyField?: string): string | undefined {
   const fromMetadata = keyInMetadata(metadata);
   const fromField = keyField === undefined ? undefined : keyInField(request, keyField);
   if (fromMetadata !== undefined && fromField !== undefined && fromMetadata !== fromField) {
-    const description = `is not the key in the request's ${keyField}: send one of them, or the same in both`;
+    const description = `differs from the key in the request's ${keyField}: send only one key, or the same key in both`;
     throw invalidName(KEY_HEADER, description);
   }
   return fromMetadata ?? fromField;

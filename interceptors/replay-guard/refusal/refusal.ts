@@ -70,7 +70,7 @@ export const refusals = {
     new Refusal(
       status.UNAUTHENTICATED,
       REASONS.SCOPE_MISSING,
-      'the call has no verified identity for its idempotency key to belong to',
+      'the call has an idempotency key, but its caller has no verified identity',
     ),
   scopeUnavailable: () =>
     retryable(
@@ -125,14 +125,14 @@ export const refusals = {
     new Refusal(
       status.FAILED_PRECONDITION,
       REASONS.KEY_EXPIRED,
-      'the operation was first sent too long ago to know whether it was executed, or in the future',
+      'the operation was first sent in the future, or was first sent too long ago to determine whether it was executed',
       { outcome: 'expired' },
     ),
   sequenceOutdated: () =>
     new Refusal(
       status.FAILED_PRECONDITION,
       REASONS.KEY_EXPIRED,
-      'the producer has completed later sequences and the reply of this one is no longer retained; ' +
+      'the producer has completed later sequences, and the reply of this sequence is no longer retained; ' +
         'the operation is not executed again',
       { outcome: 'expired' },
     ),
@@ -151,7 +151,7 @@ export const refusals = {
     new Refusal(
       status.FAILED_PRECONDITION,
       REASONS.PRODUCER_FENCED,
-      'the producer has begun a later epoch, which ended this one; this attempt had no effect',
+      'the producer has begun a later epoch, which ended the epoch of this call; this attempt had no effect',
       { metadata: { epoch: String(epoch) } },
     ),
   replyErased: () =>

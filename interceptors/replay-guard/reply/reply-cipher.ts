@@ -29,8 +29,8 @@ const IV_BYTES = 12;
 const HEADER_BYTES = 1 + KEY_ID_BYTES + IV_BYTES;
 
 /**
- * Creates a cipher that uses AES-256-GCM with a key derived for each record (HKDF, RFC 5869). One key therefore
- * serves any number of records. A reply can only be decrypted with the id of its own record.
+ * Creates a cipher that uses AES-256-GCM with a key derived for each record (HKDF, RFC 5869). One key is therefore
+ * safe for any number of records. A reply can only be decrypted with the id of its own record.
  * @throws TypeError when a key is not 32 bytes long, or an option is unknown
  */
 export function replyCipher(keys: CipherKeys): ReplyCipher {

@@ -64,7 +64,7 @@ export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {
   };
 }
 
-/** The options of all kinds of keys. */
+/** All token rules and key options, each of which may be absent. */
 type AllOptions = Partial<JwtRules & LocalKeys & RemoteKeys>;
 
 const optionNames: OptionNames<AllOptions> = {

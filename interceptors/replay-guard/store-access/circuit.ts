@@ -33,7 +33,9 @@ export class Circuit {
    */
   async run<T>(operation: () => Promise<T>): Promise<T> {
     if (this.#nextProbe)
-      throw new DatabaseUnavailableError('the store failed several times and is being probed');
+      throw new DatabaseUnavailableError(
+        'the store failed several times in a row, so operations are refused until the store answers a probe',
+      );
     const closingsBefore = this.#closings;
     try {
       const result = await operation();

@@ -11,7 +11,10 @@ import { within } from '../../timing/timeout.js';
 import type { ReplayGuardObserver, StoreOperation } from '../observer.js';
 import { Circuit } from './circuit.js';
 
-/** The time limit of one probe of a store that is down. A later probe may succeed when a probe receives no answer. */
+/**
+ * The time limit of one probe of a store that is down. After this limit the next probe can start, even if the store
+ * has not answered.
+ */
 const MAX_PROBE_MS = 5_000;
 /** The maximum number of records that one erase statement changes. */
 const ERASE_BATCH_SIZE = 500;
