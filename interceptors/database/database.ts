@@ -48,8 +48,8 @@ export interface Database {
    */
   afterCommit(action: () => void): void;
   /**
-   * Brings the schema of one component up to date. Each step is one statement. Every step is applied once, in the
-   * given order. Several servers may migrate at the same time.
+   * Migrates the schema of one component to the current version. Each step is one statement. Every step is applied
+   * once, in the given order. Several servers may migrate at the same time.
    */
   migrate(component: string, steps: readonly string[]): Promise<void>;
 }

@@ -25,7 +25,7 @@ export class LeaseLostError extends Error {
   readonly code: string = 'REPLAY_GUARD_LEASE_LOST';
 }
 
-/** A unit of work cannot continue: it has ended, it exceeded its time limit, or one of its statements failed. */
+/** A unit of work cannot continue, because it has ended, exceeded its time limit, or had a failed statement. */
 export class UnitOfWorkError extends Error {
   override name = 'UnitOfWorkError';
   readonly code: string = 'REPLAY_GUARD_UNIT_OF_WORK';

@@ -16,8 +16,8 @@ export interface SavepointUnit {
 type Enter = <R>(savepoint: Savepoint, work: () => R) => R;
 
 /**
- * One savepoint of a unit of work. The root savepoint is the unit itself. A query of a savepoint waits while a nested
- * transaction of the savepoint runs, so that a rollback of the nested transaction does not undo the query.
+ * One savepoint of a unit of work. The root savepoint is the unit itself. While a nested transaction runs, queries of
+ * the savepoint wait. A rollback of the nested transaction then does not undo the query.
  */
 export class Savepoint {
   /** The error of the first statement that failed. After a failure the savepoint can only be rolled back. */

@@ -30,7 +30,7 @@ export class UnitOfWork implements SavepointUnit {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param session an open session, or a function that opens one at the first write
+   * @param session an open session, or a function that opens a session at the first write
    * @param isRevertible whether `revert` can undo the work and keep the statement that opened the session
    */
   constructor(engine: DatabaseEngine, session: Session | (() => Promise<Session>), isRevertible: boolean) {

@@ -4,8 +4,7 @@ type DatedRequest = Pick<ClaimRequest, 'firstSent' | 'retentionMs'>;
 
 /**
  * Returns the bounds of the first-sent time in whole milliseconds. The earlier bound is rounded down and the later
- * bound up, so the checks become stricter. A request without a first-sent time gets bounds that are neither too old
- * nor too far ahead.
+ * bound up, so the checks become stricter. Without a first-sent time, the bounds pass every check.
  */
 export function firstSentBounds({ firstSent }: Pick<ClaimRequest, 'firstSent'>): FirstSent {
   if (!firstSent) return { earliestMs: Number.MAX_SAFE_INTEGER, latestMs: 0 };

@@ -13,7 +13,7 @@ interface QueuedUnit {
   reject(error: unknown): void;
 }
 
-/** How long units commit alone after a COMMIT violated a constraint, in milliseconds. */
+/** How long every unit commits alone after a constraint violation at a COMMIT, in milliseconds. */
 const SEPARATE_COMMITS_MS = 10_000;
 
 /**

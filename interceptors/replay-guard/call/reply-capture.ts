@@ -70,7 +70,7 @@ export class ReplyCapture {
     }
     const trailing = ownMetadata(end.metadata ?? undefined);
     this.#assertSendable(trailing);
-    // A failure rolls the writes back, so the messages that the handler has streamed are dropped as well.
+    // A failure rolls the writes back, so the streamed messages of the handler are also dropped.
     const messages = code === status.OK ? this.#messages : [];
     this.#end({ reply: { code, details, messages, initial: this.#initial, trailing } });
   }

@@ -26,7 +26,7 @@ export class InFlightCall {
   readonly #waiters = new Set<(end: InFlightOutcome | InterruptedWait) => void>();
   /** How many duplicates wait at present. `InFlightCalls` updates this count. */
   waiting = 0;
-  /** Whether the call was refused as in progress. Later calls of the same producer must then be retried as well. */
+  /** Whether the call was refused as in progress. The later calls of the same producer must then also be retried. */
   isRefusedInProgress = false;
 
   constructor(fingerprint: Buffer) {

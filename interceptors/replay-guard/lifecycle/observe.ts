@@ -63,7 +63,7 @@ export class ObserveLifecycle implements Lifecycle {
     }
   }
 
-  /** Resolves when the replies of all running calls are stored. Later calls run without being observed. */
+  /** Resolves when the replies of all running calls are stored. Later calls run unobserved. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#handling);

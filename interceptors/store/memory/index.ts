@@ -116,7 +116,7 @@ export class MemoryStore implements IdempotencyStore {
       fingerprint: Buffer.from(request.fingerprint),
       createdAtMs: now,
       leaseUntilMs: now + leaseMs,
-      // A later claim never shortens the retention of an earlier one.
+      // A later claim never shortens the retention of an earlier claim.
       expiresAtMs: Math.max(live?.expiresAtMs ?? 0, retainedUntil(request, now)),
     };
     this.#records.set(id, record);

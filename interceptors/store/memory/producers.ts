@@ -100,7 +100,7 @@ export class MemoryProducers {
     const fingerprint = Buffer.from(request.fingerprint);
     const running: Running = { sequence, fingerprint, createdAtMs: now, leaseUntilMs: now + leaseMs };
     if (!sameEpoch) Object.assign(record, { completed: -1n, replies: Buffer.alloc(0) });
-    // A later claim never shortens the retention of an earlier one.
+    // A later claim never shortens the retention of an earlier claim.
     const expiresAtMs = Math.max(record.expiresAtMs, retainedUntil(request, now));
     Object.assign(record, { scope, epoch, running, expiresAtMs });
     this.#byId.set(mapKey(series.id), record);

@@ -6,7 +6,7 @@ import { MAX_FIRST_SENT_AHEAD_MS } from '../store.js';
 export const mayBeTakenOver = (now: string, record: string) =>
   `${record}.state <= 0 AND ${record}.lease_until <= ${now} AND ${record}.fingerprint = $2`;
 
-/** SQL for whether the operation was first sent neither too long ago nor in the future. */
+/** SQL for whether the first-sent time is valid: not too old, and not too far in the future. */
 export const firstSentIsValid = (now: string) =>
   `$6 + $5 > ${now} AND $7 <= ${now} + ${MAX_FIRST_SENT_AHEAD_MS}`;
 

@@ -29,7 +29,10 @@ export interface MaintenanceStatements {
   readonly purge: string;
   /** Returns one row with a column `records`. */
   readonly estimate: string;
-  /** Counts the retained records of the scope digest `$1` up to `$2`. Returns one row with a column `records`. */
+  /**
+   * Counts the retained records of the scope digest `$1`, at most `$2` of them. Returns one row with a column
+   * `records`.
+   */
   readonly countLive: string;
   /**
    * Erases at most `$2` records of the scope digest `$1`. `$3` is their new fingerprint. Returns one row per record.

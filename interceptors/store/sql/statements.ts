@@ -36,7 +36,7 @@ export interface RecordTexts {
   readonly table: string;
   /** The text of the claim statement. */
   readonly claim: string;
-  /** The columns of `find`, besides the state, the fence and the times. */
+  /** Further columns of `find`, in addition to the state, the fence and the times. */
   readonly columns: string;
   /** The assignments of a completion. `$3` is the stored reply or window. */
   readonly completed: string;

@@ -2,7 +2,7 @@ import type { RecordTable } from '../sql/maintenance.js';
 import { producerTable } from '../sql/producers.js';
 
 /**
- * The migration steps of the table of series. The columns match those on Postgres, so that both engines share
+ * The migration steps of the table of series. The columns are the same as on Postgres, so that both engines share
  * statements.
  */
 export const producersSchema = [
