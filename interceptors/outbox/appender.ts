@@ -6,9 +6,11 @@ import type { Statements } from './sql/statements.js';
 
 /** The options of an `Appender`. */
 export interface AppenderOptions {
+  /** The database that stores the events. */
   readonly database: Database;
   /** The destinations of each type of event. */
   readonly routes: Readonly<Record<string, readonly string[]>>;
+  /** The maximum size of a stored payload, in bytes. */
   readonly maxPayloadBytes: number;
 }
 

@@ -19,6 +19,7 @@ export interface WebhookOptions {
   readonly timeoutMs?: number;
   /** The maximum number of concurrent requests of one relay. Default: 16. */
   readonly concurrency?: number;
+  /** The pauses between attempts, and the maximum number of attempts. Default: the defaults of `RetryOptions`. */
   readonly retry?: RetryOptions;
 }
 

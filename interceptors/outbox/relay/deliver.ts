@@ -8,8 +8,11 @@ import { pauseAfter } from './retry-pause.js';
 
 /** The options of a `Deliverer`. */
 export interface DelivererOptions {
+  /** The stored events. */
   readonly queue: Queue;
+  /** The destination that receives the events. */
   readonly destination: ResolvedDestination;
+  /** Receives the result of each attempt. */
   readonly observer: OutboxObserver;
   /** Returns a number from 0 to 1 that spreads the retries. */
   readonly random: () => number;

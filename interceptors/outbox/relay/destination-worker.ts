@@ -12,6 +12,7 @@ const LEASE_MARGIN_MS = 30_000;
 
 /** The options of a `DestinationWorker`. */
 export interface DestinationWorkerOptions extends Omit<DelivererOptions, 'onRetry'> {
+  /** The maximum pause between two claims, in milliseconds. */
   readonly pollMs: number;
 }
 

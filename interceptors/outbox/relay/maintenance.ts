@@ -8,11 +8,17 @@ const INTERVAL_MS = 15_000;
 
 /** The options of an `OutboxMaintenance`. */
 export interface OutboxMaintenanceOptions {
+  /** The outbox whose state is reported. */
   readonly outbox: Outbox;
+  /** The stored events. */
   readonly queue: Queue;
+  /** The destinations of the relay. */
   readonly destinations: readonly ResolvedDestination[];
+  /** Receives the reports, the numbers of deleted events and the errors. */
   readonly observer: OutboxObserver;
+  /** How long ended events are retained, in milliseconds. */
   readonly retentionMs: number;
+  /** The maximum number of events that one statement deletes. */
   readonly purgeBatch: number;
 }
 

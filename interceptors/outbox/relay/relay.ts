@@ -16,6 +16,7 @@ const ABORT_TIMEOUT_MS = 2_000;
 
 /** The options of `createRelay`. */
 export interface RelayOptions {
+  /** The outbox whose events the relay delivers. */
   readonly outbox: Outbox;
   /** The destinations of this relay, by name. Other relays may serve other destinations of the outbox. */
   readonly destinations: Readonly<Record<string, Destination>>;

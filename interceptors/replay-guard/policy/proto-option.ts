@@ -16,6 +16,7 @@ const namesInCode: Readonly<Record<string, keyof MethodPolicy>> = {
  * the `.proto` file.
  */
 export interface MethodOptions {
+  /** The name of the idempotency level, such as `NO_SIDE_EFFECTS`. */
   readonly idempotency_level?: string;
   readonly [option: string]: unknown;
 }
