@@ -29,7 +29,7 @@ export interface Failed {
   readonly code: status;
   readonly error: ServiceError;
   readonly trailers: Metadata;
-  /** Whether gRPC itself sent the call several times. The status is then the status of its last try only. */
+  /** Whether gRPC itself sent the call several times. The status is then the status of the last of these calls. */
   readonly wasRetried: boolean;
 }
 
@@ -63,7 +63,7 @@ export function attempt<Response>(
     });
     const cancel = () => call.cancel();
     signal?.addEventListener('abort', cancel, { once: true });
-    // The status event follows the callback. No other event carries the trailers.
+    // The status event follows the callback. Only the status event has the trailers.
     call.on('status', ({ code, metadata: trailers }) => {
       signal?.removeEventListener('abort', cancel);
       const error: ServiceError | null = failure;

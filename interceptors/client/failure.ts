@@ -5,13 +5,14 @@ import { type FailureDetails, readStatusDetails } from '../protocol/status-detai
 
 /**
  * The meaning of a failed attempt for the operation:
- * - `refused`: no attempt executed the operation, and no attempt with this key will.
- * - `closed`: this attempt did not execute the operation, no later one will, but an earlier one may have.
- * - `not-done`: this attempt did not execute the operation, but an earlier one may have. A retry would fail.
- * - `retry`: the operation may be executed already, or still be running. A retry can find out.
+ * - `refused`: no attempt executed the operation, and no attempt with this key will execute the operation.
+ * - `closed`: this attempt did not execute the operation, and no later attempt will. An earlier attempt may have
+ *   executed the operation.
+ * - `not-done`: this attempt did not execute the operation, but an earlier attempt may have. A retry would fail.
+ * - `retry`: the operation may be executed already, or still be running. A retry can determine the outcome.
  * - `fault`: like `retry`, but the fault may be permanent. Only a few attempts are useful.
- * - `later`: the operation may be executed already. A retry now would not find out.
- * - `lost`: the operation may be executed already. No attempt with this key will ever find out.
+ * - `later`: the operation may be executed already. A retry now would not determine the outcome.
+ * - `lost`: the operation may be executed already. No attempt with this key can determine the outcome.
  */
 export type FailureKind = 'refused' | 'closed' | 'not-done' | 'retry' | 'fault' | 'later' | 'lost';
 
@@ -25,7 +26,7 @@ const kindByCode: Partial<Record<status, FailureKind>> = {
   [status.NOT_FOUND]: 'not-done',
   [status.ALREADY_EXISTS]: 'not-done',
   [status.PERMISSION_DENIED]: 'not-done',
-  // A gRPC client also gives this status itself, if a reply exceeds its receive limit.
+  // A gRPC client itself also produces this status, if a reply exceeds its receive limit.
   [status.RESOURCE_EXHAUSTED]: 'later',
   [status.FAILED_PRECONDITION]: 'not-done',
   [status.ABORTED]: 'not-done',
@@ -38,9 +39,9 @@ const kindByCode: Partial<Record<status, FailureKind>> = {
   [status.UNAUTHENTICATED]: 'not-done',
 };
 
-/** The refusals of the guard whose reason says more than their status code. */
+/** The refusals of the guard whose reason is more precise than their status code. */
 const kindByReason: ReadonlyMap<string, FailureKind> = new Map([
-  // The stored request may be an earlier attempt of this operation that was built differently.
+  // An earlier attempt of this operation may have sent a different request under this key.
   [REASONS.KEY_REUSED, 'closed'],
   [REASONS.KEY_EXPIRED, 'closed'],
   [REASONS.QUOTA_EXCEEDED, 'not-done'],
@@ -51,7 +52,7 @@ export interface Failure {
   readonly kind: FailureKind;
   /** The reason of the ErrorInfo, from any domain. */
   readonly reason: string | undefined;
-  /** The pause that the server asks for, in milliseconds. Negative if the server asks for no retry. */
+  /** The pause that the server asks for, in milliseconds. Negative if the server asks the client not to retry. */
   readonly retryAfterMs: number | undefined;
 }
 
@@ -67,13 +68,16 @@ export function classifyFailure(code: status, trailers: Metadata): Failure {
   const reason = errorInfo?.reason;
   const ofReason = errorInfo?.domain === ERROR_DOMAIN ? kindByReason.get(errorInfo.reason) : undefined;
   const retryAfterMs = pushbackMs(trailers) ?? retryDelayMs;
-  // Every attempt receives the same stored reply.
+  // The server stored this reply, so every attempt receives the same reply.
   const isStored = code !== status.OK && trailers.get(EXPIRES_TRAILER).length > 0;
   const kind = isStored ? 'refused' : (ofReason ?? kindByCode[code] ?? 'fault');
   return { kind: withPushback(kind, retryAfterMs), reason, retryAfterMs };
 }
 
-/** Applies the wish of the server: a pushback asks for a retry, a negative pushback for none (gRFC A6). */
+/**
+ * Applies the pushback of the server (gRFC A6). A pushback of 0 or more requests a retry. A negative pushback forbids
+ * a retry.
+ */
 function withPushback(kind: FailureKind, retryAfterMs: number | undefined): FailureKind {
   const isFinal = kind === 'refused' || kind === 'closed' || kind === 'lost';
   if (retryAfterMs === undefined || isFinal) return kind;
@@ -81,7 +85,7 @@ function withPushback(kind: FailureKind, retryAfterMs: number | undefined): Fail
   return kind === 'not-done' ? kind : 'later';
 }
 
-/** Reads the pushback trailer. A value that is not a number also asks for no retry (gRFC A6). */
+/** Reads the pushback trailer. A value that is not a number also forbids a retry (gRFC A6). */
 function pushbackMs(trailers: Metadata): number | undefined {
   const values = trailers.get('grpc-retry-pushback-ms');
   if (values.length === 0) return undefined;

@@ -8,24 +8,23 @@ import { intentFor } from './intent.js';
 /** The options of `createIdempotencyInterceptor`. */
 export interface IdempotencyInterceptorOptions {
   /**
-   * The methods that get no key: their paths, `/package.Service/Method`, or a predicate on a path.
-   * `readMethodsOf` returns the methods that are declared NO_SIDE_EFFECTS. A key on a method that only reads
-   * does no harm. Default: none.
+   * The methods that receive no key: their paths, `/package.Service/Method`, or a predicate on a path.
+   * `readMethodsOf` returns the methods that are declared NO_SIDE_EFFECTS. A key on a method that only reads is
+   * harmless. Default: none.
    */
   readonly skip?: readonly string[] | ((path: string) => boolean);
 }
 
 /**
- * Creates a client interceptor that adds an idempotency key and the first-sent time to every call. All
- * attempts that gRPC makes for a call carry the same key.
+ * Creates a client interceptor that adds an idempotency key and the first-sent time to every call. All attempts that
+ * gRPC makes for a call carry the same key.
  *
- * Inside a guarded call, the key is derived from the operation, the steps, the method and the number of
- * earlier calls of that method. A second execution of the operation therefore sends the same keys. Outside a
- * guarded call, the key is a new UUIDv7. The interceptor keeps a key or a sequence that the metadata already
- * has. The only exception is the key of the guarded call itself, which a handler forwards with the metadata
- * of its caller.
+ * Inside a guarded call, the key is derived from the operation, the steps, the method and the number of earlier calls
+ * of that method. A second execution of the operation therefore sends the same keys. Outside a guarded call, the key
+ * is a new UUIDv7. The interceptor keeps a key or a sequence that the metadata already has. The only exception is the
+ * key of the guarded call itself, which a handler forwards with the metadata of its caller.
  *
- * Put this interceptor before interceptors that wait, for example for a token: keys are derived in the order
+ * Put this interceptor before interceptors that wait, for example for a token, because keys are derived in the order
  * of calls.
  * @throws TypeError when an option is unknown
  */
@@ -57,9 +56,9 @@ function withKey(metadata: Metadata, path: string): Metadata {
 }
 
 /**
- * Runs the callbacks of a call in the asynchronous context of that call. grpc-js runs the callbacks of all
- * calls that wait for a connection in the context of the call that opened it. A callback would then run in
- * the unit of work of another call.
+ * Runs the callbacks of a call in the asynchronous context of that call. grpc-js runs the callbacks of all calls that
+ * wait for a connection in the context of the call that opened the connection. A callback would then run in the unit
+ * of work of another call.
  */
 function inContext(context: AsyncResource): Listener {
   return {

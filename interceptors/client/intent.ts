@@ -22,15 +22,14 @@ export interface Intent {
 }
 
 /**
- * Returns the intent of a new operation that is about to be sent: a UUIDv7 and the current time. Later keys
- * sort after earlier ones.
+ * Returns the intent of a new operation that is about to be sent: a UUIDv7 and the current time. Later keys sort
+ * after earlier keys.
  *
- * Inside a guarded call, the intent is derived from the operation and from the number of earlier intents in
- * the same step. A second execution therefore gets the same intents. Give a conditional intent a `step` of
- * its own.
+ * Inside a guarded call, the intent is derived from the operation and from the number of earlier intents in the same
+ * step. A second execution therefore receives the same intents. Create a conditional intent inside a separate `step`.
  */
 export function newIntent(): Intent {
-  // The path of a method starts with a slash, so this text collides with no method.
+  // The path of a method starts with a slash, so this text is never equal to a path.
   return intentFor('intent');
 }
 
@@ -41,10 +40,10 @@ export function intentFor(path: string): Intent {
 }
 
 /**
- * Derives an intent from the operation. Its first-sent time is the time of the operation, because the
- * operation was sent before its own calls. A callee with the same retention then refuses only the keys that
- * it may have deleted. An operation without a time yields no time: an execution does not know whether it is
- * the first.
+ * Derives an intent from the operation. Its first-sent time is the time of the operation, because the operation was
+ * sent before its own calls. A server with the same retention then refuses only keys that it may have deleted. If the
+ * operation has no time, the intent has no time, because an execution does not know whether it is the first
+ * execution.
  */
 function derivedIntent(execution: Execution, path: string): Intent {
   const ordinal = (execution.callCounts.get(path) ?? 0) + 1;
@@ -55,8 +54,8 @@ function derivedIntent(execution: Execution, path: string): Intent {
 }
 
 /**
- * Returns the metadata of one attempt at an operation whose key the caller keeps. Do not use the key of the
- * current guarded call: `createIdempotencyInterceptor` takes such a key for a forwarded one and replaces it.
+ * Returns the metadata of one attempt at an operation whose key the caller keeps. Do not use the key of the current
+ * guarded call: `createIdempotencyInterceptor` treats such a key as a forwarded key and replaces it.
  * @param key 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`
  * @param options.firstSent the time of the first attempt, equal in every attempt; a string is RFC 3339
  * @param metadata further metadata to send; the function does not change it
@@ -76,7 +75,7 @@ export function withIdempotencyKey(
 }
 
 /**
- * Sets the first-sent time, if one is given.
+ * Sets the first-sent time, if the time is given.
  * @throws TypeError when the time is malformed
  */
 export function setFirstSent(sent: Metadata, firstSent: Date | string | undefined): void {

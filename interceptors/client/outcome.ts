@@ -4,7 +4,7 @@ import { parseTime } from '../protocol/rfc3339.js';
 import type { Failed, Succeeded } from './attempt.js';
 import type { Intent } from './intent.js';
 
-/** The operation was executed, by the last attempt or by an earlier one. */
+/** The operation was executed, by the last attempt or by an earlier attempt. */
 export interface Done<Response> {
   readonly outcome: 'done';
   readonly response: Response;
@@ -20,7 +20,7 @@ export interface Refused {
   readonly outcome: 'refused';
   readonly code: status;
   readonly details: string;
-  /** The reason of the ErrorInfo, if the server sent one. */
+  /** The reason of the ErrorInfo, if the server sent an ErrorInfo. */
   readonly reason: string | undefined;
   readonly trailers: Metadata;
 }
@@ -31,7 +31,9 @@ export interface Refused {
  */
 export interface Unknown extends Intent {
   readonly outcome: 'unknown';
-  /** Whether a later attempt with this key can find out. If not, find out by other means. */
+  /**
+   * Whether a later attempt with this key can determine the outcome. If false, determine the outcome by other means.
+   */
   readonly retryLater: boolean;
   /** The error of the last attempt. Absent if no attempt was made. */
   readonly lastError?: Error;
@@ -51,7 +53,7 @@ export function refused({ code, error, trailers }: Failed, reason: string | unde
   return { outcome: 'refused', code, details: error.details, reason, trailers };
 }
 
-/** Reads when the retention of the key ends. Undefined if the server did not send the time. */
+/** Reads the time at which the retention of the key ends. Returns undefined if the server did not send the time. */
 export function expiresAt(trailers: Metadata): Date | undefined {
   const ms = parseTime(String(trailers.get(EXPIRES_TRAILER)[0]));
   return ms === undefined ? undefined : new Date(ms);

@@ -5,8 +5,8 @@ type DeclaredMethod = MethodDefinition<unknown, unknown> & {
 };
 
 /**
- * Returns the paths of the methods whose `.proto` file declares NO_SIDE_EFFECTS, for the option `skip`. Needs
- * service definitions of `@grpc/proto-loader`: generated code and grpc-js do not keep the declaration.
+ * Returns the paths of the methods whose `.proto` file declares NO_SIDE_EFFECTS, for the option `skip`. The service
+ * definitions must come from `@grpc/proto-loader`, because generated code does not keep the option.
  */
 export function readMethodsOf(...services: readonly ServiceDefinition[]): string[] {
   const methods = services.flatMap((service) => Object.values<DeclaredMethod>(service));

@@ -4,17 +4,14 @@ import type { CompleteOptions } from './send-options.js';
 
 const MAX_MARGIN_MS = 5 * 60 * 1_000;
 
-/**
- * Tracks how much longer an operation may be sent. Both the caller and the retention of the key limit this
- * time.
- */
+/** Tracks the time in which an operation may still be sent. The caller and the retention of the key limit this time. */
 export class RetryBudget {
   readonly #options: CompleteOptions;
   #retentionEndMs: number;
   #spentMs = 0;
   #lastReadMs: number;
 
-  /** The budget starts at once. */
+  /** The retry budget starts at once. */
   constructor(options: CompleteOptions, { firstSent }: Intent) {
     const now = options.clock.now();
     this.#options = options;
@@ -23,7 +20,8 @@ export class RetryBudget {
   }
 
   /**
-   * Returns the remaining time in milliseconds, 0 or less at the end. A clock that is set back adds no time.
+   * Returns the remaining time in milliseconds, 0 or less at the end. If the clock is set back, the remaining time
+   * does not grow.
    */
   remainingMs(): number {
     const now = this.#options.clock.now();
@@ -37,7 +35,7 @@ export class RetryBudget {
     return this.#options.clock.now() + ms < this.#lastSafeMs;
   }
 
-  /** Replaces the assumed end of the retention by the end that the server sent, if any. */
+  /** Replaces the assumed end of the retention with the end that the server sent. Undefined has no effect. */
   setRetentionEnd(expiresAt: Date | undefined): void {
     if (expiresAt) this.#retentionEndMs = expiresAt.getTime();
   }

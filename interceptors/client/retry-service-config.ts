@@ -5,7 +5,7 @@ import { assertWholeNumber } from '../options/whole-number.js';
 export interface RetryServiceConfigOptions {
   /** The full names of the services, `package.Service`. Default: every service of the channel. */
   readonly services?: readonly string[];
-  /** The maximum number of attempts, the first one included: 2 to 5. Default: 5, the maximum of gRPC. */
+  /** The maximum number of attempts, including the first attempt: 2 to 5. Default: 5, the maximum of gRPC. */
   readonly maxAttempts?: number;
   /** The pause before the first retry, in milliseconds. Each later pause is twice as long. Default: 100. */
   readonly initialBackoffMs?: number;
@@ -28,9 +28,9 @@ export interface RetryServiceConfig {
 }
 
 /**
- * Returns a service config with which a gRPC client in any language retries as the contract requires:
- * UNAVAILABLE only, after the pushback if the server sends one (gRFC A6). In grpc-js the config is a channel
- * option: `{ 'grpc.service_config': JSON.stringify(createRetryServiceConfig()) }`.
+ * Returns a service config with which a gRPC client in any language retries as the contract requires: only
+ * UNAVAILABLE, and after the pushback of the server (gRFC A6). In grpc-js the config is a channel option: `{
+ * 'grpc.service_config': JSON.stringify(createRetryServiceConfig()) }`.
  * @throws TypeError when an option is unknown, or a number is out of its bounds
  */
 export function createRetryServiceConfig(options: RetryServiceConfigOptions = {}): RetryServiceConfig {

@@ -7,14 +7,14 @@ import type { Intent } from './intent.js';
 /** The options of `sendUntilKnown`. */
 export interface SendOptions {
   /**
-   * The operation, if the caller keeps its key. Default: a new operation. Without `firstSent`, the retry
-   * budget counts the retention of the key from now on.
+   * The operation, if the caller keeps its key. Default: a new operation. Without `firstSent`, the retention of the
+   * key is counted from now.
    */
   readonly intent?: Intent;
   /**
-   * Whether an attempt may have been sent before this call. A refusal then does not prove that the operation
-   * was not executed. Set the option if a hedging policy, an interceptor or a proxy may send an attempt
-   * several times. Default: true if `intent` is given and inside a guarded call, else false.
+   * Whether an attempt may have been sent before this call. A refusal then does not prove that the operation was not
+   * executed. Set the option if a hedging policy, an interceptor or a proxy may send an attempt several times.
+   * Default: true if `intent` is given or inside a guarded call, else false.
    */
   readonly sentBefore?: boolean;
   /** Further metadata of every attempt. */
@@ -27,8 +27,8 @@ export interface SendOptions {
    */
   readonly retryBudgetMs?: number;
   /**
-   * How long the server retains the key, in milliseconds. Nothing is sent in the last tenth of this time, or
-   * in its last five minutes if they are shorter: the clocks of client and server differ. Default: 24 hours.
+   * How long the server retains the key, in milliseconds. No attempt is made in the last tenth of this time, at most
+   * five minutes. This margin covers the difference between the clocks of client and server. Default: 24 hours.
    */
   readonly retentionMs?: number;
   /** The maximum of the first pause, in milliseconds. The maximum doubles with each pause. Default: 100. */
@@ -39,7 +39,7 @@ export interface SendOptions {
   readonly signal?: AbortSignal;
   /** Returns a number from 0 to 1 that spreads the pauses. Default: `Math.random`. */
   readonly random?: () => number;
-  /** The clock and the timer. Default: those of the system. */
+  /** The clock and the timer. Default: the clock and the timer of the system. */
   readonly clock?: SendClock;
 }
 
@@ -68,7 +68,7 @@ const defaults = {
 export type CompleteOptions = SendOptions & typeof defaults & Required<Pick<SendOptions, 'random' | 'clock'>>;
 
 /**
- * Checks the options and fills in the defaults. An undefined option has its default.
+ * Checks the options and fills in the defaults. An option that is undefined receives its default.
  * @throws TypeError when an option is unknown, or a number is out of its bounds
  */
 export function completeOptions(options: SendOptions): CompleteOptions {

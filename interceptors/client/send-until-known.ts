@@ -9,13 +9,13 @@ import { done, expiresAt, type Outcome, type Refused, refused, type Unknown } fr
 import { RetryBudget } from './retry-budget.js';
 import { type CompleteOptions, completeOptions, type SendOptions } from './send-options.js';
 
-/** After this many faults in a row the fault is considered permanent. */
+/** The number of consecutive faults after which the fault is considered permanent. */
 const MAX_FAULTS_IN_A_ROW = 10;
 
 /**
- * Executes one operation. Sends the call again, with the same key and first-sent time, until the outcome is
- * known or the retry budget is spent. No attempt is made when the server may already have deleted the key.
- * The pauses double and have full jitter. No pause is shorter than the server asks for.
+ * Executes one operation. Sends the call again, with the same key and first-sent time, until the outcome is known or
+ * the retry budget is spent. No attempt is made when the server may already have deleted the key. The pauses double
+ * and have full jitter. No pause is shorter than the pause that the server asks for.
  *
  * Resolves to an outcome for every failure of the server or of the network.
  * @throws TypeError when an option is unknown or malformed, or the key or the time of the intent is malformed
@@ -64,7 +64,7 @@ class Sending<Response> {
       if (pauseMs >= this.#retryBudget.remainingMs()) {
         return this.#unknown(this.#retryBudget.isKeyRetainedIn(pauseMs));
       }
-      // The wait rejects when the signal is aborted. The condition of the loop checks the signal.
+      // An aborted signal rejects the wait. The condition of the loop then ends the loop.
       await clock.wait(pauseMs, signal).catch(() => {});
     }
     return this.#unknown();

@@ -12,14 +12,14 @@ import {
 import { withoutCallerKey } from './caller-metadata.js';
 import { setFirstSent } from './intent.js';
 
-/** Identifies one operation of a producer that numbers its calls, in all its attempts. */
+/** The name of one operation of a producer that numbers its calls. The name is equal in all attempts. */
 export interface ProducerSequence {
   /** The name of the producer: 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`. */
   readonly producer: string;
   /**
-   * The number of the operation: 0 or 1 for the first operation of an epoch, one more for each following one,
-   * up to 2^63 - 1. Store the number together with the request before you send it. A number above 2^53 - 1
-   * must be a bigint.
+   * The number of the operation: 0 or 1 for the first operation of an epoch, then one more for each operation, up to
+   * 2^63 - 1. Store the number together with the request before you send it. A number above 2^53 - 1 must be a
+   * bigint.
    */
   readonly sequence: number | bigint;
   /** Increase the epoch when the producer restarts without knowing its last sequence. Default: 0. */

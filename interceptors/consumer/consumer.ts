@@ -9,10 +9,7 @@ import { createPruner } from './pruner.js';
 
 /** The options of `createConsumer`. */
 export interface ConsumerOptions {
-  /**
-   * The database that records the messages. The work that a message causes must write through the same
-   * handle.
-   */
+  /** The database that records the messages. The work on a message must write through the same handle. */
   readonly database: Database;
   /** Receives the outcome of each delivery. Any method may be missing. Default: no observer. */
   readonly observer?: Partial<ConsumerObserver>;
@@ -25,15 +22,18 @@ export interface ConsumerOptions {
   readonly clock?: () => number;
 }
 
-/** Processes messages once, and deletes their records after the retention. */
+/** Processes each message at most once, and deletes its record after the retention. */
 export interface Consumer {
-  /** Like the function `processOnce`, with the database, the retention and the clock of this consumer. */
+  /**
+   * Processes a message at most once. Calls the function `processOnce` with the database, the retention and the clock
+   * of this consumer.
+   */
   processOnce<T>(message: MessageName, work: () => Promise<T>): Promise<ProcessResult<T>>;
   /** Stops the pruner. Resolves when its current batch has ended. Deliveries in progress continue. */
   close(): Promise<void>;
 }
 
-/** The component that owns the table in the schema list of the database. */
+/** The name of the consumer in the list of migrated components, `replay_guard_schema`. */
 const COMPONENT = 'grpc-replay-guard/consumer';
 
 /** The migration steps of the table of processed messages. A released step never changes. */

@@ -1,15 +1,18 @@
 import { DatabaseUnavailableError } from '../database/errors.js';
 
 /**
- * Another delivery of the message is still being processed, and the wait for it has ended. Nothing was
- * committed: try again later.
+ * Another delivery of the message is still being processed, and the wait for that delivery has ended. Nothing was
+ * committed, so try again later.
  */
 export class MessageInProgressError extends DatabaseUnavailableError {
   override name = 'MessageInProgressError';
   override readonly code: string = 'REPLAY_GUARD_MESSAGE_IN_PROGRESS';
 }
 
-/** The name of a message is malformed, so duplicates cannot be recognized. Another delivery does not help. */
+/**
+ * The name of a message is malformed, so duplicates cannot be recognized. Another delivery of this message fails in
+ * the same way.
+ */
 export class MessageInvalidError extends Error {
   override name = 'MessageInvalidError';
   readonly code: string = 'REPLAY_GUARD_MESSAGE_INVALID';

@@ -5,8 +5,8 @@ import { MessageInvalidError } from './errors.js';
 /** Identifies a message. Two deliveries belong to one message if and only if all three parts are equal. */
 export interface MessageName {
   /**
-   * The processor of the message, 1 to 100 characters. Use a constant of the code, because metrics show the
-   * name. Two consumers of one message process the message once each.
+   * The processor of the message, 1 to 100 characters. Use a constant of the code, because metrics show the name. If
+   * a message has two consumers, each consumer processes the message once.
    */
   readonly consumer: string;
   /** The id of the message, 1 to 1,024 characters, equal in every delivery. */

@@ -23,25 +23,24 @@ export interface ProcessOptions {
 const DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000;
 const MIN_RETENTION_MS = 60_000;
 
-// The insert waits for a transaction that inserts the same row. The insert returns no row if that transaction
-// commits.
+// If another transaction has inserted the same row, the insert waits. The insert returns no row if the other
+// transaction commits.
 const insert = ({ now }: Dialect) => `
   INSERT INTO replay_guard_messages (id, expires_at) VALUES ($1, COALESCE($2, ${now}) + $3)
   ON CONFLICT (id) DO NOTHING RETURNING expires_at`;
 
 /**
- * Processes a message at most once, however often the message is delivered. Records the message and runs
- * `work` in one transaction. Inside a guarded call or another transaction, a savepoint replaces the
- * transaction, and the message counts as processed when the outer transaction commits. `createConsumer`
- * creates the table that this function needs.
+ * Processes a message at most once, however often the message is delivered. Records the message and runs `work` in
+ * one transaction. Inside a guarded call or another transaction, a savepoint replaces the transaction, and the
+ * message counts as processed when the outer transaction commits. `createConsumer` creates the table that this
+ * function needs.
  *
- * Acknowledge the delivery when the promise resolves. A rejection means that nothing was committed, except
- * for a CommitInDoubtError: the next delivery then finds out.
+ * Acknowledge the delivery when the promise resolves. A rejection means that nothing was committed. The exception is
+ * a CommitInDoubtError: the next delivery determines the outcome.
  * @throws TypeError when an option is unknown, or the retention is too short
  * @throws MessageInvalidError when the name of the message is malformed
  * @throws MessageInProgressError when another delivery is being processed; try again later
- * @throws DatabaseUnavailableError when the database is unavailable; nothing was committed, so try again
- *   later
+ * @throws DatabaseUnavailableError when the database is unavailable; nothing was committed, so try again later
  * @throws CommitInDoubtError when it is unknown whether the message was processed
  * @throws the error that `work` throws
  */
@@ -54,7 +53,7 @@ export async function processOnce<T>(
   assertKnownOptions<ProcessOptions>('processOnce', options, { retentionMs: true, clock: true });
   const retentionMs = checkedRetention(options);
   const id = recordIdOf(message);
-  // A duplicate is reported after the commit only: on SQLite a row is visible before the commit of its
+  // Report a duplicate only after the commit, because on SQLite a row is visible before the commit of its
   // transaction.
   return database.transaction(async () => {
     const isNew = await record(database, [id, clockValue(options.clock), retentionMs]);
@@ -64,7 +63,7 @@ export async function processOnce<T>(
 
 /**
  * Returns the retention, or its default, in milliseconds.
- * @throws TypeError when the retention is too short: a record that expires at once would not stop a duplicate
+ * @throws TypeError when the retention is too short, because a duplicate could arrive after the expiry
  */
 export function checkedRetention({ retentionMs = DEFAULT_RETENTION_MS }: ProcessOptions): number {
   assertWholeNumber('retentionMs', retentionMs, { min: MIN_RETENTION_MS });

@@ -2,7 +2,7 @@ import { Counter, type Registry } from 'prom-client';
 import type { ConsumerObserver } from './observer.js';
 
 /**
- * Creates an observer that counts the events of consumers in a prom-client registry. Use it once per
+ * Creates an observer that counts the events of consumers in a prom-client registry. Create one observer per
  * registry.
  */
 export function createPrometheusConsumerObserver(register: Registry): ConsumerObserver {

@@ -22,8 +22,8 @@ export interface Dialect {
  * the reply, or not at all. Elsewhere each query commits on its own.
  *
  * The same SQL text runs on every engine: `$1`, `$2` for parameters, `RETURNING` for written rows, and the types
- * TEXT, BIGINT, BYTEA and DOUBLE PRECISION. The engine prepares each text once and keeps it, so texts must be
- * constant.
+ * TEXT, BIGINT, BYTEA and DOUBLE PRECISION. The engine prepares each text once and keeps the prepared statement, so
+ * texts must be constant.
  */
 export interface Database {
   readonly dialect: Dialect;
@@ -42,13 +42,14 @@ export interface Database {
   transaction<T>(work: () => Promise<T>): Promise<T>;
   /**
    * Runs `action` after the surrounding unit of work has committed. The action does not run if the unit of work rolls
-   * back or its commit is in doubt. An error of the action is an uncaught exception: the commit cannot be undone.
+   * back or its commit is in doubt. An error that the action throws is an uncaught exception, because the commit
+   * cannot be undone.
    * @throws UnitOfWorkError when no unit of work surrounds the call, or the unit of work has ended
    */
   afterCommit(action: () => void): void;
   /**
-   * Brings the schema of one component up to date. Each step is one statement, which is applied once and in order.
-   * Several servers may migrate at the same time.
+   * Migrates the schema of one component to the current version. Each step is one statement. Every step is applied
+   * once, in the given order. Several servers may migrate at the same time.
    */
   migrate(component: string, steps: readonly string[]): Promise<void>;
 }

@@ -13,7 +13,8 @@ export interface Session {
   /** Runs one statement in the transaction and resolves to its rows. */
   query(statement: Statement): Promise<Row[]>;
   /**
-   * Runs `last`, commits, and resolves to the rows of `last`. Both travel together.
+   * Runs `last`, commits, and resolves to the rows of `last`. The engine sends `last` and the commit in one round
+   * trip.
    * @throws CommitInDoubtError when the answer was lost; after any other error nothing was committed
    */
   commit(last?: Statement): Promise<Row[]>;
@@ -24,23 +25,23 @@ export interface Session {
 /** The port of a SQL database, on which the unit of work, the handle and the SQL store are built. */
 export interface DatabaseEngine extends Dialect {
   /**
-   * Whether reads have a connection of their own. Then a look-up before a claim costs almost nothing, and a replay
-   * needs no transaction.
+   * Whether reads use a separate connection. If so, a look-up before a claim is cheap, and a replay needs no
+   * transaction.
    */
   readonly hasSeparateReader: boolean;
   /** How long a unit of work may stay open, in milliseconds. */
   readonly unitLimitMs: number;
   /** The first statement of a schema migration, if the engine does not serialise writers by itself. */
   readonly migrationLock?: Statement;
-  /** Opens a transaction and runs `first` in it. `first` travels with the opening. */
+  /** Opens a transaction and runs `first` in the transaction. Both need only one round trip. */
   open(first?: Statement): Promise<{ session: Session; rows: Row[] }>;
   /** Runs one statement on its own. The statement is committed when the promise resolves. */
   run(statement: Statement): Promise<Row[]>;
-  /** Whether the statement appears to only read. A function that it calls may still write. */
+  /** Whether the statement is a read according to its text. A function in the statement may still write. */
   mayOnlyRead(text: string): boolean;
   /**
-   * Runs a statement on its own for which `mayOnlyRead` is true. Resolves to undefined, without an effect, if the
-   * statement would have written.
+   * Runs one statement outside a unit of work. `mayOnlyRead` must be true for its text. Resolves to undefined,
+   * without an effect, if the statement would have written.
    */
   read(statement: Statement): Promise<Row[] | undefined>;
 }

@@ -17,15 +17,15 @@ export class CommitInDoubtError extends Error {
 }
 
 /**
- * The execution lost its lease before its commit, and its writes were rolled back. Another execution took the key over,
- * the lease was not renewed in time, or the store ended the unit of work.
+ * The execution lost its lease before its commit, and its writes were rolled back. Causes: another execution took the
+ * key over, the lease was not renewed in time, or the store ended the unit of work.
  */
 export class LeaseLostError extends Error {
   override name = 'LeaseLostError';
   readonly code: string = 'REPLAY_GUARD_LEASE_LOST';
 }
 
-/** A unit of work cannot continue: it has ended, it exceeded its time limit, or one of its statements failed. */
+/** A unit of work cannot continue, because it has ended, exceeded its time limit, or had a failed statement. */
 export class UnitOfWorkError extends Error {
   override name = 'UnitOfWorkError';
   readonly code: string = 'REPLAY_GUARD_UNIT_OF_WORK';

@@ -7,7 +7,8 @@ import type { Savepoint } from './savepoint.js';
 import { UnitOfWork } from './unit-of-work.js';
 
 /**
- * The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one.
+ * The database handle over an engine. The handle joins the unit of work of the current asynchronous context, if the
+ * context has a unit of work.
  */
 export class DatabaseHandle implements Database {
   readonly #engine: DatabaseEngine;

@@ -2,8 +2,8 @@ import type { SqlValue } from './database.js';
 import type { DatabaseEngine } from './engine.js';
 
 /**
- * Applies the steps of a component that the database does not have yet, in one transaction. A database that a newer
- * server has migrated further is not changed.
+ * Applies the missing migration steps of a component in one transaction. If a newer server has already applied more
+ * steps, the database is not changed.
  */
 export async function migrate(
   engine: DatabaseEngine,

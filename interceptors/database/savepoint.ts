@@ -8,16 +8,16 @@ export interface SavepointUnit {
   readonly hasEnded: boolean;
   /** Sends a statement of the unit's work. */
   send(statement: Statement): Promise<Row[]>;
-  /** Returns the name of the unit's own savepoint, if no statement of the work was sent yet. */
+  /** Returns the name of the savepoint before the work at the first call, and undefined at later calls. */
   takeWorkSavepoint(): string | undefined;
 }
 
-/** Makes a savepoint the current one of an asynchronous context, and runs `work` in that context. */
+/** Runs `work` in an asynchronous context whose current savepoint is `savepoint`. */
 type Enter = <R>(savepoint: Savepoint, work: () => R) => R;
 
 /**
- * One savepoint of a unit of work. The root is the unit itself. A query of a savepoint waits while a nested
- * transaction of the savepoint runs, so that a rollback of the nested transaction does not undo the query.
+ * One savepoint of a unit of work. The root savepoint is the unit itself. While a nested transaction runs, queries of
+ * the savepoint wait. A rollback of the nested transaction then does not undo the query.
  */
 export class Savepoint {
   /** The error of the first statement that failed. After a failure the savepoint can only be rolled back. */
@@ -25,7 +25,7 @@ export class Savepoint {
   readonly #unit: SavepointUnit;
   readonly #depth: number;
   #nested: Promise<unknown> | undefined;
-  /** The statements that were sent and have no answer yet. */
+  /** The statements that were sent and are not answered yet. */
   readonly #pending = new Set<Promise<unknown>>();
   /** The actions to run after the unit has committed, if this savepoint is part of the commit. */
   readonly #afterCommit: (() => void)[] = [];
@@ -77,7 +77,8 @@ export class Savepoint {
   }
 
   /**
-   * Schedules the registered actions. They run in microtasks, so that their errors do not look like a failed commit.
+   * Schedules the registered actions. The actions run in microtasks, so that an error of an action does not look like
+   * a failed commit.
    */
   runAfterCommit(): void {
     for (const action of this.#afterCommit) queueMicrotask(action);
@@ -93,8 +94,8 @@ export class Savepoint {
 
   async #runNested<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
     const nested = new Savepoint(this.#unit, this.#depth + 1);
-    // If the nested transaction is the first work of the unit, the unit's own savepoint serves it and is not
-    // released.
+    // If the nested transaction is the first work of the unit, the transaction uses the savepoint before the work.
+    // That savepoint must not be released.
     const workSavepoint = this.#unit.takeWorkSavepoint();
     const name = workSavepoint ?? `nested_${nested.#depth}`;
     this.#sendControl(`SAVEPOINT ${name}`);
@@ -118,7 +119,10 @@ export class Savepoint {
     }
   }
 
-  /** Sends transaction control without waiting, which saves a round trip. If it fails, later statements fail too. */
+  /**
+   * Sends a transaction control statement and does not wait for the answer, which saves a round trip. If the
+   * statement fails, later statements fail too.
+   */
   #sendControl(text: string): void {
     this.#unit.send({ text, params: [] }).catch((error) => {
       this.failure ??= error as Error;

@@ -9,8 +9,8 @@ const setWorkSavepoint: Statement = { text: `SAVEPOINT ${WORK_SAVEPOINT}`, param
 const rollbackToWorkSavepoint: Statement = { text: `ROLLBACK TO SAVEPOINT ${WORK_SAVEPOINT}`, params: [] };
 
 /**
- * One unit of work: all statements in it commit together or not at all. The transaction opens at the first statement
- * that writes. A unit that is constructed with a session has an open transaction from the start.
+ * A unit of work: a group of statements that commit together or not at all. The transaction opens at the first
+ * statement that writes. A unit that is constructed with a session has an open transaction from the start.
  */
 export class UnitOfWork implements SavepointUnit {
   readonly root: Savepoint;
@@ -21,14 +21,17 @@ export class UnitOfWork implements SavepointUnit {
   readonly #openSession: () => Promise<Session>;
   readonly #lost = new AbortController();
   #session: Promise<Session> | undefined;
-  /** Whether a statement of the revertible work was sent, or the unit is not revertible. */
+  /**
+   * Whether the savepoint before the work was taken. Always true if the unit is not revertible, because `revert` is
+   * not used.
+   */
   #hasWork: boolean;
   #endReason: Error | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param session an open session, or a function that opens one at the first write
-   * @param isRevertible whether `revert` must undo the work and keep the first statement of the session
+   * @param session an open session, or a function that opens a session at the first write
+   * @param isRevertible whether `revert` can undo the work and keep the statement that opened the session
    */
   constructor(engine: DatabaseEngine, session: Session | (() => Promise<Session>), isRevertible: boolean) {
     this.#engine = engine;
@@ -64,11 +67,11 @@ export class UnitOfWork implements SavepointUnit {
       if (rows) return rows;
       this.#assertOpen();
     }
-    // The savepoint is taken before any wait, so that no later statement can start the work first.
+    // Take the savepoint before the first `await`, so that no later statement can start the work first.
     const isFirst = this.takeWorkSavepoint() !== undefined;
     const session = await this.#openOnce();
     this.#assertOpen();
-    // Not awaited: the savepoint travels with the statement, which fails if the savepoint fails.
+    // Not awaited, which saves a round trip. If the savepoint fails, the statement fails too.
     if (isFirst) session.query(setWorkSavepoint).catch(() => {});
     return session.query(statement);
   }
@@ -102,7 +105,7 @@ export class UnitOfWork implements SavepointUnit {
     return last ? this.#engine.run(last) : [];
   }
 
-  /** Undoes the work and commits `last` alone, in the same transaction if one is open. */
+  /** Undoes the work and commits `last` alone. If a transaction is open, `last` runs in that transaction. */
   async revert(last: Statement): Promise<Row[]> {
     this.#assertOpen();
     this.#end(alreadyEnded());
@@ -128,7 +131,7 @@ export class UnitOfWork implements SavepointUnit {
     this.#lost.abort(reason);
   }
 
-  /** Waits for the statements and nested transactions of the work, but not past the unit's time limit. */
+  /** Resolves when the statements and nested transactions of the work have ended, or the unit is lost. */
   #workEnded(): Promise<void> {
     return within(this.root.idle(), { signal: this.lost, otherwise: () => {} });
   }
@@ -139,7 +142,7 @@ export class UnitOfWork implements SavepointUnit {
       this.#resolveOpening();
       this.#session.then(
         () => this.#startTimer(),
-        // The handler may ignore its failed statement, but the unit has lost its lease.
+        // The handler may ignore the error of its statement. The unit must still end, because its lease is lost.
         (error) => error instanceof LeaseLostError && this.abort(error),
       );
     }

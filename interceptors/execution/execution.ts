@@ -5,17 +5,17 @@ import { lengthPrefixed } from '../store/record-id.js';
 
 /** One execution of a guarded call, for the code that runs inside its handler. */
 export interface Execution {
-  /** The id of the operation's record: equal in every execution of the operation. */
+  /** The id of the operation's record. The id is equal in every execution of the operation. */
   readonly recordId: Buffer;
   /** The metadata of the guarded call. */
   readonly callerMetadata: Metadata;
-  /** When the operation was first sent, in milliseconds since the epoch. Absent when the call does not tell. */
+  /** When the operation was first sent, in milliseconds since the epoch. Absent if the call does not state the time. */
   readonly firstSentMs?: number;
   /** The names of the steps around the current code, the outermost step first. */
   readonly steps: readonly string[];
   /** The names of the steps that were started inside the current step. */
   readonly startedSteps: Set<string>;
-  /** How often the current step has called each method so far, by method path. */
+  /** The number of calls that the current step has made to each method, by method path. */
   readonly callCounts: Map<string, number>;
   /** Aborted when the execution ends before its handler. Later writes of the handler are not committed. */
   readonly signal: AbortSignal;

@@ -2,16 +2,19 @@ import { randomUUID } from 'node:crypto';
 import { currentExecution, deriveDigest } from './execution.js';
 
 /**
- * Returns a UUID (RFC 9562, version 8) that is equal in every execution of one guarded operation. An execution that
- * follows a crashed one therefore uses the same ids. Outside a guarded call the UUID is random.
- * @param name the purpose of the id: each name gives one id per operation, and another id in each step
+ * Returns a UUID (RFC 9562, version 8) that is equal in every execution of one guarded operation. A repeated
+ * execution after a crash therefore uses the same ids. Outside a guarded call the UUID is random.
+ * @param name the purpose of the id; the id differs between names, operations and steps
  */
 export function stableId(name: string): string {
   const execution = currentExecution.getStore();
   return execution ? toUuid(deriveDigest(execution, 'id', name)) : randomUUID();
 }
 
-/** RFC 9562, section 5.8: version 8 leaves all bits except version and variant to the application. */
+/**
+ * Formats 16 bytes as a UUID of version 8. The application chooses all bits except version and variant (RFC 9562,
+ * section 5.8).
+ */
 function toUuid(bytes: Buffer): string {
   const uuid = Buffer.from(bytes.subarray(0, 16));
   uuid.writeUInt8((uuid.readUInt8(6) & 0x0f) | 0x80, 6);

@@ -1,7 +1,7 @@
 type Method = (...args: never[]) => void;
 
 /**
- * Completes an observer that has only some of its methods. An added method has no effect.
+ * Returns an observer with all methods. A method that the given observer omits has no effect.
  * @param names every method of the observer
  * @throws TypeError when a property with the name of a method is not a function
  */
@@ -13,7 +13,7 @@ export function completeObserver<Observer extends { readonly [Name in keyof Obse
     const method: unknown = observer?.[name];
     if (method === undefined) return [name, () => {}];
     if (typeof method !== 'function') throw new TypeError(`observer: ${name} must be a function`);
-    // Bound, because the observer may be an instance of a class.
+    // Bind the method, because the observer may be an instance of a class.
     return [name, method.bind(observer)];
   });
   return Object.fromEntries(methods);

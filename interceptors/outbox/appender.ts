@@ -6,7 +6,7 @@ import type { Statements } from './sql/statements.js';
 
 /** The options of an `Appender`. */
 export interface AppenderOptions {
-  /** The database in whose transactions events are appended. */
+  /** The database that stores the events. */
   readonly database: Database;
   /** The destinations of each type of event. */
   readonly routes: Readonly<Record<string, readonly string[]>>;
@@ -28,7 +28,7 @@ export class Appender {
     this.#database = database;
     this.#statements = statements;
     this.#maxPayloadBytes = maxPayloadBytes;
-    // All inserts lock the destinations of an aggregate in one order, so two appends cannot deadlock.
+    // All inserts lock the destinations of an aggregate in the same order, so two appends cannot deadlock.
     this.#routes = new Map(Object.entries(routes).map(([type, names]) => [type, [...new Set(names)].sort()]));
     for (const [type, names] of this.#routes) for (const name of [type, ...names]) assertName(name);
   }
@@ -48,7 +48,10 @@ export class Appender {
     return id;
   }
 
-  /** Repeats the insert for the destinations at which another transaction took the same sequence number. */
+  /**
+   * Inserts the event for each destination. Repeats the insert for a destination if another transaction has taken the
+   * sequence number.
+   */
   async #insert(event: readonly (string | Buffer)[], destinations: readonly string[]): Promise<void> {
     let missing = destinations;
     while (missing.length > 0) {

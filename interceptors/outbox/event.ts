@@ -1,13 +1,13 @@
 /** An event to append. */
 export interface NewEvent {
-  /** The type of the event, such as `order.placed`. The outbox must have a route for it. */
+  /** The type of the event, such as `order.placed`. The outbox must have a route for this type. */
   readonly type: string;
   /**
-   * The id of the object that the event is about, 1 to 255 characters. Each destination receives the events
-   * of one aggregate in their order.
+   * The id of the object that the event is about, 1 to 255 characters. Each destination receives the events of one
+   * aggregate in the order of their appends.
    */
   readonly aggregate: string;
-  /** A Uint8Array is stored as it is, any other value as JSON. */
+  /** A Uint8Array is stored unchanged. Any other value is stored as JSON. */
   readonly payload: unknown;
 }
 

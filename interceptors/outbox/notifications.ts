@@ -6,17 +6,17 @@ export const CHANNEL = 'replay_guard_outbox';
 
 const notify = `SELECT pg_notify('${CHANNEL}', '')`;
 
-/** A source of wake-ups for work that other processes have made. */
+/** A source of wake-ups. It wakes a relay when another process has appended events or released work. */
 export interface WakeUps {
-  /** Starts to call `wake` whenever there may be work. */
+  /** Starts the source. The source calls `wake` whenever events may be due. */
   start(wake: () => void): void;
   /** Resolves when the source has ended. */
   stop(): Promise<void>;
 }
 
 /**
- * Notifies relays that there may be work: at once in this process, and by NOTIFY in other processes on
- * Postgres.
+ * Notifies relays that events may be due. Relays in this process are notified at once. On Postgres, NOTIFY reaches
+ * other processes.
  */
 export class WorkSignal {
   readonly #database: Database;
@@ -46,8 +46,8 @@ export class WorkSignal {
   }
 
   /**
-   * Sends NOTIFY in a transaction of its own, once for all calls during the previous one. Postgres commits
-   * transactions with a NOTIFY one after another, each with its own fsync. A lost notification is harmless,
+   * Sends NOTIFY in a separate transaction. All calls during one NOTIFY cause only one further NOTIFY. Postgres
+   * commits transactions with a NOTIFY one after another, each with its own fsync. A lost notification is harmless,
    * because relays poll.
    */
   async #notifyOthers(): Promise<void> {

@@ -19,8 +19,8 @@ export interface OutboxObserver {
   /** @param retryInMs the pause before the next attempt; undefined if the event has become a dead letter */
   failed(attempt: ObservedAttempt, seconds: number, error: unknown, retryInMs: number | undefined): void;
   /**
-   * An attempt ended after its lease. The relay that has claimed the event since then decides about the
-   * event.
+   * An attempt ended after its lease. Another relay may have claimed the event, and the result of this attempt is not
+   * recorded.
    */
   leaseLost(attempt: ObservedAttempt): void;
   /** A receiver ended its subscription. The relay stops sending to this receiver. */

@@ -97,8 +97,8 @@ export class Outbox {
   }
 
   /**
-   * Makes a dead letter pending again at every destination, with the full number of attempts. The time of its
-   * first attempt stays. Resolves to the number of destinations at which the event was a dead letter.
+   * Makes a dead letter pending again at every destination, with the full number of attempts. The time of its first
+   * attempt is kept. Resolves to the number of destinations at which the event was a dead letter.
    */
   requeue(eventId: string): Promise<number> {
     return this.#change(this.#statements.requeue, eventId);
@@ -121,8 +121,8 @@ export class Outbox {
   }
 
   /**
-   * Gives up a dead letter for good. The later events of its aggregate are delivered again. Resolves to the
-   * number of destinations at which the event was a dead letter.
+   * Gives up a dead letter permanently. The later events of its aggregate are delivered again. Resolves to the number
+   * of destinations at which the event was a dead letter.
    */
   async discard(eventId: string): Promise<number> {
     const rows = await this.database.query(this.#statements.discard, [eventId]);
@@ -144,7 +144,7 @@ export class Outbox {
   }
 
   /**
-   * Calls `listener` whenever this process has made work for a relay.
+   * Calls `listener` whenever this process has made an event due.
    * @returns a function that removes the listener
    */
   onWork(listener: () => void): () => void {

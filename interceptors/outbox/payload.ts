@@ -5,7 +5,7 @@ export interface StoredPayload {
 }
 
 /**
- * Encodes a payload: a Uint8Array as it is, any other value as JSON.
+ * Encodes a payload. A Uint8Array is stored unchanged. Any other value is stored as JSON.
  * @throws TypeError when the payload cannot be written as JSON
  * @throws RangeError when the encoded payload is larger than `maxBytes`
  */

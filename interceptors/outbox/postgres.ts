@@ -7,8 +7,8 @@ import { CHANNEL, type WakeUps } from './notifications.js';
 /** The options of `createPostgresWakeUps`. */
 export interface PostgresWakeUpsOptions {
   /**
-   * The connection to the database, as `pg` takes it. Connect directly: LISTEN does not work through a pooler
-   * that shares connections between transactions.
+   * The connection options of `pg`. Connect directly: LISTEN does not work through a pooler that shares connections
+   * between transactions.
    */
   readonly client: ClientConfig;
   /** Receives the error of each connection that broke or could not be opened. */
@@ -20,9 +20,9 @@ const RECONNECT_BACKOFF = { initialMs: 250, maxMs: 5_000 };
 const CLOSE_TIMEOUT_MS = 1_000;
 
 /**
- * Creates a source of wake-ups for a relay on Postgres. The source executes LISTEN on a connection of its own
- * and wakes the relay when another process appends. A broken connection is opened again, and the relay is
- * then woken once, because notifications may have been lost.
+ * Creates a source of wake-ups for a relay on Postgres. The source executes LISTEN on a connection of its own and
+ * wakes the relay when another process appends. After a lost connection, the source connects again and wakes the
+ * relay once, because notifications may have been lost.
  * @throws TypeError when an option is unknown
  */
 export function createPostgresWakeUps(options: PostgresWakeUpsOptions): WakeUps {
@@ -53,7 +53,7 @@ class Listener {
     this.#wake = wake;
   }
 
-  /** Resolves also if the connection cannot be opened. A timer then opens the next one. */
+  /** Opens the connection. If this fails, the promise still resolves, and a timer opens another connection. */
   async connect(): Promise<void> {
     const client = new pg.Client({
       connectionTimeoutMillis: 5_000,
@@ -82,7 +82,9 @@ class Listener {
     if (this.#client) await close(this.#client);
   }
 
-  /** Several events can report the end of one connection. Only the first of them counts. */
+  /**
+   * Handles the end of a connection. Several events can report the same end, and only the first event has an effect.
+   */
   #onLost(client: pg.Client, error: unknown): void {
     if (this.#isStopped || this.#client !== client) return;
     this.#client = undefined;

@@ -2,8 +2,8 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { OutboxObserver } from './observer.js';
 
 /**
- * Creates an observer that keeps the metrics of relays in a prom-client registry. Their names begin with
- * `replay_guard_outbox_`. Use it once per registry.
+ * Creates an observer that keeps the metrics of relays in a prom-client registry. The names of the metrics begin with
+ * `replay_guard_outbox_`. Create one observer per registry.
  */
 export function createPrometheusOutboxObserver(register: Registry): OutboxObserver {
   const registers = [register];

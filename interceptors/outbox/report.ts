@@ -7,9 +7,7 @@ export interface DestinationReport {
   readonly dead: number;
   /** The age of the oldest pending event, in milliseconds. 0 if no event is pending. */
   readonly oldestMs: number;
-  /**
-   * The subscriptions that receivers have ended, the latest last. The relay sends nothing to these receivers.
-   */
+  /** The subscriptions that receivers have ended, the oldest first. The relay sends nothing to these receivers. */
   readonly closed: readonly EndedSubscription[];
 }
 

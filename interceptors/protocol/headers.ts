@@ -4,10 +4,13 @@ export const KEY_HEADER = 'idempotency-key';
 /** The metadata name of the producer. A producer numbers its calls and sends a sequence instead of a key. */
 export const PRODUCER_HEADER = 'idempotency-producer';
 
-/** The metadata name of the sequence. The sequence of each operation is one higher than that of the previous one. */
+/**
+ * The metadata name of the sequence. The sequence of each operation is one higher than the sequence of the previous
+ * operation.
+ */
 export const SEQUENCE_HEADER = 'idempotency-sequence';
 
-/** The metadata name of the producer's epoch, 0 if absent. A higher epoch fences the lower ones. */
+/** The metadata name of the producer's epoch, 0 if absent. A higher epoch fences all lower epochs. */
 export const EPOCH_HEADER = 'idempotency-epoch';
 
 /** The metadata name of the time at which the client first sent the operation, in RFC 3339. Optional. */
@@ -29,7 +32,7 @@ export const ERROR_DOMAIN = 'grpc-replay-guard';
 
 const wellFormed = /^[A-Za-z0-9._~:/+=@-]{1,255}$/;
 
-/** The form of a key in words, for error messages. */
+/** The valid form of a key, as a text for error messages. */
 export const KEY_CHARACTERS = '1 to 255 characters out of A-Z a-z 0-9 . _ ~ : / + = @ -';
 
 /** Whether a value is a valid idempotency key. Only text is valid: a number is not a key. */
@@ -40,10 +43,10 @@ export function isKey(value: unknown): value is string {
 const decimal = /^(0|[1-9]\d{0,18})$/;
 const MAX_SEQUENCE = 2n ** 63n - 1n;
 
-/** The form of a sequence or an epoch in words, for error messages. */
+/** The valid form of a sequence or an epoch, as a text for error messages. */
 export const SEQUENCE_FORM = 'a whole number from 0 to 9223372036854775807, in digits without leading zeros';
 
-/** Returns the sequence or epoch that a text contains, or undefined if the text has another form. */
+/** Parses a sequence or an epoch. Returns undefined if the text has another form. */
 export function toSequence(text: string): bigint | undefined {
   const number = decimal.test(text) ? BigInt(text) : undefined;
   return number !== undefined && number <= MAX_SEQUENCE ? number : undefined;

@@ -1,13 +1,13 @@
 /**
  * The `reason` of the ErrorInfo in each refusal of the guard. Clients branch on the reason, so a reason never
- * changes. The contract gives the status code of each one.
+ * changes. Each comment names the status code of the refusal.
  */
 export const REASONS = {
   /** INVALID_ARGUMENT: the method requires a key and the call has none. */
   KEY_MISSING: 'IDEMPOTENCY_KEY_MISSING',
   /** INVALID_ARGUMENT: the key, the first-sent time or the sequence of the call is malformed. */
   KEY_INVALID: 'IDEMPOTENCY_KEY_INVALID',
-  /** UNAUTHENTICATED: the call has no identity to which the key could belong. */
+  /** UNAUTHENTICATED: the call has no verified identity, so the key has no scope. */
   SCOPE_MISSING: 'IDEMPOTENCY_SCOPE_MISSING',
   /** UNAVAILABLE: the identity of the caller cannot be verified at present. */
   SCOPE_UNAVAILABLE: 'IDEMPOTENCY_SCOPE_UNAVAILABLE',
@@ -19,7 +19,7 @@ export const REASONS = {
   SEQUENCE_GAP: 'IDEMPOTENCY_SEQUENCE_GAP',
   /** FAILED_PRECONDITION: the producer has begun a later epoch. */
   PRODUCER_FENCED: 'IDEMPOTENCY_PRODUCER_FENCED',
-  /** UNAVAILABLE: the first execution still runs, and the wait for it has ended. */
+  /** UNAVAILABLE: the first execution still runs, and the wait for its reply has ended. */
   KEY_IN_PROGRESS: 'IDEMPOTENCY_KEY_IN_PROGRESS',
   /** UNAVAILABLE: the store cannot be reached. Nothing was committed. */
   STORE_UNAVAILABLE: 'IDEMPOTENCY_STORE_UNAVAILABLE',

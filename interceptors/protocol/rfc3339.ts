@@ -2,8 +2,8 @@ const form =
   /^(\d{4}-\d\d-\d\d)T((?:[01]\d|2[0-3]):[0-5]\d:)([0-5]\d|60)(\.\d{1,9})?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
 
 /**
- * Returns the time of an RFC 3339 text in milliseconds since the epoch, or undefined if the text has another form. A
- * leap second counts as the second before it.
+ * Parses an RFC 3339 time. Returns milliseconds since the epoch, or undefined if the text has another form. A leap
+ * second is read as the preceding second.
  */
 export function parseTime(text: string): number | undefined {
   const [, date = '', minute, second, fraction = '', zone] = form.exec(text.toUpperCase()) ?? [];

@@ -41,13 +41,14 @@ export interface ReplayGuardOptions {
   /** Policies by full method path. Each field has precedence over the policy in the `.proto` file. */
   readonly policies?: Readonly<Record<string, Partial<MethodPolicy>>>;
   /**
-   * The bytes of a FileDescriptorSet or a buf image (`buf build -o image.binpb`) of the services' `.proto` files: the
-   * source of policies, idempotency levels and request schemas for service definitions without them.
+   * The bytes of a FileDescriptorSet or a buf image (`buf build -o image.binpb`) of the services' `.proto` files. The
+   * guard reads policies, idempotency levels and request schemas from the set, if a service definition does not have
+   * them.
    */
   readonly descriptors?: Uint8Array;
   /**
-   * A secret for the hashes of keys at rest. After a change all retained keys are unknown, unless `previous` names the
-   * earlier pepper. Default: keys are hashed without a secret.
+   * A secret for the hashes of keys at rest. After a change, all retained keys are unknown, unless `previous`
+   * contains the earlier pepper. Default: keys are hashed without a secret.
    */
   readonly pepper?: string | Buffer | Peppers;
   /** An AES-256 key of 32 bytes that encrypts stored replies. Default: replies are stored in plain form. */
@@ -75,7 +76,10 @@ export interface ReplayGuardOptions {
 
 /** A guard for the methods of a gRPC server. */
 export interface ReplayGuard {
-  /** The interceptor for `new Server({ interceptors: [...] })`. Its position is after authentication and metrics. */
+  /**
+   * The interceptor for `new Server({ interceptors: [...] })`. Place the interceptor after the interceptors for
+   * authentication and metrics.
+   */
   readonly interceptor: ServerInterceptor;
   /**
    * Guards the methods of a service: `server.addService(guard.protect(definition), handlers)`.
@@ -87,22 +91,23 @@ export interface ReplayGuard {
   /** Returns the guarded methods, each with its policy and its current mode. */
   methods(): GuardedMethodReport[];
   /**
-   * Changes the modes of methods while the server runs, from the next call on. The settings replace the settings of an
-   * earlier call of `setModes`.
+   * Changes the modes of methods while the server runs. The new modes apply from the next call on. The settings
+   * replace the settings of an earlier call of `setModes`.
    * @throws TypeError when a mode or a method is unknown, or a method with streaming requests would be guarded
    */
   setModes(settings: ModeSettings): void;
   /**
-   * Erases the stored replies of a scope. The keys stay known until they expire: a retry of a key is refused as
+   * Erases the stored replies of a scope. The keys remain known until their expiry. A retry of a key is refused as
    * DATA_LOSS, and a retry of a sequence as expired. Running calls are not affected.
    * @param scope the scope as the guard's scope source returns it
-   * @returns how many records were erased
-   * @throws DatabaseUnavailableError, CommitInDoubtError when the erasure is incomplete: another call erases the rest
+   * @returns the number of erased records
+   * @throws DatabaseUnavailableError, CommitInDoubtError when the erasure is incomplete; another call erases the
+   *   remaining records
    */
   eraseScope(scope: string): Promise<number>;
   /**
-   * Refuses the waiting duplicates and resolves when the running executions have ended. The store must stay open until
-   * then.
+   * Refuses the waiting duplicates and resolves when the running executions have ended. The store must stay open
+   * until the promise resolves.
    */
   close(): Promise<void>;
 }

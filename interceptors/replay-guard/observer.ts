@@ -1,18 +1,13 @@
 /**
  * The outcome of one guarded call.
  *
- * | outcome | meaning |
- * |---|---|
- * | `executed` | the handler ran and its result was committed |
- * | `replayed` | the store had the reply |
- * | `joined` | the call waited for an execution in this process and received its reply |
- * | `in_progress` | another call with the key still ran when the wait ended or the client disconnected |
- * | `reused` | the key was used before with another request |
- * | `expired` | the operation was first sent too long ago or in the future, or its sequence is outdated |
- * | `key_missing`, `key_invalid` | the call has no key, or a malformed one |
- * | `bypassed` | the handler ran without a claim |
- * | `refused` | the guard refused the call for another reason, or the commit failed |
- * | `released` | the execution ended without a stored reply, so the key is free |
+ * | outcome | meaning | |---|---| | `executed` | the handler ran and its result was committed | | `replayed` | the
+ * store had the reply | | `joined` | the call waited for an execution in this process and received its reply | |
+ * `in_progress` | another call with the key still ran when the wait ended or the client disconnected | | `reused` |
+ * the key was used before with another request | | `expired` | the operation was first sent too long ago or in the
+ * future, or its sequence is outdated | | `key_missing`, `key_invalid` | the call has no key, or has a malformed key
+ * | | `bypassed` | the handler ran without a claim | | `refused` | the guard refused the call for another reason, or
+ * the commit failed | | `released` | the execution ended without a stored reply, so the key is free |
  */
 export type CallOutcome =
   | 'executed'
@@ -48,18 +43,18 @@ export interface ObservedMethod {
 }
 
 /**
- * Receives the events of a guard, for metrics and logs. The guard calls the methods synchronously: they must return
- * quickly and must not throw.
+ * Receives the events of a guard, for metrics and logs. The guard calls the methods synchronously. The methods must
+ * return quickly and must not throw.
  */
 export interface ReplayGuardObserver {
-  /** A guarded call ended. Called once per call; in mode OBSERVE with `bypassed`, when the call begins. */
+  /** A guarded call ended. Called once per call. In mode OBSERVE, called with `bypassed` when the call begins. */
   callEnded(method: ObservedMethod, outcome: CallOutcome): void;
   /**
    * A handler starts under a claim.
    * @param takenOver whether the claim was taken over from an execution whose lease had expired
    */
   executionStarted(method: ObservedMethod, takenOver: boolean): void;
-  /** A handler that ran under a claim has ended, or was ended. Called once per `executionStarted`. */
+  /** A handler that ran under a claim has ended, or the guard has ended it. Called once per `executionStarted`. */
   executionEnded(method: ObservedMethod): void;
   /**
    * An operation on the store ended.
@@ -74,7 +69,7 @@ export interface ReplayGuardObserver {
   replyStored(method: ObservedMethod, bytes: number): void;
   /**
    * A batch of expired records was deleted.
-   * @param count how many records the batch had; 0 when no record had expired
+   * @param count the number of deleted records; 0 when no record had expired
    */
   recordsPurged(count: number): void;
   /**
@@ -91,14 +86,14 @@ export interface ReplayGuardObserver {
   callObserved(method: ObservedMethod, wouldBe: CallOutcome): void;
   /**
    * The circuit opened or closed.
-   * @param open true when the store counts as down and calls are refused at once
+   * @param open true when the guard considers the store down and refuses calls at once
    */
   circuitChanged(open: boolean): void;
   /** A handler threw or rejected, or the guard itself failed. The client receives INTERNAL without the error. */
   handlerFailed(method: ObservedMethod, error: unknown): void;
 }
 
-/** The names of all observer methods. */
+/** The names of all methods of the observer. */
 export const observerMethods: { readonly [Name in keyof ReplayGuardObserver]: true } = {
   callEnded: true,
   executionStarted: true,

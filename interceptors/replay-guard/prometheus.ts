@@ -76,7 +76,7 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
   });
   const circuit = new Gauge({
     name: 'replay_guard_circuit_open',
-    help: '1 while the store counts as down and calls are refused at once, otherwise 0',
+    help: '1 while the store is considered down and calls are refused at once, otherwise 0',
     registers,
   });
   const labels = ({ service, method }: ObservedMethod) => ({ service, method });

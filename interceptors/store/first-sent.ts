@@ -3,8 +3,8 @@ import { type ClaimRequest, type FirstSent, MAX_FIRST_SENT_AHEAD_MS } from './st
 type DatedRequest = Pick<ClaimRequest, 'firstSent' | 'retentionMs'>;
 
 /**
- * The bounds of the first-sent time in whole milliseconds, rounded to the disadvantage of the caller. A request
- * without a first-sent time gets bounds that are neither too old nor too far ahead.
+ * Returns the bounds of the first-sent time in whole milliseconds. The earlier bound is rounded down and the later
+ * bound up, so the checks become stricter. Without a first-sent time, the bounds pass every check.
  */
 export function firstSentBounds({ firstSent }: Pick<ClaimRequest, 'firstSent'>): FirstSent {
   if (!firstSent) return { earliestMs: Number.MAX_SAFE_INTEGER, latestMs: 0 };
@@ -17,7 +17,8 @@ export function isTooFarAhead(request: DatedRequest, now: number): boolean {
 }
 
 /**
- * Whether a record of the first attempt could already be purged.
+ * Whether the retention has already ended, counted from the first-sent time. The record of the first attempt may then
+ * be purged.
  * @param now the time of the store's clock, in milliseconds
  */
 export function isTooOld(request: DatedRequest, now: number): boolean {
@@ -25,8 +26,9 @@ export function isTooOld(request: DatedRequest, now: number): boolean {
 }
 
 /**
- * The earliest expiry of a claimed record, in milliseconds since the epoch. A first-sent time ahead of the clock
- * extends the retention, because the operation becomes too old later.
+ * Returns the minimum expiry of a claimed record, in milliseconds since the epoch. A first-sent time ahead of the
+ * clock extends the retention. Otherwise the record could expire before the operation is too old, and the operation
+ * could execute again.
  */
 export function retainedUntil(request: DatedRequest, now: number): number {
   const begin = request.firstSent ? Math.max(now, firstSentBounds(request).earliestMs) : now;

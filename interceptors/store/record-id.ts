@@ -2,8 +2,8 @@
 const STORED_ID_BYTES = 16;
 
 /**
- * Returns a part of a digest's input with its length in front, as 4 bytes in big-endian order. Two different lists of
- * parts never give the same bytes.
+ * Returns one part of a digest's input, preceded by its length (4 bytes, big-endian). Two different lists of parts
+ * never give the same bytes.
  */
 export function lengthPrefixed(part: string | Buffer): Buffer {
   const bytes = Buffer.from(part as string);
@@ -12,7 +12,7 @@ export function lengthPrefixed(part: string | Buffer): Buffer {
   return Buffer.concat([prefix, bytes]);
 }
 
-/** The prefix of a record id that a table stores. A stored reply is bound to the whole id. */
+/** Returns the prefix of a record id, which the tables store. A stored reply is bound to the whole id. */
 export function storedId(id: Buffer): Buffer {
   return id.subarray(0, STORED_ID_BYTES);
 }

@@ -12,7 +12,7 @@ export interface ClaimRequest {
   /** Present if the operation is named by a producer and a sequence instead of a key. */
   readonly series?: SeriesPosition;
   readonly scope: string;
-  /** 32 bytes, equal for equal requests. */
+  /** The digest of the canonical request, 32 bytes. */
   readonly fingerprint: Buffer;
   readonly atomicity: Atomicity;
   /** How long the claim is valid without a renewal, in milliseconds. At least 1. */
@@ -24,8 +24,8 @@ export interface ClaimRequest {
 }
 
 /**
- * The time of the operation's first attempt, in milliseconds since the epoch. A call may state the time more than
- * once, in a header and in the key. Then the two bounds differ.
+ * The time of the operation's first attempt, in milliseconds since the epoch. A header and the key may state
+ * different times. The two bounds then differ.
  */
 export interface FirstSent {
   readonly earliestMs: number;
@@ -39,11 +39,11 @@ export const MAX_FIRST_SENT_AHEAD_MS = 5 * 60 * 1_000;
  * A claim: the right to execute an operation once. Exactly one of `complete`, `fail` and `release` ends the claim.
  */
 export interface Claim {
-  /** Whether the lease of an earlier execution of this operation ran out. */
+  /** Whether this claim took the operation over from an execution whose lease ran out. */
   readonly takenOver: boolean;
   /** The expiry of the record, in milliseconds since the epoch by the store's clock. */
   readonly expiresAtMs: number;
-  /** Aborted when the store itself ends the unit of work. The reason of the signal is the cause. */
+  /** Aborted when the store itself ends the unit of work. The reason of the signal is the error. */
   readonly lost: AbortSignal;
   /** Runs `work` with the database handle joined to the unit of work of this claim. */
   run<T>(work: () => T): T;
@@ -55,15 +55,15 @@ export interface Claim {
   complete(reply: Buffer): Promise<void>;
   /**
    * Rolls the handler's writes back and commits the reply alone.
-   * @throws LeaseLostError as `complete`
-   * @throws CommitInDoubtError as `complete`
+   * @throws LeaseLostError in the same case as `complete`
+   * @throws CommitInDoubtError in the same case as `complete`
    */
   fail(reply: Buffer): Promise<void>;
   /** Rolls the handler's writes back and gives up the key, if this claim still owns the key. */
   release(): Promise<void>;
   /**
-   * Extends the lease to its full length from now. While a transaction is open, the transaction keeps the record
-   * locked. Then `renew` sends no statement.
+   * Extends the lease to its full length from now. While a transaction is open, `renew` sends no statement, because
+   * the transaction keeps the record locked.
    * @throws LeaseLostError when another execution has taken the key over; the unit of work was rolled back
    */
   renew(): Promise<void>;
@@ -92,7 +92,7 @@ export type FoundRecord =
 export type NotClaimed =
   | FoundRecord
   | SequenceRefusal
-  /** First sent in the future, or too long ago and without a record: see `ClaimRequest.firstSent`. */
+  /** The first-sent time is too far ahead, or is too old and no record is retained. See `ClaimRequest.firstSent`. */
   | { readonly outcome: 'expired' };
 
 /** The result of `IdempotencyStore.claim`. */
@@ -106,8 +106,8 @@ export interface IdempotencyStore {
   /**
    * Claims an operation in one atomic step. The claim is granted if there is no record, the record has expired, or
    * its lease has run out. `decideSequence` gives the rules for a position in a series.
-   * @throws DatabaseUnavailableError when nothing was claimed, or a claim may be stored and keeps the key for one
-   *   lease
+   * @throws DatabaseUnavailableError when the database is unavailable; a claim may be stored, and then keeps the key
+   *   for one lease
    */
   claim(request: ClaimRequest): Promise<ClaimResult>;
   /** Resolves to the record of an operation, or to undefined if no committed record is retained. */
@@ -122,8 +122,8 @@ export interface IdempotencyStore {
   countLive(scope: string, max: number): Promise<number>;
   /**
    * Erases at most `limit` completed records of a scope. Resolves to the number of erased records. An erased record
-   * only states that its key was executed, and for a series the last completed sequence. Records in progress are not
-   * erased.
+   * of a key still shows that the key was executed. An erased record of a series still shows the last completed
+   * sequence. A record with a valid lease is not erased.
    */
   erase(scope: string, limit: number): Promise<number>;
   /** Resolves when the store answers. @throws DatabaseUnavailableError when the store cannot be reached */
@@ -145,7 +145,7 @@ export interface FoundProducer {
   readonly epoch: bigint;
   /** The last completed sequence of the epoch, or -1. */
   readonly completed: bigint;
-  /** The last replies, in the form of `SequenceWindow`. */
+  /** The last replies, in the stored form of `SequenceWindow`. */
   readonly replies: Buffer;
   readonly expiresAtMs: number;
   /** Present while a sequence is executed. */
@@ -170,9 +170,9 @@ export interface SequenceGap {
 /** Why a position in a series was refused. */
 export type SequenceRefusal =
   | SequenceGap
-  /** A later epoch, `epoch`, has ended the epoch of the request. */
+  /** The series has a later epoch, `epoch`. The epoch of the request has ended. */
   | { readonly outcome: 'fenced'; readonly epoch: bigint }
-  /** The series has passed the sequence, and its reply is no longer in the window. */
+  /** The series has a later sequence, and the window has no reply of the requested sequence. */
   | { readonly outcome: 'outdated' }
   /** The stored window of the series is not readable. */
   | { readonly outcome: 'unreadable' };

@@ -9,12 +9,15 @@ export interface Backoff {
 /**
  * How much of a pause is random.
  * - `none`: the pause is exact.
- * - `half`: the pause is between half and all of its length.
+ * - `half`: the pause is between half of its length and its full length.
  * - `full`: the pause is between 0 and its length.
  */
 export type Jitter = 'none' | 'half' | 'full';
 
-/** After 32 doublings any pause has reached its upper bound. A much higher power would be Infinity. */
+/**
+ * The maximum number of doublings. After 32 doublings every pause has reached its upper bound. A much higher power of
+ * 2 would be Infinity.
+ */
 const MAX_DOUBLINGS = 32;
 
 /**

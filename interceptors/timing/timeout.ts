@@ -1,4 +1,4 @@
-/** Why a wait ended before the work: the time limit passed, or the signal was aborted. */
+/** The reason why a wait ended before the work: the time limit passed, or the signal was aborted. */
 export type WaitEnd = 'timeout' | 'aborted';
 
 /** The limit of a wait. */
@@ -14,8 +14,9 @@ export interface WaitLimit<T, Otherwise> {
 }
 
 /**
- * Resolves or rejects as `work` does, unless the limit ends the wait first. Then `limit.otherwise` gives the result.
- * The work itself continues, because a promise cannot be stopped. A later rejection of the work is dropped.
+ * Resolves or rejects as `work` does, unless the limit ends the wait first. In that case `limit.otherwise` returns
+ * the result. The work itself continues, because a promise cannot be stopped. A later rejection of the work is
+ * dropped.
  */
 export function within<T, Otherwise>(
   work: Promise<T>,

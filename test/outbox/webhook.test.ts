@@ -127,7 +127,7 @@ test.serial(
     t.is(await relay.runOnce(), 0);
     t.deepEqual([receiver.forged, receiver.received.length], [1, 0]);
     const errors = (await outbox.deadLetters()).map(({ error }) => error).sort();
-    t.regex(errors[0] ?? '', /carries JSON/);
+    t.regex(errors[0] ?? '', /sends JSON, but the payload/);
     t.regex(errors[1] ?? '', /answered 401/);
   },
 );

@@ -13,7 +13,7 @@ import { DatabaseUnavailableError } from '../errors.js';
 /** The clients that lost their connection while they were checked out. */
 const disconnected = new WeakSet<PoolClient>();
 
-/** Takes a client out of the pool. @throws DatabaseUnavailableError when the pool has no connection in time */
+/** Checks a client out of the pool. @throws DatabaseUnavailableError when the pool provides no connection in time */
 export async function checkOut(pool: Pool): Promise<PoolClient> {
   try {
     const client = await pool.connect();
@@ -29,14 +29,14 @@ export async function checkOut(pool: Pool): Promise<PoolClient> {
 
 /**
  * Returns a client to its pool.
- * @param destroy whether the state of the client is in doubt, so that its connection must be closed
+ * @param destroy whether to close the connection; must be true if its state is not known
  */
 export function returnToPool(client: PoolClient, destroy: boolean): void {
   client.removeListener('error', noteDisconnect);
   client.release(destroy);
 }
 
-/** Whether the client has lost its connection. Such a client sends no statement. */
+/** Whether the client has lost its connection. Such a client cannot send a statement. */
 export function isDisconnected(client: PoolClient): boolean {
   return disconnected.has(client);
 }
@@ -51,7 +51,7 @@ const integers: ReadonlySet<number> = new Set([
   pg.types.builtins.INT8,
 ]);
 
-/** Reads integers as bigint, as on every engine. */
+/** Parses integers as bigint, as every engine does. */
 const types: CustomTypesConfig = {
   getTypeParser: (oid: number, format?: 'text' | 'binary') =>
     integers.has(oid) ? BigInt : pg.types.getTypeParser(oid, format as 'text'),
@@ -59,7 +59,10 @@ const types: CustomTypesConfig = {
 
 const names = new Map<string, string>();
 
-/** Sends a statement, prepared once per connection. The name of the prepared statement is a digest of the text. */
+/**
+ * Sends a statement. Each connection prepares the statement once. The name of the prepared statement is a digest of
+ * the text.
+ */
 export async function send(client: ClientBase, statement: Statement): Promise<Row[]> {
   const result: QueryResult<Row> = await client.query<Row>({
     name: nameOf(statement.text),

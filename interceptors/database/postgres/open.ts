@@ -6,11 +6,11 @@ export interface PostgresOptions {
   /** The address of the database, `postgres://...`. */
   readonly connectionString?: string;
   /**
-   * A pool of the application. It should have `pipeline: true`, `statement_timeout`, `lock_timeout`,
-   * `idle_in_transaction_session_timeout` and an `error` listener. It stays open when the store closes.
+   * A pool of the application. The pool should have `pipeline: true`, `statement_timeout`, `lock_timeout`,
+   * `idle_in_transaction_session_timeout` and an `error` listener. The pool stays open when the store closes.
    */
   readonly pool?: Pool;
-  /** How many connections the pool may have. Not used with `pool`. Default: 20. */
+  /** The maximum number of connections in the pool. Not used with `pool`. Default: 20. */
   readonly maxConnections?: number;
   /** How long a unit of work may stay open, in milliseconds. Default: 30,000. */
   readonly unitLimitMs?: number;
@@ -24,7 +24,8 @@ export interface PostgresOptions {
 }
 
 /**
- * Opens a Postgres database. `close` ends the pool, unless it belongs to the application. No connection is made yet.
+ * Opens a Postgres database. The first query opens the first connection. `close` ends the pool, unless the pool
+ * belongs to the application.
  * @throws TypeError when `connectionString` and `pool` are both missing
  */
 export function openPostgresEngine(options: PostgresOptions): {
@@ -50,7 +51,7 @@ function createPool(options: PostgresOptions, unitLimitMs: number): Pool {
     keepAlive: true,
     statement_timeout: statementTimeoutMs,
     lock_timeout: options.lockTimeoutMs ?? 2_000,
-    // The database itself ends the open transaction of a server that is cut off.
+    // If a server loses its network, the database itself ends the open transaction of that server.
     idle_in_transaction_session_timeout: unitLimitMs + 5_000,
     // If the database never answers, this time-out ends the connection.
     query_timeout: statementTimeoutMs + 5_000,

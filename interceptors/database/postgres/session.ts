@@ -8,8 +8,8 @@ import { leavesCommitInDoubt, toDatabaseError } from './errors.js';
 const begin = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
 /**
- * How long a statement with a short lock wait waits for a row, in milliseconds. An execution that is about to end
- * ends within this time. A longer execution must not keep connections of its duplicates busy.
+ * The lock timeout of a statement with `hasShortLockWait`, in milliseconds. An execution near its end finishes within
+ * this time. The duplicates of a longer execution must not occupy connections.
  */
 const SHORT_LOCK_WAIT_MS = 25;
 
@@ -25,9 +25,7 @@ export class PostgresSession implements Session {
     this.#client = client;
   }
 
-  /**
-   * Begins the transaction and runs `first`. Both are sent before either is awaited, so that they travel together.
-   */
+  /** Begins the transaction and runs `first`. Both statements are sent in one round trip. */
   async begin(first?: Statement): Promise<Row[]> {
     this.#hasShortLockWait = first?.hasShortLockWait ?? false;
     const withShortLockWait = `${begin}; SET LOCAL lock_timeout = ${SHORT_LOCK_WAIT_MS}`;
@@ -82,8 +80,8 @@ export class PostgresSession implements Session {
   }
 
   /**
-   * Sends transaction control unprepared, which needs one message instead of five. The savepoint before the work also
-   * restores the lock timeout of the pool.
+   * Sends a transaction control statement without preparing it, which needs one message instead of five. The first
+   * control statement also restores the lock timeout of the pool.
    */
   async #sendControl(text: string): Promise<Row[]> {
     const restore = this.#hasShortLockWait ? 'SET LOCAL lock_timeout TO DEFAULT; ' : '';

@@ -10,14 +10,17 @@ export const BLOCKING_WAIT_MS = 5;
 
 const LOCK_RETRY_MS = 15;
 
-/** One SQLite connection. It prepares each statement once, and converts values and errors to the common form. */
+/**
+ * One SQLite connection. The connection prepares each statement once. It returns values and errors in the form that
+ * all engines share.
+ */
 export class Connection {
   readonly #handle: Handle;
   readonly #clock: () => number;
   readonly #prepared = new Map<string, Prepared>();
   #now = 0n;
 
-  /** @param clock the time of `replay_guard_now()` in SQL, in milliseconds since the epoch */
+  /** @param clock returns the time for the SQL function `replay_guard_now()`, in milliseconds since the epoch */
   constructor(handle: Handle, clock: () => number) {
     this.#handle = handle;
     this.#clock = clock;
@@ -80,7 +83,7 @@ function bind(params: readonly SqlValue[]): Record<string, SqlValue> {
 }
 
 /**
- * Repeats `attempt` while another process holds the file. The event loop is free between two attempts.
+ * Repeats `attempt` while another process holds the file. The event loop continues between two attempts.
  * @throws LockTimeoutError when another process still holds the file after `limitMs`
  */
 export async function retryWhileLocked<T>(limitMs: number, attempt: () => T): Promise<T> {

@@ -4,7 +4,8 @@ import { type Connection, retryWhileLocked } from './connection.js';
 import type { Writer } from './writer.js';
 
 /**
- * The SQLite engine. Units of work run on the writer. Reads outside of them run on the reader and see committed data.
+ * The SQLite engine. Units of work run on the writer. Reads outside a unit of work run on the reader and see only
+ * committed data.
  */
 export class SqliteEngine implements DatabaseEngine {
   readonly name = 'sqlite';

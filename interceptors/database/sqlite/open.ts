@@ -10,11 +10,11 @@ export interface SqliteOptions {
   /** The file of the database. A missing file is created, together with its folder. */
   readonly path?: string;
   /**
-   * An open database of the application. It is set to WAL, `synchronous = FULL` and a short busy timeout. It stays
-   * open when the store closes.
+   * An open database of the application. The store sets WAL, `synchronous = FULL` and a short busy timeout. The
+   * database stays open when the store closes.
    */
   readonly database?: Handle;
-  /** How many units of work may share one commit. 1 gives every unit its own commit. Default: 256. */
+  /** The maximum number of units of work in one commit. With 1, every unit commits alone. Default: 256. */
   readonly groupLimit?: number;
   /** How long a unit of work may hold the writer, in milliseconds. Default: 5,000. */
   readonly unitLimitMs?: number;
@@ -24,12 +24,12 @@ export interface SqliteOptions {
   readonly clock?: () => number;
 }
 
-/** How long a group accepts further units, in milliseconds. */
+/** How long a commit group accepts further units of work, in milliseconds. */
 const GROUP_MS = 20;
 
 /**
- * Opens a SQLite database with one connection for the writer and one for reads. `close` waits for the units of work
- * that run or wait.
+ * Opens a SQLite database with one connection for the writer and one for reads. `close` waits for all running and
+ * queued units of work.
  * @throws TypeError when `path` and `database` are both missing
  * @throws LockTimeoutError when another process holds the file for longer than `busyTimeoutMs`
  */

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextIteration } from 'node:timers/promises';
 import type { Row } from '../database.js';
 import type { Statement } from '../engine.js';
 import { CommitInDoubtError, DatabaseUnavailableError } from '../errors.js';
@@ -13,7 +13,7 @@ interface QueuedUnit {
   reject(error: unknown): void;
 }
 
-/** How long every unit has its own commit after a constraint failed at a COMMIT, in milliseconds. */
+/** How long every unit commits alone after a constraint violation at a COMMIT, in milliseconds. */
 const SEPARATE_COMMITS_MS = 10_000;
 
 /**
@@ -30,7 +30,7 @@ export class Writer {
   #separateUntil = 0;
 
   /**
-   * @param groupLimit how many units may share a commit; 1 gives every unit its own
+   * @param groupLimit the maximum number of units in one commit; with 1, every unit commits alone
    * @param groupMs how long a group accepts further units, in milliseconds
    * @param busyTimeoutMs how long a group waits for another process that writes, in milliseconds
    */
@@ -41,7 +41,7 @@ export class Writer {
     this.#busyTimeoutMs = busyTimeoutMs;
   }
 
-  /** Resolves when the unit has the writer and `first` has run. */
+  /** Queues a unit of work. Resolves when the unit holds the writer and `first` has run. */
   open(first?: Statement): Promise<{ session: SqliteSession; rows: Row[] }> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ first, resolve, reject });
@@ -75,7 +75,7 @@ export class Writer {
     }
   }
 
-  /** Runs units until the group is complete. Returns the number of units that commit. */
+  /** Runs units until the group is full or its time is over. Returns the number of units that commit. */
   async #runUnits(groupCommitted: Promise<void>): Promise<number> {
     const begin = performance.now();
     const until = begin + this.#groupMs;
@@ -86,7 +86,7 @@ export class Writer {
       if (!this.#connection.inTransaction)
         throw new DatabaseUnavailableError('the transaction was rolled back');
       // One iteration of the event loop reads the sockets, so that calls that have just arrived can join the group.
-      if (this.#queue.length === 0 && committing < limit) await nextTurn();
+      if (this.#queue.length === 0 && committing < limit) await nextIteration();
     } while (this.#queue.length > 0 && committing < limit && performance.now() < until);
     return committing;
   }
@@ -123,7 +123,7 @@ export class Writer {
   }
 }
 
-/** The outcome of one group, for which its units wait. */
+/** The outcome of one group. The units of the group wait for this outcome. */
 class Group {
   succeed!: () => void;
   fail!: (error: unknown) => void;

@@ -11,7 +11,7 @@ import { retryAfterMs } from './retry-after.js';
 export interface WebhookOptions {
   /** The URL of the receiver: `https`, or `http` on a loopback address. */
   readonly url: string;
-  /** `whsec_` and 24 to 64 random bytes in base64. The receiver has the same secret. */
+  /** The secret for the signature, which the receiver also has: `whsec_` and 24 to 64 random bytes in base64. */
   readonly secret: string;
   /** The types of the events to send. */
   readonly types: readonly string[];
@@ -19,18 +19,18 @@ export interface WebhookOptions {
   readonly timeoutMs?: number;
   /** The maximum number of concurrent requests of one relay. Default: 16. */
   readonly concurrency?: number;
-  /** The pauses and the number of attempts. Default: the defaults of `RetryOptions`. */
+  /** The pauses between attempts, and the maximum number of attempts. Default: the defaults of `RetryOptions`. */
   readonly retry?: RetryOptions;
 }
 
 /**
- * Creates a destination that sends events as HTTP requests, signed as the Standard Webhooks specification
- * requires. The header `webhook-id` has the id of the event. The body is `{"type", "timestamp", "data"}` and
- * equal in every attempt.
+ * Creates a destination that sends events as HTTP requests, signed as the Standard Webhooks specification requires.
+ * The header `webhook-id` is the id of the event. The body is `{"type", "timestamp", "data"}`. The id and the body
+ * are equal in every attempt.
  *
- * A 2xx status means success. A 5xx, 408, 425 or 429 status and a failed connection are retried. The retry
- * waits for the `Retry-After` of a 429 or 503. Status 410 ends the subscription. Any other status, redirects
- * included, makes the event a dead letter at once.
+ * A 2xx status means success. A 5xx, 408, 425 or 429 status and a failed connection are retried. The retry waits for
+ * the `Retry-After` of a 429 or 503. Status 410 ends the subscription. Any other status, redirects included, makes
+ * the event a dead letter at once.
  * @throws TypeError when an option is unknown, or the URL or the secret is invalid
  */
 export function createWebhookDestination(options: WebhookOptions): Destination {
@@ -93,7 +93,7 @@ const transientStatuses = new Set([408, 425, 429]);
 function webhookDelivery(url: string, webhook: Webhook): Delivery {
   return async ({ id, type, appendedAt, payload }, { signal }) => {
     if (payload instanceof Uint8Array) {
-      throw new UndeliverableError('a webhook carries JSON; the payload of this event is bytes');
+      throw new UndeliverableError('a webhook sends JSON, but the payload of this event is binary');
     }
     const body = JSON.stringify({ type, timestamp: appendedAt.toISOString(), data: payload });
     const now = new Date();
@@ -105,13 +105,13 @@ function webhookDelivery(url: string, webhook: Webhook): Delivery {
       'webhook-signature': webhook.sign(id, now, body),
     };
     const response = await fetch(url, { method: 'POST', redirect: 'manual', headers, body, signal });
-    // The status is enough, and the body may be endless.
+    // Cancel the body, which may be endless. Only the status is needed.
     await response.body?.cancel();
     assertDelivered(response.status, retryAfterMs(response.headers.get('retry-after'), Date.now()));
   };
 }
 
-/** Throws the error that a status stands for. Returns if the status means success. */
+/** Throws an error according to the status of the response, unless the status is 2xx. */
 function assertDelivered(status: number, pauseMs: number | undefined): void {
   if (status >= 200 && status < 300) return;
   const answer = `the receiver answered ${status}`;

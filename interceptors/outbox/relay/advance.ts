@@ -4,8 +4,8 @@ import type { Queue } from './queue.js';
 const MAX_BATCH_SIZE = 200;
 
 /**
- * Collects the aggregates of a destination in which an event has ended or was parked, so another may be first
- * now.
+ * Collects the aggregates of a destination in which an event has ended or was parked. In such an aggregate, another
+ * event may now be the first.
  */
 export class AggregatesToAdvance {
   readonly #queue: Queue;

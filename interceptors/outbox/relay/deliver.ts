@@ -8,7 +8,7 @@ import { pauseAfter } from './retry-pause.js';
 
 /** The options of a `Deliverer`. */
 export interface DelivererOptions {
-  /** Records the result of each attempt. */
+  /** The stored events. */
   readonly queue: Queue;
   /** The destination that receives the events. */
   readonly destination: ResolvedDestination;
@@ -71,7 +71,7 @@ export class Deliverer {
   async #attempt(claimed: ClaimedEvent): Promise<void> {
     const { attempt: number, firstAttemptAt: firstAt } = claimed;
     const { deliveries, timeoutMs, retry } = this.#options.destination;
-    // Earlier attempts ended without a recorded result: each one crashed its process or exceeded its lease.
+    // The last attempt has no recorded result, because its process crashed or its lease expired.
     if (number > retry.maxAttempts) throw new UndeliverableError('no attempt recorded a result');
     const delivery = deliveries.get(claimed.event.type);
     if (!delivery) throw new Error(`no delivery for events of type ${claimed.event.type}`);

@@ -5,20 +5,20 @@ import { Deliverer, type DelivererOptions } from './deliver.js';
 import type { ClaimedEvent, ClaimResult } from './queue.js';
 
 /**
- * How much a lease exceeds the time limit of an attempt, in milliseconds: time to read the claim and to mark
- * it.
+ * How much longer a lease is than the time limit of an attempt, in milliseconds. The relay needs this time to read
+ * the claim and to record the result.
  */
 const LEASE_MARGIN_MS = 30_000;
 
 /** The options of a `DestinationWorker`. */
 export interface DestinationWorkerOptions extends Omit<DelivererOptions, 'onRetry'> {
-  /** The interval at which the worker looks for due events, in milliseconds. */
+  /** The maximum pause between two claims, in milliseconds. */
   readonly pollMs: number;
 }
 
 /**
- * Claims and delivers the events of one destination: up to its concurrency, and in the order of each
- * aggregate.
+ * Claims and delivers the events of one destination. At most `concurrency` events are delivered at the same time. The
+ * events of one aggregate are delivered in order.
  */
 export class DestinationWorker {
   readonly #options: DestinationWorkerOptions;
@@ -78,8 +78,8 @@ export class DestinationWorker {
   async #startDeliveries(): Promise<Promise<boolean>[]> {
     await this.#toAdvance.advance();
     const deliveries: Promise<boolean>[] = [];
-    // The first claim examines one event per free slot. After a claim that parked events, the next claims
-    // examine many.
+    // The first claim examines one event per free slot. If a claim has parked events, the next claims examine more
+    // events.
     let maxExamined = Math.min(this.#freeSlots(), MAX_EXAMINED_EVENTS);
     while (this.#freeSlots() > 0) {
       const { claimed, parked } = await this.#claim(maxExamined);
@@ -87,8 +87,8 @@ export class DestinationWorker {
       if (parked.length === 0) break;
       maxExamined = MAX_EXAMINED_EVENTS;
     }
-    // A parked event may have become the first of its aggregate during the claims. Advancing it earlier would
-    // break the limit of one event per aggregate in a run.
+    // A parked event may have become the first of its aggregate during the claims. If the event were advanced
+    // earlier, a run could deliver two events of one aggregate.
     if ((await this.#toAdvance.advance()) > 0) this.#task.wake();
     return deliveries;
   }
@@ -117,7 +117,7 @@ export class DestinationWorker {
     const wasDelivered = await delivery;
     this.#running.delete(delivery);
     if (wasDelivered) this.#toAdvance.add(claimed.event.aggregate);
-    // A slot is free, and the next event of the aggregate may be first now.
+    // A slot is free, and the next event of the aggregate may now be due.
     this.#task.wake();
     return wasDelivered;
   }

@@ -8,22 +8,22 @@ const INTERVAL_MS = 15_000;
 
 /** The options of an `OutboxMaintenance`. */
 export interface OutboxMaintenanceOptions {
-  /** Gives the report of each destination. */
+  /** The outbox whose state is reported. */
   readonly outbox: Outbox;
-  /** Runs the statements of the maintenance. */
+  /** The stored events. */
   readonly queue: Queue;
   /** The destinations of the relay. */
   readonly destinations: readonly ResolvedDestination[];
-  /** Receives the reports, the numbers of purged events, and errors. */
+  /** Receives the reports, the numbers of deleted events and the errors. */
   readonly observer: OutboxObserver;
-  /** How long ended events are kept, in milliseconds. */
+  /** How long ended events are retained, in milliseconds. */
   readonly retentionMs: number;
   /** The maximum number of events that one statement deletes. */
   readonly purgeBatch: number;
 }
 
 /**
- * Regularly advances events that a crash left parked, deletes old events, and reports the state of
+ * Regularly advances events that remained parked after a crash, deletes old events, and reports the state of
  * destinations.
  */
 export class OutboxMaintenance {
@@ -63,7 +63,7 @@ export class OutboxMaintenance {
 
   *#steps(): Generator<() => Promise<unknown>> {
     const { queue, destinations, retentionMs } = this.#options;
-    // Receivers wait for parked events, so advancing comes before the purge.
+    // Receivers wait for parked events, so this step precedes the purge.
     for (const { name } of destinations) yield () => queue.advanceAll(name);
     yield () => this.#purge((limit) => queue.purge(retentionMs, limit));
     for (const destination of destinations) {

@@ -46,9 +46,9 @@ export class Queue {
   }
 
   /**
-   * Examines at most `maxExamined` due events of a destination, the earliest first. Claims at most
-   * `maxClaimed` events that are first in their aggregate, and parks the events that are not. Call `advance`
-   * with the returned aggregates afterwards.
+   * Examines at most `maxExamined` due events of a destination, the earliest first. Claims at most `maxClaimed`
+   * events that are first in their aggregate, and parks all other events. Call `advance` with the returned aggregates
+   * afterwards.
    */
   async claim(
     { name, endpoint }: ResolvedDestination,
@@ -67,14 +67,14 @@ export class Queue {
     return (await this.#database.query(this.#statements.advance, params)).length;
   }
 
-  /** Advances every aggregate of the destination, in case a process crashed before its call of `advance`. */
+  /** Advances every aggregate of the destination, because a process may have crashed before its call of `advance`. */
   async advanceAll(destination: string): Promise<void> {
     await this.#database.query(this.#statements.advanceAll, [destination]);
   }
 
   /**
-   * Resolves to whether this relay still had the lease. The same holds for the other methods that mark an
-   * event.
+   * Marks the event as delivered. Resolves to whether this relay still had the lease, as the other methods on a
+   * claimed event do.
    */
   markDelivered(claimed: ClaimedEvent): Promise<boolean> {
     return this.#mark(this.#statements.markDelivered, claimed);
@@ -95,7 +95,7 @@ export class Queue {
     return this.#mark(this.#statements.release, claimed);
   }
 
-  /** Ends the subscription of the endpoint. Resolves to whether this call ended it. */
+  /** Ends the subscription of the endpoint. Resolves to whether this call ended the subscription. */
   async close({ name, endpoint }: ResolvedDestination, reason: unknown): Promise<boolean> {
     return (await this.#database.query(this.#statements.close, [name, endpoint, textOf(reason)])).length > 0;
   }
@@ -109,8 +109,8 @@ export class Queue {
   }
 
   /**
-   * Deletes at most `limit` events that wait for a subscription which ended at least `retentionMs` ago, and
-   * that are as old. Resolves to the number of deleted events.
+   * Deletes at most `limit` events of an ended subscription. The subscription must have ended at least `retentionMs`
+   * ago, and the events must be at least `retentionMs` old. Resolves to the number of deleted events.
    */
   async purgeClosed(
     { name, endpoint }: ResolvedDestination,

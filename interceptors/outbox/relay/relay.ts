@@ -44,26 +44,26 @@ export interface Relay {
   /** Queries for due events now. */
   wake(): void;
   /**
-   * Stops claiming and waits for the running deliveries, at most `graceMs`. Then aborts them; other relays
-   * deliver their events when the leases expire. Resolves at most 2 seconds after the abort, even if the
+   * Stops claiming and waits for the running deliveries, at most `graceMs`. Then aborts the running deliveries. Other
+   * relays deliver these events when the leases expire. Resolves at most 2 seconds after the abort, even if the
    * database does not answer.
    */
   stop(): Promise<void>;
   /**
-   * Delivers the due events once, at most one of each aggregate. Resolves to the number of delivered events.
-   * For a relay that is not started.
+   * Delivers the due events once, at most one of each aggregate. Resolves to the number of delivered events. Use this
+   * method only if the relay is not started.
    */
   runOnce(): Promise<number>;
   /**
-   * Executes the maintenance once: deletes old events and reports destinations. A started relay does so
+   * Executes the maintenance once: deletes old events and reports destinations. A started relay runs the maintenance
    * regularly.
    */
   runMaintenance(): Promise<void>;
 }
 
 /**
- * Creates a relay that delivers the events of an outbox. Each destination receives each of its events at
- * least once, and the events of one aggregate in their order. A failed attempt is retried. An undeliverable
+ * Creates a relay that delivers the events of an outbox. Each destination receives its events at least once. It
+ * receives the events of one aggregate in the order of their appends. A failed attempt is retried. An undeliverable
  * event becomes a dead letter, and the later events of its aggregate wait.
  * @throws TypeError when an option is unknown or out of its bounds, also an option of a destination
  */

@@ -7,13 +7,12 @@ import type { Dialect } from '../../database/database.js';
 export const MAX_EXAMINED_EVENTS = 200;
 
 /**
- * The statements that keep the order of the events of an aggregate. Only the first unfinished event of an
- * aggregate may be claimed. A due event behind another one is parked: its `due_at` becomes NULL. Each event
- * is therefore examined once while it waits, however many events wait and however long.
+ * The statements that keep the order of the events of an aggregate. Only the first unfinished event of an aggregate
+ * may be claimed. If a due event is not the first, the statement parks the event: its `due_at` becomes NULL. A
+ * waiting event is therefore examined only once.
  *
- * A transaction that parks or ends an event must be followed by `advance` for the aggregate, in a later
- * transaction. Two such transactions may run concurrently. The `advance` of the later one then sees both the
- * parked event and the ended one.
+ * After a transaction that parks or ends an event, `advance` must run for the aggregate in a later transaction. Two
+ * such transactions may run concurrently. The later `advance` then sees both the parked event and the ended event.
  */
 export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
   const skipLocked = (table: string) => (name === 'postgres' ? ` FOR UPDATE OF ${table} SKIP LOCKED` : '');
@@ -72,7 +71,8 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
       `SELECT value AS aggregate FROM ${given}${name === 'postgres' ? ' AS each (value)' : ''}`,
     ),
     /**
-     * Does the same for every aggregate of the destination. Repairs the effect of a crash before `advance`.
+     * Makes the first event of every aggregate of the destination due, if the event is parked. Needed after a crash
+     * before `advance`.
      */
     advanceAll: advancing(`
       SELECT DISTINCT aggregate FROM replay_guard_outbox

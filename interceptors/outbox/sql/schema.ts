@@ -1,11 +1,11 @@
 import type { Database } from '../../database/database.js';
 
-/** The component that owns the tables in the schema list of the database. */
+/** The name of the outbox in the list of migrated components, `replay_guard_schema`. */
 const COMPONENT = 'grpc-replay-guard/outbox';
 
 /**
- * Creates the tables of the outbox, or migrates them to the current version. Several servers may call it at
- * the same time.
+ * Creates the tables of the outbox, or migrates them to the current version. Several servers may call this function
+ * at the same time.
  * @throws DatabaseUnavailableError when the tables cannot be created
  */
 export function migrateOutbox(database: Database): Promise<void> {
@@ -39,8 +39,8 @@ const schema: readonly string[] = [
     ended_at BIGINT,
     PRIMARY KEY (event_id, destination)
   )`,
-  // Two concurrent appends to one aggregate compute the same sequence number. The index makes the second one
-  // wait. The aggregate is the leading column, because it is more selective than the destination.
+  // Two concurrent appends to one aggregate compute the same sequence number. With this index, the second append
+  // waits for the first. The aggregate is the leading column, because it is more selective than the destination.
   'CREATE UNIQUE INDEX replay_guard_outbox_order ON replay_guard_outbox (aggregate, destination, sequence)',
   `CREATE INDEX replay_guard_outbox_due ON replay_guard_outbox (destination, due_at)
     WHERE ended_at IS NULL AND dead_at IS NULL`,

@@ -20,8 +20,8 @@ export function statementsOf(dialect: Dialect) {
 
   return {
     /**
-     * The sequence number is one above the last number of the aggregate at the destination. Of two concurrent
-     * appends, the second waits for the first, and returns no row if the first commits. The numbers start
+     * The sequence number is one above the last number of the aggregate at the destination. If two appends are
+     * concurrent, the second append waits for the first, and returns no row if the first commits. The numbers start
      * again at 1 when all earlier events of the aggregate have been purged.
      */
     append: `
@@ -46,8 +46,8 @@ export function statementsOf(dialect: Dialect) {
       ON CONFLICT (destination, endpoint) DO NOTHING
       RETURNING destination`,
     /**
-     * Deletes old subscriptions of other endpoints. Recent ones stay: a relay with an old endpoint may still
-     * run.
+     * Deletes old ended subscriptions of other endpoints. Recent subscriptions are kept, because a relay with an old
+     * endpoint may still run.
      */
     deleteOldClosed: `
       DELETE FROM replay_guard_outbox_closed
@@ -72,8 +72,8 @@ export function statementsOf(dialect: Dialect) {
       SELECT MAX(dead_at) AS died FROM replay_guard_outbox
       WHERE destination = $1 AND dead_at IS NOT NULL AND ended_at IS NULL`,
     /**
-     * Excludes events that died after $2: a relay may make dead letters as fast as this statement requeues
-     * them.
+     * Excludes dead letters that are newer than $2, because a relay may create dead letters as fast as this statement
+     * requeues them.
      */
     requeueBatch: `
       WITH dead AS MATERIALIZED (
@@ -87,7 +87,7 @@ export function statementsOf(dialect: Dialect) {
       WHERE event_id = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination, aggregate`,
 
     purge: purging(`ended_at <= ${now} - $1 ORDER BY ended_at`, '$2', skipLocked),
-    /** Deletes old events that wait for an endpoint whose subscription ended at least the retention ago. */
+    /** Deletes old pending events of an endpoint whose subscription ended at least $3 milliseconds ago. */
     purgeClosed: purging(
       `destination = $1 AND ended_at IS NULL AND created_at <= ${now} - $3
         AND EXISTS (SELECT 1 ${closing} AND closed_at <= ${now} - $3)`,

@@ -23,8 +23,8 @@ export interface Lifecycle {
 }
 
 /**
- * A call with one request, between the wire and the handler. The end of the request is held back until the guard has
- * decided. The answer of the handler is captured and not sent.
+ * A call with one request, between the wire and the handler. The handler receives the end of the request only after
+ * the guard has decided. The answer of the handler is captured, and the guard sends it later.
  */
 export class GuardedCall extends ServerInterceptingCall {
   readonly method: GuardedMethod;
@@ -36,7 +36,7 @@ export class GuardedCall extends ServerInterceptingCall {
   readonly #lifecycle: Lifecycle;
   readonly #ended = new AbortController();
   #listener: InterceptingServerListener | undefined;
-  /** Present as soon as a handler runs whose answer is captured. */
+  /** Collects the answer of the handler. Undefined until `execute` or `observe` starts the handler. */
   #capture: ReplyCapture | undefined;
   /** Whether the captured answer is also sent. */
   #isLive = false;
@@ -74,7 +74,8 @@ export class GuardedCall extends ServerInterceptingCall {
       onReceiveHalfClose: () => void this.#lifecycle.handle(this),
       onCancel: () => {
         this.#ended.abort();
-        // On a cancellation grpc-js destroys the call of a streaming handler. An execution must outlive its client.
+        // On a cancellation grpc-js destroys the call of a streaming handler. An execution must continue after its
+        // client has disconnected.
         if (this.#sendsThrough || !this.method.streams) listener.onCancel();
       },
     });
@@ -116,12 +117,12 @@ export class GuardedCall extends ServerInterceptingCall {
     return this.#capture?.fail(error) ?? false;
   }
 
-  /** Cancels a streaming handler that still runs: its further messages would not be sent. */
+  /** Cancels a streaming handler that still runs, because its further messages would not be sent. */
   cancelHandler(): void {
     if (this.method.streams) this.#listener?.onCancel();
   }
 
-  /** Sends the answer. Only the first answer is sent. On a call that has ended this has no effect. */
+  /** Sends the answer. Only the first answer is sent. After the end of the call, this method has no effect. */
   answer(answer: Answer): void {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
@@ -158,8 +159,8 @@ export class GuardedCall extends ServerInterceptingCall {
   }
 
   /**
-   * Runs the callback at the end of the call at the latest. On a call that has ended grpc-js never runs the callback of
-   * a message, so a unary handler would never send its status.
+   * Returns a callback that also runs at the end of the call. After the end of a call, grpc-js does not run the
+   * callback of a message. A unary handler would then never send its status.
    */
   #alsoAtEnd(callback: () => void): () => void {
     // `observe` ends a streaming handler together with its call.
@@ -182,6 +183,7 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#wire.sendStatus(metadata ? { ...end, metadata: ownMetadata(metadata) } : end);
   }
 
+  /** Whether the answer of the handler goes to the client. */
   get #sendsThrough(): boolean {
     return this.#isLive || !this.#capture;
   }

@@ -17,10 +17,13 @@ export type HandlerResult =
   | { readonly failure: unknown }
   | { readonly tooLarge: true };
 
-/** The texts with which grpc-js answers a synchronous throw of a handler, with status UNKNOWN. */
+/** The details of the status UNKNOWN that grpc-js sends after a handler has thrown synchronously. */
 const handlerThrew = /^(Unknown error|Server method handler threw error)/;
 
-/** Names that describe the connection (RFC 9113, section 8.2.2): Node refuses to send them over HTTP/2. */
+/**
+ * Metadata names that describe the connection (RFC 9113, section 8.2.2). Node refuses to send these names over
+ * HTTP/2.
+ */
 const connectionSpecific =
   /^(:.*|connection|keep-alive|proxy-connection|transfer-encoding|upgrade|te|http2-settings)$/;
 
@@ -67,7 +70,7 @@ export class ReplyCapture {
     }
     const trailing = ownMetadata(end.metadata ?? undefined);
     this.#assertSendable(trailing);
-    // A failure rolls the writes back, so the messages that the handler streamed before it are dropped as well.
+    // A failure rolls the writes back, so the streamed messages of the handler are also dropped.
     const messages = code === status.OK ? this.#messages : [];
     this.#end({ reply: { code, details, messages, initial: this.#initial, trailing } });
   }
@@ -77,7 +80,7 @@ export class ReplyCapture {
     return this.#end({ failure });
   }
 
-  /** Checked before the commit: a reply that cannot be sent must not be stored. */
+  /** Ends the answer as failed if Node refuses its metadata. A reply that cannot be sent must not be stored. */
   #assertSendable(metadata: Metadata): void {
     const refused = Object.keys(metadata.getMap()).find((name) => connectionSpecific.test(name));
     if (refused) this.fail(new ResponseError(`metadata ${refused} cannot be sent over HTTP/2`));

@@ -5,8 +5,8 @@ import descriptor from 'protobufjs/ext/descriptor/index.js';
 const POLICY_OPTION = 50921;
 
 /**
- * A private copy of the types of google/protobuf/descriptor.proto. Other users of protobufjs never see the added
- * option.
+ * A private copy of the types of google/protobuf/descriptor.proto. The added option is therefore not visible to other
+ * users of protobufjs.
  */
 const types = protobuf.Root.fromJSON(descriptor.FileDescriptorSet.root.toJSON());
 types

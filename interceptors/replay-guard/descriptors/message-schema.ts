@@ -34,5 +34,5 @@ export const wireTypes = {
   ...{ fixed32: 5, sfixed32: 5, float: 5 },
 } as const;
 
-/** Whether a list of this type may be packed: all values after one tag. */
+/** Whether a list of this type may be packed. A packed list has all values after one tag. */
 export const isPackable = (scalar: Scalar): boolean => wireTypes[scalar] !== 2;

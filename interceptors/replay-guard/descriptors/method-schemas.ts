@@ -11,7 +11,7 @@ import {
 import type { FieldSchema, MessageSchema, Scalar } from './message-schema.js';
 import { type DeclaredField, type DeclaredMessage, nameIn, TypeIndex } from './type-index.js';
 
-/** Scalar types by FieldDescriptorProto.Type. A missing type is a message. An enum is an int32. */
+/** Scalar types by FieldDescriptorProto.Type. Types that are not listed are messages. An enum is an int32. */
 const scalars: Partial<Record<number, Scalar>> = {
   ...{ 1: 'double', 2: 'float', 3: 'int64', 4: 'uint64', 5: 'int32', 6: 'fixed64', 7: 'fixed32', 8: 'bool' },
   ...{ 9: 'string', 12: 'bytes', 13: 'uint32', 14: 'int32', 15: 'sfixed32', 16: 'sfixed64', 17: 'sint32' },
@@ -56,7 +56,7 @@ export class MethodSchemas {
     if (known) return known;
     const fields = new Map<number, FieldSchema>();
     const schema = { name: message.name, fields };
-    // Stored before the fields are read, because a field may have the type of the message itself.
+    // Store the schema before the fields are read, because a field may have the type of the message itself.
     this.#schemas.set(message.descriptor, schema);
     const isMapEntryField = isMapEntry(message.descriptor);
     for (const field of this.#types.fieldsOf(message))
@@ -101,7 +101,10 @@ function tracksPresence(field: FieldDescriptor, features: Features): boolean {
   return isProto2 || features.fieldPresence !== presence.implicit;
 }
 
-/** Checks the structure too, because protobufjs also sets the flag at the message around the entry. */
+/**
+ * Whether a message type is a map entry. Checks the structure too, because protobufjs also sets the flag at the
+ * enclosing message.
+ */
 function isMapEntry({ options, field, nestedType }: MessageDescriptor): boolean {
   const isPair = field.length === 2 && field.every(({ name }, at) => name === (at ? 'value' : 'key'));
   return options?.mapEntry === true && isPair && nestedType.length === 0;

@@ -21,7 +21,7 @@ export function requestSchemaOf(definition: unknown): MessageSchema | undefined 
   }
 }
 
-/** Schemas by list of files. All methods that were loaded together share one list. */
+/** The schemas of each list of files. All methods that were loaded together share one list. */
 const cache = new WeakMap<readonly Uint8Array[], MethodSchemas>();
 
 function schemasOf(files: readonly Uint8Array[]): MethodSchemas {

@@ -12,7 +12,7 @@ export interface DeclaredMessage {
   /** The full name, without a leading dot. */
   readonly name: string;
   readonly descriptor: MessageDescriptor;
-  /** The features of the message, the inherited ones included. */
+  /** The features of the message, including inherited features. */
   readonly features: Features;
 }
 
@@ -21,7 +21,7 @@ export interface DeclaredField {
   readonly descriptor: FieldDescriptor;
   /** The package or message in which the name of the field's type is resolved. */
   readonly scope: string;
-  /** The features that the field inherits. The field's own options win over them. */
+  /** The features that the field inherits. The options of the field have precedence over these features. */
   readonly features: Features;
 }
 
@@ -53,9 +53,9 @@ export class TypeIndex {
   }
 
   /**
-   * Returns all message types with a name. The search goes from the innermost scope outwards, as in protoc. A
-   * full name begins with a dot, as in `.a.b.C`. Two types may have one name: proto-loader names a map entry
-   * after its field, and a declared message may have the same name.
+   * Returns all message types with a name. The search goes from the innermost scope outwards, as in protoc. A full
+   * name begins with a dot, as in `.a.b.C`. Two types may have the same name, because proto-loader names a map entry
+   * after its field. A declared message may also have this name.
    */
   named(typeName: string, scope: string): readonly DeclaredMessage[] {
     if (typeName.startsWith('.')) return this.#messages.get(typeName.slice(1)) ?? [];
@@ -66,14 +66,14 @@ export class TypeIndex {
     }
   }
 
-  /** Returns the fields of a message type, its extensions included. */
+  /** Returns the fields of a message type, including its extensions. */
   fieldsOf({ name: scope, descriptor: message, features }: DeclaredMessage): readonly DeclaredField[] {
     const own = message.field.filter(({ extendee }) => !extendee);
     const extensions = this.#extensions.get(scope) ?? [];
     return [...own.map((descriptor) => ({ descriptor, scope, features })), ...extensions];
   }
 
-  /** Adds a message type and the types inside. Returns the extensions that are declared inside. */
+  /** Adds a message type and its nested types. Returns the extensions that are declared in these types. */
   #declare(descriptor: MessageDescriptor, scope: string, inherited: Features): DeclaredField[] {
     const name = nameIn(scope, descriptor.name);
     const features = { ...inherited, ...descriptor.options?.features };
@@ -87,7 +87,7 @@ export class TypeIndex {
   }
 
   #extend(extension: DeclaredField): void {
-    // The extended type may be absent: custom options extend descriptor.proto, which no request needs.
+    // The extended type may be absent. Custom options extend descriptor.proto, which is not part of a request.
     const [extended] = this.named(extension.descriptor.extendee, extension.scope);
     if (!extended) return;
     this.#extensions.set(extended.name, [...(this.#extensions.get(extended.name) ?? []), extension]);

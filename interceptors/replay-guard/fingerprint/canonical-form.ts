@@ -10,9 +10,9 @@ export interface CanonicalForm {
   /** A valid encoding: fields sorted by number, map entries sorted by key, defaults omitted, numbers packed. */
   readonly bytes: Buffer;
   /**
-   * Whether all decoders read the same message from the original bytes. They may differ if the bytes contain a
-   * singular field twice, a map key twice, several members of a oneof, a field with a wrong wire type, a map
-   * entry without key or value, or a number of unusual length.
+   * Whether all decoders read the same message from the original bytes. Decoders may disagree if the bytes contain: a
+   * singular field twice, a map key twice, several members of a oneof, a field with a wrong wire type, a map entry
+   * without key or value, or a number of unusual length.
    */
   readonly isUnambiguous: boolean;
 }
@@ -39,7 +39,7 @@ class Canonicalizer {
   readonly writer = new CanonicalWriter();
 
   message(schema: MessageSchema, range: ByteRange, excluded: ExcludedFields, depth: number): void {
-    if (depth > MAX_DEPTH) throw new Error('the message is nested too deep');
+    if (depth > MAX_DEPTH) throw new Error('the message is nested too deeply');
     this.#fields(this.reader.read(schema, range), range.buffer, excluded, depth);
   }
 
@@ -68,7 +68,7 @@ class Canonicalizer {
       this.writer.nested(field, () => this.message(schema, range, excluded, depth + 1));
   }
 
-  /** Writes the entries sorted by key. Of several entries with one key, the last entry counts. */
+  /** Writes the entries sorted by key. If several entries have the same key, only the last entry is written. */
   #map(field: FieldSchema, buffer: Buffer, offsets: Offsets, excluded: ExcludedFields, depth: number): void {
     const schema = field.message as MessageSchema;
     const byKey = new Map<string, ByteRange>();
@@ -94,8 +94,8 @@ class Canonicalizer {
   }
 
   /**
-   * Returns the key of a map entry as a text. String keys are decoded, because handlers get decoded keys: different
-   * invalid UTF-8 bytes may decode to one text. Other keys are compared by their bits.
+   * Returns the key of a map entry as a text. String keys are decoded, because handlers receive decoded keys, and
+   * different invalid UTF-8 bytes may decode to the same text. Other keys are compared by their bits.
    */
   #keyOf(schema: MessageSchema, range: ByteRange): string {
     const key = schema.fields.get(1) as FieldSchema;

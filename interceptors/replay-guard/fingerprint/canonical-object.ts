@@ -2,14 +2,17 @@ import { type FieldNameTree, isNamed } from './field-path.js';
 import { encodeStatic, isStaticMessage } from './google-protobuf.js';
 import { choiceIn, isEsMessage } from './oneof.js';
 
-/** The maximum nesting depth. protobuf's parsers accept much less, and the stack holds much more. */
+/**
+ * The maximum nesting depth. The parsers of protobuf accept a much smaller depth. The stack allows a much greater
+ * depth.
+ */
 const MAX_DEPTH = 500;
 const nothing: FieldNameTree = new Map();
 
 /**
  * Returns the canonical text of a decoded message, for definitions without a schema. Supports the messages of all
- * code generators. Fields are sorted by name. Absent, unknown and excluded fields are omitted. Numbers, texts and
- * bytes with equal digits have different texts.
+ * code generators. Fields are sorted by name. Absent, unknown and excluded fields are omitted. A number, a string and
+ * bytes never have the same text, even with equal digits.
  * @throws Error if the message is nested more than 500 levels deep
  */
 export function canonicalObject(value: unknown, excluded = nothing, depth = 0): string {
@@ -29,7 +32,7 @@ export function canonicalObject(value: unknown, excluded = nothing, depth = 0): 
 }
 
 function structureOf(value: object, excluded: FieldNameTree, depth: number): string {
-  if (depth > MAX_DEPTH) throw new Error('the message is nested too deep');
+  if (depth > MAX_DEPTH) throw new Error('the message is nested too deeply');
   const inside = (part: unknown) => canonicalObject(part, excluded, depth + 1);
   if (value instanceof Uint8Array) return `<${Buffer.from(value).toString('base64')}>`;
   if (Array.isArray(value)) return `[${value.map(inside).join(',')}]`;
@@ -64,7 +67,10 @@ function partOf(excluded: FieldNameTree, name: string): FieldNameTree | undefine
   return undefined;
 }
 
-/** Whether an object is a map of messages: all its values have an excluded field, or may have one. */
+/**
+ * Whether an object is a map of messages. In such a map, every value has an excluded field or may have an excluded
+ * field.
+ */
 function isMapOf(value: object, excluded: FieldNameTree): boolean {
   if (excluded.size === 0 || isEsMessage(value)) return false;
   const values: unknown[] = Object.values(value);
@@ -81,7 +87,7 @@ function isPresent(value: unknown): boolean {
 }
 
 /**
- * Whether a property contains unknown fields, as kept by protobuf-es and ts-proto. A map may have a key of the
+ * Whether a property contains the unknown fields that protobuf-es and ts-proto keep. A map may have a key with the
  * same name, so the value is checked too.
  */
 function isUnknown(name: string, value: unknown): boolean {

@@ -9,7 +9,7 @@ export class CanonicalWriter {
   readonly #out = new WireWriter();
 
   /**
-   * Writes the values of a scalar field. Of a singular field, only the last value counts. A default value is
+   * Writes the values of a scalar field. If the field is singular, only the last value is written. A default value is
    * omitted if the field has no presence.
    */
   scalars(buffer: Buffer, field: FieldSchema, scalar: Scalar, offsets: Offsets): void {

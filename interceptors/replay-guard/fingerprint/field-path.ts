@@ -1,20 +1,20 @@
 import type { FieldSchema, MessageSchema } from '../descriptors/message-schema.js';
 
 /**
- * Field names joined by dots, such as `meta.request_id`. The names are those of the `.proto` file, or in
+ * Field names joined by dots, such as `meta.request_id`. Each name is written as in the `.proto` file, or in
  * camelCase.
  */
 export type FieldPath = string;
 
 /**
- * The excluded fields of a message by number, each with the excluded fields inside. An empty map excludes the whole
- * field.
+ * The excluded fields of a message by number. Each value contains the excluded fields inside that field. An empty map
+ * excludes the whole field.
  */
 export type ExcludedFields = ReadonlyMap<number, ExcludedFields>;
 
 /**
- * The excluded fields of a message by name in camelCase, each with the excluded fields inside. An empty map
- * excludes the whole field.
+ * The excluded fields of a message by name in camelCase. Each value contains the excluded fields inside that field.
+ * An empty map excludes the whole field.
  */
 export type FieldNameTree = ReadonlyMap<string, FieldNameTree>;
 
@@ -56,7 +56,7 @@ function treeOf<K>(paths: readonly (readonly K[])[]): Tree<K> {
   return root;
 }
 
-/** Adds a path. A whole field stays excluded if a part of the field is excluded as well. */
+/** Adds a path. If a path excludes a whole field, a path to a part of that field has no effect. */
 function add<K>(tree: Tree<K>, [step, ...rest]: readonly K[]): void {
   if (step === undefined) return;
   const known = tree.get(step);

@@ -28,8 +28,8 @@ export interface ReceivedRequest {
 export type RequestReader = (encoded: Buffer) => ReceivedRequest;
 
 /**
- * Returns the reader for the requests of a method. With a schema the reader fingerprints the encoded request,
- * without a schema the decoded request.
+ * Returns the reader for the requests of a method. With a schema, the fingerprint is computed from the encoded
+ * request. Without a schema, it is computed from the decoded request.
  * @param method the full method path, for error messages
  * @throws TypeError if the schema is known and a path in the policy is invalid
  */
@@ -57,11 +57,11 @@ function schemaReader(schema: MessageSchema, excluded: ExcludedFields): RequestR
     try {
       const { bytes, isUnambiguous } = canonicalForm(schema, encoded, excluded);
       const complete = () => (excluded.size === 0 ? bytes : canonicalForm(schema, encoded).bytes);
-      // Decoders disagree on ambiguous bytes (protobufjs does not merge messages). The handler must get the
-      // message that was fingerprinted, so its decoder gets the canonical form.
+      // Decoders disagree on ambiguous bytes. For example, protobufjs does not merge messages. The decoder therefore
+      // receives the canonical form, so that the handler and the fingerprint use the same message.
       return { bytes: isUnambiguous ? encoded : complete(), fingerprint: () => sha256(bytes) };
     } catch (error) {
-      // The error is thrown only if the fingerprint is needed: an unguarded call passes with these bytes.
+      // The error is thrown only if the fingerprint is needed. An unguarded call does not need a fingerprint.
       return { bytes: encoded, fingerprint: () => fail(error) };
     }
   };

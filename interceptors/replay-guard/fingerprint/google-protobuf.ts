@@ -20,7 +20,7 @@ export const fieldOfStatic = (message: StaticMessage, name: string): unknown =>
 export function encodeStatic(message: StaticMessage, excluded: FieldNameTree): Uint8Array {
   const bytes = message.serializeBinary();
   if (excluded.size === 0) return bytes;
-  // The fields are cleared on a copy, because the handler gets the message itself.
+  // Clear the fields on a copy, because the handler receives the original message.
   const { deserializeBinary } = message.constructor as unknown as StaticClass;
   const copy = deserializeBinary(bytes);
   clear(copy, excluded);
@@ -39,14 +39,14 @@ function clear(message: StaticMessage, excluded: FieldNameTree): void {
   }
 }
 
-/** Clears a whole field. A field without presence has only a setter, which replaces undefined by the default. */
+/** Clears a whole field. A field without presence has only a setter. The setter replaces undefined with the default. */
 function clearWhole(message: StaticMessage, field: string): void {
   const clearers = ['', 'List', 'Map'].map((kind) => `clear${field}${kind}`);
   const clearer = clearers.find((name) => name in message);
   call(message, clearer ?? `set${field}`, undefined);
 }
 
-/** Returns the messages in a field: its value, or all values of its list or map. */
+/** Returns the messages in a field: the value of the field, or all values of a list or a map. */
 function partsOf(message: StaticMessage, field: string): readonly StaticMessage[] {
   const single = call(message, `get${field}`);
   const list = call(message, `get${field}List`) as readonly unknown[] | undefined;

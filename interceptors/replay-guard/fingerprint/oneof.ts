@@ -15,7 +15,8 @@ export const isEsMessage = (value: object): boolean => '$typeName' in value;
  */
 export function choiceIn(message: object, property: unknown): OneofChoice | undefined {
   if (typeof property !== 'object' || property === null || isEsMessage(property)) return undefined;
-  // A field may have the name `case`. In protobuf-es, a plain object is never a message, so it must be a oneof.
+  // A field may have the name `case`. In protobuf-es, a plain object is never a message, so the object must be a
+  // oneof.
   const inEs = isEsMessage(message) && 'case' in property && 'value' in property;
   const inTsProto = '$case' in property;
   if (!inEs && !inTsProto) return undefined;

@@ -14,7 +14,7 @@ export function readField(message: unknown, path: FieldPath): string | undefined
 function fieldOf(message: unknown, name: string): unknown {
   if (typeof message !== 'object' || message === null || Array.isArray(message)) return undefined;
   if (isStaticMessage(message)) return fieldOfStatic(message, name);
-  // Inherited properties belong to the class of the request, not to the message.
+  // Inherited properties belong to the class of the message and are not fields.
   const entries = Object.entries(message);
   const found =
     entries.find(([property]) => property === name) ?? entries.find(([property]) => isNamed(property, name));

@@ -19,9 +19,9 @@ export interface ByteRange {
 }
 
 /**
- * The byte ranges of a field's values, in the order of the message: start, end, start, end ... One range may
- * contain several packed numbers. Strings and messages are without their length prefix. Plain numbers, because a
- * message may have millions of values.
+ * The byte ranges of a field's values, in the order of the message: start, end, start, end, and so on. One range may
+ * contain several packed numbers. The ranges of strings and messages exclude the length prefix. The list has plain
+ * numbers and no objects, because a message may have millions of values.
  */
 export type Offsets = readonly number[];
 
@@ -40,8 +40,8 @@ export class FieldReader {
   isUnambiguous = true;
 
   /**
-   * Reads the fields of one message, without the fields inside. Of several members of a oneof, only the last
-   * counts. Unknown fields are ignored.
+   * Reads the fields of one message, but not of nested messages. If several members of a oneof are set, only the last
+   * member is kept. Unknown fields are ignored.
    * @throws Error if the bytes are malformed
    */
   read(schema: MessageSchema, { buffer, start, end }: ByteRange): WireFields {
@@ -55,7 +55,7 @@ export class FieldReader {
         if (field.oneof !== undefined) this.#removeOtherMembers(field, fields);
         fields.set(field, offsets);
       } else {
-        // A known field with a wrong wire type counts as unknown.
+        // A known field with a wrong wire type is treated as unknown.
         if (field) this.isUnambiguous = false;
         reader.skip(tag);
       }

@@ -13,14 +13,14 @@ export function readNumber(reader: WireReader, scalar: Scalar): number {
   return wireType === 1 ? 8 : 4;
 }
 
-/** Reads a number, and replaces its bits in the reader by the bits that a conforming encoder writes. */
+/** Reads a number. Replaces its bits in the reader with the bits that a conforming encoder writes. */
 export function readCanonicalNumber(reader: WireReader, scalar: Scalar): void {
   readNumber(reader, scalar);
   const { low, high } = reader;
   if (scalar === 'bool') set(reader, low === 0 && high === 0 ? 0 : 1, 0);
   else if (scalar === 'int32') set(reader, low, low >> 31);
   else if (scalar === 'uint32' || scalar === 'sint32') set(reader, low, 0);
-  // All NaN values are equal for a handler, so they get the same bits.
+  // Handlers cannot distinguish NaN values, so all NaN values receive the same bits.
   else if (scalar === 'float' && (low & ~SIGN) > FLOAT_INFINITY) set(reader, FLOAT_NAN, 0);
   else if (scalar === 'double' && isDoubleNaN(low, high & ~SIGN)) set(reader, 0, DOUBLE_NAN);
 }

@@ -3,8 +3,9 @@ const GROUP_END = 4;
 const MAX_DEPTH = 100;
 
 /**
- * Reads the protobuf wire format from a part of a buffer. Follows the specification strictly: protobufjs reads a
- * number of 6 to 9 bytes as a number of 10 bytes. Numbers go to `low` and `high`, so reading creates no objects.
+ * Reads the protobuf wire format from a part of a buffer. Follows the specification strictly. In contrast, protobufjs
+ * reads a number of 6 to 9 bytes as a number of 10 bytes. Numbers are stored in `low` and `high`, so that reading
+ * creates no objects.
  */
 export class WireReader {
   /** The lower 32 bits of the last number. */
@@ -88,7 +89,7 @@ export class WireReader {
    */
   skipBytes(count: number): number {
     const start = this.#position;
-    if (start + count > this.#end) throw new Error('the message is cut off');
+    if (start + count > this.#end) throw new Error('the message is truncated');
     this.#position = start + count;
     return start;
   }
@@ -113,7 +114,7 @@ export class WireReader {
 
   /** Skips the value after a tag. */
   skip(tag: number, depth = 0): void {
-    if (depth > MAX_DEPTH) throw new Error('groups are nested too deep');
+    if (depth > MAX_DEPTH) throw new Error('groups are nested too deeply');
     const wireType = tag & 7;
     if (wireType === 0) this.varint();
     else if (wireType === 1) this.skipBytes(8);
@@ -124,7 +125,7 @@ export class WireReader {
   }
 
   #byte(): number {
-    if (this.#position >= this.#end) throw new Error('the message is cut off');
+    if (this.#position >= this.#end) throw new Error('the message is truncated');
     return this.#buffer[this.#position++] as number;
   }
 }

@@ -38,9 +38,9 @@ export class WireWriter {
   }
 
   /**
-   * Writes a length prefix and a content. Reserves one byte for the length, and moves the content if the length
-   * needs more bytes.
-   * @param content writes the content
+   * Writes a length prefix, followed by the content. Reserves one byte for the length, and moves the content if the
+   * length needs more bytes.
+   * @param content a function that writes the content
    */
   delimited(content: () => void): void {
     this.#reserve(1);

@@ -26,7 +26,7 @@ export interface ClaimAttempt {
   readonly sentAt: number;
 }
 
-/** Pauses before the store is asked again. Resolves to false when the wait is over. */
+/** Pauses before the next claim. Resolves to false when the wait is over. */
 export type Pause = (attempt: number) => Promise<boolean>;
 
 /** The result of a look-up of an operation in the store. */
@@ -54,7 +54,7 @@ export class Claimer {
    * Claims an operation.
    * @param hasSlot whether the call has a slot among the in-flight calls of its scope
    * @throws ClaimError when the store is unavailable
-   * @throws Refusal IDEMPOTENCY_QUOTA_EXCEEDED
+   * @throws Refusal IDEMPOTENCY_QUOTA_EXCEEDED when a quota of the scope is exceeded
    */
   async claim(requested: Operation, pause: Pause, hasSlot: boolean): Promise<ClaimAttempt> {
     try {
@@ -70,7 +70,10 @@ export class Claimer {
     }
   }
 
-  /** A record that was made under an earlier pepper keeps its id. */
+  /**
+   * Returns the operation under the id of its existing record. A record that was created under an earlier pepper
+   * keeps its id.
+   */
   async #atRecordedId(operation: Operation): Promise<Operation> {
     for (const address of operation.previous) {
       if (await hasRecord(this.#store, address)) return Object.freeze({ ...operation, ...address });
@@ -78,7 +81,10 @@ export class Claimer {
     return operation;
   }
 
-  /** A claim would wait for the row of a key that is in use. A repeated claim therefore begins with a look-up. */
+  /**
+   * Claims once. A repeated claim begins with a look-up, because a claim would wait for a row that an execution has
+   * locked.
+   */
   async #attempt(operation: Operation, isRepeated: boolean, hasSlot: boolean): Promise<ClaimResult> {
     const exceeded = await this.#quotas.exceeded(operation.scope, hasSlot);
     if (isRepeated || exceeded) {
@@ -94,7 +100,9 @@ export class Claimer {
   }
 }
 
-/** An approximation, which is enough for a count that may lag: each new epoch counts as a new producer. */
+/**
+ * Whether a claim probably adds a record. Each new epoch counts as a new producer, which is exact enough for a quota.
+ */
 function isNewRecord({ series }: Operation): boolean {
   return series === undefined || series.sequence <= 1n;
 }
@@ -112,7 +120,7 @@ export async function lookUp(store: ObservedStore, operation: Operation): Promis
   const found = isSequenceRequest(operation)
     ? await lookUpSequence(store, operation)
     : await lookUpKey(store, operation);
-  // The clock of the store decides whether an operation is too old, so only a claim finds that out.
+  // A look-up does not check whether an operation is too old, because only a claim reads the clock of the store.
   return isTooFarAhead(operation, Date.now()) ? { ...found, answer: { outcome: 'expired' } } : found;
 }
 

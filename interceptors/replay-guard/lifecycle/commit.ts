@@ -31,7 +31,7 @@ export interface ExecutionOutcome {
 
 const neverAborted = new AbortController().signal;
 
-/** The minimum time to look for the outcome of a commit in doubt, in milliseconds, also when `waitMs` is 0. */
+/** The minimum time to look for the outcome of a commit in doubt, in milliseconds. Applies even when `waitMs` is 0. */
 const MIN_DOUBT_WAIT_MS = 1_000;
 
 /** Commits or rolls back an execution, and answers its call. */
@@ -52,7 +52,7 @@ export class Committer {
    */
   async end(ended: EndedExecution, decision: Decision): Promise<ExecutionOutcome> {
     if (decision.kind === 'release') return this.#release(ended, decision.answer);
-    // The process may have been stopped for longer than the lease: the execution must then not commit.
+    // The process may have been stopped for longer than the lease. The execution must then not commit.
     if (!ended.lease.isHeld) return this.#release(ended, toAnswer(refusals.leaseLost()));
     return this.#commit(ended, decision);
   }

@@ -6,7 +6,7 @@ import type { MethodPolicy } from '../policy/policy.js';
 import { Refusal, refusals } from '../refusal/refusal.js';
 import type { Reply } from '../reply/reply.js';
 
-/** What happens to the writes, the key and the caller of an execution whose handler has ended. */
+/** The decision on an execution whose handler has ended. It covers the writes, the key and the answer. */
 export type Decision =
   | StoredResult
   /** Rolls the writes back, releases the key and answers the call with `answer`. */

@@ -89,12 +89,18 @@ export class EnforceLifecycle implements Lifecycle {
     }
   }
 
-  /** Not `async`: the code that awaits this promise must continue before later calls of the producer do. */
+  /**
+   * Not `async`, which would add a delay. The code that awaits this promise must continue before later calls of the
+   * producer.
+   */
   #read(call: GuardedCall): Promise<Operation | undefined> {
     return this.#order.read(call, this.#parts.operations.read(call));
   }
 
-  /** Waits for the first call. Resolves to undefined when the first call ended without a reply: the key is free. */
+  /**
+   * Waits for the first call. Resolves to undefined when the first call ended without a reply. The key may then be
+   * claimed.
+   */
   async #join(
     call: GuardedCall,
     operation: Operation,
@@ -103,7 +109,7 @@ export class EnforceLifecycle implements Lifecycle {
   ): Promise<CallOutcome | undefined> {
     const inProgress = () => refusals.inProgress(Date.now() - first.startedAtMs);
     const { inFlight } = this.#parts;
-    // The store checks the first-sent time of a call that claims. This call does not reach the store.
+    // This call does not claim, so the store does not check its first-sent time.
     if (isTooFarAhead(operation, Date.now())) throw refusals.keyExpired();
     if (isReused(operation, first)) {
       const claimed = await inFlight.wait(first, () => wait.resultOf(first.claimed));
@@ -156,7 +162,7 @@ export class EnforceLifecycle implements Lifecycle {
     }
     const found = foundOrRefuse(result);
     if (isReused(operation, found)) throw refusals.keyReused();
-    // An open transaction can hide the age of its record. The execution is at least as old as this wait.
+    // An open transaction can hide the age of its record. The execution is at least as old as the wait of this call.
     if (found.outcome === 'in-progress') throw refusals.inProgress(Math.max(found.ageMs, wait.elapsedMs));
     const { reply, expiresAtMs } = found;
     const stored: StoredReply = { recordId: operation.id, reply, expiresAtMs };
@@ -167,7 +173,8 @@ export class EnforceLifecycle implements Lifecycle {
   /** The store is unavailable. The policy of the method decides whether the call is refused or runs unguarded. */
   #withoutStore(call: GuardedCall): CallOutcome {
     if (call.method.policy.onStoreFailure === 'REFUSE') throw refusals.storeUnavailable();
-    // A client that has disconnected will retry, and an unguarded execution would be unknown to the retry.
+    // A disconnected client will retry. The retry would execute again, because an unguarded execution stores no
+    // record.
     if (call.ended.aborted) return 'released';
     this.#parts.observer.executedUnguarded(call.method.observed);
     call.bypass();

@@ -42,7 +42,7 @@ export class Executor {
     const { observed, policy } = call.method;
     this.#observer.executionStarted(observed, claim.takenOver);
     const onLost = (error: LeaseLostError) => call.fail(error);
-    // With atomicity TRANSACTION the open transaction holds the claim, from its beginning.
+    // With atomicity TRANSACTION, the open transaction holds the claim, so the duration of the claim does not count.
     const heldSince = operation.atomicity === 'LEASE' ? sentAt : performance.now();
     const lease = new Lease(this.#store, claim, operation.leaseMs, heldSince, onLost);
     const result = await this.#runHandler(call, operation, claim);
@@ -88,7 +88,7 @@ export class Executor {
     try {
       call.cancelHandler();
     } catch (error) {
-      // A listener of the handler threw. The key must be released all the same.
+      // A listener of the handler threw. The key must still be released.
       this.#observer.handlerFailed(call.method.observed, error);
     }
   }

@@ -1,4 +1,7 @@
-/** The stored reply of an in-flight call. Undefined when the call ended without one: the key may be free. */
+/**
+ * The stored reply of an in-flight call. Undefined when the call ended without a stored reply. The key may then be
+ * free.
+ */
 export type InFlightOutcome = StoredReply | undefined;
 
 /** A reply in the form in which the store holds it. */
@@ -10,20 +13,20 @@ export interface StoredReply {
   readonly expiresAtMs: number;
 }
 
-/** Why the wait of a duplicate ended before the in-flight call: by its limit, or because its own call ended. */
+/** The reason why a wait ended before the in-flight call: its time limit, or the end of the duplicate's own call. */
 export type InterruptedWait = 'timeout' | 'call-ended';
 
 /** One operation that this process is executing, and the duplicates that wait for the reply. */
 export class InFlightCall {
   readonly fingerprint: Buffer;
   readonly startedAtMs = Date.now();
-  /** Whether this call claimed the key with its fingerprint. Pending until the claim is answered. */
+  /** Resolves to whether this call claimed the key with its fingerprint. Pending until the store has answered. */
   readonly claimed: Promise<boolean>;
   #resolveClaimed!: (claimed: boolean) => void;
   readonly #waiters = new Set<(end: InFlightOutcome | InterruptedWait) => void>();
-  /** How many duplicates wait at present. `InFlightCalls` keeps this count. */
+  /** How many duplicates wait at present. `InFlightCalls` updates this count. */
   waiting = 0;
-  /** Whether the call was refused as in progress. The calls behind a refused call must be retried as well. */
+  /** Whether the call was refused as in progress. The later calls of the same producer must then also be retried. */
   isRefusedInProgress = false;
 
   constructor(fingerprint: Buffer) {
@@ -48,8 +51,8 @@ export class InFlightCall {
   }
 
   /**
-   * Resolves to the outcome, or to the reason why the wait ended earlier. After the wait nothing refers to the
-   * duplicate, however long this call lasts.
+   * Resolves to the outcome, or to the reason why the wait ended earlier. After the wait, this in-flight call has no
+   * reference to the duplicate.
    * @param callEnded aborted when the call of the duplicate has ended
    */
   wait(limitMs: number, callEnded: AbortSignal): Promise<InFlightOutcome | InterruptedWait> {
@@ -87,8 +90,8 @@ export class InFlightCalls {
   }
 
   /**
-   * Runs the wait of one duplicate and counts the duplicate meanwhile. Resolves to `timeout` at once when a limit is
-   * reached: the limits bound the memory of waiting duplicates.
+   * Runs the wait of one duplicate and counts the duplicate during the wait. Resolves to `timeout` at once when a
+   * limit is reached. The limits bound the memory of waiting duplicates.
    */
   async wait<T>(inFlight: InFlightCall, until: () => Promise<T>): Promise<T | 'timeout'> {
     const { perKey, total } = this.#limits;

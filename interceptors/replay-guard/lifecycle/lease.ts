@@ -2,12 +2,12 @@ import { LeaseLostError } from '../../database/errors.js';
 import type { Claim } from '../../store/store.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 
-/** The number of heartbeats in one lease: a single failed heartbeat does not lose the lease. */
+/** The number of heartbeats in one lease. With three, a single failed heartbeat does not lose the lease. */
 const HEARTBEATS_PER_LEASE = 3;
 
 /**
- * The lease of an execution. A heartbeat renews the claim while the execution runs. The monotonic clock of this process
- * measures the lease: this clock continues while the process is stopped.
+ * The lease of an execution. A heartbeat renews the claim while the execution runs. The monotonic clock of this
+ * process measures the lease, because this clock continues while the process is stopped.
  */
 export class Lease {
   readonly #store: ObservedStore;
@@ -44,7 +44,7 @@ export class Lease {
     return performance.now() < this.#heldUntil;
   }
 
-  /** Ends the heartbeat. The execution calls this when its handler has ended. */
+  /** Ends the heartbeat. The execution calls this method when its handler has ended. */
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#nextHeartbeat);
@@ -65,7 +65,7 @@ export class Lease {
 
   async #heartbeat(): Promise<void> {
     const sentAt = performance.now();
-    // After the process was stopped, timers run in any order. An expired lease must not be renewed.
+    // When a stopped process continues, its timers run in any order. An expired lease must not be renewed.
     if (!this.isHeld) return;
     try {
       await this.#store.renew(this.#claim);

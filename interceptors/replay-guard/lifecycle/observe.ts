@@ -63,7 +63,7 @@ export class ObserveLifecycle implements Lifecycle {
     }
   }
 
-  /** Resolves when the replies of all running calls are stored. Later calls run without being observed. */
+  /** Resolves when the replies of all running calls are stored. Later calls run unobserved. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#handling);
@@ -100,7 +100,10 @@ export class ObserveLifecycle implements Lifecycle {
     return { wouldBe: 'executed', recording: { operation: attempt.operation, claim: result.claim, sentAt } };
   }
 
-  /** A reply that cannot be stored is dropped: a failure of the store must not change the call. */
+  /**
+   * Runs the handler and stores its reply. A reply that cannot be stored is dropped, because a failure of the store
+   * must not change the call.
+   */
   async #record(call: GuardedCall, { operation, claim, sentAt }: Recording): Promise<void> {
     const { store } = this.#parts;
     const { policy } = call.method;
@@ -111,7 +114,8 @@ export class ObserveLifecycle implements Lifecycle {
     clearTimeout(limit);
     lease.stop();
     const decision = decide(result, policy);
-    // ENFORCE would store a refusal for a reply that is too large. Here the client has received the reply.
+    // ENFORCE would store a refusal for a reply that is too large. Here the client has the reply, so nothing is
+    // stored.
     const mayStore = decision.kind !== 'release' && !('tooLarge' in result);
     const isStored = mayStore && (await this.#store(operation, claim, decision));
     if (!isStored) await store.release(claim);

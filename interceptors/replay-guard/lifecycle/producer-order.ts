@@ -8,12 +8,12 @@ import type { InFlightCalls } from './in-flight.js';
 import type { Wait } from './wait.js';
 
 /**
- * How long an earlier call can delay the reading of a later call, in milliseconds. Two callers may share a connection
- * and a producer name, and the scope source may never return the scope of the earlier call.
+ * How long an earlier call can delay the reading of a later call, in milliseconds. The limit protects callers that
+ * share a connection and a producer name. The scope source may never return a scope for one of these callers.
  */
 const MAX_DELAY_MS = 1_000;
 
-/** Resolves as the reading of a call does, but not before all earlier calls of the producer have been read. */
+/** Resolves to the result of `reading`, after all earlier calls of the producer have been read. */
 type ReadInOrder = <T>(reading: Promise<T>) => Promise<T>;
 
 /**
@@ -24,7 +24,7 @@ type ReadInOrder = <T>(reading: Promise<T>) => Promise<T>;
 export class ProducerOrder {
   readonly #inFlight: InFlightCalls;
   readonly #claimer: Claimer;
-  /** Resolved when the last call of a producer has been read. */
+  /** The last call of each producer, as a promise that resolves when the call has been read. */
   readonly #lastRead = new Map<string, Promise<void>>();
   readonly #readInOrder = new WeakMap<GuardedCall, ReadInOrder>();
 
@@ -34,29 +34,29 @@ export class ProducerOrder {
   }
 
   /**
-   * Records the position of a call when its metadata has arrived. Whole requests can arrive in another order: a long
-   * request arrives after a short request that was sent later.
+   * Records the position of a call when its metadata has arrived. Whole requests can arrive in another order. For
+   * example, a long request arrives after a short request that was sent later.
    */
   register(call: GuardedCall): void {
     const producer = call.metadata.get(PRODUCER_HEADER).join();
     if (!producer) return;
-    // Calls have an order on one connection only.
+    // Only calls on the same connection have an order.
     const name = `${call.getPeer()} ${call.method.path} ${producer}`;
     this.#readInOrder.set(call, this.#append(name, call.ended));
   }
 
   /**
-   * Resolves as `reading` does, after all earlier calls of the producer have been read. Code that awaits the returned
-   * promise directly continues before the later calls do.
+   * Resolves to the result of `reading`, after all earlier calls of the producer have been read. Code that awaits the
+   * returned promise directly continues before later calls continue.
    */
   read<T>(call: GuardedCall, reading: Promise<T>): Promise<T> {
     return this.#readInOrder.get(call)?.(reading) ?? reading;
   }
 
   /**
-   * Waits for the in-flight call with the previous sequence, if this process has one.
-   * @returns whether this process had one, or `call-ended` when the waiting call has ended
-   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when the wait is over first
+   * Waits for the in-flight call with the previous sequence, if this process has such a call.
+   * @returns whether this process had such a call, or `call-ended` when the waiting call has ended
+   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when the wait ends before the previous call
    * @throws Refusal IDEMPOTENCY_SEQUENCE_GAP when the previous call ended without a stored reply
    */
   async waitForPrevious(
@@ -71,15 +71,15 @@ export class ProducerOrder {
     if (end === 'timeout') throw inProgress();
     if (end === 'call-ended') return end;
     if (!end && previous.isRefusedInProgress) throw inProgress();
-    // The store accepts 1 as a first sequence. After 1 was executed, a retry of 0 would be refused as outdated.
+    // The store accepts 1 as an initial sequence. If 1 executed now, a retry of 0 would be refused as outdated.
     if (!end && series?.sequence === 1n && (await previous.claimed)) throw refusals.sequenceGap(0n);
     return true;
   }
 
   /**
-   * Claims an operation. After a gap the claim is repeated if the call with the previous sequence has arrived.
+   * Claims an operation. After a gap, the claim is repeated if the call with the previous sequence has arrived.
    * @param hasSlot whether the call has a slot among the in-flight calls of its scope
-   * @throws ClaimError, Refusal as `Claimer.claim` and `waitForPrevious` do
+   * @throws ClaimError, Refusal in the same cases as `Claimer.claim` and `waitForPrevious`
    */
   async claim(
     call: GuardedCall,
@@ -106,7 +106,7 @@ export class ProducerOrder {
     read.then(() => {
       if (this.#lastRead.get(name) === read) this.#lastRead.delete(name);
     });
-    // When a call has ended, the calls behind it still wait for the calls before it.
+    // When a call ends early, later calls still wait for the calls before the ended call.
     const skip = () => void untilRead(earlier).then(markRead);
     if (callEnded.aborted) skip();
     else callEnded.addEventListener('abort', skip, { once: true });
@@ -128,7 +128,7 @@ async function after<T>(
   reading: Promise<T>,
   callEnded: AbortSignal,
 ): Promise<T> {
-  // The returned promise reports the rejection.
+  // Without this handler, an early rejection would be unhandled. The returned promise reports the error.
   reading.catch(() => {});
   if (!callEnded.aborted) await untilRead(earlier, callEnded);
   return reading;

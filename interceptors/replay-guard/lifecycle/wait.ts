@@ -6,10 +6,16 @@ import type { GuardedCall } from '../call/guarded-call.js';
 /** The maximum time that is reserved for sending the answer before the deadline, in milliseconds. */
 const MAX_MARGIN_MS = 100;
 
-/** The pauses between look-ups. Jitter keeps servers that wait for one record from asking at the same time. */
+/**
+ * The pauses between look-ups. Jitter prevents servers that wait for one record from sending look-ups at the same
+ * time.
+ */
 const PAUSE = { initialMs: 10, maxMs: 250 };
 
-/** The time that a call may wait: until a limit, a margin before the deadline, or the end of the call or the guard. */
+/**
+ * The time for which a call may wait. The wait ends at its limit, shortly before the deadline, or when the call or
+ * the guard ends.
+ */
 export class Wait {
   readonly #startedAt = performance.now();
   readonly #until: number;
@@ -48,7 +54,7 @@ export class Wait {
     return !this.#callEnded.aborted;
   }
 
-  /** Resolves as the promise does, or to undefined when the wait is over first. */
+  /** Resolves to the result of the promise, or to undefined when the wait ends first. */
   resultOf<T>(promise: Promise<T>): Promise<T | undefined> {
     const otherwise = () => undefined;
     return within(promise, { ms: this.remainingMs, signal: this.#callEnded, otherwise });

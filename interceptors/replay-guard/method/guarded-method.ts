@@ -26,7 +26,7 @@ export interface GuardedMethod {
   serialize(response: unknown): Buffer;
 }
 
-/** An encoded message. The protected definition sends its bytes unchanged instead of serializing it. */
+/** An encoded message. The protected definition sends the bytes unchanged and does not serialize them. */
 export class Verbatim {
   readonly bytes: Buffer;
 
@@ -43,14 +43,14 @@ export interface ProtectedService<T> {
   readonly definition: T;
   /** The methods that the guard can guard. */
   readonly methods: readonly GuardedMethod[];
-  /** The methods with a stream of requests. The guard cannot guard them. */
+  /** The methods with a stream of requests, which the guard cannot guard. */
   readonly unguardable: readonly { readonly path: string; readonly policy: MethodPolicy }[];
 }
 
 /**
- * Reads the policies of a service's methods and returns the protected form of the service. The methods of its
- * definition fingerprint each request when they decode it, and send `Verbatim` bytes unchanged. Methods without
- * side effects stay as they are.
+ * Reads the policies of a service's methods and returns the protected form of the service. The methods of the
+ * returned definition prepare the fingerprint of each request when they decode the request. They send `Verbatim`
+ * bytes unchanged. Methods without side effects are not changed.
  * @throws TypeError if a policy is invalid, or belongs to no method of the service
  */
 export function protectService<T extends ServiceDefinition>(

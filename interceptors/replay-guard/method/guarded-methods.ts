@@ -31,7 +31,7 @@ export class GuardedMethods {
     this.#descriptors = options.descriptors && new DescriptorSet(options.descriptors);
   }
 
-  /** Warns once about policies for services that were never protected. */
+  /** Emits one process warning about policies for services that were never protected. */
   warnOfUnused(): void {
     this.#policies.warnOfUnused();
   }

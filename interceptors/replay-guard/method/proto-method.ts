@@ -20,8 +20,8 @@ interface MethodWithOptions {
 }
 
 /**
- * Reads the declarations of a method from its definition and from the descriptor set. For each field the definition
- * wins, because the server decodes requests with the definition.
+ * Reads the declarations of a method from its definition and from the descriptor set. For each field, the definition
+ * has precedence, because the server decodes requests with the definition.
  * @throws TypeError if a field of the policy is unknown or invalid; the message names the method and the field
  */
 export function readProtoMethod(

@@ -70,7 +70,7 @@ function withServerCodecs<T extends GenericDefinition>(generic: T, service: Serv
     const requestType = { ...method.requestType, decode: requestDeserialize };
     const responseType = {
       ...method.responseType,
-      // The value may be `Verbatim` bytes instead of a message, so it passes unchanged.
+      // The value may be `Verbatim` bytes instead of a message, so the value is not changed.
       fromPartial: (message: unknown) => message,
       encode: (message: unknown) => ({ finish: () => responseSerialize(message) }),
     };

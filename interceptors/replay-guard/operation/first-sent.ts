@@ -5,9 +5,8 @@ import type { FirstSent } from '../../store/store.js';
 import { invalidName } from './key.js';
 
 /**
- * Reads the time of the operation's first attempt. Returns undefined if neither the metadata nor the key has a
- * time.
- * @param datedKey a key whose UUIDv7 timestamp counts as a time of the first attempt
+ * Reads the time of the operation's first attempt. Returns undefined if neither the metadata nor the key has a time.
+ * @param datedKey a key whose UUIDv7 timestamp is also a time of the first attempt
  * @throws Refusal IDEMPOTENCY_KEY_INVALID if the header is not one RFC 3339 time
  */
 export function readFirstSent(metadata: Metadata, datedKey: string | undefined): FirstSent | undefined {
@@ -27,7 +26,7 @@ function headerMs(metadata: Metadata): number | undefined {
 
 const uuidv7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
 
-/** The first 48 bits of a UUIDv7 are milliseconds since the epoch (RFC 9562, section 5.7). */
+/** Returns the timestamp of a UUIDv7. The first 48 bits are milliseconds since the epoch (RFC 9562, section 5.7). */
 function uuidMs(key: string): number | undefined {
   const [, high, low] = uuidv7.exec(key) ?? [];
   return high && low ? Number.parseInt(high + low, 16) : undefined;

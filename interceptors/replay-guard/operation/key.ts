@@ -8,14 +8,14 @@ import { Refusal } from '../refusal/refusal.js';
 /**
  * Reads the call's idempotency key. Returns undefined if the call has no key.
  * @param keyField the request field that may hold the key, if the method has such a field
- * @throws Refusal IDEMPOTENCY_KEY_INVALID if the key is empty, malformed or too long, if the metadata has several
- * keys, or if the metadata and the request have different keys
+ * @throws Refusal IDEMPOTENCY_KEY_INVALID if the key is malformed, if the metadata has several keys, or if metadata
+ *   and request have different keys
  */
 export function readKey(metadata: Metadata, request: object, keyField?: string): string | undefined {
   const fromMetadata = keyInMetadata(metadata);
   const fromField = keyField === undefined ? undefined : keyInField(request, keyField);
   if (fromMetadata !== undefined && fromField !== undefined && fromMetadata !== fromField) {
-    const description = `is not the key in the request's ${keyField}: send one of them, or the same in both`;
+    const description = `differs from the key in the request's ${keyField}: send only one key, or the same key in both`;
     throw invalidName(KEY_HEADER, description);
   }
   return fromMetadata ?? fromField;
@@ -24,13 +24,13 @@ export function readKey(metadata: Metadata, request: object, keyField?: string):
 function keyInMetadata(metadata: Metadata): string | undefined {
   const values = metadata.get(KEY_HEADER);
   if (values.length === 0) return undefined;
-  // grpc-js joins two headers of one name with a comma. A key must not contain a comma.
+  // grpc-js joins two headers of the same name with a comma, which a key must not contain.
   const key = values.length === 1 ? String(values[0]) : '';
   if (!isKey(key)) throw invalidName(KEY_HEADER, `must be sent exactly once, with ${KEY_CHARACTERS}`);
   return key;
 }
 
-/** An empty text field counts as absent. */
+/** Returns the key in the request field. An empty text counts as absent. */
 function keyInField(request: object, keyField: string): string | undefined {
   const key = readField(request, keyField);
   if (key !== undefined && !isKey(key)) throw invalidName(keyField, `must have ${KEY_CHARACTERS}`);
@@ -38,7 +38,7 @@ function keyInField(request: object, keyField: string): string | undefined {
 }
 
 /**
- * The refusal of a call without a key, IDEMPOTENCY_KEY_MISSING.
+ * Returns the refusal of a call without a key, IDEMPOTENCY_KEY_MISSING.
  * @param keyField the request field that may hold the key, if the method has such a field
  */
 export function missingKey(keyField?: string): Refusal {
@@ -48,7 +48,7 @@ export function missingKey(keyField?: string): Refusal {
 }
 
 /**
- * The refusal of a call whose key, sequence or first-sent time is invalid, IDEMPOTENCY_KEY_INVALID.
+ * Returns the refusal of a call whose key, sequence or first-sent time is invalid, IDEMPOTENCY_KEY_INVALID.
  * @param field the invalid metadata entry or request field
  */
 export function invalidName(field: string, description: string): Refusal {

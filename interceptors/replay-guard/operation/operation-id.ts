@@ -11,12 +11,13 @@ export interface Peppers {
   /** Hashes the keys of all new records. Must not be empty. */
   readonly current: string | Buffer;
   /**
-   * The guard still finds records that were made under these secrets. `null` stands for no pepper. Default: none.
+   * Earlier secrets. The guard still finds records that were created under these secrets. `null` means no pepper.
+   * Default: none.
    */
   readonly previous?: readonly (string | Buffer | null)[];
 }
 
-/** The ids under which the store keeps one operation. */
+/** The ids of the record of one operation in the store. */
 export type RecordAddress = Pick<ClaimRequest, 'id' | 'series'>;
 
 /** All addresses of one operation. */
@@ -33,10 +34,10 @@ export interface RecordAddresses {
 export type OperationIdentifier = (scope: string, method: string, name: OperationName) => RecordAddresses;
 
 /**
- * Returns the function that computes the addresses of operations. An id is SHA-256 over the length-prefixed parts
- * of the operation's name. With a pepper the id is HMAC-SHA-256: a reader of the database cannot test guesses of
+ * Returns the function that computes the addresses of operations. An id is SHA-256 over the length-prefixed parts of
+ * the operation's name. With a pepper, the id is HMAC-SHA-256. A reader of the database then cannot test guesses of
  * keys.
- * @throws TypeError a pepper is empty
+ * @throws TypeError if a pepper is empty
  */
 export function operationIdentifier(pepper?: string | Buffer | Peppers): OperationIdentifier {
   const { current, previous = [] } = isRotated(pepper) ? pepper : { current: pepper };
@@ -52,7 +53,7 @@ export function operationIdentifier(pepper?: string | Buffer | Peppers): Operati
       : sequenceAddresses(digests, scope, method, name);
 }
 
-/** The digests of one list of parts, under the current and under each previous pepper. */
+/** The digests of one list of parts, under the current pepper and each previous pepper. */
 interface Digests {
   readonly current: Buffer;
   readonly previous: readonly Buffer[];
@@ -62,7 +63,9 @@ function keyAddresses({ current, previous }: Digests): RecordAddresses {
   return { current: { id: current }, previous: previous.map((id) => ({ id })) };
 }
 
-/** The parts of a sequence begin with a constant and are more than those of a key: the ids never collide. */
+/**
+ * Returns the addresses of a sequence. Its list of parts is longer than the list of a key, so the ids never collide.
+ */
 function sequenceAddresses(
   digests: (...parts: readonly string[]) => Digests,
   scope: string,

@@ -20,7 +20,7 @@ export interface Sequence {
 }
 
 /**
- * Reads the call's producer, sequence and epoch. Returns undefined if the call has none of them.
+ * Reads the call's producer, sequence and epoch. Returns undefined if the call has none of these values.
  * @throws Refusal IDEMPOTENCY_KEY_INVALID if a value is missing, malformed, or sent more than once
  */
 export function readSequence(metadata: Metadata): Sequence | undefined {
@@ -39,7 +39,7 @@ export function readSequence(metadata: Metadata): Sequence | undefined {
   };
 }
 
-/** Joins several headers of one name with a comma, as grpc-js does. No valid value contains a comma. */
+/** Joins several headers of the same name with a comma, as grpc-js does. A valid value contains no comma. */
 function textOf(metadata: Metadata, name: string): string | undefined {
   const values = metadata.get(name);
   return values.length === 0 ? undefined : values.join(', ');

@@ -2,9 +2,12 @@ import { assertPolicy, type MethodPolicy, resolvePolicy } from './policy.js';
 
 /** The options of a guard that concern policies. */
 export interface PolicyOptions {
-  /** The retention of methods without a policy of their own, in milliseconds. Default: 24 hours. */
+  /** The retention of methods whose policy has no retention, in milliseconds. Default: 24 hours. */
   readonly retentionMs?: number;
-  /** Policies by method path, such as `/pkg.v1.Service/Method`. They win over policies in the `.proto` file. */
+  /**
+   * Policies by method path, such as `/pkg.v1.Service/Method`. These policies have precedence over policies in the
+   * `.proto` file.
+   */
   readonly policies?: Readonly<Record<string, Partial<MethodPolicy>>>;
 }
 
@@ -29,8 +32,8 @@ export class ConfiguredPolicies {
   }
 
   /**
-   * Returns the effective policy of a method. A field in code wins over the same field in the `.proto` file. Both
-   * win over the server's defaults.
+   * Returns the effective policy of a method. A field in code has precedence over the same field in the `.proto`
+   * file. Both have precedence over the defaults of the server.
    * @param declared the policy in the `.proto` file
    * @throws TypeError if a field is invalid
    */
@@ -55,7 +58,7 @@ export class ConfiguredPolicies {
   /**
    * Checks that each policy of a service belongs to one of its methods.
    * @param paths the paths of all methods of the service
-   * @throws TypeError if a policy has the path of the service and the name of no method
+   * @throws TypeError if a policy names a method that the service does not have
    */
   assertMethodsExist(paths: readonly string[]): void {
     const services = new Set(paths.map(serviceOf));
@@ -66,7 +69,8 @@ export class ConfiguredPolicies {
   }
 
   /**
-   * Warns once about policies for services that were never protected. Call this after all services are protected.
+   * Emits one process warning about policies for services that were never protected. Call this method after all
+   * services are protected.
    */
   warnOfUnused(): void {
     for (const path of this.#unused) {

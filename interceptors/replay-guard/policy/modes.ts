@@ -1,11 +1,11 @@
 import { assertKnownOptions } from '../../options/known-options.js';
 import type { GuardMode } from './policy.js';
 
-/** Modes that are set while the server runs. An omitted mode has its value from the start of the server. */
+/** Modes that are set while the server runs. An omitted mode has the value that it had at the start of the server. */
 export interface ModeSettings {
   /** The mode of methods whose policy has no mode. */
   readonly server?: GuardMode;
-  /** Modes by full method path. They win over the method's policy. */
+  /** Modes by full method path. These modes have precedence over the policy of the method. */
   readonly methods?: Readonly<Record<string, GuardMode>>;
 }
 

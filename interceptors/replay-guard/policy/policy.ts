@@ -13,8 +13,9 @@ export interface MethodPolicy {
   /** Default: the mode of the guard. */
   readonly mode?: GuardMode;
   /**
-   * Whether a call must have a key or a sequence. A call without one is refused (REQUIRED) or runs unguarded
-   * (OPTIONAL). Default: OPTIONAL for methods with `idempotency_level = IDEMPOTENT`, otherwise REQUIRED.
+   * Whether a call must have a key or a sequence. A call without a key and without a sequence is refused (REQUIRED)
+   * or runs unguarded (OPTIONAL). Default: OPTIONAL for methods with `idempotency_level = IDEMPOTENT`, otherwise
+   * REQUIRED.
    */
   readonly key: 'REQUIRED' | 'OPTIONAL';
   /**
@@ -25,7 +26,7 @@ export interface MethodPolicy {
   /** Whether the timestamp of a UUIDv7 key counts as the time of the first attempt. Default: false. */
   readonly rejectOldKeys: boolean;
   /**
-   * Paths of request fields that may differ between attempts. They are not part of the fingerprint. Default:
+   * Paths of request fields that may differ between attempts. These fields are not part of the fingerprint. Default:
    * none.
    */
   readonly fingerprintExcludes: readonly string[];
@@ -36,11 +37,11 @@ export interface MethodPolicy {
   /** The writes that commit together with the reply, see `Atomicity`. Default: TRANSACTION. */
   readonly atomicity: Atomicity;
   /**
-   * How long a claim is trusted without a heartbeat. Then another call may take over. From 1,000 to 2^31 - 1.
-   * Default: 30 seconds.
+   * How long a claim is valid without a heartbeat. After this time, another call may take the execution over. From
+   * 1,000 to 2^31 - 1. Default: 30 seconds.
    */
   readonly leaseMs: number;
-  /** How long an execution may take in total. From `leaseMs` to 2^31 - 1. Default: ten times `leaseMs`. */
+  /** The maximum duration of an execution. From `leaseMs` to 2^31 - 1. Default: ten times `leaseMs`. */
   readonly maxExecutionMs: number;
   /**
    * How long a duplicate waits for the running execution, at most until its own deadline. From 0 to 2^31 - 1.
@@ -54,7 +55,10 @@ export interface MethodPolicy {
   readonly replayedCodes: readonly status[];
   /** The maximum size of a stored response message, in bytes. At least 1. Default: 1 MiB. */
   readonly maxReplyBytes: number;
-  /** What happens to calls while the store is unavailable. EXECUTE runs them unguarded. Default: REFUSE. */
+  /**
+   * The treatment of calls while the store is unavailable. REFUSE refuses these calls. EXECUTE runs these calls
+   * unguarded. Default: REFUSE.
+   */
   readonly onStoreFailure: 'REFUSE' | 'EXECUTE';
 }
 
@@ -123,8 +127,8 @@ const rules: { [F in keyof Required<MethodPolicy>]: readonly [string, (value: un
 };
 
 /**
- * Returns the default policy with the fields of the layers in place of its own. Later layers win. The result is
- * frozen.
+ * Returns the default policy, in which the fields of the layers replace the default fields. Later layers have
+ * precedence. The result is frozen.
  * @throws TypeError if a field is unknown or invalid; the message names the method and the field
  */
 export function resolvePolicy(method: string, ...layers: readonly Partial<MethodPolicy>[]): MethodPolicy {

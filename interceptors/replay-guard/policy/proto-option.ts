@@ -3,7 +3,7 @@ import protobuf, { type Enum, type Field } from 'protobufjs';
 import { assertPolicy, type MethodPolicy } from './policy.js';
 import { policyType } from './proto-message.js';
 
-/** The names in code of those policy fields that have another name in the `.proto` file. */
+/** The policy fields whose name in code differs from the name in the `.proto` file. */
 const namesInCode: Readonly<Record<string, keyof MethodPolicy>> = {
   ...{ ttl: 'retentionMs', lease: 'leaseMs', wait: 'waitMs', max_execution: 'maxExecutionMs' },
   ...{ replayed_codes: 'replayedCodes', max_reply_bytes: 'maxReplyBytes', key_field: 'keyField' },
@@ -12,17 +12,17 @@ const namesInCode: Readonly<Record<string, keyof MethodPolicy>> = {
 };
 
 /**
- * The method options in a definition of @grpc/proto-loader. A custom option is untyped and has its name as
- * written.
+ * The method options in a definition of @grpc/proto-loader. A custom option is untyped, and its name is the name in
+ * the `.proto` file.
  */
 export interface MethodOptions {
-  /** The standard option `idempotency_level` of the method. */
+  /** The name of the idempotency level, such as `NO_SIDE_EFFECTS`. */
   readonly idempotency_level?: string;
   readonly [option: string]: unknown;
 }
 
 const policyOption = /^\(\.?replayguard\.v1\.policy\)$/;
-/** A short name, which protoc resolves only in this library's own packages, or a misspelt name. */
+/** Matches a misspelt option name, or a short name, which protoc resolves only in the packages of this library. */
 const wrongPolicyOption = /^\((v1\.)?policy\)|^\(\.?replayguard\b/i;
 
 /**
@@ -59,7 +59,7 @@ export function policyFromMessage(method: string, message: unknown): Partial<Met
   return policy;
 }
 
-/** The value 0 of an enum. The policy field then has its default. */
+/** Represents the value 0 of an enum. The policy field then has its default. */
 const unspecified = Symbol('unspecified');
 
 /** Returns a value that `assertPolicy` refuses if the field cannot hold the given value. */

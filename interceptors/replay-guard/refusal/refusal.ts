@@ -15,7 +15,9 @@ interface RefusalOptions {
   readonly retryAfterMs?: number;
 }
 
-/** An answer that the guard gives in place of the handler: a status with exactly one ErrorInfo (AIP-193). */
+/**
+ * An answer that the guard sends in place of the handler. A refusal is a status with exactly one ErrorInfo (AIP-193).
+ */
 export class Refusal extends Error {
   override name = 'Refusal';
   readonly code: status;
@@ -41,16 +43,19 @@ export class Refusal extends Error {
   }
 }
 
-/** A quota of the caller's scope that is used up. */
+/** A quota that the scope of the caller has reached. */
 export interface ExceededQuota {
   readonly quota: 'in_flight' | 'live_keys';
-  /** How many calls or keys the quota permits. */
+  /** The number of calls or keys that the quota permits. */
   readonly limit: number;
 }
 
 const MIN_RETRY_MS = 200;
 const MAX_RETRY_MS = 5_000;
-/** The interval of the probes of a store that is down. A shorter pause would use up the client's few attempts. */
+/**
+ * The pause before a retry while the store is down, in milliseconds. The store is probed at this interval. A shorter
+ * pause would only exhaust the attempts of the client.
+ */
 const OUTAGE_RETRY_MS = 1_000;
 
 function retryable(reason: Reason, message: string, retryAfterMs = MIN_RETRY_MS): Refusal {
@@ -59,13 +64,13 @@ function retryable(reason: Reason, message: string, retryAfterMs = MIN_RETRY_MS)
 
 const quotaNames = { in_flight: 'in-flight calls', live_keys: 'retained idempotency keys' } as const;
 
-/** Makes the refusals of the wire contract (docs/contract.md). */
+/** Creates the refusals of the wire contract (docs/contract.md). */
 export const refusals = {
   scopeMissing: () =>
     new Refusal(
       status.UNAUTHENTICATED,
       REASONS.SCOPE_MISSING,
-      'the call has no verified identity for its idempotency key to belong to',
+      'the call has an idempotency key, but its caller has no verified identity',
     ),
   scopeUnavailable: () =>
     retryable(
@@ -80,8 +85,8 @@ export const refusals = {
       { outcome: 'reused' },
     ),
   /**
-   * @param ageMs how long the first execution has been running, in milliseconds. The client pauses as long again, so
-   *   the pause doubles from retry to retry and a few attempts span a long execution.
+   * @param ageMs how long the first execution has been running, in milliseconds. The client pauses for the same time,
+   *   so the time between retries doubles. A few attempts then cover a long execution.
    */
   inProgress: (ageMs: number) =>
     new Refusal(
@@ -120,14 +125,14 @@ export const refusals = {
     new Refusal(
       status.FAILED_PRECONDITION,
       REASONS.KEY_EXPIRED,
-      'the operation was first sent too long ago to know whether it was executed, or in the future',
+      'the operation was first sent in the future, or was first sent too long ago to determine whether it was executed',
       { outcome: 'expired' },
     ),
   sequenceOutdated: () =>
     new Refusal(
       status.FAILED_PRECONDITION,
       REASONS.KEY_EXPIRED,
-      'the producer has completed later sequences and the reply of this one is no longer retained; ' +
+      'the producer has completed later sequences, and the reply of this sequence is no longer retained; ' +
         'the operation is not executed again',
       { outcome: 'expired' },
     ),
@@ -146,7 +151,7 @@ export const refusals = {
     new Refusal(
       status.FAILED_PRECONDITION,
       REASONS.PRODUCER_FENCED,
-      'the producer has begun a later epoch, which ended this one; this attempt had no effect',
+      'the producer has begun a later epoch, which ended the epoch of this call; this attempt had no effect',
       { metadata: { epoch: String(epoch) } },
     ),
   replyErased: () =>

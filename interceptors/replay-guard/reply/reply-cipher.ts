@@ -2,11 +2,11 @@ import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } f
 import { assertKnownOptions } from '../../options/known-options.js';
 import { UnreadableReplyError } from './reply.js';
 
-/** The keys that stored replies are encrypted with: AES-256 keys of 32 bytes. */
+/** The keys for the encryption of stored replies: AES-256 keys of 32 bytes. */
 export interface CipherKeys {
   /** Encrypts new replies. */
   readonly current: Buffer;
-  /** Earlier keys: replies that were encrypted with these keys can still be read. Default: none. */
+  /** Earlier keys. Replies that were encrypted with these keys can still be read. Default: none. */
   readonly previous?: readonly Buffer[];
   /** Whether replies that were stored in plain form are accepted. Default: false. */
   readonly readsPlaintext?: boolean;
@@ -20,7 +20,7 @@ export interface ReplyCipher {
   open(sealed: Buffer, recordId: Buffer): Buffer;
 }
 
-/** The first byte of an encrypted reply. A plain reply begins with its version, which is another byte. */
+/** The first byte of an encrypted reply. A plain reply begins with its version, which differs from this byte. */
 const SEALED = 0xe1;
 const KEY_BYTES = 32;
 const TAG_BYTES = 16;
@@ -29,8 +29,8 @@ const IV_BYTES = 12;
 const HEADER_BYTES = 1 + KEY_ID_BYTES + IV_BYTES;
 
 /**
- * Makes a cipher that uses AES-256-GCM with a key derived for each record (HKDF, RFC 5869). One key therefore serves
- * any number of records. A reply can only be decrypted with the id of its own record.
+ * Creates a cipher that uses AES-256-GCM with a key derived for each record (HKDF, RFC 5869). One key is therefore
+ * safe for any number of records. A reply can only be decrypted with the id of its own record.
  * @throws TypeError when a key is not 32 bytes long, or an option is unknown
  */
 export function replyCipher(keys: CipherKeys): ReplyCipher {

@@ -2,7 +2,7 @@ import { refusals } from '../refusal/refusal.js';
 import { decodeReply, encodeReply, type Reply } from './reply.js';
 import { type CipherKeys, noCipher, type ReplyCipher, replyCipher } from './reply-cipher.js';
 
-/** Encodes replies for the store, encrypted when there is a cipher key, and decodes stored replies. */
+/** Encodes replies for the store and decodes stored replies. With a cipher key, stored replies are encrypted. */
 export class ReplyCodec {
   readonly #cipher: ReplyCipher;
 
@@ -15,12 +15,12 @@ export class ReplyCodec {
     else this.#cipher = replyCipher(Buffer.isBuffer(keys) ? { current: keys } : keys);
   }
 
-  /** @param recordId the record that stores the reply: only the same record id decodes the reply */
+  /** @param recordId the id of the record that stores the reply; only the same id decodes the reply */
   encode(reply: Reply, recordId: Buffer): Buffer {
     return this.#cipher.seal(encodeReply(reply, recordId), recordId);
   }
 
-  /** @throws Refusal IDEMPOTENCY_REPLY_UNREADABLE */
+  /** @throws Refusal IDEMPOTENCY_REPLY_UNREADABLE when the stored reply cannot be decrypted or decoded */
   decode(stored: Buffer, recordId: Buffer): Reply {
     try {
       return decodeReply(this.#cipher.open(stored, recordId), recordId);

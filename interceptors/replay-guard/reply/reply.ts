@@ -47,7 +47,7 @@ interface Entry {
 
 /**
  * Encodes a reply: a version byte, a CRC-32 of record id and body, then the body as protobuf.
- * @param recordId the record that stores the reply: the reply is unreadable under another record id
+ * @param recordId the id of the record that stores the reply; another id cannot decode the reply
  */
 export function encodeReply(reply: Reply, recordId: Buffer): Buffer {
   const body = StoredReply.encode({
@@ -95,7 +95,10 @@ function checksum(body: Uint8Array, recordId: Buffer): number {
 
 const credentialNames = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie']);
 
-/** Credentials, gRPC's own entries and the guard's entries belong to one call. The status details are stored. */
+/**
+ * Whether a metadata entry is stored. Credentials and the entries of gRPC and the guard belong to one call only. The
+ * status details are stored.
+ */
 function isStored(name: string): boolean {
   if (name === 'grpc-status-details-bin') return true;
   return !credentialNames.has(name) && !name.startsWith('grpc-') && !isGuardMetadata(name);

@@ -3,8 +3,8 @@ import { EXPIRES_TRAILER, isGuardMetadata, REPLAYED_TRAILER } from '../../protoc
 import type { Reply } from './reply.js';
 
 /**
- * Returns a copy of a handler's metadata without the entries that only the guard may send. A handler can have copied
- * such entries from the reply of another guarded server; they describe another call.
+ * Returns a copy of a handler's metadata without the entries that only the guard may send. A handler may have copied
+ * such entries from the reply of another guarded server. These entries describe another call.
  */
 export function ownMetadata(sent: Metadata = new Metadata()): Metadata {
   const own = sent.clone();

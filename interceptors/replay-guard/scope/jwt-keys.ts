@@ -9,27 +9,27 @@ import {
 import { isLoopback } from '../../options/loopback.js';
 import { ScopeUnavailableError } from './scope.js';
 
-/** The issuer's public keys as a fixed set. They change only when the server restarts. */
+/** The issuer's public keys as a fixed set. The keys change only when the server restarts. */
 export interface LocalKeys {
   /** A JSON Web Key Set with public keys only (RFC 7517). */
   readonly jwks: JSONWebKeySet;
 }
 
 /**
- * The address of the issuer's public keys. The guard fetches them for the first token, and again for an unknown
+ * The address of the issuer's public keys. The guard fetches the keys for the first token, and again for an unknown
  * `kid`.
  */
 export interface RemoteKeys {
   /**
-   * An `https:` URL, or an `http:` URL of a loopback address. Other `http:` URLs would let an attacker replace
-   * the keys.
+   * An `https:` URL, or an `http:` URL of a loopback address. With another `http:` URL, an attacker could replace the
+   * keys.
    */
   readonly jwksUri: string | URL;
   /** The time limit of a fetch, in milliseconds. Default: 3,000. */
   readonly timeoutMs?: number;
   /**
-   * How long fetched keys are trusted, in milliseconds. A withdrawn key is trusted until then. Default: 10
-   * minutes.
+   * How long fetched keys are trusted, in milliseconds. A withdrawn key is trusted until this time has passed.
+   * Default: 10 minutes.
    */
   readonly cacheMs?: number;
   /**
@@ -49,7 +49,7 @@ export function keysFrom(source: LocalKeys | RemoteKeys): JWTVerifyGetKey {
 
 function localKeys(jwks: JSONWebKeySet): JWTVerifyGetKey {
   if (!Array.isArray(jwks?.keys)) throw new TypeError('jwks is not a JSON Web Key Set');
-  // A set may contain keys of other types. They are ignored (RFC 7517, section 5).
+  // A set may contain keys of other types, which are ignored (RFC 7517, section 5).
   const keys = jwks.keys.filter(({ kty }) => kty === 'RSA' || kty === 'EC' || kty === 'OKP');
   if (keys.length === 0) throw new TypeError('jwks holds no public key');
   for (const [index, key] of keys.entries()) {
@@ -68,7 +68,7 @@ function assertUsable(key: JsonWebKey, index: number): void {
   }
 }
 
-/** Errors that the token causes. All other errors mean that the keys are unavailable. */
+/** The errors that a token causes. All other errors mean that the keys are unavailable. */
 const TOKEN_ERRORS = [errors.JWKSNoMatchingKey, errors.JWKSMultipleMatchingKeys, errors.JOSENotSupported];
 
 function remoteKeys(source: RemoteKeys): JWTVerifyGetKey {

@@ -10,7 +10,7 @@ export type { LocalKeys, RemoteKeys };
 export interface JwtRules {
   /** The required `iss` of every token. */
   readonly issuer: string;
-  /** The required `aud` of every token, or one of several. */
+  /** The required `aud` of every token. If a token has several audiences, one of them must be equal. */
   readonly audience: string;
   /** The claim that names the caller. Default: `sub`. */
   readonly claim?: string;
@@ -23,10 +23,12 @@ export interface JwtRules {
   readonly clockToleranceMs?: number;
 }
 
-/** The options of `scopeFromJwt`: the token rules, and either a fixed key set or the address of one. */
+/** The options of `scopeFromJwt`: the token rules, and either a fixed key set or the address of a key set. */
 export type JwtScopeOptions = JwtRules & (LocalKeys | RemoteKeys);
 
-/** All supported signature algorithms. All are asymmetric: with a shared secret, a verifier could forge tokens. */
+/**
+ * All supported signature algorithms. All are asymmetric, because a verifier with a shared secret could forge tokens.
+ */
 export const jwtAlgorithms: readonly string[] = [
   ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
   ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
@@ -39,9 +41,9 @@ const MAX_NAME_LENGTH = 1024;
 const MAX_CLOCK_TOLERANCE_MS = 300_000;
 
 /**
- * Returns a scope source that reads the scope from a JSON Web Token (RFC 7519) in `authorization: Bearer TOKEN`
- * (RFC 6750). The scope is the issuer together with one claim of the token. Every call is verified: the signature
- * by a key of the issuer, the audience, and the expiry, which is required. If the keys cannot be fetched, the
+ * Returns a scope source that reads the scope from a JSON Web Token (RFC 7519) in `authorization: Bearer TOKEN` (RFC
+ * 6750). The scope is the issuer together with one claim of the token. The guard verifies the token of every call:
+ * the signature, the issuer, the audience and the expiry. The expiry is required. If the keys cannot be fetched, the
  * scope source throws `ScopeUnavailableError` and the guard refuses the call as UNAVAILABLE.
  * @throws TypeError if an option is unknown, missing or invalid; the message names the option
  */
@@ -62,7 +64,7 @@ export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {
   };
 }
 
-/** The options of all kinds of keys. */
+/** All token rules and key options, each of which may be absent. */
 type AllOptions = Partial<JwtRules & LocalKeys & RemoteKeys>;
 
 const optionNames: OptionNames<AllOptions> = {
@@ -80,7 +82,7 @@ function verification(options: JwtRules): JWTVerifyOptions {
   }
   return {
     ...{ issuer, audience, algorithms: [...algorithms], clockTolerance: clockToleranceMs / 1_000 },
-    // A token without an expiry would be valid forever, also after it leaked.
+    // A token without an expiry would be valid forever, even after a leak.
     requiredClaims: ['exp'],
   };
 }

@@ -5,21 +5,20 @@ import type { Metadata } from '@grpc/grpc-js';
 export interface ScopeContext {
   /** The metadata of the call. Any client can send any metadata. */
   readonly metadata: Metadata;
-  /** The client's certificate, if TLS verified one. */
+  /** The client's certificate, if TLS verified a certificate. */
   readonly peerCertificate?: PeerCertificate;
 }
 
 /**
- * Returns the scope of a call: a text that names the caller, from a verified identity. Callers with different
- * scopes never share keys or replies. If the scope is undefined or empty, or if the source throws, the call is
- * refused as UNAUTHENTICATED.
- * @throws ScopeUnavailableError if the caller cannot be identified at the moment; the call is refused as
- * UNAVAILABLE
+ * Returns the scope of a call: a text that names the caller, from a verified identity. Callers with different scopes
+ * never share keys or replies. If the scope is undefined or empty, or the source throws, the guard refuses the call
+ * as UNAUTHENTICATED.
+ * @throws ScopeUnavailableError if the caller cannot be identified at the moment; the call is refused as UNAVAILABLE
  */
 export type ScopeSource = (call: ScopeContext) => string | undefined | Promise<string | undefined>;
 
 /**
- * A scope source cannot identify the caller at the moment, for a reason that is not the caller's fault. The guard
+ * A scope source cannot identify the caller at the moment, for a reason that the caller did not cause. The guard
  * refuses the call as UNAVAILABLE, and the client may retry.
  */
 export class ScopeUnavailableError extends Error {
@@ -27,15 +26,16 @@ export class ScopeUnavailableError extends Error {
   readonly code: string = 'REPLAY_GUARD_SCOPE_UNAVAILABLE';
 }
 
-/** Returns a scope source that gives all callers one scope. Use it only if all callers are one party. */
+/** Returns a scope source with one scope for all callers. Use this source only if all callers belong to one party. */
 export function singleTenant(): ScopeSource {
   return () => 'single';
 }
 
 /**
- * Returns a scope source that reads the scope from one metadata entry. Use it only behind a proxy that verifies
- * the caller and replaces the client's own entry: any client can send any metadata. A missing or repeated entry
- * gives no scope. A text with a comma gives no scope either, because gRPC joins repeated entries with a comma.
+ * Returns a scope source that reads the scope from one metadata entry. Use this source only behind a proxy that
+ * verifies the caller and replaces the entry of the client, because any client can send any metadata. A missing or
+ * repeated entry gives no scope. A text with a comma also gives no scope, because gRPC joins repeated entries with a
+ * comma.
  * @param name the name of the entry; a name that ends in `-bin` has a binary value
  */
 export function scopeFromMetadata(name: string): ScopeSource {
@@ -49,10 +49,10 @@ export function scopeFromMetadata(name: string): ScopeSource {
 }
 
 /**
- * Returns a scope source that reads the scope from the client's verified certificate (mutual TLS). The scope is
- * the list of all subject alternative names, as Node prints it. A renewed certificate with the same names is the
- * same caller, also from another trusted authority. If the certificate has no names, or a name that Node cannot
- * print, the scope is the certificate's SHA-256 fingerprint.
+ * Returns a scope source that reads the scope from the client's verified certificate (mutual TLS). The scope is the
+ * list of all subject alternative names, as Node prints it. A renewed certificate with the same names has the same
+ * scope, even from another trusted authority. If the certificate has no names, or a name that Node cannot print, the
+ * scope is the certificate's SHA-256 fingerprint.
  */
 export function scopeFromPeerCertificate(): ScopeSource {
   return ({ peerCertificate }) => {

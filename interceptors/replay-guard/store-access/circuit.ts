@@ -12,7 +12,7 @@ export class Circuit {
   readonly #probe: () => Promise<void>;
   readonly #onChange: (open: boolean) => void;
   #failures = 0;
-  /** How often the circuit has closed. A failure of an operation from before the last closing does not count. */
+  /** How often the circuit has closed. If an operation started before the last closing, its failure does not count. */
   #closings = 0;
   /** Present while the circuit is open. */
   #nextProbe: NodeJS.Timeout | undefined;
@@ -33,7 +33,9 @@ export class Circuit {
    */
   async run<T>(operation: () => Promise<T>): Promise<T> {
     if (this.#nextProbe)
-      throw new DatabaseUnavailableError('the store failed several times and is being probed');
+      throw new DatabaseUnavailableError(
+        'the store failed several times in a row, so operations are refused until the store answers a probe',
+      );
     const closingsBefore = this.#closings;
     try {
       const result = await operation();
@@ -78,7 +80,10 @@ export class Circuit {
   }
 }
 
-/** A lock time-out is not an outage: another transaction holds the lock, so the store works. */
+/**
+ * Whether an error is a sign of an outage. A lock time-out is not, because another transaction holds the lock and the
+ * store works.
+ */
 function isOutage(error: unknown): boolean {
   return error instanceof DatabaseUnavailableError && !(error instanceof LockTimeoutError);
 }

@@ -11,23 +11,27 @@ import { within } from '../../timing/timeout.js';
 import type { ReplayGuardObserver, StoreOperation } from '../observer.js';
 import { Circuit } from './circuit.js';
 
-/** The time limit of one probe of a store that is down. A later probe may succeed where this one hangs. */
+/**
+ * The time limit of one probe of a store that is down. After this limit the next probe can start, even if the store
+ * has not answered.
+ */
 const MAX_PROBE_MS = 5_000;
-/** How many records one erase statement may change. */
+/** The maximum number of records that one erase statement changes. */
 const ERASE_BATCH_SIZE = 500;
 
 /** The time limit of an operation on the store. */
 interface Limit<T> {
   readonly ms: number;
-  /** Makes the error that is thrown at the limit. Default: DatabaseUnavailableError. */
+  /** Creates the error that is thrown at the limit. Default: DatabaseUnavailableError. */
   readonly timeoutError?: () => Error;
-  /** Receives a result that comes after the limit. */
+  /** Receives the result of an operation that resolves after the limit. */
   readonly late?: (result: T) => void;
 }
 
 /**
  * The store as the guard uses it. Each operation has a time limit, and its duration and error go to the observer.
- * Claims and look-ups pass the circuit: while the store is down they fail at once with DatabaseUnavailableError.
+ * Claims and look-ups use the circuit breaker. While the store is down, they fail at once with
+ * DatabaseUnavailableError.
  */
 export class ObservedStore {
   readonly #store: IdempotencyStore;
@@ -51,7 +55,7 @@ export class ObservedStore {
       'claim',
       () => this.#store.claim(request),
       (result) => {
-        // At the time limit the claim was reported as failed, so a late claim has no execution.
+        // The claim was reported as failed at the time limit, so a late claim has no execution.
         if (result.outcome === 'claimed') void this.release(result.claim);
       },
     );
@@ -94,8 +98,9 @@ export class ObservedStore {
 
   /**
    * Erases all completed records of a scope, in batches of bounded size.
-   * @returns how many records were erased
-   * @throws DatabaseUnavailableError, CommitInDoubtError when a batch failed: another call erases the rest
+   * @returns the number of erased records
+   * @throws DatabaseUnavailableError, CommitInDoubtError when a batch failed; another call erases the remaining
+   *   records
    */
   async eraseScope(scope: string): Promise<number> {
     let total = 0;

@@ -3,7 +3,7 @@ import type { ReplayGuardObserver } from '../observer.js';
 import type { ObservedStore } from './observed-store.js';
 
 const DEFAULT_INTERVAL_MS = 60_000;
-/** How many records one purge statement may delete. */
+/** The maximum number of records that one purge statement deletes. */
 const BATCH_SIZE = 500;
 
 /** Deletes expired records at an interval, in batches of bounded size. */
@@ -20,13 +20,13 @@ export class Pruner {
     this.#task = new RepeatingTask({
       run: () => this.#purgeBatch(),
       intervalMs,
-      // The store has reported the error to the observer.
+      // `ObservedStore` has already reported the error to the observer.
       onError: () => {},
       keepsProcessAlive: false,
     });
   }
 
-  /** Starts the purges. The first one begins after one interval. */
+  /** Starts the purges. The first purge begins after one interval. */
   start(): void {
     this.#task.start('after-interval');
   }

@@ -20,20 +20,23 @@ export interface QuotaOptions {
 
 /** The number of retained keys of one scope. */
 interface LiveKeys {
-  /** The last count of the store plus the keys that were claimed here since. Undefined before the first count. */
+  /**
+   * The last count of the store, plus the keys that this process has claimed after that count. Undefined before the
+   * first count.
+   */
   count?: number;
   /** When the last count started, by `performance.now()`. */
   countedAtMs: number;
-  /** The count that is under way. */
+  /** The running count. */
   counting?: Promise<void>;
 }
 
 /** How long a count of live keys is used, in milliseconds. */
 const MAX_COUNT_AGE_MS = 5_000;
-/** How many scopes have a remembered count. The count of another scope is read from the store. */
+/** The maximum number of scopes whose count is cached. The count of any other scope is read from the store. */
 const MAX_SCOPES = 10_000;
 
-/** Keeps count of the in-flight calls and live keys of each scope. */
+/** Counts the in-flight calls and the live keys of each scope. */
 export class Quotas {
   readonly #options: QuotaOptions;
   readonly #store: ObservedStore;
@@ -56,7 +59,7 @@ export class Quotas {
     return true;
   }
 
-  /** Returns the slot of a call. Only for a call whose `takeSlot` returned true. */
+  /** Returns the slot of a call. Call this method only if `takeSlot` returned true for the call. */
   returnSlot(scope: string): void {
     const remaining = (this.#inFlight.get(scope) ?? 0) - 1;
     if (remaining > 0) this.#inFlight.set(scope, remaining);
@@ -82,7 +85,10 @@ export class Quotas {
     if (live?.count !== undefined) live.count++;
   }
 
-  /** The first count delays the call. Later counts run in the background. */
+  /**
+   * Resolves to the number of live keys of a scope. The first count delays the call. Later counts run in the
+   * background.
+   */
   async #countOf(scope: string, limit: number): Promise<number> {
     const live = this.#liveKeys.get(scope) ?? { countedAtMs: Number.NEGATIVE_INFINITY };
     this.#liveKeys.set(scope, live);

@@ -1,7 +1,7 @@
 import { LeaseLostError } from '../../database/errors.js';
 import type { Claim } from '../store.js';
 
-/** The record of a claim in memory, as far as the claim reads and changes the record. */
+/** The access of a `MemoryClaim` to its record. */
 export interface ClaimedRecord {
   readonly takenOver: boolean;
   readonly expiresAtMs: number;
@@ -39,7 +39,7 @@ export class MemoryClaim implements Claim {
   async complete(reply: Buffer): Promise<void> {
     this.#hasEnded = true;
     if (!this.#record.isOwned()) throw leaseLost();
-    // Copied, because the caller may reuse its buffer.
+    // Copy the reply, because the caller may reuse its buffer.
     this.#record.complete(Buffer.from(reply));
   }
 

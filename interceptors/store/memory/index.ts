@@ -112,11 +112,11 @@ export class MemoryStore implements IdempotencyStore {
     const { scope, leaseMs } = request;
     const record: MemoryRecord = {
       scope,
-      // Copied, because the caller may reuse its buffer.
+      // Copy the fingerprint, because the caller may reuse its buffer.
       fingerprint: Buffer.from(request.fingerprint),
       createdAtMs: now,
       leaseUntilMs: now + leaseMs,
-      // A later claim never shortens the retention of an earlier one.
+      // A later claim never shortens the retention of an earlier claim.
       expiresAtMs: Math.max(live?.expiresAtMs ?? 0, retainedUntil(request, now)),
     };
     this.#records.set(id, record);

@@ -18,11 +18,11 @@ interface ProducerRecord {
   completed: bigint;
   replies: Buffer;
   expiresAtMs: number;
-  /** The execution under a claim. The object itself is the fence. */
+  /** The running execution. Each claim stores a new object, which serves as the fence. */
   running: Running | undefined;
 }
 
-/** The records of series in memory. Producers are few, so a query about a scope scans all records. */
+/** The records of series in memory. The number of producers is small, so a query for one scope scans all records. */
 export class MemoryProducers {
   readonly #byId = new Map<string, ProducerRecord>();
   readonly #clock: () => number;
@@ -68,7 +68,8 @@ export class MemoryProducers {
     const isErasable = ({ running }: ProducerRecord) => !running || running.leaseUntilMs <= now;
     const erased = this.#ofScope(scope, isErasable, limit);
     for (const record of erased) {
-      // The copy is a new fence. The execution whose lease ran out cannot complete, but it can be taken over.
+      // The copy is a new fence. The execution whose lease ran out cannot complete, but another execution can take it
+      // over.
       const running = record.running && { ...record.running };
       Object.assign(record, { scope: undefined, replies: Buffer.alloc(0), running });
     }
@@ -95,11 +96,11 @@ export class MemoryProducers {
     const { scope, series, leaseMs } = request;
     const { epoch, sequence } = series;
     const takenOver = sameEpoch?.running !== undefined;
-    // Copied, because the caller may reuse its buffer.
+    // Copy the fingerprint, because the caller may reuse its buffer.
     const fingerprint = Buffer.from(request.fingerprint);
     const running: Running = { sequence, fingerprint, createdAtMs: now, leaseUntilMs: now + leaseMs };
     if (!sameEpoch) Object.assign(record, { completed: -1n, replies: Buffer.alloc(0) });
-    // A later claim never shortens the retention of an earlier one.
+    // A later claim never shortens the retention of an earlier claim.
     const expiresAtMs = Math.max(record.expiresAtMs, retainedUntil(request, now));
     Object.assign(record, { scope, epoch, running, expiresAtMs });
     this.#byId.set(mapKey(series.id), record);

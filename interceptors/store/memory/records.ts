@@ -1,4 +1,7 @@
-/** The record of a key. The object itself is the fence: a claim owns the key while the store holds this object. */
+/**
+ * The record of a key. The object serves as the fence: a claim owns the key while the store holds the object of the
+ * claim.
+ */
 export interface MemoryRecord {
   /** Absent if the record was erased. */
   readonly scope?: string;

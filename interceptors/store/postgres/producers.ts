@@ -2,10 +2,10 @@ import type { RecordTable } from '../sql/maintenance.js';
 import { claimSequenceSql, producerTable } from '../sql/producers.js';
 
 /**
- * The migration steps of the table of series on Postgres. Every call rewrites the window. Half of each page stays
- * free for new versions, and no index has a column that changes more than once a minute. So old versions are removed
- * in the page itself, and the table does not grow. A window of more than about 2 KB is stored outside the page. Only
- * vacuum frees the space of old versions there.
+ * The migration steps of the table of series on Postgres. Every call rewrites the window. Half of each page is
+ * reserved for new row versions. No indexed column changes more than once a minute. Postgres therefore removes old
+ * versions within the page, and the table does not grow. A window of more than about 2 KB is stored outside the page,
+ * where only vacuum removes old versions.
  */
 export const producersSchema = [
   `CREATE TABLE replay_guard_producers (
@@ -28,8 +28,8 @@ export const producersSchema = [
 
 /**
  * The statement that claims a position or finds the record of the series, as `claimOrFindKeySql` does for keys. If
- * only the previous sequence is missing, the statement checks whether the record is locked or has changed since. In
- * that case the previous sequence is executing or has just ended, which `hidden` reports.
+ * only the previous sequence is missing, the statement checks whether the record is locked or has changed after the
+ * statement began. If so, the previous sequence is executing or has just ended, and the column `hidden` is 1.
  */
 export const claimOrFindSequenceSql = (now: string) => `
   WITH clock AS (SELECT ${now} AS now),
@@ -44,17 +44,21 @@ export const claimOrFindSequenceSql = (now: string) => `
       ELSE 0 END AS hidden
   FROM clock LEFT JOIN claimed ON TRUE LEFT JOIN found ON claimed.claimed IS NULL`;
 
+/** SQL for whether only the previous sequence is missing. */
 const isPreviousMissing = `
   CASE WHEN found.state > 0 THEN found.completed = $9 - 2
     ELSE found.sequence = $9 - 1 AND found.lease_until <= now END`;
 
-/** FOR UPDATE reads the current version of the row, not the version at the start of the statement. */
+/**
+ * SQL that selects a row if the record is unlocked and unchanged. FOR UPDATE reads the current version of the row,
+ * not the version at the start of the statement.
+ */
 const unchanged = `
   SELECT 1 FROM replay_guard_producers AS held
   WHERE id = $1 AND held.fence = found.fence AND held.state = found.state AND held.lease_until = found.lease_until
   FOR UPDATE SKIP LOCKED`;
 
-/** The table of series for maintenance. */
+/** Returns the maintenance SQL for the table of series. */
 export function producers(now: string): RecordTable {
   return producerTable(now, "''");
 }

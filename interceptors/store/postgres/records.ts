@@ -4,9 +4,9 @@ import type { MaintenanceSql, RecordTable } from '../sql/maintenance.js';
 import { producersSchema } from './producers.js';
 
 /**
- * The migration steps of the guard's tables on Postgres. The wide columns come first, so that no byte is lost to
- * alignment. With eight columns the bitmap of null values needs no additional space. The expiry index has entries by
- * second: equal entries share their space.
+ * The migration steps of the guard's tables on Postgres. The widest columns come first, so that alignment wastes no
+ * bytes. The null bitmap of eight columns needs no additional space. The expiry index stores seconds, because equal
+ * entries share their space.
  */
 export const schema = [
   `CREATE TABLE replay_guard_records (
@@ -25,9 +25,9 @@ export const schema = [
 ];
 
 /**
- * The statement that claims a key or finds its record. A visible record that cannot be claimed costs no write and no
- * lock. A claimable record that another transaction has locked is not waited for. The claim decides on the current
- * row; the found record may be older.
+ * The statement that claims a key or finds its record. If a visible record cannot be claimed, the statement neither
+ * writes nor locks. If another transaction has locked a claimable record, the statement does not wait. The claim
+ * checks the current row. The found record may be an older version.
  */
 export const claimOrFindKeySql = (now: string) => `
   WITH clock AS (SELECT ${now} AS now),
@@ -45,7 +45,7 @@ const isClaimable = (now: string) => `
     WHERE id = $1 AND (expires_at <= ${now} OR (${mayBeTakenOver(now, 'held')}))
     FOR UPDATE SKIP LOCKED)`;
 
-/** The table of keys for maintenance. The first condition uses the expiry index. */
+/** Returns the maintenance SQL for the table of keys. The condition on seconds uses the expiry index. */
 export function keys(now: string): RecordTable {
   const expired = `expires_at / 1000 <= ${now} / 1000 AND expires_at <= ${now}`;
   return keyTable({ expired, expiryOrder: 'expires_at / 1000' });
@@ -53,7 +53,7 @@ export function keys(now: string): RecordTable {
 
 /**
  * A batch is an array, so that its subquery runs once and locks at most `limit` rows. The estimate is the row count
- * of the statistics, which needs no scan.
+ * in the statistics of Postgres, which needs no scan.
  */
 export const maintenanceSql: MaintenanceSql = {
   inBatch: (source) => `id = ANY (ARRAY (SELECT id ${source} FOR UPDATE SKIP LOCKED))`,

@@ -3,7 +3,8 @@ import type { SequenceRequest } from './sequence-rules.js';
 import { SequenceWindow } from './sequence-window.js';
 
 /**
- * The claim of a position in a series. It stores its reply in the window, beside the replies of earlier sequences.
+ * The claim of a position in a series. The claim adds its reply to the window, after the replies of earlier
+ * sequences.
  */
 class SequenceClaim implements Claim {
   readonly takenOver: boolean;
@@ -49,9 +50,9 @@ class SequenceClaim implements Claim {
 }
 
 /**
- * Returns the claim of a position whose record was claimed. Releases the claim if the stored window is not readable:
- * nothing may be executed after an unreadable reply, but a new epoch discards the window.
- * @param claim the claim on the record of the series, which is completed with the next window
+ * Returns the claim of a position whose record was claimed. Releases the claim if the stored window is not readable,
+ * because no sequence may execute after an unreadable reply. A new epoch discards the window.
+ * @param claim the claim on the record of the series; it stores the next window
  * @param replies the stored window
  */
 export async function grantSequence(

@@ -10,12 +10,12 @@ export function isSequenceRequest(request: ClaimRequest): request is SequenceReq
   return request.series !== undefined;
 }
 
-/** The decision on a position: it may be claimed, or the reason why not. */
+/** The decision on a position: `claimable`, or the reason for a refusal. */
 export type SequenceDecision = NotClaimed | { readonly outcome: 'claimable' };
 
 type Running = NonNullable<FoundProducer['running']>;
 
-/** The highest sequence with which a series may begin, because producers count from 0 or from 1. */
+/** The maximum sequence with which a series may begin. Producers count from 0 or from 1. */
 const MAX_INITIAL_SEQUENCE = 1n;
 
 /**
@@ -32,7 +32,7 @@ export function decideSequence(
   if (isTooFarAhead(request, now)) return { outcome: 'expired' };
   const decision = decideByRecord(request, found);
   if (decision.outcome !== 'claimable' || !isTooOld(request, now)) return decision;
-  // As with keys: a request that is too old for a takeover finds the execution in progress.
+  // A request that is too old cannot take an execution over. The execution is then in progress, as with keys.
   const { epoch, sequence } = request.series;
   const isSameOperation = found?.epoch === epoch && found.running?.sequence === sequence;
   return isSameOperation && found.running ? inProgress(found.running) : { outcome: 'expired' };
@@ -63,7 +63,7 @@ function fromWindow(sequence: bigint, { replies, completed, expiresAtMs }: Found
   }
 }
 
-/** Decides on a sequence after the completed ones, while the record names an execution that has not completed. */
+/** Decides on an uncompleted sequence, while the record has an uncompleted execution. */
 function decideBesideRunning(
   { series: { sequence }, fingerprint }: SequenceRequest,
   found: FoundProducer,
@@ -86,7 +86,10 @@ function decideNext(sequence: bigint, { completed }: FoundProducer): SequenceDec
   return sequence === expected ? { outcome: 'claimable' } : gapAt(expected, sequence);
 }
 
-/** If only one sequence is missing, another connection may be executing it in a transaction that is not visible. */
+/**
+ * If only one sequence is missing, another connection may be executing that sequence in a transaction that is not
+ * visible.
+ */
 const gapAt = (expected: bigint, sequence: bigint): SequenceDecision => ({
   outcome: 'gap',
   expected,
@@ -99,14 +102,17 @@ function inProgress({ fingerprint, ageMs, leaseLeftMs }: Running): NotClaimed {
   return { outcome: 'in-progress', fingerprint, ageMs, leaseLeftMs };
 }
 
-/** The running execution belongs to another operation, so its fingerprint must not be compared with the request's. */
+/**
+ * The running execution belongs to another operation, so its fingerprint must not be compared with the fingerprint of
+ * the request.
+ */
 const withoutFingerprint = ({ running }: FoundProducer): SequenceDecision => ({
   outcome: 'in-progress',
   ageMs: running?.ageMs ?? 0,
   leaseLeftMs: running?.leaseLeftMs ?? 0,
 });
 
-/** Whether a claim would have the same result as this decision, so that no claim needs to be tried. */
+/** Whether a claim would have the same result as this decision, so that no claim is necessary. */
 export function isFinal(decision: SequenceDecision): decision is NotClaimed {
   return decision.outcome !== 'claimable' && !(decision.outcome === 'gap' && decision.mayBeHidden);
 }

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 
-/** How many replies of a series are kept. A producer may have as many calls in flight. */
+/** How many replies of a series are kept. A producer may have the same number of calls in flight. */
 export const SEQUENCE_WINDOW_SIZE = 5;
 
 /** The stored result of a completed sequence. */
@@ -22,8 +22,8 @@ const LENGTH_BYTES = 4;
 
 /**
  * The replies of the last sequences of an epoch, in their stored form. The form has a version (1 byte), a CRC-32 of
- * the rest (4 bytes) and the last sequence (8 bytes). For each reply, the oldest first, follow its fingerprint (32
- * bytes), its length (4 bytes) and its bytes. Numbers are big-endian. An empty window is stored as no bytes.
+ * the rest (4 bytes) and the last sequence (8 bytes). The replies follow, the oldest first: fingerprint (32 bytes),
+ * length (4 bytes) and bytes of each reply. Numbers are big-endian. An empty window is stored as no bytes.
  */
 export class SequenceWindow {
   readonly #last: bigint;
@@ -52,11 +52,11 @@ export class SequenceWindow {
 
   /** Returns the stored result of a sequence, or undefined if the window does not contain the sequence. */
   find(sequence: bigint): KeptReply | undefined {
-    const back = this.#last - sequence;
-    return back < 0n || back >= this.#kept.length ? undefined : this.#kept.at(-1 - Number(back));
+    const distance = this.#last - sequence;
+    return distance < 0n || distance >= this.#kept.length ? undefined : this.#kept.at(-1 - Number(distance));
   }
 
-  /** Returns the stored form of the window after `sequence`, the next one, has completed with `next`. */
+  /** Returns the stored form of the window after the next sequence, `sequence`, has completed with `next`. */
   with(sequence: bigint, next: KeptReply): Buffer {
     const header = Buffer.alloc(HEADER_BYTES);
     header.writeUInt8(VERSION);

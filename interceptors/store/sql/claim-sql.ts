@@ -6,18 +6,18 @@ import { MAX_FIRST_SENT_AHEAD_MS } from '../store.js';
 export const mayBeTakenOver = (now: string, record: string) =>
   `${record}.state <= 0 AND ${record}.lease_until <= ${now} AND ${record}.fingerprint = $2`;
 
-/** SQL for whether the operation was first sent neither too long ago nor in the future. */
+/** SQL for whether the first-sent time is valid: not too old, and not too far in the future. */
 export const firstSentIsValid = (now: string) =>
   `$6 + $5 > ${now} AND $7 <= ${now} + ${MAX_FIRST_SENT_AHEAD_MS}`;
 
 /**
  * SQL for the expiry of a claimed record. A first-sent time ahead of the clock extends the retention. Otherwise the
- * operation could execute again after its expiry, before it is too old.
+ * record could expire before the operation is too old, and the operation could execute again.
  */
 export const retainedUntil = (now: string) =>
   `CASE WHEN $6 BETWEEN ${now} AND ${now} + ${MAX_FIRST_SENT_AHEAD_MS} THEN $6 ELSE ${now} END + $5`;
 
-/** SQL for the later of two times, because a later claim never shortens the retention of an earlier one. */
+/** SQL for the later of two times. A later claim never shortens the retention of an earlier claim. */
 export const later = (column: string) =>
   `CASE WHEN record.${column} > excluded.${column} THEN record.${column} ELSE excluded.${column} END`;
 

@@ -58,7 +58,7 @@ export class SqlClaim implements Claim {
 
   async release(): Promise<void> {
     await this.#unit.rollback();
-    // With TRANSACTION the rollback has also undone the claim.
+    // With atomicity TRANSACTION, the rollback has also undone the claim.
     if (this.#request.atomicity === 'LEASE') {
       await this.#engine.run(this.#statements.release(this.#request.id, this.#fence));
     }
@@ -75,7 +75,7 @@ export class SqlClaim implements Claim {
     throw reason;
   }
 
-  /** Resolves to whether the claim still owned the record. */
+  /** Renews the lease. Resolves to false if the claim no longer owns the record. */
   async #extendLease(): Promise<boolean> {
     const { id, leaseMs } = this.#request;
     try {
@@ -87,7 +87,7 @@ export class SqlClaim implements Claim {
   }
 }
 
-/** @param rows the rows of a completion: none if the claim does not own the record any more */
+/** @param rows the rows of a completion; empty if the claim no longer owns the record */
 function assertOwned(rows: Row[]): void {
   if (rows.length === 0) throw takenOver();
 }

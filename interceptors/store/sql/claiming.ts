@@ -17,15 +17,18 @@ export interface ClaimRules<R extends ClaimRequest> {
   readonly statements: RecordStatements;
   /** Returns the id of the record that the request claims. */
   recordId(request: R): Buffer;
-  /** Decides from the row of a `find`. Returns why the request may not claim, or undefined if it may. */
+  /** Decides from the row of a `find`. Returns the reason for a refusal, or undefined if a claim may succeed. */
   decide(request: R, row: Row): NotClaimed | undefined;
-  /** Whether a claim would have the same result, so that no claim needs to be tried. */
+  /** Whether a claim would have the same result, so that no claim is necessary. */
   isFinal(result: NotClaimed): boolean;
   /** Returns the result for a claim that the statement granted. */
   grant(request: R, claim: SqlClaim): Promise<ClaimResult>;
 }
 
-/** Claims the records of one table. A claim starts the transaction of the execution, or is a lease on its own. */
+/**
+ * Claims the records of one table. With atomicity TRANSACTION, a claim opens the transaction of the execution. With
+ * LEASE, a claim commits alone.
+ */
 export class RecordClaimer<R extends ClaimRequest> {
   readonly #engine: DatabaseEngine;
   readonly #database: DatabaseHandle;
@@ -54,7 +57,7 @@ export class RecordClaimer<R extends ClaimRequest> {
       if (!(error instanceof LockTimeoutError)) throw asUnavailable(error);
       return this.#afterLockTimeout(request, id);
     }
-    // The second look-up is a new statement, because the record that stopped the claim may be newer than `found`.
+    // The second look-up is a new statement, because the record that prevented the claim may be newer than `found`.
     const result = (found && decide(request, found)) ?? decide(request, await this.find(id));
     return result ?? hiddenExecution(request);
   }
@@ -66,7 +69,7 @@ export class RecordClaimer<R extends ClaimRequest> {
   }
 
   async #afterLockTimeout(request: R, id: Buffer): Promise<NotClaimed> {
-    // A request that has waited on one connection of the pool must not take a second one for a look-up.
+    // A request that has waited on one connection must not take a second connection for a look-up.
     if (!this.#engine.hasSeparateReader) return hiddenExecution(request);
     const { decide, isFinal } = this.#rules;
     const result = decide(request, await this.find(id));
@@ -86,7 +89,7 @@ export class RecordClaimer<R extends ClaimRequest> {
     const { session, rows } = await this.#engine.open(this.#rules.statements.claim(request));
     const [row] = rows;
     if (isClaimed(row)) return this.#granted(request, row, session);
-    // Not awaited: the caller gains nothing from the end of an empty transaction.
+    // Not awaited, because the result does not depend on the end of the empty transaction.
     void session.rollback();
     return row;
   }
@@ -112,7 +115,7 @@ export class RecordClaimer<R extends ClaimRequest> {
   }
 }
 
-/** The result for a claim that was stopped by a record which is not visible: another transaction holds the record. */
+/** Returns the result of a claim when the record is not visible, because another transaction has locked the record. */
 export function hiddenExecution({ leaseMs }: ClaimRequest): NotClaimed {
   return { outcome: 'in-progress', ageMs: 0, leaseLeftMs: leaseMs };
 }
@@ -121,7 +124,10 @@ function isClaimed(row: Row | undefined): row is Row {
   return row?.claimed !== undefined && row.claimed !== null;
 }
 
-/** A claim whose commit is in doubt is given to no execution. If it was committed, it keeps the key for one lease. */
+/**
+ * Returns a DatabaseUnavailableError for a claim in doubt, because no execution uses the claim. If the claim was
+ * committed, it keeps the key for one lease.
+ */
 function asUnavailable(error: unknown): unknown {
   if (!(error instanceof CommitInDoubtError)) return error;
   return new DatabaseUnavailableError('the answer to the claim was lost', { cause: error });

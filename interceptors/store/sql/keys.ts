@@ -42,7 +42,10 @@ export function keyStatements(now: string, claim: string, forUpdate = ''): Recor
   return statementsOn(texts, now, forUpdate);
 }
 
-/** The table of keys for maintenance. The engine gives the expiry, because the expiry index differs. */
+/**
+ * Returns the maintenance SQL for the table of keys. The SQL for the expiry is a parameter, because the expiry index
+ * differs between the engines.
+ */
 export function keyTable(expiry: Pick<RecordTable, 'expired' | 'expiryOrder'>): RecordTable {
   return {
     name: TABLE,

@@ -2,7 +2,7 @@ import type { Row, SqlValue } from '../../database/database.js';
 import type { DatabaseEngine } from '../../database/engine.js';
 import { scopeDigest } from './statements.js';
 
-/** A table of records, as the maintenance statements need it. Every member but the name is a piece of SQL. */
+/** The SQL of one table of records for the maintenance statements. */
 export interface RecordTable {
   readonly name: string;
   /** The condition for an expired record. */
@@ -25,13 +25,18 @@ export interface MaintenanceSql {
 
 /** The statements on many records of one table. */
 export interface MaintenanceStatements {
-  /** Deletes at most `$1` expired records. Returns a row for each. */
+  /** Deletes at most `$1` expired records. Returns one row per deleted record. */
   readonly purge: string;
   /** Returns one row with a column `records`. */
   readonly estimate: string;
-  /** Counts the retained records of the scope digest `$1` up to `$2`. Returns one row with a column `records`. */
+  /**
+   * Counts the retained records of the scope digest `$1`, at most `$2` of them. Returns one row with a column
+   * `records`.
+   */
   readonly countLive: string;
-  /** Erases at most `$2` records of the scope digest `$1`. `$3` is their new fingerprint. Returns a row for each. */
+  /**
+   * Erases at most `$2` records of the scope digest `$1`. `$3` is their new fingerprint. Returns one row per record.
+   */
   readonly erase: string;
 }
 

@@ -65,7 +65,7 @@ export function producerStatements(now: string, claim: string, forUpdate = ''): 
     claim,
     columns: 'fingerprint, replies, epoch, sequence, completed',
     completed: 'state = 1, completed = sequence, replies = $3',
-    // `completed` is not changed, so the released sequence is the next one again.
+    // `completed` is not changed, so the released sequence is again the next sequence.
     release: `UPDATE ${TABLE} SET state = 1`,
     claimParams,
   };
@@ -77,9 +77,10 @@ function claimParams({ series }: ClaimRequest): SqlValue[] {
 }
 
 /**
- * The table of series for maintenance. An erasure keeps the last completed sequence. An execution whose lease has run
- * out keeps its fingerprint, so that it can be taken over. The higher fence prevents its completion. A record with a
- * valid lease is not erased, because its execution would write the erased replies again.
+ * Returns the maintenance SQL for the table of series. An erasure keeps the last completed sequence. An execution
+ * whose lease has run out keeps its fingerprint, so that another execution can take it over. The higher fence
+ * prevents its completion. A record with a valid lease is not erased, because its execution would write the erased
+ * replies again.
  * @param emptyBytes the SQL literal for an empty binary value
  */
 export function producerTable(now: string, emptyBytes: string): RecordTable {

@@ -15,34 +15,34 @@ export const ERASED = 2n;
 /** The statements of one engine on one table. Each statement addresses one record by its id. */
 export interface RecordStatements {
   /**
-   * Claims a record. If the claim is granted, the statement returns a row with `claimed`, the new state. Otherwise it
-   * returns a row like that of `find`, or no row.
+   * Claims a record. If the claim is granted, the statement returns a row with `claimed`, the new state. Otherwise
+   * the statement returns a row in the form of `find`, or no row.
    */
   claim(request: ClaimRequest): Statement;
   /** Returns one row with the time `now`. The other columns are null if no record is retained. */
   find(id: Buffer): Statement;
-  /** Locks the record if the claim with this fence still owns it. Returns a row if it does. */
+  /** Locks the record and returns a row, if the claim with this fence still owns the record. */
   lock(id: Buffer, fence: bigint): Statement;
-  /** Extends the lease if the claim with this fence still owns the record. Returns a row if it does. */
+  /** Extends the lease and returns a row, if the claim with this fence still owns the record. */
   renew(id: Buffer, fence: bigint, leaseMs: number): Statement;
-  /** Stores a reply or a window if the claim with this fence still owns the record. Returns a row if it does. */
+  /** Stores a reply or a window and returns a row, if the claim with this fence still owns the record. */
   complete(id: Buffer, fence: bigint, stored: Buffer): Statement;
-  /** Gives up the record if the claim with this fence still owns it. */
+  /** Gives up the record, if the claim with this fence still owns the record. */
   release(id: Buffer, fence: bigint): Statement;
 }
 
 /** The SQL that differs between the two tables. */
 export interface RecordTexts {
   readonly table: string;
-  /** The statement that claims. */
+  /** The text of the claim statement. */
   readonly claim: string;
-  /** The columns of `find`, besides the state, the fence and the times. */
+  /** Further columns of `find`, in addition to the state, the fence and the times. */
   readonly columns: string;
   /** The assignments of a completion. `$3` is the stored reply or window. */
   readonly completed: string;
-  /** The start of the statement that gives up a record, `DELETE FROM` or `UPDATE .. SET`. */
+  /** The release statement without its condition: `DELETE FROM` or `UPDATE .. SET`. */
   readonly release: string;
-  /** The parameters of `claim` after the common ones. */
+  /** Returns the parameters of `claim` after the seven common parameters. */
   claimParams?(request: ClaimRequest): SqlValue[];
 }
 
@@ -77,7 +77,7 @@ export function statementsOn(texts: RecordTexts, now: string, forUpdate: string)
   };
 }
 
-/** The stored form of a scope. It serves to count and to erase the records of a scope, and hides the scope's name. */
+/** Returns the stored form of a scope. Records are counted and erased by this digest, which hides the scope's name. */
 export function scopeDigest(scope: string): bigint {
   return createHash('sha256').update(scope).digest().readBigInt64BE();
 }

@@ -2,7 +2,8 @@ import type { RecordTable } from '../sql/maintenance.js';
 import { producerTable } from '../sql/producers.js';
 
 /**
- * The migration steps of the table of series. Its columns are those of Postgres, so both engines share statements.
+ * The migration steps of the table of series. The columns are the same as on Postgres, so that both engines share
+ * statements.
  */
 export const producersSchema = [
   `CREATE TABLE replay_guard_producers (
@@ -23,7 +24,7 @@ export const producersSchema = [
   'CREATE INDEX replay_guard_producers_scope ON replay_guard_producers (scope)',
 ];
 
-/** The table of series for maintenance. */
+/** Returns the maintenance SQL for the table of series. */
 export function producers(now: string): RecordTable {
   return producerTable(now, "x''");
 }

@@ -3,8 +3,8 @@ import type { MaintenanceSql, RecordTable } from '../sql/maintenance.js';
 import { producersSchema } from './producers.js';
 
 /**
- * The migration steps of the guard's tables on SQLite. An index entry is small, because it holds only an id and a
- * rowid.
+ * The migration steps of the guard's tables on SQLite. The tables have a rowid, so that an index entry holds only the
+ * indexed column and the rowid.
  */
 export const schema = [
   `CREATE TABLE replay_guard_records (
@@ -22,7 +22,7 @@ export const schema = [
   ...producersSchema,
 ];
 
-/** The table of keys for maintenance. */
+/** Returns the maintenance SQL for the table of keys. */
 export function keys(now: string): RecordTable {
   return keyTable({ expired: `expires_at <= ${now}`, expiryOrder: 'expires_at' });
 }
