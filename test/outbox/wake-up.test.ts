@@ -123,7 +123,7 @@ for (const engine of engines) {
   });
 }
 
-/** Wake-ups from Postgres that count their wake-ups and record their errors. */
+/** Returns a source of wake-ups from Postgres, a barrier that counts the wake-ups, and the errors of the source. */
 function startListening(t: ExecutionContext, connectionString: string) {
   const errors: unknown[] = [];
   const source = createPostgresWakeUps({
@@ -213,7 +213,7 @@ test.serial('postgres: a listener that never connected can be stopped', async (t
   t.is(proxy.connections, connections);
 });
 
-/** A proxy to Postgres that can drop all traffic like an unplugged cable: no data and no close pass. */
+/** A proxy to Postgres. After `cut` it forwards neither data nor the end of a connection. */
 async function startSilentProxy(t: ExecutionContext, url: string) {
   const target = new URL(url);
   const sockets: Socket[] = [];
@@ -261,7 +261,7 @@ test.serial('postgres: a relay stops even if the database does not answer', asyn
   t.pass();
 });
 
-test.serial('a relay stops even if its wake-ups do not', async (t) => {
+test.serial('a relay stops even if the stop of its wake-ups never ends', async (t) => {
   const outbox = await openOutbox(await data(t, 'sqlite'));
   const wakeUps: WakeUps = { start() {}, stop: () => new Promise(() => {}) };
   const relay = relayTo(t, outbox, async () => {}, { wakeUps });

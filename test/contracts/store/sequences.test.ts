@@ -22,7 +22,7 @@ function at(sequence: number | bigint, { id, epoch = 0n }: Producer, changes: Pa
 
 const newProducer = (epoch = 0n): Producer => ({ id: digest(randomUUID()), epoch });
 
-/** Claims the sequences from `first` to `last` and completes each with its last digit. */
+/** Claims the sequences from `first` to `last`. The reply of each sequence contains its last digit. */
 async function complete(
   t: ExecutionContext,
   { store }: StoreSubject,

@@ -36,7 +36,7 @@ for (const name of storeNames) {
     it(`${atomicity}: a key in progress is not granted to another claim`, async (t, { store, other }) => {
       const operation = ask();
       const claim = claimed(t, await store.claim(operation));
-      // SQLite runs units of work one after another, so this claim resolves after the first one has ended.
+      // SQLite runs units of work one after another, so this claim resolves after the first claim has ended.
       const second = store.claim(operation);
       const third = await other.claim(operation);
       if (third.outcome !== 'in-progress') return t.fail(third.outcome);
