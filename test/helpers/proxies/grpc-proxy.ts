@@ -81,7 +81,7 @@ export async function startGrpcProxy(
     if (!end(stream, replyAction) && !stream.destroyed) send(stream, reply, replyAction);
   }
 
-  /** Ends the stream if the action says so. Returns whether the stream has ended. */
+  /** Ends the stream if the action requires it. Returns whether the stream has ended. */
   function end(stream: ServerHttp2Stream, action: ProxyAction): boolean {
     // The socket is destroyed directly: closing the HTTP/2 session would send GOAWAY.
     if (action === 'cut') sockets.get(stream.session)?.destroy();

@@ -186,7 +186,7 @@ test.serial('waiting duplicates do not count as in-flight calls', async (t) => {
 
 for (const ending of ['fails', 'throws'] as const) {
   test.serial(
-    `a call that ${ending} returns its slot at once, and its key with the next count`,
+    `a call that ${ending} frees its in-flight slot at once and its live key at the next count`,
     async (t) => {
       const quotas = { inFlightPerScope: 1, liveKeysPerScope: 1 };
       const { ledger, as } = await open(t, 'memory', quotas, {
