@@ -36,7 +36,7 @@ for (const engine of engines) {
       await outbox.database.transaction(async () => {
         await outbox.append(note('a', number));
         // A wake-up before the commit would find no event, and no second wake-up would follow.
-        for (let turn = 0; turn < 20; turn++) await nextTurn();
+        for (let round = 0; round < 20; round++) await nextTurn();
       });
       await written(notes, number);
     }
@@ -155,7 +155,7 @@ test.serial('postgres: an append in another process wakes the relay', async (t) 
   for (const number of [1, 2]) {
     await other.database.transaction(async () => {
       await other.append(note('a', number));
-      for (let turn = 0; turn < 20; turn++) await nextTurn();
+      for (let round = 0; round < 20; round++) await nextTurn();
     });
     await written(notes, number);
   }
@@ -209,7 +209,7 @@ test.serial('postgres: a listener that never connected can be stopped', async (t
   await wakeUps.stop();
   const { connections } = proxy;
   proxy.up();
-  for (let turn = 0; turn < 100; turn++) await nextTurn();
+  for (let round = 0; round < 100; round++) await nextTurn();
   t.is(proxy.connections, connections);
 });
 
