@@ -149,7 +149,7 @@ test('a reply that exceeds the receive limit of the client has an unknown outcom
   t.deepEqual(await ledger.effects(), ['a']);
 });
 
-test('metadata that an interceptor adds to one attempt is not sent with the next', async (t) => {
+test('metadata that an interceptor adds to one attempt is not sent with the next attempt', async (t) => {
   const traced: Interceptor = (options, nextCall) =>
     new InterceptingCall(nextCall(options), {
       start: (metadata, listener, next) => {

@@ -6,7 +6,7 @@ const PAUSE_MS = 5;
 
 /**
  * Repeats a check until it returns true. Use it for changes that the test does not control.
- * @param what the awaited condition, for the error message
+ * @param what the awaited condition, which the error message repeats
  * @throws Error when the check did not return true within `withinMs` milliseconds
  */
 export async function poll(

@@ -245,7 +245,7 @@ test.serial(
   },
 );
 
-test.serial('a later count runs in the background, and a failed one is not repeated at once', async (t) => {
+test.serial('a later count runs in the background, and a failed count is not repeated at once', async (t) => {
   const { store, as } = await counted(t);
   await as('alice')('append', 'first');
   store.gate = new Barrier();
@@ -321,7 +321,7 @@ test('a limit must be a whole number of at least 1', (t) => {
       t.throws(() => made({ [name]: limit }), { instanceOf: TypeError, message: new RegExp(name) });
 });
 
-test('the waiting duplicates of all keys are bounded, including those with another payload', async (t) => {
+test('the waiting duplicates of all keys are bounded, and duplicates with another payload count', async (t) => {
   const [barrier, scoped, claimed] = [new Barrier(), new Barrier(), new Barrier()];
   scoped.open();
   class SlowStore extends PassingStore {
