@@ -161,13 +161,13 @@ test('the TypeScript snippets compile, survive a kill, and place one order for e
   t.deepEqual(await orderIds(), [first]);
   t.deepEqual(keys(), [key, key, key]);
 
-  // Two concurrent presses place one order, with the quantity of the first press.
+  // Two concurrent presses of the button place one order, with the quantity of the first press.
   const [answer, same] = (await run('3', '4')).split('\n');
   t.is(same, answer);
   const [, second = ''] = /^order (\S+)$/.exec(String(answer)) ?? [];
   t.deepEqual(await orderIds(), [first, second].sort());
 
-  // A refusal at the first attempt, stored or not, does not block the next press.
+  // A refusal at the first attempt, stored or not, does not block the next press of the button.
   t.regex(await run('100'), /^no order: /);
   t.regex(await run('0'), /^no order: /);
   t.is(new Set(keys()).size, 4);
