@@ -4,7 +4,7 @@ import type { SourceText } from './source-text.js';
 export interface Export {
   readonly name: string;
   readonly kind: 'declared' | 'forwarded';
-  /** Whether this source shows that the name is a type and not a value. */
+  /** Whether this source shows that the name is exported as a type only. */
   readonly isType: boolean;
   readonly line: number;
   /** Whether a comment of the form `/** … *\/` stands before the declaration. */
