@@ -84,7 +84,7 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   ops.show('/policies', () => describePolicies(guard));
   const { address, health } = await listenPublicly(hosted, config.grpc, listeners);
   readiness.serve(() => opened.ping());
-  // This closer is the last one, so it runs first: new calls stop, and waiting duplicates end.
+  // A stop runs this closer first, because it is added last. It refuses new calls and ends the waits of duplicates.
   closers.add(async () => {
     readiness.block('stopping');
     warehouse?.stop();

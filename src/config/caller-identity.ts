@@ -19,7 +19,7 @@ export interface TokenIdentity {
   readonly audience: string;
   /** The claim that names the caller. Default: `sub`. */
   readonly claim?: string;
-  /** The accepted signature algorithms. Default: the library's. */
+  /** The accepted signature algorithms. Default: RS256, ES256 and EdDSA. */
   readonly algorithms?: readonly string[];
   /** The path of the file with the token that this server sends to a remote inventory. */
   readonly ownTokenPath?: string;

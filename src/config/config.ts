@@ -12,7 +12,7 @@ export class ConfigError extends Error {
 
   /**
    * @param name the name of the setting
-   * @param reason what is wrong with its value; line breaks become spaces
+   * @param reason the reason why the value is wrong; line breaks become spaces
    */
   constructor(name: string, reason: string) {
     super(`${name}: ${reason}`.replaceAll(/\s+/g, ' '));

@@ -23,7 +23,7 @@ export function createServer(interceptors: ServerInterceptor[]): Server {
 
 /**
  * Starts to listen. Resolves to the bound port.
- * @throws Error when the address cannot be bound; the caller knows where the address comes from
+ * @throws Error when the address cannot be bound; the error names no setting
  */
 export function listen(server: Server, address: Address, credentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -73,7 +73,7 @@ async function chain(t: ExecutionContext, work: Outbound, guard: Partial<ReplayG
   return { execute, keys, times, methods };
 }
 
-test('a second execution sends the same derived keys, and another operation sends different ones', async (t) => {
+test('a second execution sends the same derived keys, and another operation sends different keys', async (t) => {
   const { execute } = await chain(t, async ({ append, transfer }) => {
     await append();
     await append();

@@ -39,7 +39,7 @@ async function lossyLedger(
   return { ledger, proxy, append };
 }
 
-test('a changed request after a lost reply has an unknown outcome, because the first one was executed', async (t) => {
+test('a changed request after a lost reply has an unknown outcome, because the first request was executed', async (t) => {
   const { ledger, append } = await lossyLedger(t);
   let built = 0;
   const outcome = await append(() => ({ account: 'a', note: `at ${built++}` }));
@@ -81,7 +81,7 @@ for (const [clock, offMs] of [
   ['six minutes fast', 6 * MINUTE],
   ['25 hours slow', -25 * 60 * MINUTE],
 ] as const) {
-  test(`with a client clock ${clock}, a first attempt is refused and a later one is unknown`, async (t) => {
+  test(`with a client clock ${clock}, a first attempt is refused and a later attempt has an unknown outcome`, async (t) => {
     const { ledger, append } = await lossyLedger(t, {}, []);
     const now = () => Date.now() + offMs;
     const options = { clock: { now, wait: async () => {} }, retentionMs: 48 * 60 * MINUTE };
@@ -149,7 +149,7 @@ test('a reply that exceeds the receive limit of the client has an unknown outcom
   t.deepEqual(await ledger.effects(), ['a']);
 });
 
-test('metadata that an interceptor adds to one attempt is not sent with the next', async (t) => {
+test('metadata that an interceptor adds to one attempt is not sent with the next attempt', async (t) => {
   const traced: Interceptor = (options, nextCall) =>
     new InterceptingCall(nextCall(options), {
       start: (metadata, listener, next) => {

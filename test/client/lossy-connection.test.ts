@@ -7,9 +7,9 @@ import { type ProxyAction, type ProxyHooks, startGrpcProxy } from '../helpers/pr
 import { type Ledger, openLedger, type TransferRequest } from '../helpers/servers/guarded-ledger.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 
-/** A client behind a proxy that loses requests and replies as `fates` decide. */
-async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: ProxyHooks) {
-  const proxy = await startGrpcProxy(t, ledger.server.address, fates);
+/** A client behind a proxy. The hooks decide which requests and replies the proxy loses. */
+async function behindProxy(t: ExecutionContext, ledger: Ledger, hooks: ProxyHooks) {
+  const proxy = await startGrpcProxy(t, ledger.server.address, hooks);
   const options = { interceptors: [createIdempotencyInterceptor()], 'grpc.initial_reconnect_backoff_ms': 10 };
   const client = new Client(proxy.address, credentials.createInsecure(), options);
   t.teardown(() => client.close());
@@ -22,9 +22,9 @@ async function behindProxy(t: ExecutionContext, ledger: Ledger, fates: ProxyHook
   return { proxy, transfer };
 }
 
-/** Returns the given fates one after another, and then always `pass`. */
-const inOrder = (fates: readonly ProxyAction[]) => {
-  const remaining = [...fates];
+/** Returns a hook that chooses the given actions one after another, and then always `pass`. */
+const inOrder = (actions: readonly ProxyAction[]) => {
+  const remaining = [...actions];
   return () => remaining.shift() ?? 'pass';
 };
 
@@ -68,7 +68,7 @@ for (const engine of engines) {
   });
 }
 
-test('a reply after the retry budget leaves the outcome unknown, and a later call finds out', async (t) => {
+test('a reply after the retry budget leaves the outcome unknown, and a later call finds the outcome', async (t) => {
   const barrier = new Barrier();
   const ledger = await openLedger(t, 'sqlite');
   const { transfer } = await behindProxy(t, ledger, {
@@ -79,7 +79,7 @@ test('a reply after the retry budget leaves the outcome unknown, and a later cal
   });
   let now = Date.now();
   const wait = async () => {
-    // The first attempts may time out before the server receives one. The clock advances after that only.
+    // The first attempts may time out before the server receives them. The clock advances when the proxy has a reply.
     if (barrier.arrived > 0) now += 60_000;
   };
   const spent = await transfer({ from: 'a' }, { attemptTimeoutMs: 500, clock: { now: () => now, wait } });
@@ -88,8 +88,7 @@ test('a reply after the retry budget leaves the outcome unknown, and a later cal
   barrier.open();
   if (spent.outcome !== 'unknown') return;
   t.like(await transfer({ from: 'a' }, { intent: spent }), { outcome: 'done', replayed: true });
-  // A different request under the key stays unknown: the first one may be the same operation, built
-  // differently.
+  // A different request under the key stays unknown: both requests may be the same operation, built by different code.
   t.like(await transfer({ from: 'b' }, { intent: spent }), {
     outcome: 'unknown',
     retryLater: false,

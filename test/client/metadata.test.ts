@@ -34,7 +34,7 @@ test('withIdempotencyKey refuses a malformed key', (t) => {
   for (const good of ['a', 'k'.repeat(255), 'AZaz09._~:/+=@-']) t.notThrows(() => withIdempotencyKey(good));
 });
 
-test('a key that is not text is refused, for example one missing in a stored intent', async (t) => {
+test('a key that is not text is refused, for example a key that a stored intent lacks', async (t) => {
   const never = () => t.fail('sent') as never;
   for (const intent of [{}, { key: null }, { key: 123 }].map((stored) =>
     JSON.parse(JSON.stringify(stored)),

@@ -65,7 +65,7 @@ test('pauses have full jitter, double up to the maximum, and respect the pushbac
   t.deepEqual(clock.pauses, [100, 100, 0, 200, 700, 1_000, 50]);
 });
 
-test('a spent retry budget gives the outcome unknown with the key', async (t) => {
+test('when the retry budget is spent, the outcome is unknown and has the key and the time', async (t) => {
   const { send, clock, attempts } = await scene(t, [unavailable]);
   const begun = clock.now();
   const outcome = await send({ retryBudgetMs: 10_000, maxBackoffMs: 1_000 });
@@ -218,7 +218,7 @@ test('a refusal after retries by gRPC itself has an unknown outcome', async (t) 
   t.is(attempts.length, 2);
 });
 
-test('gRPC makes as many attempts by the service config as the pushback allows', async (t) => {
+test('with the service config, gRPC makes five attempts, unless a negative pushback forbids retries', async (t) => {
   const options = {
     'grpc.enable_retries': 1,
     'grpc.service_config': JSON.stringify(createRetryServiceConfig()),
@@ -246,7 +246,7 @@ test('an error of send is thrown, unless an attempt may have been sent before', 
   await t.throwsAsync(sendUntilKnown(closed, { intent, sentBefore: false }), { message: 'closed' });
 });
 
-test('malformed options are refused before anything is sent', async (t) => {
+test('malformed options are refused before an attempt', async (t) => {
   const { send, attempts } = await scene(t, [OK]);
   for (const options of [
     { retryBudgetMs: Number.NaN },

@@ -24,12 +24,10 @@ export function flakyWork(database: Database, random: Random, betweenEffects: ()
   };
 }
 
-/**
- * The result of one delivery. `processed` and `duplicate` are acknowledged, the others are delivered again.
- */
+/** The result of one delivery. A message is acknowledged after `processed` or `duplicate`, otherwise redelivered. */
 export type Attempt = ProcessResult<void>['outcome'] | 'crashed' | 'later';
 
-/** Delivers a message until it is acknowledged, like a broker. Calls `onAttempt` after each delivery. */
+/** Delivers a message until the message is acknowledged, as a broker does. Calls `onAttempt` after each delivery. */
 export async function deliverUntilAcknowledged(
   consumer: Consumer,
   message: string,

@@ -21,7 +21,7 @@ const emptied = emptiedData(test);
 
 for (const engine of engines) {
   test.serial(
-    `${engine}: the first delivery of a message is processed, and later ones are duplicates`,
+    `${engine}: the first delivery of a message is processed, and later deliveries are duplicates`,
     async (t) => {
       const data = await emptied(t, engine);
       const { consumer, database } = await openReceiver(t, data);
@@ -115,7 +115,7 @@ for (const engine of engines) {
   );
 
   test.serial(
-    `${engine}: a waiting delivery is processed if the first one fails, and is a duplicate otherwise`,
+    `${engine}: a waiting delivery is processed if the first delivery fails, and is a duplicate otherwise`,
     async (t) => {
       const data = await emptied(t, engine);
       const patient = { engine: { lockTimeoutMs: 60_000 } };
@@ -186,20 +186,23 @@ for (const engine of engines) {
     t.is(await deliver('n'), 'duplicate');
   });
 
-  test.serial(`${engine}: a message that is processed inside another one commits with it`, async (t) => {
-    const { deliver, effects } = await openReceiver(t, await emptied(t, engine));
-    const both = (fails: boolean) =>
-      deliver('outer', {
-        before: async () => {
-          await deliver('inner');
-          if (fails) throw new Error('no');
-        },
-      });
-    await t.throwsAsync(both(true), { message: 'no' });
-    t.deepEqual(await effects(), []);
-    t.is(await both(false), 'processed');
-    t.deepEqual(await effects(), ['inner', 'outer']);
-  });
+  test.serial(
+    `${engine}: a message that is processed inside another message commits with the other message`,
+    async (t) => {
+      const { deliver, effects } = await openReceiver(t, await emptied(t, engine));
+      const both = (fails: boolean) =>
+        deliver('outer', {
+          before: async () => {
+            await deliver('inner');
+            if (fails) throw new Error('no');
+          },
+        });
+      await t.throwsAsync(both(true), { message: 'no' });
+      t.deepEqual(await effects(), []);
+      t.is(await both(false), 'processed');
+      t.deepEqual(await effects(), ['inner', 'outer']);
+    },
+  );
 
   test.serial(
     `${engine}: a message with a malformed name is refused, and its work is not called`,

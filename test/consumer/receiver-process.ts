@@ -25,7 +25,7 @@ export type ReceiverMessage =
 
 const program = fileURLToPath(new URL('receiver-main.js', import.meta.url));
 
-/** A receiver of all messages in a process of its own. Killed after the test. */
+/** A receiver of all messages in a separate process. The process is killed after the test. */
 export class ReceiverProcess {
   readonly stuck: Promise<void>;
   /** Resolves when every delivery has been acknowledged. */

@@ -21,12 +21,15 @@ const expected = [
   'login refused',
   'doubt unknown',
   'strict unknown',
-  // The first-sent time lies years ago.
+  // The first-sent time is years ago.
   'late refused',
   'late unknown',
 ];
 
-/** What happens to each reply: `lossy` gets its eighth, `retry` its first, `broke` its second. The others get all. */
+/**
+ * The action on each reply. The proxy loses the first seven replies of `lossy` and the first reply of `broke`. All
+ * other replies pass.
+ */
 const replyActions: readonly ProxyAction[] = [
   'cut',
   'reset',

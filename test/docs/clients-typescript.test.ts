@@ -124,7 +124,7 @@ test('a stopped importer continues after its last imported line, also if it stop
   await t.throwsAsync(run(lines), { message: /EISDIR/ });
 });
 
-test('the TypeScript snippets compile, survive a kill, and place one order for each press', async (t) => {
+test('the TypeScript snippets compile, survive a kill, and place one order for each press of the button', async (t) => {
   const { address, folder, orderIds: ordersOf } = await shopAndProject(t);
   const orderIds = () => ordersOf('ada');
   const placed = new Barrier();
@@ -149,7 +149,8 @@ test('the TypeScript snippets compile, survive a kill, and place one order for e
     JSON.parse(await readFile(join(folder, 'pending.json'), 'utf8')).intent.key as string;
   const keys = () => proxy.calls.map(({ headers }) => headers['idempotency-key']);
 
-  // The client is killed while it waits for the reply. A second press finds the pending order, and is killed, too.
+  // The client is killed while it waits for the reply. The client of a second press finds the pending order, and is
+  // killed too.
   await killed(1, '2');
   const key = await pendingKey();
   await killed(2, '3');
@@ -160,13 +161,13 @@ test('the TypeScript snippets compile, survive a kill, and place one order for e
   t.deepEqual(await orderIds(), [first]);
   t.deepEqual(keys(), [key, key, key]);
 
-  // Two concurrent presses place one order, with the quantity of the first press.
+  // Two concurrent presses of the button place one order, with the quantity of the first press.
   const [answer, same] = (await run('3', '4')).split('\n');
   t.is(same, answer);
   const [, second = ''] = /^order (\S+)$/.exec(String(answer)) ?? [];
   t.deepEqual(await orderIds(), [first, second].sort());
 
-  // A refusal at the first attempt, stored or not, does not block the next press.
+  // A refusal at the first attempt, stored or not, does not block the next press of the button.
   t.regex(await run('100'), /^no order: /);
   t.regex(await run('0'), /^no order: /);
   t.is(new Set(keys()).size, 4);

@@ -20,7 +20,7 @@ function withoutCodeBlocks(markdown: string): string {
   return markdown.replaceAll(/^```.*?^```$/gms, '');
 }
 
-/** The anchor that GitHub and npm give a heading. */
+/** Returns the anchor that GitHub and npm give a heading. */
 function anchorOf(heading: string): string {
   const text = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1');
   return text
@@ -30,7 +30,7 @@ function anchorOf(heading: string): string {
     .replaceAll(/\s/g, '-');
 }
 
-/** The anchors of a document. A repeated heading gets a number. */
+/** Returns the anchors of a document. The anchor of a repeated heading ends in a number. */
 function anchorsOf(path: string): ReadonlySet<string> {
   const anchors = new Set<string>();
   for (const [, heading = ''] of withoutCodeBlocks(readFileSync(path, 'utf8')).matchAll(/^#{1,6} (.+)$/gm)) {
@@ -42,7 +42,7 @@ function anchorsOf(path: string): ReadonlySet<string> {
   return anchors;
 }
 
-/** Why a link of a document leads nowhere. Undefined for a link that works, or that leads out of the repository. */
+/** Returns the reason why a link is broken; undefined if its target exists or is outside the repository. */
 function faultOf(document: string, link: string): string | undefined {
   if (/^[a-z][a-z+.-]*:/i.test(link)) return undefined;
   const [path = '', anchor] = link.split('#', 2);
@@ -59,7 +59,7 @@ function linksOf(markdown: string): string[] {
 
 const documents = filesWith(['.md']);
 
-test('every relative link and anchor in a Markdown file leads somewhere', (t) => {
+test('every relative link and anchor in a Markdown file has a target', (t) => {
   const links = documents.flatMap((path) =>
     linksOf(readFileSync(path, 'utf8')).map((link) => ({ path, link, fault: faultOf(path, link) })),
   );
@@ -81,7 +81,7 @@ test('every document that a source file names exists', (t) => {
   t.deepEqual(missing, []);
 });
 
-/** `a/{b,c}.ts` names two files. */
+/** Returns each path that a path with braces names: `a/{b,c}.ts` names two files. */
 function expandBraces(path: string): string[] {
   const [, before, names, after] = /^(.*?)\{([^}]+)\}(.*)$/.exec(path) ?? [];
   if (names === undefined) return [path];

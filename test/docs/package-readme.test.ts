@@ -15,7 +15,7 @@ const [server = '', client = ''] = snippets(README, 'js');
 
 /** A folder with the files that the README names, on a free port. It is deleted after the test. */
 async function project(t: ExecutionContext): Promise<string> {
-  // Inside the repository: the programs import the packages that are installed there.
+  // The folder is inside the repository, so the programs can import the packages that are installed there.
   const folder = await mkdtemp(join(root, 'dist/readme-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   const port = await freePort();

@@ -66,7 +66,7 @@ declare const id: string;`,
 
 test('every TypeScript block of the documents compiles', async (t) => {
   t.timeout(120_000);
-  // Inside the repository: the blocks import the packages that are installed there.
+  // The folder is inside the repository, so the blocks can import the packages that are installed there.
   const folder = await mkdtemp(join(root, 'dist/blocks-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   for (const [document, declarations] of Object.entries(assumed)) {

@@ -16,8 +16,9 @@ export interface ExampleProcess {
 }
 
 /**
- * Starts an example with the command of `npm start`. It is killed after the test. Resolves when it is ready.
- * @throws when the process ends before
+ * Starts an example with the command of `npm start`. Resolves when the example is ready. The process is killed after
+ * the test.
+ * @throws Error when the process ends before it is ready
  */
 export async function startExample(
   t: Cleanup,

@@ -27,20 +27,20 @@ const STOCK = 5;
 const QUANTITY = 2;
 const HOLD_MS = 15 * 60_000;
 
-/** A step in the life of an order. `expire` advances the clock beyond the hold. */
-type Act = 'place' | 'relay' | 'cancel' | 'expire';
+/** An action on an order. `relay` delivers its events. `expire` advances the clock beyond the hold. */
+type Action = 'place' | 'relay' | 'cancel' | 'expire';
 
-const stories = {
+const scenarios = {
   'confirmed, then cancelled': ['place', 'relay', 'cancel', 'relay'],
   'cancelled before it is confirmed': ['place', 'cancel', 'relay'],
   'confirmed too late': ['place', 'expire', 'relay'],
-} as const satisfies Record<string, readonly Act[]>;
+} as const satisfies Record<string, readonly Action[]>;
 
 /** The reaction of a client to a failed call. */
 type ClientReaction = 'retries' | 'gives up';
 
-/** The server that fails, the story, and the reactions of the client. */
-const sweeps: readonly ['order' | 'inventory', keyof typeof stories, readonly ClientReaction[]][] = [
+/** The server that fails, the scenario, and the reactions of the client. */
+const sweeps: readonly ['order' | 'inventory', keyof typeof scenarios, readonly ClientReaction[]][] = [
   ['order', 'confirmed, then cancelled', ['retries', 'gives up']],
   ['order', 'cancelled before it is confirmed', ['gives up']],
   ['order', 'confirmed too late', ['retries', 'gives up']],
@@ -48,7 +48,7 @@ const sweeps: readonly ['order' | 'inventory', keyof typeof stories, readonly Cl
   ['inventory', 'confirmed too late', ['retries']],
 ];
 
-class World {
+class FaultyShop {
   /** The faults of the order server with its relay, and of the inventory server. */
   readonly faults = { order: new FaultPlan(), inventory: new FaultPlan() };
   readonly #clock = new TestClock();
@@ -65,16 +65,16 @@ class World {
     this.#database = database;
   }
 
-  static async open(t: ExecutionContext, engine: Engine): Promise<World> {
+  static async open(t: ExecutionContext, engine: Engine): Promise<FaultyShop> {
     const data = await freshData(t, engine);
     // The test needs the order of commits, but no durability after a power failure.
     const skipFsync = `ALTER DATABASE ${new URL(data.url).pathname.slice(1)} SET synchronous_commit = off`;
     if (engine === 'postgres') await administer(data.url, skipFsync);
     await openTables(data);
     const { store, database } = await data.open({ lockTimeoutMs: 10_000, maxConnections: 8 });
-    const world = new World(t, database);
-    await world.#serve(store);
-    return world;
+    const shop = new FaultyShop(t, database);
+    await shop.#serve(store);
+    return shop;
   }
 
   async #serve(store: IdempotencyStore): Promise<void> {
@@ -117,13 +117,13 @@ class World {
     this.#relay = createRelay({ outbox, destinations: { inventory: { deliveries } } });
   }
 
-  /** Plays the story of one order. `name` is its customer and its item, and is a part of its keys. */
-  async play(name: string, acts: readonly Act[]): Promise<void> {
-    for (const act of acts) {
-      if (act === 'place') await this.place(name);
-      if (act === 'cancel') await this.cancel(name);
-      if (act === 'relay') await rounds(this.#relay).catch(() => {});
-      if (act === 'expire') this.#clock.advance(HOLD_MS);
+  /** Performs actions on one order. Its customer, its item and its keys contain `name`. */
+  async perform(name: string, actions: readonly Action[]): Promise<void> {
+    for (const action of actions) {
+      if (action === 'place') await this.place(name);
+      if (action === 'cancel') await this.cancel(name);
+      if (action === 'relay') await rounds(this.#relay).catch(() => {});
+      if (action === 'expire') this.#clock.advance(HOLD_MS);
     }
   }
 
@@ -132,7 +132,7 @@ class World {
     return this.#orders.call(PlaceOrder, request, { key: `place-${name}` });
   }
 
-  /** Cancels the customer's order. Without an order it cancels an unknown order id. */
+  /** Cancels the customer's order. If the customer has no order, the call names an unknown order. */
   async cancel(name: string) {
     const [order] = await this.ordersOf(name);
     const request = { orderId: order?.orderId ?? 'none', reason: 'changed my mind' };
@@ -223,61 +223,61 @@ class World {
 /** Tests that an order keeps its invariants on this engine when a server fails at any step. */
 export function sagaSuite(test: TestFn, engine: Engine): void {
   test(`${engine}: a redelivery after the records have expired has no second effect`, async (t) => {
-    const world = await World.open(t, engine);
-    await world.putStock('tea');
-    await world.play('tea', stories['confirmed, then cancelled']);
+    const shop = await FaultyShop.open(t, engine);
+    await shop.putStock('tea');
+    await shop.perform('tea', scenarios['confirmed, then cancelled']);
     const day = 24 * 3_600_000;
     t.deepEqual(
-      await world.redeliver('tea', 'order.placed', 2 * day),
+      await shop.redeliver('tea', 'order.placed', 2 * day),
       [],
       'the reservation is already confirmed',
     );
-    const [letter] = await world.redeliver('tea', 'order.cancelled', 2 * day);
+    const [letter] = await shop.redeliver('tea', 'order.cancelled', 2 * day);
     t.regex(
       letter?.error ?? '',
       /the inventory refused the change: .* first sent too long ago/,
-      'only an operator can find out whether the stock was returned',
+      'an operator must check whether the stock was returned',
     );
-    t.deepEqual(await world.stockOf('tea'), [STOCK, 0]);
+    t.deepEqual(await shop.stockOf('tea'), [STOCK, 0]);
   });
 
-  for (const [who, story, clients] of sweeps) {
-    const fault = who === 'order' ? 'an order server that crashes' : 'an inventory that fails';
-    test(`${engine}: an order that is ${story} keeps its invariants with ${fault} at any step`, async (t) => {
+  for (const [server, scenario, clients] of sweeps) {
+    const fault = server === 'order' ? 'an order server that crashes' : 'an inventory that fails';
+    test(`${engine}: an order that is ${scenario} keeps its invariants with ${fault} at any step`, async (t) => {
       t.timeout(120_000);
-      const world = await World.open(t, engine);
-      for (const client of clients) await sweep(t, world, who, stories[story], client);
+      const shop = await FaultyShop.open(t, engine);
+      for (const client of clients) await sweep(t, shop, server, scenarios[scenario], client);
     });
   }
 }
 
-/** Plays the story repeatedly. The fault comes one step later each time, until the story ends before the fault. */
+/** Repeats the actions. The fault occurs one step later each time, until the actions end before the fault. */
 async function sweep(
   t: ExecutionContext,
-  world: World,
-  who: 'order' | 'inventory',
-  acts: readonly Act[],
+  shop: FaultyShop,
+  server: 'order' | 'inventory',
+  actions: readonly Action[],
   client: ClientReaction,
 ): Promise<void> {
-  const plan = world.faults[who];
+  const plan = shop.faults[server];
   const ends = new Map<string, number>();
   let step = 0;
   do {
     const name = `${client.replace(' ', '-')}-${++step}`;
-    await world.putStock(name);
-    plan.begin(step, who === 'order' ? 'crash' : 'continue');
-    await world.play(name, acts);
+    await shop.putStock(name);
+    plan.begin(step, server === 'order' ? 'crash' : 'continue');
+    await shop.perform(name, actions);
     const { triggered } = plan;
     plan.begin();
     if (client === 'retries') {
-      t.is((await world.place(name)).code, status.OK, name);
-      if (acts.includes('cancel')) t.is((await world.cancel(name)).code, status.OK, name);
+      t.is((await shop.place(name)).code, status.OK, name);
+      if (actions.includes('cancel')) t.is((await shop.cancel(name)).code, status.OK, name);
     }
-    await world.drain();
-    const end = await world.check(name);
+    await shop.drain();
+    const end = await shop.check(name);
     ends.set(end, (ends.get(end) ?? 0) + 1);
     if (!triggered) break;
   } while (step < 1_000);
   t.log(`${client}: ${step} steps`, Object.fromEntries(ends));
-  t.true(step > 15 && step < 1_000, 'the fault hit every step');
+  t.true(step > 15 && step < 1_000, 'the fault occurred at every step');
 }

@@ -35,17 +35,17 @@ for (const declaration of [
   });
 }
 
-test('one docstring is enough for the overloads of a function', (t) => {
+test('one docstring documents all overloads of a function', (t) => {
   const overloads = 'export function f(a: string): void;\nexport function f(a: unknown): void {}';
   t.deepEqual(planted(`/** Does it. */\n${overloads}`), []);
   t.deepEqual(planted(overloads), ['a.ts:1 f']);
 });
 
-test('names from another file and names that are not exported need no docstring here', (t) => {
+test('a docstring is not required for a name from another file or for a name that is not exported', (t) => {
   t.deepEqual(planted("export { a, type B } from './b.js';\nexport * from './c.js';\nconst d = 1;"), []);
 });
 
-test('each option needs a docstring', (t) => {
+test('a docstring is required for each option', (t) => {
   const text = `/** Options. */
 export interface SomeOptions extends Others {
   /** Documented. */

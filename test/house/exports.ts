@@ -4,7 +4,7 @@ import type { SourceText } from './source-text.js';
 export interface Export {
   readonly name: string;
   readonly kind: 'declared' | 'forwarded';
-  /** Whether only types are exported by this name, as far as this source shows. */
+  /** Whether this source shows that the name is exported as a type only. */
   readonly isType: boolean;
   readonly line: number;
   /** Whether a comment of the form `/** … *\/` stands before the declaration. */
@@ -21,7 +21,7 @@ const declaration = new RegExp(
 );
 const list = /^export\s+(type\s+)?\{([^}]*)\}(\s*from\b)?/gm;
 
-/** Reads the names that a source exports. `export * from` is not among them: see `starsOf`. */
+/** Reads the names that a source exports, without the names of `export * from`: see `starsOf`. */
 export function exportsOf(source: SourceText): Export[] {
   const declarations = [...source.code.matchAll(declaration)].map((match) => {
     const [, exported, keyword = '', name = ''] = match;
@@ -46,7 +46,7 @@ export function exportsOf(source: SourceText): Export[] {
 
 const forwarded = { kind: 'forwarded', hasDocstring: true, undocumentedOptions: [] } as const;
 
-/** The specifiers of `export * from '…'`. */
+/** Returns the specifiers of `export * from '…'`. */
 export function starsOf({ text, code }: SourceText): string[] {
   return [...code.matchAll(/^export\s+(?:type\s+)?\*\s*from\s*(['"])/gm)].map((match) => {
     const start = match.index + match[0].length;
@@ -66,13 +66,13 @@ function describe(source: SourceText, start: number, keyword: string, name: stri
   };
 }
 
-/** Whether the text between the last code before an offset and that offset ends in a docstring. */
+/** Returns whether a docstring stands directly before an offset. */
 function isDocumented({ text, code }: SourceText, start: number): boolean {
   const between = text.slice(code.slice(0, start).trimEnd().length, start);
   return /\/\*\*(?:[^*]|\*(?!\/))*\*\/\s*(?:\/\/[^\n]*\s*)*$/.test(between);
 }
 
-/** The members of the declaration's outermost braces that have no docstring. */
+/** Returns the members of a declaration that have no docstring. Members of nested types are omitted. */
 function undocumentedMembers(source: SourceText, start: number): string[] {
   const { code } = source;
   const open = code.slice(start).search(/[{;]/) + start;

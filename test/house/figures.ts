@@ -28,7 +28,7 @@ function figuresOf(graph: ImportGraph): [string, string | number][] {
   return [
     ['files', arrows.size],
     ['folders', folderArrows.size],
-    ['levels of import', longestPath(arrows)],
+    ['longest import path', longestPath(arrows)],
     ['arrows', countArrows(arrows)],
     ['arrows between folders', countArrows(folderArrows)],
     ['cycles of files', inWords(cyclesOf(arrows))],

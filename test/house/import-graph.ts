@@ -29,7 +29,7 @@ export type Files = Readonly<Record<string, string>>;
 const LIBRARY = 'interceptors';
 const GENERATED = new Set(['dist', 'node_modules', 'gen']);
 
-/** The files of some folders and the arrows between them. Types count as much as values. */
+/** The files of some folders, and an arrow for each import. Imports of types count too. */
 export class ImportGraph {
   readonly files: ReadonlyMap<string, SourceFile>;
   readonly packages: Packages;
@@ -113,7 +113,7 @@ function manifestOf(root: string, folder: string): Manifest {
   return JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
 }
 
-/** The source of a compiled file: `dist/` holds the files of `src/`, `interceptors/dist/` those of `interceptors/`. */
+/** Returns the source of a compiled file: `dist/` comes from `src/`, `interceptors/dist/` from `interceptors/`. */
 function sourceOf(compiled: string): string {
   return compiled
     .replace(`${LIBRARY}/dist/`, `${LIBRARY}/`)

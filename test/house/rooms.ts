@@ -2,7 +2,7 @@
 export interface Room {
   /** The path from the root. A file belongs to the room with the longest path that contains it. */
   readonly path: string;
-  /** What the room is for. */
+  /** The purpose of the room. */
   readonly purpose: string;
 }
 

@@ -54,7 +54,7 @@ for (const [form, text] of Object.entries({
   'an import after a regular expression': "const quotes = /['\"`]/;\nimport './b.js';",
   'an import inside a template expression': `const b = \`a \${await import('./b.js')} c\`;`,
 })) {
-  test(`${form} is an arrow`, (t) => {
+  test(`${form} adds an arrow to the import graph`, (t) => {
     const graph = planted({ 'src/a.ts': text, 'src/b.ts': '' });
     t.deepEqual([...(graph.arrows.get('src/a.ts') ?? [])], ['src/b.ts']);
   });
@@ -68,12 +68,12 @@ for (const [form, text] of Object.entries({
   'a method with the name from': "const b = list.from('./b.js');",
   'a division': "const half = total / 2; // import './b.js' /",
 })) {
-  test(`${form} is not an arrow to b`, (t) => {
+  test(`${form} adds no arrow to the import graph`, (t) => {
     t.is(planted({ 'src/a.ts': text, 'src/b.ts': '' }).arrows.get('src/a.ts')?.size, 0);
   });
 }
 
-test('aliases and package entries name files, and packages and generated files do not', (t) => {
+test('imports by alias or package entry have a target, and imports of packages or generated files have none', (t) => {
   const text = ['#src/b.js', '#library/c/d.js', 'grpc-replay-guard', 'pg', '#src/gen/x.js', 'node:path']
     .map((specifier) => `import '${specifier}';`)
     .join('\n');
@@ -171,7 +171,7 @@ test('a package that is imported outside the room that owns it is found', (t) =>
   ]);
 });
 
-test('an import of the guard and its words are found in a service', (t) => {
+test('an import of the guard, or a word about it, is found in a service', (t) => {
   const graph = planted({
     'src/order/a.ts': "import 'grpc-replay-guard';\n\n// The Idempotency of it",
     'src/order/b.ts': "import 'node:path'",
@@ -189,7 +189,7 @@ test('a folder over the limit is found, and its subfolders do not count', (t) =>
   t.deepEqual(fullFolders(graph, 3), []);
 });
 
-test('a file that one engine lacks is found, unless a reason is given, and so is a reason without use', (t) => {
+test('a file that one engine lacks is found unless it is an exception, and an unused exception is found', (t) => {
   const graph = planted({
     ...{ 'db/x/both.ts': '', 'db/y/both.ts': '', 'db/x/lonely.ts': '', 'db/x/excused.ts': '' },
     'db/y/other.ts': '',

@@ -252,7 +252,7 @@ for (const engine of engines) {
     t.deepEqual(await stockOf(shop.database, 'b'), [20, 20]);
   });
 
-  test(`${engine}: of concurrent confirmations and releases only one kind succeeds`, async (t) => {
+  test(`${engine}: after concurrent confirmations and releases, only one kind has succeeded`, async (t) => {
     const shop = await openShop(t, engine);
     await stock(shop, 'a', 10);
     const { reservationId } = await reserve(shop, ['a', 4]);

@@ -14,7 +14,7 @@ test('known options pass, with and without values', (t) => {
   }
 });
 
-test('an unknown option is refused by name, with the known ones', (t) => {
+test('an unknown option is refused with an error that names this option and the known options', (t) => {
   const options: object = { path: 'a', limt: 1 };
   t.throws(() => assertKnownOptions<Options>('open', options, names), {
     instanceOf: TypeError,

@@ -149,7 +149,7 @@ for (const engine of engines) {
           async () => (await waitingForLocks(one.database)) === 1,
         );
       }
-      for (let turn = 0; turn < 100; turn++) await nextTurn();
+      for (let round = 0; round < 100; round++) await nextTurn();
       t.false(ended);
       held.open();
       await Promise.all([first.catch(() => {}), second]);

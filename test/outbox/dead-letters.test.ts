@@ -119,7 +119,7 @@ for (const engine of engines) {
     ]);
   });
 
-  it('dead letters are listed oldest first up to the limit, and requeueAll requeues those of one destination', async (t) => {
+  it('dead letters are listed oldest first up to the limit, and requeueAll requeues the dead letters of one destination', async (t) => {
     const outbox = await open(t, { note: ['desk', 'shelf'] });
     await append(outbox, ['a', 1], ['b', 1], ['c', 1]);
     const never = async () => Promise.reject(new UndeliverableError('never'));
@@ -169,7 +169,7 @@ for (const engine of engines) {
     t.is(letter?.error, 'UndeliverableError: the stored payload is not valid JSON');
   });
 
-  it('requeueAll requeues each dead letter once, in batches, while a relay makes new ones', async (t) => {
+  it('requeueAll requeues each dead letter once, in batches, while a relay makes new dead letters', async (t) => {
     const outbox = await open(t);
     await outbox.database.transaction(async () => {
       for (let number = 0; number < 1_100; number++) await outbox.append(note(`a${number}`, 1));

@@ -20,17 +20,17 @@ const EVENTS = 500;
 const AGGREGATES = 50;
 
 /** Records the deliveries of all relays of a test. */
-class Traffic {
+class DeliveryLog {
   readonly delivered = new Map<string, string[]>();
   readonly relays = new Set<number>();
-  readonly collisions: string[] = [];
+  readonly overlaps: string[] = [];
   readonly #busy = new Set<string>();
   #steps = 0;
 
-  /** The delivery of one relay. Some deliveries fail or are slow. Two of one aggregate must never overlap. */
-  async pass(relay: number, event: Parameters<typeof nameOf>[0], attempt: number): Promise<void> {
+  /** Delivers an event for one relay. Some deliveries fail or are slow. One aggregate has one delivery at a time. */
+  async deliver(relay: number, event: Parameters<typeof nameOf>[0], attempt: number): Promise<void> {
     const { aggregate } = event;
-    if (this.#busy.has(aggregate)) this.collisions.push(aggregate);
+    if (this.#busy.has(aggregate)) this.overlaps.push(aggregate);
     this.#busy.add(aggregate);
     const step = this.#steps++;
     for (let pause = 0; pause < step % 4; pause++) await new Promise(setImmediate);
@@ -57,14 +57,14 @@ async function appendAll({
 
 async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<void> {
   const [outbox] = outboxes as [Outbox];
-  const traffic = new Traffic();
+  const log = new DeliveryLog();
   const recorder = new RecordingObserver();
   const relays = outboxes.map((each, index) =>
     createRelay({
       outbox: each,
       destinations: {
         desk: {
-          deliveries: { note: (event, { number }) => traffic.pass(index, event, number) },
+          deliveries: { note: (event, { number }) => log.deliver(index, event, number) },
           concurrency: 16,
           retry: { initialBackoffMs: 2 },
         },
@@ -82,21 +82,21 @@ async function race(t: ExecutionContext, outboxes: readonly Outbox[]): Promise<v
   );
   await Promise.all(relays.map((relay) => relay.stop()));
 
-  t.deepEqual(traffic.collisions, [], 'deliveries of one aggregate overlap');
+  t.deepEqual(log.overlaps, [], 'deliveries of one aggregate overlap');
   for (let number = 0; number < AGGREGATES; number++) {
     const aggregate = `a${number}-`;
     const inOrder = Array.from(
       { length: EVENTS / AGGREGATES },
       (_, i) => `${aggregate}${number + i * AGGREGATES}`,
     );
-    t.deepEqual(traffic.delivered.get(aggregate), inOrder);
+    t.deepEqual(log.delivered.get(aggregate), inOrder);
   }
   t.true(
     recorder.log.some((entry) => entry.startsWith('failed')),
     'some attempts failed and were retried',
   );
   t.false(recorder.log.some((entry) => entry.startsWith('lost') || entry === 'error'));
-  t.is(traffic.relays.size, outboxes.length, 'every relay delivered events');
+  t.is(log.relays.size, outboxes.length, 'every relay delivered events');
 }
 
 /** Turns fsync off for the test database. Thousands of commits on a slow disk would only take longer. */

@@ -88,7 +88,7 @@ for (const engine of engines) {
     t.deepEqual(recorder.log.slice(0, 3).sort(), ['delivered b', 'failed a', 'failed a']);
   });
 
-  it('a blocked destination does not delay another one', async (t) => {
+  it('a blocked destination does not delay another destination', async (t) => {
     const outbox = await open(t, { note: ['desk', 'shelf'] });
     await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
     const barrier = new Barrier();
@@ -141,11 +141,11 @@ for (const engine of engines) {
       ],
     ];
     const outbox = await open(t);
-    for (const [name, zombieDelivery] of ends) {
+    for (const [name, lateDelivery] of ends) {
       await append(outbox, [name, 1]);
       const barrier = new Barrier();
       const recorder = new RecordingObserver();
-      const zombie = relayTo(t, outbox, zombieDelivery(barrier), { observer: recorder }).runOnce();
+      const lateRun = relayTo(t, outbox, lateDelivery(barrier), { observer: recorder }).runOnce();
       await barrier.reached();
       await append(outbox, [name, 2]);
       const [resumed, { notes, write }] = [new Barrier(), notebook()];
@@ -155,7 +155,7 @@ for (const engine of engines) {
       const round = relay.runOnce();
       await resumed.reached();
       barrier.open();
-      t.is(await zombie, 0);
+      t.is(await lateRun, 0);
       t.deepEqual(recorder.log, [`lost ${name}`]);
       t.is(await relayTo(t, outbox, write).runOnce(), 0, 'the second relay still has the lease');
       resumed.open();

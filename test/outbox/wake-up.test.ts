@@ -36,7 +36,7 @@ for (const engine of engines) {
       await outbox.database.transaction(async () => {
         await outbox.append(note('a', number));
         // A wake-up before the commit would find no event, and no second wake-up would follow.
-        for (let turn = 0; turn < 20; turn++) await nextTurn();
+        for (let round = 0; round < 20; round++) await nextTurn();
       });
       await written(notes, number);
     }
@@ -123,7 +123,7 @@ for (const engine of engines) {
   });
 }
 
-/** Wake-ups from Postgres that count their wake-ups and record their errors. */
+/** Returns a source of wake-ups from Postgres, a barrier that counts the wake-ups, and the errors of the source. */
 function startListening(t: ExecutionContext, connectionString: string) {
   const errors: unknown[] = [];
   const source = createPostgresWakeUps({
@@ -155,7 +155,7 @@ test.serial('postgres: an append in another process wakes the relay', async (t) 
   for (const number of [1, 2]) {
     await other.database.transaction(async () => {
       await other.append(note('a', number));
-      for (let turn = 0; turn < 20; turn++) await nextTurn();
+      for (let round = 0; round < 20; round++) await nextTurn();
     });
     await written(notes, number);
   }
@@ -209,11 +209,11 @@ test.serial('postgres: a listener that never connected can be stopped', async (t
   await wakeUps.stop();
   const { connections } = proxy;
   proxy.up();
-  for (let turn = 0; turn < 100; turn++) await nextTurn();
+  for (let round = 0; round < 100; round++) await nextTurn();
   t.is(proxy.connections, connections);
 });
 
-/** A proxy to Postgres that can drop all traffic like an unplugged cable: no data and no close pass. */
+/** A proxy to Postgres. After `cut` it forwards neither data nor the end of a connection. */
 async function startSilentProxy(t: ExecutionContext, url: string) {
   const target = new URL(url);
   const sockets: Socket[] = [];
@@ -261,7 +261,7 @@ test.serial('postgres: a relay stops even if the database does not answer', asyn
   t.pass();
 });
 
-test.serial('a relay stops even if its wake-ups do not', async (t) => {
+test.serial('a relay stops even if the stop of its wake-ups never ends', async (t) => {
   const outbox = await openOutbox(await data(t, 'sqlite'));
   const wakeUps: WakeUps = { start() {}, stop: () => new Promise(() => {}) };
   const relay = relayTo(t, outbox, async () => {}, { wakeUps });

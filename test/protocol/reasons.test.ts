@@ -6,7 +6,7 @@ test('every reason has the prefix of the contract and the name of its constant',
   for (const [name, reason] of Object.entries<string>(REASONS)) t.is(reason, `IDEMPOTENCY_${name}`);
 });
 
-test('the reasons are those that the contract lists', (t) => {
+test('the library and the contract list the same reasons', (t) => {
   const contract = readFileSync('docs/contract.md', 'utf8');
   const listed = new Set(contract.match(/IDEMPOTENCY_[A-Z_]+/g));
   t.deepEqual([...listed].sort(), Object.values(REASONS).sort());

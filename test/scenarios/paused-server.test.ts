@@ -99,8 +99,8 @@ test('postgres, TRANSACTION: a paused server loses its key to the idle transacti
   first.release('alice');
   first.signal('SIGCONT');
   const late = await stale;
-  // Usually the lease has expired. If the heartbeat renewed it just before the pause, the session has ended instead,
-  // and the server finds the completed record and replays it.
+  // Usually the lease has expired, and the call is refused. The heartbeat may have renewed the lease just before the
+  // pause. Then only the session has ended, and the server replays the completed record.
   if (late.code === status.OK) t.like(late, { replayed: true, bytes: second.bytes });
   else assertRefused(t, late, status.UNAVAILABLE, 'IDEMPOTENCY_LEASE_LOST', 'RetryInfo');
   t.is(await effects('alice'), 1);

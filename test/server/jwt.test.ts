@@ -96,7 +96,7 @@ test('each caller has its own keys, and the relay confirms every order', async (
   t.deepEqual((await place(again, bob)).bytes, second.bytes);
 });
 
-test('a call without a valid token is refused, also with the entries of the server', async (t) => {
+test('a call without a valid token is refused, also with the metadata entries of internal calls', async (t) => {
   const { env } = await settings(t);
   const client = connect(t, await start(t, env));
   await stockUp(t, client);

@@ -137,7 +137,7 @@ test.serial('a wake-up does not wait for the end of a pause after a failure', as
   await assertRuns(2);
 });
 
-test.serial('stop waits for the current run and prevents further ones', async (t) => {
+test.serial('stop waits for the current run and prevents further runs', async (t) => {
   const barrier = new Barrier();
   const { task, assertRuns, pass } = countingTask(t, { run: () => barrier.pass() });
   task.start();

@@ -37,7 +37,7 @@ createIdempotencyInterceptor({ ignore: ['/a.B/C'] });
 // @ts-expect-error a single path is not a list
 createIdempotencyInterceptor({ skip: '/a.B/C' });
 
-// The outcome narrows.
+// A check of `outcome` narrows the type.
 const outcome: Outcome<Order> = await sendUntilKnown(send);
 if (outcome.outcome === 'done') {
   expectType<Order>()(outcome.response);

@@ -13,7 +13,7 @@ import { expectType } from './expect-type.js';
 
 declare const database: Database;
 
-// Rows have the type that the caller names; without one a column has every type that a column can have.
+// Rows have the type argument of the query. Without a type argument, each column has the union of all column types.
 const [counted] = await database.query<{ total: bigint }>('SELECT COUNT(*) AS total FROM items');
 expectType<{ total: bigint } | undefined>()(counted);
 expectType<bigint | undefined>()(counted?.total);

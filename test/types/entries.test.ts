@@ -43,7 +43,7 @@ type ErrorClass = new (...args: unknown[]) => Error & { readonly code?: unknown 
 const isErrorClass = (value: unknown): value is ErrorClass =>
   typeof value === 'function' && value.prototype instanceof Error;
 
-/** The names that a file exports, values and types, those of `export * from` included. */
+/** Returns the names that a file exports: values and types, also by `export * from`. */
 function namesOf(path: string): string[] {
   const file = house.files.get(path);
   if (!file) return [];

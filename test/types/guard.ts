@@ -23,7 +23,7 @@ import { expectType } from './expect-type.js';
 declare const store: IdempotencyStore;
 const scope = singleTenant();
 
-// What createReplayGuard accepts, and what it refuses.
+// Valid and invalid options of createReplayGuard.
 const guard = createReplayGuard({ store, scope });
 // @ts-expect-error the store is missing
 createReplayGuard({ scope });

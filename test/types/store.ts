@@ -48,7 +48,7 @@ store.find('id');
 // @ts-expect-error requests are readonly
 request.leaseMs = 1;
 
-// A store with one method too few is not a store.
+// A store must have every method.
 const { ping: _, ...rest } = store;
 // @ts-expect-error `ping` is missing
 rest satisfies IdempotencyStore;
@@ -69,7 +69,7 @@ const window = SequenceWindow.read(Buffer.alloc(0), 1n);
 expectType<Buffer | undefined>()(window.find(1n)?.reply);
 // @ts-expect-error a sequence is a bigint
 window.find(1);
-// @ts-expect-error a window is read, not made
+// @ts-expect-error the constructor of a window is private
 new SequenceWindow(1n, []);
 expectType<5>()(SEQUENCE_WINDOW_SIZE);
 expectType<string>()(new UnreadableWindowError('a').message);

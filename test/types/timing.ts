@@ -27,7 +27,7 @@ expectType<number>()(backoffMs(backoff, 0));
 expectType<number>()(backoffMs(backoff, 3, 'full', 0.5));
 // @ts-expect-error an unknown jitter
 backoffMs(backoff, 0, 'double');
-// @ts-expect-error the longest pause is missing
+// @ts-expect-error `maxMs` is missing
 backoffMs({ initialMs: 100 }, 0);
 expectType<'none' | 'half' | 'full'>()('none' as Jitter);
 
@@ -37,7 +37,7 @@ task.start('after-interval');
 task.start('later');
 expectType<void>()(task.wakeIn(10));
 expectType<Promise<void>>()(task.stop());
-// @ts-expect-error failures need a receiver
+// @ts-expect-error `onError` is missing
 new RepeatingTask({ run: async () => {}, intervalMs: 1_000 });
 // @ts-expect-error a run is asynchronous
 new RepeatingTask({ run: () => true, intervalMs: 1_000, onError: () => {} });

@@ -182,7 +182,7 @@ export function databaseContract(
     t.deepEqual(await written(database), ['one', 'three']);
   });
 
-  onNotes('a nested transaction rolls back with the outer one', async (t, database) => {
+  onNotes('a nested transaction rolls back with the outer transaction', async (t, database) => {
     const outer = database.transaction(async () => {
       t.is(await database.transaction(async () => (await database.query(insert, [1, 'one'])).length), 0);
       throw new Error('outer');

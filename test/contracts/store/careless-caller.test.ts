@@ -25,7 +25,7 @@ async function ids({ database }: OpenStore): Promise<unknown[]> {
   return (await database.query('SELECT id FROM notes ORDER BY id')).map(({ id }) => id);
 }
 
-// Handlers that do not await their statements. The unit of work stays atomic.
+// A unit of work stays atomic even if its handler does not await the statements.
 for (const engine of engines) {
   for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
     const it = (

@@ -157,17 +157,17 @@ for (const engine of engines) {
 
   it('LEASE: an execution that was taken over before its first write cannot write', async (t, opened, other) => {
     const operation = request('LEASE', 1);
-    const zombie = await claim(opened, operation);
+    const earlierOwner = await claim(opened, operation);
     let owner: Claim | undefined;
     await poll('the takeover', async () => {
       const result = await other.store.claim({ ...operation, leaseMs: 30_000 });
       owner = result.outcome === 'claimed' ? result.claim : undefined;
       return owner !== undefined;
     });
-    const write = zombie.run(() => opened.database.query(insert, [1]));
+    const write = earlierOwner.run(() => opened.database.query(insert, [1]));
     await t.throwsAsync(write, { instanceOf: LeaseLostError });
-    await t.throwsAsync(zombie.complete(reply));
-    await zombie.release();
+    await t.throwsAsync(earlierOwner.complete(reply));
+    await earlierOwner.release();
     t.deepEqual(await ids(opened), []);
     await owner?.run(() => other.database.query(insert, [2]));
     await owner?.complete(reply);

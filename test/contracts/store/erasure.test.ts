@@ -5,7 +5,7 @@ import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js
 
 const subjects = storeSubjects(test);
 
-// An erased record only prevents a second execution of its key.
+// An erased record has one purpose: it prevents a second execution of its key.
 for (const name of storeNames) {
   const it = (title: string, check: (t: ExecutionContext, subject: StoreSubject) => Promise<void>) =>
     test.serial(`${name}: ${title}`, async (t) => check(t, await subjects(t, name)));

@@ -44,7 +44,7 @@ for (const name of storeNames) {
     });
   }
 
-  /** Claims a key now and brings its record into a state. */
+  /** Claims a key now and gives its record a state. */
   const retain = async (t: ExecutionContext, { store, advance }: StoreSubject, state: Retained) => {
     const operation = request({ retentionMs: state === 'expired' ? 15 * minute : hour });
     const claim = claimed(t, await store.claim(operation));

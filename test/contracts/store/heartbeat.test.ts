@@ -85,18 +85,18 @@ for (const engine of engines) {
 
   it('a lost claim rolls back its unit of work', async (t, opened, other) => {
     const operation = request({ leaseMs: 1 });
-    const zombie = await take(t, opened, operation);
+    const earlierOwner = await take(t, opened, operation);
     let owner: Claim | undefined;
     await poll('the takeover', async () => {
       const result = await other.store.claim({ ...operation, leaseMs: 60_000 });
       owner = result.outcome === 'claimed' ? result.claim : undefined;
       return owner !== undefined;
     });
-    await t.throwsAsync(zombie.renew(), { instanceOf: LeaseLostError });
-    t.true(zombie.lost.reason instanceof LeaseLostError);
-    const late = zombie.run(() => opened.database.query(insert, [1]));
+    await t.throwsAsync(earlierOwner.renew(), { instanceOf: LeaseLostError });
+    t.true(earlierOwner.lost.reason instanceof LeaseLostError);
+    const late = earlierOwner.run(() => opened.database.query(insert, [1]));
     await t.throwsAsync(late, { instanceOf: LeaseLostError });
-    await t.throwsAsync(zombie.fail(reply('zombie')), { instanceOf: LeaseLostError });
+    await t.throwsAsync(earlierOwner.fail(reply('too late')), { instanceOf: LeaseLostError });
     await owner?.complete(reply('owner'));
     t.deepEqual(await other.database.query('SELECT id FROM notes'), []);
   });

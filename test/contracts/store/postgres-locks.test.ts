@@ -87,19 +87,22 @@ test.serial(
   },
 );
 
-test.serial('a claim that waited in vain takes no second connection for a look-up', async (t) => {
-  const data = await emptied(t, 'postgres');
-  const operation = request({ atomicity: 'TRANSACTION' });
-  const held = await take(t, await data.open(longTimeouts), operation);
-  const proxy = await startProxy(t, data.url);
-  const other = await openUrl(proxy.url, longTimeouts);
-  t.teardown(() => other.close());
-  proxy.reset();
-  inProgress(t, await other.store.claim(operation));
-  const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
-  t.deepEqual(kinds, ['BEGIN', 'WITH', 'ROLLBACK']);
-  await held.release();
-});
+test.serial(
+  'a claim that does not get the lock of its record takes no second connection for a look-up',
+  async (t) => {
+    const data = await emptied(t, 'postgres');
+    const operation = request({ atomicity: 'TRANSACTION' });
+    const held = await take(t, await data.open(longTimeouts), operation);
+    const proxy = await startProxy(t, data.url);
+    const other = await openUrl(proxy.url, longTimeouts);
+    t.teardown(() => other.close());
+    proxy.reset();
+    inProgress(t, await other.store.claim(operation));
+    const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
+    t.deepEqual(kinds, ['BEGIN', 'WITH', 'ROLLBACK']);
+    await held.release();
+  },
+);
 
 for (const atomicity of atomicities) {
   test.serial(`${atomicity}: a replay takes no lock and does not change the record`, async (t) => {
@@ -212,7 +215,7 @@ for (const [what, sql] of Object.entries(sideEffects)) {
   }
 }
 
-test.serial('LEASE: a lock that is taken by a read is held until the end', async (t) => {
+test.serial('LEASE: a lock that a read takes is held until the claim ends', async (t) => {
   const { one, other } = await twoServers(t);
   await one.database.query(insert, [1]);
   const claim = await take(t, one, request());
@@ -223,7 +226,7 @@ test.serial('LEASE: a lock that is taken by a read is held until the end', async
   t.deepEqual(await free(), [{ id: 1n }]);
 });
 
-test.serial('LEASE: a read that fails before the first write fails as itself', async (t) => {
+test.serial('LEASE: a read that fails before the first write rejects with its own error', async (t) => {
   const { one } = await twoServers(t);
   const claim = await take(t, one, request());
   const failing = claim.run(() => one.database.query('SELECT 1 / $1 AS none', [0]));

@@ -65,15 +65,15 @@ for (const name of storeNames) {
     it(`the lease of a key that ${loss} cannot be renewed, and the claim is lost`, async (t, subject) => {
       const { store, other, advance } = subject;
       const operation = request();
-      const zombie = claimed(t, await store.claim(operation));
+      const earlierOwner = claimed(t, await store.claim(operation));
       await advance(10 * minute);
       await lose(subject, claimed(t, await other.claim(operation)));
       const before = await other.find(operation.id);
-      const error = await t.throwsAsync(zombie.renew(), { instanceOf: LeaseLostError });
-      t.true(zombie.lost.aborted);
-      t.is(zombie.lost.reason, error);
-      await t.throwsAsync(zombie.complete(reply('zombie')), { instanceOf: LeaseLostError });
-      await zombie.release();
+      const error = await t.throwsAsync(earlierOwner.renew(), { instanceOf: LeaseLostError });
+      t.true(earlierOwner.lost.aborted);
+      t.is(earlierOwner.lost.reason, error);
+      await t.throwsAsync(earlierOwner.complete(reply('too late')), { instanceOf: LeaseLostError });
+      await earlierOwner.release();
       t.deepEqual(await other.find(operation.id), before, 'the record is unchanged');
     });
   }
@@ -84,19 +84,19 @@ for (const name of storeNames) {
     advance,
   }) => {
     const operation = request();
-    const zombie = claimed(t, await store.claim(operation));
+    const earlierOwner = claimed(t, await store.claim(operation));
     await advance(10 * minute);
     await claimed(t, await other.claim(operation)).release();
     const anew = claimed(t, await other.claim(operation));
-    await t.throwsAsync(zombie.renew(), { instanceOf: LeaseLostError });
+    await t.throwsAsync(earlierOwner.renew(), { instanceOf: LeaseLostError });
     await anew.complete(reply('anew'));
   });
 
   it('the lease of a purged key cannot be renewed', async (t, { store, advance }) => {
-    const zombie = claimed(t, await store.claim(request({ retentionMs: 15 * minute })));
+    const earlierOwner = claimed(t, await store.claim(request({ retentionMs: 15 * minute })));
     await advance(15 * minute);
     t.is(await store.purge(10), 1);
-    await t.throwsAsync(zombie.renew(), { instanceOf: LeaseLostError });
+    await t.throwsAsync(earlierOwner.renew(), { instanceOf: LeaseLostError });
   });
 
   for (const atomicity of ['LEASE', 'TRANSACTION'] as const) {
@@ -127,14 +127,14 @@ for (const name of storeNames) {
     const { store, other, advance } = subject;
     for (let round = 0; round < 5; round++) {
       const operation = request();
-      const zombie = claimed(t, await store.claim(operation));
+      const earlierOwner = claimed(t, await store.claim(operation));
       await advance(10 * minute);
       const claims = Array.from({ length: 20 }, (_, index) => (index % 2 ? store : other).claim(operation));
       const results = await Promise.all(claims);
       const granted = results.filter((result) => result.outcome === 'claimed');
       t.is(granted.length, 1);
       t.is(results.filter((result) => result.outcome === 'in-progress').length, 19);
-      await t.throwsAsync(zombie.renew(), { instanceOf: LeaseLostError });
+      await t.throwsAsync(earlierOwner.renew(), { instanceOf: LeaseLostError });
       for (const result of granted) await result.claim.complete(reply(`${round}`));
       t.deepEqual(completed(t, await store.claim(operation)).reply, reply(`${round}`));
     }

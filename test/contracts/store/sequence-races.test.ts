@@ -20,8 +20,7 @@ for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
       const leaseMs = atomicity === 'LEASE' ? 1 : 60_000;
       const executing = claimed(t, await store.claim({ ...at(1n), atomicity, leaseMs }));
 
-      // From now on a statement of a new connection stops when it reads the clock, until the gate is open. By then
-      // its snapshot exists.
+      // A statement of a new connection takes its snapshot, then waits at the gate when it reads the clock.
       await administer(
         data.url,
         `CREATE FUNCTION statement_timestamp() RETURNS TIMESTAMPTZ LANGUAGE PLPGSQL AS $$ BEGIN

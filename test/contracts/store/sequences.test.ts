@@ -22,7 +22,7 @@ function at(sequence: number | bigint, { id, epoch = 0n }: Producer, changes: Pa
 
 const newProducer = (epoch = 0n): Producer => ({ id: digest(randomUUID()), epoch });
 
-/** Claims the sequences from `first` to `last` and completes each with its last digit. */
+/** Claims the sequences from `first` to `last`. The reply of each sequence contains its last digit. */
 async function complete(
   t: ExecutionContext,
   { store }: StoreSubject,
@@ -103,17 +103,17 @@ for (const name of storeNames) {
     const { store, other, advance } = subject;
     const producer = newProducer();
     await complete(t, subject, producer, 0, 3);
-    const zombies = [];
+    const earlierOwners = [];
     for (let count = 0; count < 4; count++) {
-      zombies.push(claimed(t, await store.claim(at(4, producer))));
+      earlierOwners.push(claimed(t, await store.claim(at(4, producer))));
       await advance(10 * minute);
     }
     const owner = claimed(t, await other.claim(at(4, producer)));
     t.true(owner.takenOver);
-    await t.throwsAsync(zombies[0]?.complete(reply('zombie')) ?? Promise.resolve(), lost);
-    await t.throwsAsync(zombies[1]?.fail(reply('zombie')) ?? Promise.resolve(), lost);
-    await t.throwsAsync(zombies[2]?.renew() ?? Promise.resolve(), lost);
-    await zombies[3]?.release();
+    await t.throwsAsync(earlierOwners[0]?.complete(reply('too late')) ?? Promise.resolve(), lost);
+    await t.throwsAsync(earlierOwners[1]?.fail(reply('too late')) ?? Promise.resolve(), lost);
+    await t.throwsAsync(earlierOwners[2]?.renew() ?? Promise.resolve(), lost);
+    await earlierOwners[3]?.release();
     await owner.renew();
     t.is((await store.findProducer(producer.id))?.running?.sequence, 4n);
     await owner.complete(reply('owner'));
@@ -123,12 +123,12 @@ for (const name of storeNames) {
   it('an earlier owner cannot change a later sequence or a later epoch', async (t, subject) => {
     const { store, other, advance } = subject;
     const producer = newProducer();
-    const zombie = claimed(t, await store.claim(at(0, producer)));
+    const earlierOwner = claimed(t, await store.claim(at(0, producer)));
     await advance(10 * minute);
     await claimed(t, await other.claim(at(0, producer))).complete(reply('zero'));
     const next = claimed(t, await other.claim(at(1, producer)));
-    await t.throwsAsync(zombie.complete(reply('zombie')), lost);
-    await zombie.release();
+    await t.throwsAsync(earlierOwner.complete(reply('too late')), lost);
+    await earlierOwner.release();
     await advance(10 * minute);
     const fencing = claimed(t, await other.claim(at(0, { ...producer, epoch: 1n })));
     t.false(fencing.takenOver);
@@ -182,7 +182,7 @@ for (const name of storeNames) {
     await complete(t, subject, producer, 0, 0);
   });
 
-  it('an expired series begins anew before its purge, also in a lower epoch', async (t, subject) => {
+  it('an expired series starts again before its purge, also in a lower epoch', async (t, subject) => {
     const { advance, store } = subject;
     const producer = newProducer(4n);
     await complete(t, subject, producer, 0, 2);
@@ -214,11 +214,11 @@ for (const name of storeNames) {
     const { store, other, advance } = subject;
     const producer = newProducer();
     await complete(t, subject, producer, 0, 2);
-    const zombie = claimed(t, await store.claim(at(3, producer)));
+    const earlierOwner = claimed(t, await store.claim(at(3, producer)));
     await advance(11 * minute);
     t.is(await other.erase('tenant', 10), 1);
     t.is((await other.findProducer(producer.id))?.replies.length, 0);
-    await t.throwsAsync(zombie.complete(reply('zombie')), lost);
+    await t.throwsAsync(earlierOwner.complete(reply('too late')), lost);
     const next = claimed(t, await other.claim(at(3, producer)));
     t.true(next.takenOver);
     await next.complete(reply('three'));

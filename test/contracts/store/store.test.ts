@@ -36,7 +36,7 @@ for (const name of storeNames) {
     it(`${atomicity}: a key in progress is not granted to another claim`, async (t, { store, other }) => {
       const operation = ask();
       const claim = claimed(t, await store.claim(operation));
-      // SQLite runs units of work one after another, so this claim resolves after the first one has ended.
+      // SQLite runs units of work one after another, so this claim resolves after the first claim has ended.
       const second = store.claim(operation);
       const third = await other.claim(operation);
       if (third.outcome !== 'in-progress') return t.fail(third.outcome);
@@ -218,7 +218,7 @@ for (const name of storeNames) {
     t.true(claimed(t, await other.claim(operation)).takenOver);
   });
 
-  it('a takeover starts the retention anew', async (t, { store, advance }) => {
+  it('a takeover restarts the retention', async (t, { store, advance }) => {
     const operation = request({ retentionMs: 20 * minute });
     claimed(t, await store.claim(operation));
     await advance(10 * minute + 1);
@@ -242,10 +242,10 @@ for (const name of storeNames) {
       advance,
     }) => {
       const operation = request();
-      const zombie = claimed(t, await store.claim(operation));
+      const earlierOwner = claimed(t, await store.claim(operation));
       await advance(10 * minute + 1);
       const owner = claimed(t, await other.claim(operation));
-      await t.throwsAsync(zombie[ending](reply('zombie')), { instanceOf: LeaseLostError });
+      await t.throwsAsync(earlierOwner[ending](reply('too late')), { instanceOf: LeaseLostError });
       t.is((await store.claim(operation)).outcome, 'in-progress', 'the new owner still holds the key');
       await owner.complete(reply('owner'));
       t.deepEqual(completed(t, await store.claim(operation)).reply, reply('owner'));
@@ -257,23 +257,23 @@ for (const name of storeNames) {
       advance,
     }) => {
       const operation = request();
-      const zombie = claimed(t, await store.claim(operation));
+      const earlierOwner = claimed(t, await store.claim(operation));
       await advance(10 * minute + 1);
       await claimed(t, await other.claim(operation)).complete(reply('owner'));
-      await t.throwsAsync(zombie[ending](reply('zombie')), { instanceOf: LeaseLostError });
+      await t.throwsAsync(earlierOwner[ending](reply('too late')), { instanceOf: LeaseLostError });
       t.deepEqual(completed(t, await store.claim(operation)).reply, reply('owner'));
     });
   }
 
   it('release after a takeover does not change the record', async (t, { store, other, advance }) => {
     const operation = request();
-    const zombie = claimed(t, await store.claim(operation));
+    const earlierOwner = claimed(t, await store.claim(operation));
     await advance(10 * minute + 1);
     const owner = claimed(t, await other.claim(operation));
-    await zombie.release();
+    await earlierOwner.release();
     t.is((await store.claim(operation)).outcome, 'in-progress');
     await owner.complete(reply('owner'));
-    await t.notThrowsAsync(zombie.release());
+    await t.notThrowsAsync(earlierOwner.release());
     t.deepEqual(completed(t, await store.claim(operation)).reply, reply('owner'));
   });
 
@@ -297,12 +297,12 @@ for (const name of storeNames) {
     advance,
   }) => {
     const operation = request({ leaseMs: 1 });
-    const zombie = claimed(t, await store.claim(operation));
+    const earlierOwner = claimed(t, await store.claim(operation));
     await advance(2);
     await claimed(t, await other.claim(operation)).release();
     const anew = claimed(t, await other.claim(operation));
-    await t.throwsAsync(zombie.complete(reply('zombie')), { instanceOf: LeaseLostError });
-    await zombie.release();
+    await t.throwsAsync(earlierOwner.complete(reply('too late')), { instanceOf: LeaseLostError });
+    await earlierOwner.release();
     await anew.complete(reply('anew'));
     t.deepEqual(completed(t, await store.claim(operation)).reply, reply('anew'));
   });
@@ -323,10 +323,10 @@ for (const name of storeNames) {
     advance,
   }) => {
     const operation = request({ retentionMs: 15 * minute });
-    const zombie = claimed(t, await store.claim(operation));
+    const earlierOwner = claimed(t, await store.claim(operation));
     await advance(15 * minute + 1);
     const claim = claimed(t, await store.claim({ ...operation, fingerprint: bytes('changed') }));
-    await t.throwsAsync(zombie.complete(reply('zombie')), { instanceOf: LeaseLostError });
+    await t.throwsAsync(earlierOwner.complete(reply('too late')), { instanceOf: LeaseLostError });
     await claim.complete(reply('new'));
   });
 
@@ -350,12 +350,12 @@ for (const name of storeNames) {
 
   it('a purged key is a new key', async (t, { store, advance }) => {
     const operation = request({ retentionMs: 20 * minute });
-    const zombie = claimed(t, await store.claim(operation));
+    const earlierOwner = claimed(t, await store.claim(operation));
     await advance(20 * minute + 1);
     t.is(await store.purge(10), 1);
     const claim = claimed(t, await store.claim({ ...operation, fingerprint: bytes('changed') }));
     t.false(claim.takenOver);
-    await t.throwsAsync(zombie.complete(reply('zombie')), { instanceOf: LeaseLostError });
+    await t.throwsAsync(earlierOwner.complete(reply('too late')), { instanceOf: LeaseLostError });
     await claim.release();
   });
 

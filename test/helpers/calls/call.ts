@@ -17,7 +17,7 @@ export interface Method<Q, R> {
   readonly responseDeserialize: (bytes: Buffer) => R;
 }
 
-/** What one call sends besides its request, and how the call is limited. */
+/** The settings of one call: metadata besides the request, and limits. */
 export interface CallSettings {
   /** Sent as `idempotency-key`. */
   readonly key?: string;

@@ -92,7 +92,7 @@ const { StringValue } = createRequire(import.meta.url)('google-protobuf/google/p
 
 /**
  * A client with google-protobuf messages. The npm package of the service generator downloads a binary at install time,
- * so the tests do not use it. The message class is a generated one. The service definition is written here by hand.
+ * so the tests do not use it. The message class is generated. The service definition is written here by hand.
  */
 const googleProtobuf: Open = (...args) => {
   const serialize = (message: StringValue) => Buffer.from(message.serializeBinary());

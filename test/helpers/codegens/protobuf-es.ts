@@ -18,7 +18,7 @@ export const image = readFileSync(new URL('../../../test-image.binpb', import.me
 /** All types and services in the image. */
 export const registry: FileRegistry = createFileRegistry(fromBinary(FileDescriptorSetSchema, image));
 
-/** protobuf-es v2. The descriptors are created at run time, like those in generated code. */
+/** protobuf-es v2. The descriptors are created at run time, as generated code does. */
 export const protobufEs: Codegen = {
   ...{ name: 'protobuf-es', isBare: true, service: definitionOf('test.codegen.v1.ParcelService') },
   get methods() {

@@ -13,7 +13,7 @@ export const engines = ['sqlite', 'postgres'] as const;
 /** One of `engines`. */
 export type Engine = (typeof engines)[number];
 
-/** A database for a test. Each `open` is another server on the same data. All servers close after the test. */
+/** A database for a test. Each `open` call opens another server on the same data. All servers close after the test. */
 export interface DataSource {
   readonly engine: Engine;
   /** The address in the form of `DATABASE_URL`. */

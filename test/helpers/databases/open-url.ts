@@ -7,11 +7,11 @@ export interface EngineOptions {
   readonly unitLimitMs?: number;
   /** How long a statement waits for another transaction or process, in milliseconds. Default: 200. */
   readonly lockTimeoutMs?: number;
-  /** Postgres only. */
+  /** The maximum number of connections. Postgres only. */
   readonly maxConnections?: number;
-  /** SQLite only. Postgres uses its own clock. */
+  /** Returns the time in milliseconds since the epoch. SQLite only: Postgres uses its own clock. */
   readonly clock?: () => number;
-  /** SQLite only. */
+  /** The maximum number of units of work that share a commit. SQLite only. */
   readonly groupLimit?: number;
 }
 

@@ -94,7 +94,7 @@ export function nested(id: number, content: Uint8Array): Uint8Array {
     .finish();
 }
 
-/** Encodes a field without presence. A default may be omitted. Another value may precede the value, which wins. */
+/** Encodes a field without presence. May omit a default, or add an earlier value: a decoder keeps the last value. */
 function scalarField(id: number, type: Scalar, value: unknown, choose: Choose): Parts {
   const isDefault = value === '' || Object.is(value, 0) || (value instanceof Uint8Array && !value.length);
   if (isDefault) return choose(2) ? [field(id, type, value)] : [];

@@ -50,7 +50,7 @@ function fieldModel(field: DescField, depth: number): fc.Arbitrary<FieldModel> {
   }
 }
 
-/** A single value of a field, of a list, or of a map. */
+/** One random value: of a singular field, of a list element, or of a map entry. */
 function single(
   field: { readonly enum?: unknown; readonly message?: DescMessage | undefined; readonly scalar?: unknown },
   depth: number,

@@ -4,7 +4,8 @@ import type { Entry, FieldModel, Model, Scalar, Value } from './random-message.j
 
 /**
  * Encodes a message in one of the equivalent encodings.
- * @param isContinuation whether a decoder merges the message into an earlier part, which must not lose a value
+ * @param isContinuation whether a decoder merges the message into an earlier part of the same message. The encoding
+ * then overwrites no value of the earlier part.
  */
 export function encodeModel(model: Model, choose: Choose, isContinuation = false): Buffer {
   const fields = model.map((entry) => partsOf(entry, choose, isContinuation));
@@ -26,7 +27,7 @@ function partsOf({ field, values }: FieldModel, choose: Choose, isContinuation: 
   }
 }
 
-/** Encodes another member of the field's oneof, or nothing. The member that follows wins. */
+/** Encodes another member of the field's oneof, or nothing. A decoder keeps the member that follows. */
 function otherMember(field: DescField, choose: Choose): Parts {
   const others = field.oneof?.fields.filter((member) => member !== field) ?? [];
   const other = others[choose(others.length + 2) - 1];

@@ -48,17 +48,17 @@ export class ServerProcess {
     return this.#child.pid as number;
   }
 
-  /** Resolves to the `host:port` of gRPC when the server is ready. @throws when the process ends before */
+  /** Resolves to the `host:port` of gRPC when the server is ready. @throws Error when the process ends first */
   async grpcAddress(): Promise<string> {
     return formatted((await this.logged('serving')).grpc);
   }
 
-  /** Resolves to the `host:port` of /metrics, /livez and /readyz. @throws when the process ends before */
+  /** Resolves to the `host:port` of /metrics, /livez and /readyz. @throws Error when the process ends first */
   async opsAddress(): Promise<string> {
     return formatted((await this.logged('serving')).ops);
   }
 
-  /** Resolves to the first line with the message, past or future. @throws when the process ends before */
+  /** Resolves to the first line with the message, past or future. @throws Error when the process ends first */
   async logged(message: string): Promise<LogLine> {
     for (;;) {
       const line = this.log.find(({ msg }) => msg === message);

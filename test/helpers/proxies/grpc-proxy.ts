@@ -19,19 +19,19 @@ export interface PassingCall {
 }
 
 /**
- * What the proxy does with a request or a reply. `cut` ends the TCP connection, and `reset` ends only the stream.
+ * The action of the proxy on a request or a reply. `cut` ends the TCP connection, and `reset` ends only the stream.
  * `silence` drops the request or reply and sends nothing. `empty` removes the message of a reply. `twice` delivers a
  * request two times at once, and the client gets the first reply.
  */
 export type ProxyAction = 'pass' | 'cut' | 'reset' | 'silence' | 'empty' | 'twice';
 
-/** Decides what happens to each call. Without a hook, requests and replies pass. */
+/** Hooks that choose an action for each call. Without a hook, requests and replies pass. */
 export interface ProxyHooks {
   /** Called before the server gets the request. */
   readonly request?: (call: PassingCall) => ProxyAction | Promise<ProxyAction>;
   /** Called when the server has replied. */
   readonly reply?: (call: PassingCall) => ProxyAction | Promise<ProxyAction>;
-  /** Called at each delivery of a request to a server. The returned function is called with the reply, if one comes. */
+  /** Called at each delivery of a request to a server. The returned function gets the reply, if there is a reply. */
   readonly delivered?: (call: PassingCall) => (reply: ProxiedReply) => void;
 }
 
@@ -81,7 +81,7 @@ export async function startGrpcProxy(
     if (!end(stream, replyAction) && !stream.destroyed) send(stream, reply, replyAction);
   }
 
-  /** Ends the stream if the action says so. Returns whether the stream has ended. */
+  /** Ends the stream if the action requires it. Returns whether the stream has ended. */
   function end(stream: ServerHttp2Stream, action: ProxyAction): boolean {
     // The socket is destroyed directly: closing the HTTP/2 session would send GOAWAY.
     if (action === 'cut') sockets.get(stream.session)?.destroy();

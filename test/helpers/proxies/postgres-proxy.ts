@@ -29,7 +29,7 @@ export interface PostgresProxy {
   reset(): void;
   /**
    * Cuts the connection at the next statement that matches: before Postgres gets the statement, or after its result.
-   * @param then what happens to all other connections at that moment
+   * @param then the action on all other connections at that moment
    */
   cutAt(text: RegExp, when: 'before' | 'after', then?: 'down' | 'hang'): void;
   /** Cuts every connection and refuses new ones until `up`. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-/** Receives what happens on a proxied connection, and decides when to cut it. */
+/** Receives the events of a proxied connection, and decides when to cut the connection. */
 export interface ConnectionListener {
   /** Called when the client executes a statement. */
   statement(text: string): void;
@@ -20,7 +20,7 @@ export class ProxiedConnection {
   readonly #listener: ConnectionListener;
   /** The texts of the statements prepared on this connection, by name. */
   readonly #prepared = new Map<string, string>();
-  /** One entry for each expected ReadyForQuery: whether to cut the connection when it comes. */
+  /** One entry for each expected ReadyForQuery message: whether its arrival cuts the connection. */
   readonly #expectedReady: boolean[] = [];
   #boundText = '';
   #started = false;

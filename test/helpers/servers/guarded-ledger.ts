@@ -56,7 +56,7 @@ export interface LedgerHandlers {
   readonly Sweep: StreamHandler<AccountRequest, { entryId?: string }>;
 }
 
-/** How `openLedger` builds its server. */
+/** The options of `openLedger`. */
 export interface LedgerSetup {
   /** Makes handlers for the database. A missing handler writes one effect and returns a random id. */
   readonly handlers?: (database: Database) => Partial<LedgerHandlers>;

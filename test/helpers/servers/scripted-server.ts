@@ -30,7 +30,7 @@ export type Scripted =
     }
   | (() => Promise<Scripted>);
 
-/** A clock that advances only during `wait`, and at once. */
+/** A clock that stands still between calls of `wait` and `skip`. `wait` advances the clock without a real pause. */
 export class SkippedTime implements SendClock {
   readonly pauses: number[] = [];
   #now = Date.now();

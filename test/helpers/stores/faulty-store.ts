@@ -6,9 +6,9 @@ import { PassingStore } from './passing-store.js';
 export class FaultyStore extends PassingStore {
   /** Whether every call fails as unavailable. */
   isDown = false;
-  /** Whether commits reach the store and their answers are lost. */
+  /** Whether the store commits, and the answers to the commits are lost. */
   losesCommits = false;
-  /** Whether look-ups find no record, as while a commit is not visible yet. */
+  /** Whether look-ups find no record, as if its commit were not visible yet. */
   hidesRecords = false;
 
   override async claim(request: ClaimRequest) {

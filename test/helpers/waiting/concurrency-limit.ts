@@ -1,5 +1,5 @@
 /**
- * Returns a function that runs at most `count` pieces of work at a time and queues the others. Tests that mostly wait
+ * Returns a function that runs at most `count` pieces of work at a time and queues the rest. Tests that mostly wait
  * finish sooner if they run concurrently, but too many concurrent tests slow each other down.
  */
 export function limitConcurrency(count: number): <T>(work: () => Promise<T>) => Promise<T> {

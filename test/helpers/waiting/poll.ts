@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 
-/** Checks that follow each other without a pause. Later checks pause, because other processes need the processor. */
+/** The number of checks without a pause. Later checks pause, because other processes need the processor. */
 const EAGER_CHECKS = 100;
 const PAUSE_MS = 5;
 
 /**
- * Repeats a check until it returns true. For changes outside of the test's control.
- * @param what the awaited condition, for the error message
+ * Repeats a check until it returns true. Use it for changes that the test does not control.
+ * @param what the awaited condition, which the error message repeats
  * @throws Error when the check did not return true within `withinMs` milliseconds
  */
 export async function poll(

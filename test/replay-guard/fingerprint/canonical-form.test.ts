@@ -161,7 +161,7 @@ test('paths exclude whole fields, and fields inside messages, lists, maps and on
   t.is(
     hex(bytes(nested(NESTED, inner('x'))), ['nested.a_string', 'nested']),
     '',
-    'excluding a whole field wins over excluding a part',
+    'a field that is excluded as a whole is omitted, even if one of its parts is excluded too',
   );
 });
 

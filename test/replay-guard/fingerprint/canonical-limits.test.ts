@@ -33,25 +33,22 @@ for (const [title, wire] of Object.entries(malformed))
     t.throws(() => canonicalForm(everything, wire), { instanceOf: Error });
   });
 
-/** Encodes a message in a message, `levels` times, without recursion. */
-function deep(number: number, levels: number, inside = (wire: Uint8Array) => wire): Buffer {
+/** Encodes a message in a message, `depth` times, without recursion. */
+function deep(number: number, depth: number, inside = (wire: Uint8Array) => wire): Buffer {
   let wire = Buffer.alloc(0);
-  for (let level = 0; level < levels; level++) wire = Buffer.from(nested(number, inside(wire)));
+  for (let count = 0; count < depth; count++) wire = Buffer.from(nested(number, inside(wire)));
   return wire;
 }
 
 test('messages, known groups and unknown groups are refused beyond the maximum nesting depth', (t) => {
   t.notThrows(() => canonicalForm(everything, deep(NESTED, 100)));
-  for (const levels of [101, 10_000])
-    t.throws(() => canonicalForm(everything, deep(NESTED, levels)), { message: /too deep/ });
-  const inMaps = (levels: number) => deep(32, levels, (wire) => nested(2, wire));
+  for (const depth of [101, 10_000])
+    t.throws(() => canonicalForm(everything, deep(NESTED, depth)), { message: /too deep/ });
+  const inMaps = (depth: number) => deep(32, depth, (wire) => nested(2, wire));
   t.notThrows(() => canonicalForm(everything, inMaps(100)));
   t.throws(() => canonicalForm(everything, inMaps(10_000)), { message: /too deep/ });
-  const group = (number: number, levels: number) =>
-    Buffer.concat([
-      ...Array(levels).fill(bytes(tag(number, 3))),
-      ...Array(levels).fill(bytes(tag(number, 4))),
-    ]);
+  const group = (number: number, depth: number) =>
+    Buffer.concat([...Array(depth).fill(bytes(tag(number, 3))), ...Array(depth).fill(bytes(tag(number, 4)))]);
   for (const [schema, number] of [
     [legacy, 8],
     [legacy, 90],

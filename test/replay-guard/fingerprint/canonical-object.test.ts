@@ -105,7 +105,7 @@ for (const [title, [one, other]] of Object.entries(different))
 
 test('without a schema, a message that is nested too deeply is refused, and the server serves the next call', async (t) => {
   let deep: object = {};
-  for (let level = 0; level < 100_000; level++) deep = { a: deep };
+  for (let depth = 0; depth < 100_000; depth++) deep = { a: deep };
   t.is(await secondResult(t, {}, deep), undefined);
   t.is(await secondResult(t, { a: 1 }, { a: 1 }), 'replayed');
 });

@@ -67,7 +67,7 @@ const tooDeep = [
   (wire: Uint8Array) => nested(32, nested(2, wire)),
 ].map((wrap) => {
   let wire: Uint8Array = Buffer.alloc(0);
-  for (let level = 0; level < 10_000; level++) wire = wrap(wire);
+  for (let depth = 0; depth < 10_000; depth++) wire = wrap(wire);
   return wire;
 });
 

@@ -66,7 +66,7 @@ for (const name of engines) {
     );
 
     test.serial(
-      `${name}, ${method}: concurrent nested transactions run one after another, and a failed one rolls back alone`,
+      `${name}, ${method}: concurrent nested transactions run one after another, and a failed transaction rolls back alone`,
       async (t) => {
         const ledger = await openLedger(t, await emptied(t, name), {
           handlers: (database) =>

@@ -198,7 +198,7 @@ for (const method of methods) {
       const { proxy, ledger, ask, ...observed } = await behindProxy(t, method, 'OK', { policy: patient });
       proxy.cutAt(/^COMMIT/, 'after', 'down');
       const reply = await ask({ deadlineMs: 1_500 });
-      // On a busy machine the refusal can reach the client after the deadline. The guard must refuse all the same.
+      // On a busy machine the refusal can reach the client after the deadline. The guard must still refuse the call.
       if (reply.code !== status.DEADLINE_EXCEEDED) unknown(t, reply);
       await ledger.outcomes.reached('refused');
       proxy.up();

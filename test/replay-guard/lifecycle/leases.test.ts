@@ -31,7 +31,7 @@ const shared = sharedData(test);
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 
 /** Servers that share the data of one engine. */
-interface Scene {
+interface SharedServers {
   /** Starts another server. */
   serve(policy: Partial<MethodPolicy>, handlers?: Handlers, setup?: LedgerSetup): Promise<Ledger>;
   /** Ends the leases of the running executions, so that another server can take their keys over. */
@@ -46,7 +46,7 @@ interface Scene {
   effects(expected: number): Promise<number>;
 }
 
-async function scene(t: ExecutionContext, engine: AnyEngine): Promise<Scene> {
+async function scene(t: ExecutionContext, engine: AnyEngine): Promise<SharedServers> {
   const source = engine === 'memory' ? engine : await shared(t, engine);
   const name = randomUUID();
   let skewMs = 0;
@@ -136,7 +136,7 @@ for (const engine of engines) {
     opened.open();
     const late: { reason?: unknown; write?: Promise<unknown> } = {};
     // The lease must not expire before the takeover, also on a busy machine.
-    const zombie = await serve({ leaseMs: 9_000 }, (database) => ({
+    const earlierServer = await serve({ leaseMs: 9_000 }, (database) => ({
       Transfer: async ({ request }, callback) => {
         const signal = executionSignal() as AbortSignal;
         if (entered.arrived > 0) return callback({ code: status.INTERNAL });
@@ -149,7 +149,7 @@ for (const engine of engines) {
       },
     }));
     const other = await serve({ leaseMs: 60_000 }, held(engine, opened));
-    const first = zombie.transfer('key');
+    const first = earlierServer.transfer('key');
     await entered.reached();
     let second = await other.transfer('key');
     await poll('the key is taken over', async () => {
@@ -162,12 +162,12 @@ for (const engine of engines) {
     if (engine !== 'memory')
       await t.throwsAsync(late.write as Promise<unknown>, { message: /taken over|rolled back/ });
     t.is(await effects(1), 1);
-    t.like(await zombie.transfer('key'), { replayed: true, bytes: second.bytes });
+    t.like(await earlierServer.transfer('key'), { replayed: true, bytes: second.bytes });
     t.true(other.outcomes.takenOver[0]);
-    t.is(zombie.outcomes.running, 0);
+    t.is(earlierServer.outcomes.running, 0);
   });
 
-  test(`${engine}: an execution that lost its lease does not change the record of the next one`, async (t) => {
+  test(`${engine}: an execution that lost its lease does not change the record of the next execution`, async (t) => {
     const { serve, barrier: newBarrier, expire, effects } = await scene(t, engine);
     const [completing, releasing, giving, owning] = [newBarrier(), newBarrier(), newBarrier(), newBarrier()];
     giving.open();

@@ -185,7 +185,7 @@ async function refusedInTime(t: ExecutionContext, ask: () => Promise<Reply<unkno
 
 const deadlineMs = 1_000;
 
-// These tests are serial, so they run before the others. The others would delay them past the deadline.
+// The tests of deadlines are serial, so they run before the concurrent tests, which could delay them too much.
 test.serial('sqlite: a duplicate that waits in this process is refused before its deadline', async (t) => {
   const [barrier, { sent, interceptor }] = [new Barrier(), sentStatuses()];
   const ledger = await openLedger(t, await shared(t, 'sqlite'), {
@@ -243,7 +243,7 @@ async function counting(
 }
 
 for (const engine of [...engines, 'memory'] as const) {
-  test(`${engine}: duplicates above the limit of waiters are refused, and the waiting ones get the reply`, async (t) => {
+  test(`${engine}: duplicates above the limit of waiters are refused, and the waiting duplicates get the reply`, async (t) => {
     const barrier = new Barrier();
     const { ledger, arrived } = await counting(t, engine, {
       handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),

@@ -56,7 +56,7 @@ test('a call with a gap claims again if its predecessor arrived during the claim
 test('calls of a producer execute in order of arrival, not in order of their identity checks', async (t) => {
   const all = new Barrier();
   let scopes = 0;
-  /** The later the sequence, the earlier its scope is known. All scopes wait until all calls have arrived. */
+  /** Waits until all calls have arrived. Then the identity checks end in the reverse order of the sequences. */
   const scope: ReplayGuardOptions['scope'] = async ({ metadata }) => {
     const rounds = (5 - Number(metadata.get('idempotency-sequence').join())) * 20;
     if (++scopes === 6) all.open();
@@ -110,7 +110,7 @@ test('a request that never ends delays later calls of its producer for a limited
   t.is(ledger.entered, 2);
 });
 
-test('a request that never ends does not block retries with a short deadline forever', async (t) => {
+test('a request that never ends delays retries with a short deadline for a limited time', async (t) => {
   const ledger = await openLedger(t, 'memory');
   const { begin, end } = openRequests(t, ledger);
   t.is(await end(begin(0)), status.OK);
@@ -121,7 +121,7 @@ test('a request that never ends does not block retries with a short deadline for
   t.is(ledger.entered, 1);
 });
 
-test('a call that exceeds its deadline does not let later calls overtake its predecessor', async (t) => {
+test('after a call exceeds its deadline, later calls still wait for its predecessor', async (t) => {
   const ledger = await openLedger(t, 'memory');
   const { begin, codeOf, end } = openRequests(t, ledger);
   t.is(await end(begin(0)), status.OK);

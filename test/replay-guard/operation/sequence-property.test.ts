@@ -9,9 +9,9 @@ import { type LedgerMethod, methods, onBoth, openLedger } from '../../helpers/se
 
 /** One call of a producer, relative to the state of the series. */
 interface Move {
-  /** The distance of its sequence from the next sequence. */
+  /** The sequence of the call minus the next sequence of the series. */
   readonly ahead: number;
-  /** The distance of its epoch from the current epoch. */
+  /** The epoch of the call minus the current epoch. */
   readonly epochs: number;
   readonly payload: number;
   /** Whether the handler fails. */
@@ -43,8 +43,8 @@ class ProducerModel {
   }
 
   /**
-   * Returns the expected result of a call: `new` for an execution, `failed` for an execution that fails, `=` with an
-   * id for the replay of the reply with that id, or the reason of a refusal.
+   * Returns the expected result of a call. `new` is an execution that succeeds. `failed` is an execution that fails.
+   * `=` and an id is a replay of the reply with this id. Any other text is the reason of a refusal.
    */
   answer(epoch: number, sequence: number, { payload, fails }: Move, id: string): string {
     if (epoch < this.epoch) return 'PRODUCER_FENCED';

@@ -84,7 +84,7 @@ for (const [title, guard, hex] of [
   });
 }
 
-test('an encrypted reply decrypts with its own record only, has a unique IV, and a changed one is refused', async (t) => {
+test('an encrypted reply decrypts with its own record only, has a unique IV, and is refused after a change', async (t) => {
   const { ledger, answer, store } = await open(t, { cipherKey });
   const ivs = new Set<string>();
   const property = fc.asyncProperty(

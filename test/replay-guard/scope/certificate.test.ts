@@ -104,7 +104,7 @@ test('certificates without names are different callers, also with one subject', 
   await assertTwoCallers(t, setup, await setup.ca.issue('ada'), await setup.ca.issue('ada'));
 });
 
-test("a name equal to another certificate's fingerprint is not that certificate's caller", async (t) => {
+test('a certificate whose name is the fingerprint of another certificate is another caller', async (t) => {
   const setup = await open(t);
   const ada = await setup.ca.issue('ada');
   const { fingerprint256 } = new X509Certificate(ada.cert);

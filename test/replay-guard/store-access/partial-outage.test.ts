@@ -112,7 +112,7 @@ test.serial(
 );
 
 test.serial(
-  'sqlite: calls that share a commit with a failed one are each committed completely or not at all',
+  'sqlite: each call that shares a commit with a failed call is committed completely or not at all',
   async (t) => {
     const { ledger, repair } = await fullSqlite(t);
     const accounts = Array.from({ length: 12 }, (_, i) => (i % 4 === 1 ? 'large' : `small-${i}`));

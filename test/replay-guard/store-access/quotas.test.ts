@@ -186,7 +186,7 @@ test.serial('waiting duplicates do not count as in-flight calls', async (t) => {
 
 for (const ending of ['fails', 'throws'] as const) {
   test.serial(
-    `a call that ${ending} returns its slot at once, and its key with the next count`,
+    `a call that ${ending} frees its in-flight slot at once and its live key at the next count`,
     async (t) => {
       const quotas = { inFlightPerScope: 1, liveKeysPerScope: 1 };
       const { ledger, as } = await open(t, 'memory', quotas, {
@@ -245,7 +245,7 @@ test.serial(
   },
 );
 
-test.serial('a later count runs in the background, and a failed one is not repeated at once', async (t) => {
+test.serial('a later count runs in the background, and a failed count is not repeated at once', async (t) => {
   const { store, as } = await counted(t);
   await as('alice')('append', 'first');
   store.gate = new Barrier();
@@ -321,7 +321,7 @@ test('a limit must be a whole number of at least 1', (t) => {
       t.throws(() => made({ [name]: limit }), { instanceOf: TypeError, message: new RegExp(name) });
 });
 
-test('the waiting duplicates of all keys are bounded, including those with another payload', async (t) => {
+test('the waiting duplicates of all keys are bounded, and duplicates with another payload count', async (t) => {
   const [barrier, scoped, claimed] = [new Barrier(), new Barrier(), new Barrier()];
   scoped.open();
   class SlowStore extends PassingStore {

@@ -7,7 +7,7 @@ import type { EventCounts } from './event-counts.js';
 /** One delivery of a request to a server, and the reply of the server. The client may not have received the reply. */
 export interface Delivery {
   readonly key: string;
-  /** The position of the delivery among all events in the network. */
+  /** The position of the request among all requests and replies in the network. */
   readonly began: number;
   /** Absent if the server was down, or was killed before it replied. */
   answer?: {
@@ -33,15 +33,15 @@ interface FaultRates {
 }
 
 /**
- * Between clients and servers. One reply in three is lost, half of these in silence. One request in five is delivered
- * twice. One connection in thirty is closed before the server has the request, or after the reply.
+ * The faults between clients and servers. One reply in three is lost. For half of the lost replies, the stream stays
+ * open. One request in five is delivered twice. One request in thirty and one reply in thirty close the connection.
  */
 const clientFaults: FaultRates = {
   requests: { pass: 23, twice: 6, cut: 1 },
   replies: { pass: 19, silence: 5, reset: 5, cut: 1 },
 };
 
-/** Between servers. Fewer replies are lost, and none in silence. */
+/** The faults between servers. One reply in ten is lost, and its stream ends. */
 export const serverFaults: FaultRates = {
   requests: { pass: 23, twice: 6, cut: 1 },
   replies: { pass: 26, reset: 3, cut: 1 },

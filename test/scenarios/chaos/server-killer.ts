@@ -11,7 +11,7 @@ import type { Role, ShopCluster } from './shop-cluster.js';
 /** The lease of an event that a relay has claimed. Longer than the timeout of a delivery. */
 const DELIVERY_LEASE_MS = 45_000;
 
-/** The processes to kill, and the parts that the kills involve. */
+/** The options of `ServerKiller`. */
 export interface ServerKillerOptions {
   readonly cluster: ShopCluster;
   readonly database: Database;
@@ -20,7 +20,7 @@ export interface ServerKillerOptions {
   readonly counts: EventCounts;
 }
 
-/** Kills one server after another during its work, and restarts it. */
+/** Kills servers while they work, one at a time, and restarts each server. */
 export class ServerKiller {
   readonly #options: ServerKillerOptions;
   readonly #choices: BalancedChoices<Role>;
@@ -86,7 +86,7 @@ export class ServerKiller {
     },
   };
 
-  /** Counts the webhook events that a relay has claimed since then and not delivered yet. */
+  /** Counts the undelivered webhook events that a relay has claimed since the given time. */
   async #countClaimed(since: number): Promise<number> {
     const rows = await this.#options.database.query(
       `SELECT 1 AS one FROM replay_guard_outbox
@@ -97,8 +97,8 @@ export class ServerKiller {
   }
 
   /**
-   * Expires all leases and pauses in the database, unless the run waits for real leases. This includes the leases of
-   * running servers, which must detect the loss.
+   * Expires all leases and pauses in the database, unless the run waits for real leases. Running servers lose their
+   * leases too, and must detect the loss.
    */
   async expireLeases(): Promise<void> {
     if (WAITS_FOR_LEASES) return;

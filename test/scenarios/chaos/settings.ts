@@ -16,7 +16,7 @@ export const CALLS_PER_CLIENT = isShort ? 4 : 8;
 /** The timeout of one attempt, in milliseconds. A lost reply costs this time. */
 export const ATTEMPT_MS = isShort ? 1_000 : 2_000;
 
-/** The number of kills. At least three, so that a server of each role is killed. */
+/** The number of kills. It must be at least three, so that a server of each role is killed. */
 export const KILLS = setting('CHAOS_KILLS', 3);
 
 /** Whether the run waits until the leases of killed servers expire. Otherwise the test expires them in the database. */

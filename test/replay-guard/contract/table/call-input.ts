@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Method, pathOf } from './setup.js';
 
-/** What the client sends in one call. An omitted field has the same value in every call of the row. */
+/** The input of one call of the client. An omitted field has the same value in every call of the row. */
 export interface CallInput {
   readonly method?: Method;
   /** The idempotency key. `null` sends no key, a list sends several values. */
@@ -10,7 +10,7 @@ export interface CallInput {
   readonly operationKey?: string;
   /** The producer, epoch and sequence of the call, instead of a key. */
   readonly sequence?: SequenceInput;
-  /** Another caller than the row's own. `null` sends no identity. */
+  /** The caller. `another` differs from the row's own caller. `null` sends no identity. Default: the row's own. */
   readonly caller?: 'another' | null;
   /** Request fields besides the account. */
   readonly request?: object;

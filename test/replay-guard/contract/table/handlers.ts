@@ -19,7 +19,7 @@ export interface HandlerResponse {
   readonly error?: object;
 }
 
-/** What a row's script gets for one execution of a handler. */
+/** The argument of a row's script: the means of one execution of a handler. */
 export interface ScriptContext {
   /** The number of the execution in this row, from 1. */
   readonly execution: number;

@@ -87,7 +87,7 @@ const failed = Object.entries(faulty).map(
 
 const late: Row[] = [
   {
-    title: 'the handler rejects after its response: the response counts',
+    title: 'the handler rejects after its response: the call ends with the response',
     methods: everyKind,
     handler: async ({ write, respond }) => {
       await write();
@@ -107,7 +107,7 @@ const late: Row[] = [
     counts: { released: 1, executed: 1, replayed: 1 },
   },
   {
-    title: 'the handler responds twice: the first response counts',
+    title: 'the handler responds twice: the call ends with the first response',
     methods: unary,
     handler: async ({ write, respond }) => {
       await write();
@@ -140,5 +140,5 @@ const clientCancelled: Row[] = [
   },
 ];
 
-/** The results of a handler, and what the guard does with each. */
+/** The results of a handler, and the reaction of the guard to each result. */
 export const endingRows: readonly Row[] = [...everyCode.map(ended), ...failed, ...late, ...clientCancelled];

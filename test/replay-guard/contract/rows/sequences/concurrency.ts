@@ -97,7 +97,7 @@ const pipelined: Row[] = [
   },
   {
     title:
-      'the sequence after a running first call is refused as in progress on another server, although the claim is not visible',
+      'the sequence after a running first call is refused as in progress on another server, which cannot read the claim',
     methods: unaryAndStreaming,
     handler: writesAndWaits,
     setup: noWait,

@@ -100,7 +100,7 @@ export const sequenceMetadataRows: readonly Row[] = [
   },
   {
     title:
-      'each caller, method and producer has its own series, and a key with the name of the producer is another operation',
+      'callers, methods and producers have separate series, and a key equal to a producer is another operation',
     steps: [
       ...[call(at(0)), call({ ...at(0), caller: 'another' }), call({ ...at(0), method: 'Transfer' })],
       ...[call(named('other', 0)), call(), replays(at(0)), replays(), call(at(1)), call(named('other', 1))],

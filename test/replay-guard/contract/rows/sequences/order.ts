@@ -26,7 +26,7 @@ const order: Row[] = [
     counts: { executed: 3, replayed: 1, expired: 1 },
   },
   {
-    title: 'the last five sequences replay, and older ones are refused and never execute',
+    title: 'the last five sequences replay, and older sequences are refused and never execute',
     methods: unaryAndStreaming,
     steps: [
       ...[...calls(0, 6), call(at(0), keyExpired), call(at(1), keyExpired)],
@@ -154,5 +154,5 @@ const expired: Row[] = [
   },
 ];
 
-/** The sequences of a producer that execute, and the refusals of the others. */
+/** The sequences of a producer that execute, and the refusals of all other sequences. */
 export const sequenceOrderRows: readonly Row[] = [...order, ...epochs, ...endings, ...expired];
