@@ -9,24 +9,17 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const opened = `
 import { openSqlite } from 'grpc-replay-guard/sqlite';`;
 
-const guarded = `
-import { Server, type ServerInterceptor, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import { createReplayGuard, type ScopeSource } from 'grpc-replay-guard';
-declare const scope: ScopeSource;
+const service = `
+import type { ServerInterceptor, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { Database } from 'grpc-replay-guard/database';
 declare const authentication: ServerInterceptor;
 declare const OrderService: ServiceDefinition;
-declare const handlers: UntypedServiceImplementation;`;
+declare function createHandlers(database: Database): UntypedServiceImplementation;`;
 
 /** For each TypeScript block of a document, the declarations that the block assumes. */
 const assumed: Readonly<Record<string, readonly string[]>> = {
-  'README.md': [
-    `
-import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { Database } from 'grpc-replay-guard/database';
-declare const OrderService: ServiceDefinition;
-declare function createHandlers(database: Database): UntypedServiceImplementation;`,
-  ],
-  'docs/guide/first-steps.md': [opened + guarded],
+  'README.md': [service],
+  'docs/guide/first-steps.md': [service],
   'docs/guide/outbox-and-consumers.md': [
     `
 import type { Database } from 'grpc-replay-guard/database';
