@@ -1,14 +1,20 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { backoffMs } from './backoff.js';
 
-/** The upper bound of the pause after failed runs, in milliseconds. A longer interval is not shortened. */
-const MAX_FAILURE_PAUSE_MS = 5_000;
+/** The maximum delay of a Node timer, in milliseconds. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The options of a `RepeatingTask`. */
 export interface RepeatingTaskOptions {
   /** Runs the task once. If the run resolves to `true`, the next run starts at once. */
   readonly run: () => Promise<unknown>;
-  /** The interval between the starts of two runs, in milliseconds. */
+  /** The pause after a run, in milliseconds, from 1 to 2^31 - 1. */
   readonly intervalMs: number;
+  /**
+   * The upper bound of the pause after failed runs, in milliseconds. The pause doubles with each failure up to this
+   * bound. Default: `intervalMs`, so that the pause does not grow.
+   */
+  readonly maxFailurePauseMs?: number;
   /** Receives the error of each failed run. The task continues. */
   readonly onError: (error: unknown) => void;
   /** Whether the timers keep the process alive. Default: true. */
@@ -16,9 +22,8 @@ export interface RepeatingTaskOptions {
 }
 
 /**
- * Runs a task at an interval and at each wake-up. Two runs never overlap. A tick of the interval during a run has no
- * effect. A wake-up during a run starts another run after the current one. After a failed run the pause doubles, up
- * to 5 seconds.
+ * Runs a task at each wake-up, and after a pause since the last run. Two runs never overlap. A wake-up during a run
+ * starts another run after the current one.
  *
  * Each run has the asynchronous context in which the task was constructed. The context of the code that wakes the
  * task is not used, because that code may run inside a call with an open transaction.
@@ -29,36 +34,41 @@ export class RepeatingTask {
   readonly #wakeUps = new Set<NodeJS.Timeout>();
   #interval: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
+  #isRunning = false;
   #isWoken = false;
   #isStopped = true;
   #failures = 0;
-  #ticksToSkip = 0;
 
+  /** @throws RangeError if `intervalMs` is out of its bounds */
   constructor(options: RepeatingTaskOptions) {
+    const { intervalMs } = options;
+    if (!(intervalMs >= 1 && intervalMs <= MAX_TIMER_MS)) {
+      throw new RangeError(`intervalMs must be from 1 to ${MAX_TIMER_MS}, not ${intervalMs}`);
+    }
     this.#options = options;
   }
 
   /**
-   * Starts the interval. A task that has started is not started again.
+   * Starts the task. A task that has started is not started again.
    * @param firstRun whether the first run starts now or after one interval
    */
   start(firstRun: 'now' | 'after-interval' = 'now'): void {
     if (!this.#isStopped) return;
     this.#isStopped = false;
-    this.#interval = this.#keep(setInterval(() => this.#tick(), this.#options.intervalMs));
     if (firstRun === 'now') this.wake();
+    else this.#startInterval();
   }
 
   /** Starts a run now, or directly after the current run. */
   wake(): void {
     if (this.#isStopped) return;
     this.#isWoken = true;
-    this.#running ??= this.#inOwnContext(() => this.#runAll());
+    if (!this.#isRunning) this.#running = this.#inOwnContext(() => this.#runAll());
   }
 
-  /** Starts a run in `ms` milliseconds. A time of one interval or more has no effect, because a tick comes first. */
+  /** Starts a run in `ms` milliseconds. Has no effect if the pause after a run is not longer than this time. */
   wakeIn(ms: number): void {
-    if (this.#isStopped || ms >= this.#options.intervalMs) return;
+    if (this.#isStopped || ms >= this.#pauseMs()) return;
     const timer = setTimeout(() => {
       this.#wakeUps.delete(timer);
       this.wake();
@@ -75,17 +85,15 @@ export class RepeatingTask {
     await this.#running;
   }
 
-  #tick(): void {
-    if (this.#ticksToSkip > 0) this.#ticksToSkip--;
-    else if (!this.#running) this.wake();
-  }
-
   async #runAll(): Promise<void> {
+    this.#isRunning = true;
+    clearInterval(this.#interval);
     while (this.#isWoken && !this.#isStopped) {
       this.#isWoken = false;
       if (await this.#runOnce()) this.#isWoken = true;
     }
-    this.#running = undefined;
+    this.#isRunning = false;
+    if (!this.#isStopped) this.#startInterval();
   }
 
   async #runOnce(): Promise<boolean> {
@@ -95,16 +103,31 @@ export class RepeatingTask {
       return hasMore === true;
     } catch (error) {
       this.#failures++;
-      this.#ticksToSkip = this.#ticksAfterFailure();
-      this.#options.onError(error);
+      this.#report(error);
       return false;
     }
   }
 
-  #ticksAfterFailure(): number {
-    const { intervalMs } = this.#options;
-    const pauseMs = Math.min(intervalMs * 2 ** this.#failures, MAX_FAILURE_PAUSE_MS);
-    return Math.max(0, Math.ceil(pauseMs / intervalMs) - 1);
+  #report(error: unknown): void {
+    try {
+      this.#options.onError(error);
+    } catch (failure) {
+      // The process receives the error of `onError` as an uncaught exception. The task continues.
+      process.nextTick(() => {
+        throw failure;
+      });
+    }
+  }
+
+  #startInterval(): void {
+    clearInterval(this.#interval);
+    this.#interval = this.#keep(setInterval(() => this.wake(), this.#pauseMs()));
+  }
+
+  #pauseMs(): number {
+    const { intervalMs, maxFailurePauseMs = intervalMs } = this.#options;
+    const maxMs = Math.max(intervalMs, maxFailurePauseMs);
+    return backoffMs({ initialMs: intervalMs, maxMs }, this.#failures);
   }
 
   #keep(timer: NodeJS.Timeout): NodeJS.Timeout {

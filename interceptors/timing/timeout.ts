@@ -11,12 +11,14 @@ export interface WaitLimit<T, Otherwise> {
   readonly otherwise: (end: WaitEnd) => Otherwise;
   /** Receives the result of work that resolves after the wait has ended. Default: the result is dropped. */
   readonly late?: (result: T) => void;
+  /** Whether the timer of the time limit keeps the process alive. Default: true. */
+  readonly keepsProcessAlive?: boolean;
 }
 
 /**
  * Resolves or rejects as `work` does, unless the limit ends the wait first. In that case `limit.otherwise` returns
  * the result. The work itself continues, because a promise cannot be stopped. A later rejection of the work is
- * dropped.
+ * dropped. Work that an abort listener of the signal has ended wins over the abort.
  */
 export function within<T, Otherwise>(
   work: Promise<T>,
@@ -31,6 +33,7 @@ export function within<T, Otherwise>(
       signal?.removeEventListener('abort', onAbort);
     };
     const endEarly = (why: WaitEnd) => {
+      if (isOver) return;
       end();
       try {
         resolve(otherwise(why));
@@ -38,8 +41,10 @@ export function within<T, Otherwise>(
         reject(error);
       }
     };
-    const onAbort = () => endEarly('aborted');
+    // The reactions of work that has ended run before this microtask.
+    const onAbort = () => queueMicrotask(() => endEarly('aborted'));
     const timer = ms === undefined ? undefined : setTimeout(() => endEarly('timeout'), ms);
+    if (limit.keepsProcessAlive === false) timer?.unref();
     work.then(
       (result) => {
         if (isOver) return late?.(result);

@@ -6,12 +6,15 @@ import { expireReservation } from './end-reservation.js';
 import { Items } from './items.js';
 import { Reservations } from './reservations.js';
 
+/** The upper bound of the pause after failed runs, in milliseconds. */
+const MAX_FAILURE_PAUSE_MS = 5_000;
+
 /** The options of `createHoldExpiry`. */
 export interface HoldExpiryOptions {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
-  /** The interval between runs, in milliseconds. Default: 1000. */
+  /** The pause after a run, in milliseconds. Default: 1000. */
   readonly intervalMs?: number;
   /** The maximum number of holds in one run. Default: 100. */
   readonly batch?: number;
@@ -53,6 +56,7 @@ export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
     // A full batch means that more holds may be overdue.
     run: async () => (await runOnce()) === batch,
     intervalMs,
+    maxFailurePauseMs: MAX_FAILURE_PAUSE_MS,
     onError: (error) => log.error({ err: error }, 'overdue holds could not be read'),
   });
   return { start: () => task.start(), stop: () => task.stop(), runOnce };

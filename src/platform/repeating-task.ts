@@ -1,2 +1,2 @@
-/** Runs a task at an interval. The services import it from here, so that they do not depend on the library. */
+/** The repeating task of the library. The services import it from here, so that their code does not name the guard. */
 export { RepeatingTask } from 'grpc-replay-guard/timing';

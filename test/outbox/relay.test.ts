@@ -191,6 +191,28 @@ for (const engine of engines) {
     ]);
   });
 
+  it('a delivery that ends in its own abort listener keeps its result', async (t) => {
+    const outbox = await open(t);
+    await append(outbox, ['a', 1], ['b', 1]);
+    const recorder = new RecordingObserver();
+    const deliveries: Record<string, Delivery> = {
+      note: ({ aggregate }, { signal }) =>
+        new Promise((resolve, reject) => {
+          signal.addEventListener('abort', () => {
+            if (aggregate === 'a') resolve();
+            else reject(new UndeliverableError('refused'));
+          });
+        }),
+    };
+    const relay = relayTo(t, outbox, { deliveries, timeoutMs: 5 }, { observer: recorder });
+    t.is(await relay.runOnce(), 1);
+    t.deepEqual(recorder.log.sort(), ['dead b', 'delivered a']);
+    t.deepEqual(await states(outbox.database), [
+      [1, 'delivered'],
+      [1, 'dead'],
+    ]);
+  });
+
   it('a relay delivers undelivered events after a restart', async (t) => {
     const source = await data(t, engine);
     const before = await source.open();

@@ -34,7 +34,7 @@ function countingTask(t: ExecutionContext, options: Partial<RepeatingTaskOptions
   return { task, errors, assertRuns, pass: (ms: number) => mock.timers.tick(ms) };
 }
 
-test.serial('a task runs when it starts and at each interval', async (t) => {
+test.serial('a task runs when it starts, and one interval after the end of each run', async (t) => {
   const { task, assertRuns, pass } = countingTask(t);
   task.start();
   await assertRuns(1);
@@ -73,12 +73,11 @@ test.serial('a run that resolves to true is followed by another at once', async 
   await assertRuns(3);
 });
 
-test.serial('ticks during a run are dropped, and one wake-up causes one more run', async (t) => {
+test.serial('wake-ups during a run cause one more run', async (t) => {
   const barrier = new Barrier();
-  const { task, assertRuns, pass } = countingTask(t, { run: () => barrier.pass() });
+  const { task, assertRuns } = countingTask(t, { run: () => barrier.pass() });
   task.start();
   await barrier.reached();
-  pass(3 * INTERVAL_MS);
   task.wake();
   task.wake();
   await assertRuns(1);
@@ -86,7 +85,39 @@ test.serial('ticks during a run are dropped, and one wake-up causes one more run
   await assertRuns(2);
 });
 
-test.serial('a delayed wake-up starts a run, unless a tick comes first', async (t) => {
+test.serial('the pause after a run that is longer than the interval is one full interval', async (t) => {
+  const barrier = new Barrier();
+  const { task, assertRuns, pass } = countingTask(t, { run: () => barrier.pass() });
+  task.start();
+  await barrier.reached();
+  pass(3 * INTERVAL_MS);
+  barrier.open();
+  await assertRuns(1);
+  pass(INTERVAL_MS - 1);
+  await assertRuns(1);
+  pass(1);
+  await assertRuns(2);
+});
+
+test.serial('a wake-up in the synchronous part of a run does not overlap it', async (t) => {
+  let running = 0;
+  let wakeUps = 3;
+  const overlaps: number[] = [];
+  const { task, assertRuns } = countingTask(t, {
+    run: async () => {
+      overlaps.push(++running);
+      if (wakeUps-- > 0) task.wake();
+      await new Promise(setImmediate);
+      running--;
+    },
+  });
+  task.start();
+  await poll('the last run', () => overlaps.length === 4 && running === 0);
+  await assertRuns(4);
+  t.deepEqual(overlaps, [1, 1, 1, 1]);
+});
+
+test.serial('a delayed wake-up starts a run, unless the pause after a run ends first', async (t) => {
   const { task, assertRuns, pass } = countingTask(t);
   task.start('after-interval');
   task.wakeIn(400);
@@ -95,18 +126,20 @@ test.serial('a delayed wake-up starts a run, unless a tick comes first', async (
   await assertRuns(0);
   pass(1);
   await assertRuns(1);
-  pass(INTERVAL_MS - 400);
+  pass(INTERVAL_MS - 1);
+  await assertRuns(1);
+  pass(1);
   await assertRuns(2);
 });
 
 test.serial(
-  'after failed runs the pause doubles up to 5 seconds, and a success restores the interval',
+  'after failed runs the pause doubles up to its upper bound, and a success restores the interval',
   async (t) => {
     let isBroken = true;
     const run = async () => {
       if (isBroken) throw new Error('broken');
     };
-    const { task, errors, assertRuns, pass } = countingTask(t, { run });
+    const { task, errors, assertRuns, pass } = countingTask(t, { run, maxFailurePauseMs: 5_000 });
     task.start();
     await assertRuns(1);
     for (const [pauseMs, runs] of [
@@ -128,6 +161,75 @@ test.serial(
     await assertRuns(7);
   },
 );
+
+test.serial('without an upper bound the pause after failed runs does not grow', async (t) => {
+  const { task, assertRuns, pass } = countingTask(t, { run: () => Promise.reject(new Error('broken')) });
+  task.start();
+  for (const runs of [1, 2, 3, 4]) {
+    await assertRuns(runs);
+    pass(INTERVAL_MS);
+  }
+  await assertRuns(5);
+});
+
+test.serial('a woken run that succeeds ends the long pause after failures', async (t) => {
+  let isBroken = true;
+  const run = async () => {
+    if (isBroken) throw new Error('broken');
+  };
+  const { task, assertRuns, pass } = countingTask(t, { run, maxFailurePauseMs: 8_000 });
+  task.start();
+  await assertRuns(1);
+  pass(2_000);
+  await assertRuns(2);
+  isBroken = false;
+  task.wake();
+  await assertRuns(3);
+  pass(INTERVAL_MS);
+  await assertRuns(4);
+});
+
+test.serial('a delayed wake-up starts a run during the long pause after a failure', async (t) => {
+  const run = () => Promise.reject(new Error('broken'));
+  const { task, assertRuns, pass } = countingTask(t, { run, maxFailurePauseMs: 5_000 });
+  task.start();
+  await assertRuns(1);
+  task.wakeIn(INTERVAL_MS);
+  pass(INTERVAL_MS);
+  await assertRuns(2);
+});
+
+test.serial('an error of onError reaches the process, and the task continues', async (t) => {
+  const failure = new Error('the log is full');
+  const { task, assertRuns, pass } = countingTask(t, {
+    run: () => Promise.reject(new Error('broken')),
+    onError: () => {
+      throw failure;
+    },
+  });
+  const uncaught: unknown[] = [];
+  const listeners = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  process.on('uncaughtException', (error) => uncaught.push(error));
+  t.teardown(() => {
+    process.removeAllListeners('uncaughtException');
+    for (const listener of listeners) process.on('uncaughtException', listener);
+  });
+  task.start();
+  await assertRuns(1);
+  pass(INTERVAL_MS);
+  await assertRuns(2);
+  t.deepEqual(uncaught, [failure, failure]);
+  await task.stop();
+});
+
+for (const intervalMs of [0, -1, Number.NaN, 2 ** 31]) {
+  test.serial(`an interval of ${intervalMs} ms is refused`, (t) => {
+    const message = `intervalMs must be from 1 to 2147483647, not ${intervalMs}`;
+    const options = { run: async () => {}, intervalMs, onError: () => {} };
+    t.throws(() => new RepeatingTask(options), { instanceOf: RangeError, message });
+  });
+}
 
 test.serial('a wake-up does not wait for the end of a pause after a failure', async (t) => {
   const { task, assertRuns } = countingTask(t, { run: () => Promise.reject(new Error('broken')) });

@@ -57,6 +57,27 @@ test.serial('a signal that is already aborted ends the wait at once', async (t) 
   t.is(await within(new Promise(() => {}), { signal: AbortSignal.abort(), otherwise }), 'aborted');
 });
 
+test.serial('work that ends in its own abort listener wins over the abort', async (t) => {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const work = deferred<string>();
+  signal.addEventListener('abort', () => work.resolve('ended'));
+  const waiting = within(work.promise, { signal, otherwise });
+  controller.abort();
+  t.is(await waiting, 'ended');
+});
+
+test.serial('work that has ended wins over a signal that is already aborted', async (t) => {
+  t.is(await within(Promise.resolve('ended'), { signal: AbortSignal.abort(), otherwise }), 'ended');
+});
+
+test.serial('a time limit can let the process end', (t) => {
+  const resources = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = resources();
+  void within(new Promise(() => {}), { ms: 60_000, otherwise, keepsProcessAlive: false });
+  t.is(resources(), before);
+});
+
 test.serial('an error of the otherwise function rejects the wait', async (t) => {
   const pass = controlTime(t);
   const error = new Error('expired');

@@ -78,20 +78,16 @@ export class Deliverer {
     const event = { ...claimed.event, payload: readPayload(claimed.payload) };
     const controller = new AbortController();
     const { signal } = controller;
-    // An asynchronous function turns a synchronous error of the delivery into a rejection.
-    const deliver = async () => delivery(event, { signal, number, firstAt });
+    const timer = setTimeout(() => controller.abort(timeoutError(timeoutMs)), timeoutMs);
+    const otherwise = () => {
+      throw signal.reason;
+    };
     this.#attempts.add(controller);
     try {
       // The relay does not wait for a delivery that ignores its signal.
-      await within(deliver(), {
-        ms: timeoutMs,
-        signal,
-        otherwise: (end) => {
-          if (end === 'timeout') controller.abort(timeoutError(timeoutMs));
-          throw signal.reason;
-        },
-      });
+      await within(delivery(event, { signal, number, firstAt }), { signal, otherwise });
     } finally {
+      clearTimeout(timer);
       this.#attempts.delete(controller);
     }
   }

@@ -137,5 +137,10 @@ async function after<T>(
 /** Resolves when the earlier calls have been read, at the latest after `MAX_DELAY_MS` or when the call has ended. */
 function untilRead(earlier: Promise<void> | undefined, callEnded?: AbortSignal): Promise<void> {
   if (!earlier) return Promise.resolve();
-  return within(earlier, { ms: MAX_DELAY_MS, otherwise: () => {}, ...(callEnded && { signal: callEnded }) });
+  return within(earlier, {
+    ms: MAX_DELAY_MS,
+    otherwise: () => {},
+    keepsProcessAlive: false,
+    ...(callEnded && { signal: callEnded }),
+  });
 }

@@ -56,7 +56,9 @@ export class Wait {
 
   /** Resolves to the result of the promise, or to undefined when the wait ends first. */
   resultOf<T>(promise: Promise<T>): Promise<T | undefined> {
-    const otherwise = () => undefined;
-    return within(promise, { ms: this.remainingMs, signal: this.#callEnded, otherwise });
+    const limit = { ms: this.remainingMs, otherwise: () => undefined };
+    // After the call has ended, a result that is ready at once still counts.
+    if (this.#callEnded.aborted) return within(promise, limit);
+    return within(promise, { ...limit, signal: this.#callEnded });
   }
 }

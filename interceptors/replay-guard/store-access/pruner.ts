@@ -13,7 +13,7 @@ export class Pruner {
   readonly #task: RepeatingTask;
   #isStopped = false;
 
-  /** @param intervalMs the interval between the starts of two purges, in milliseconds. Default: 60,000. */
+  /** @param intervalMs the pause after a purge, in milliseconds. Default: 60,000. */
   constructor(store: ObservedStore, observer: ReplayGuardObserver, intervalMs = DEFAULT_INTERVAL_MS) {
     this.#store = store;
     this.#observer = observer;
