@@ -5,13 +5,17 @@ export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]:
  * Refuses options that a factory does not know. Without this check a misspelt option would silently have no effect.
  * @param factory the name of the factory, for the message
  * @param names every option that the factory knows
- * @throws TypeError when an option is unknown; the message names the factory, the option and the known options
+ * @throws TypeError when the options are not an object, or when an option is unknown; the message names the factory,
+ *   the option and the known options
  */
 export function assertKnownOptions<Options extends object>(
   factory: string,
   options: Options,
   names: OptionNames<Options>,
 ): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`${factory}: options must be an object`);
+  }
   const unknown = Object.keys(options).find((name) => !Object.hasOwn(names, name));
   if (unknown === undefined) return;
   throw new TypeError(

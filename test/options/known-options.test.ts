@@ -22,6 +22,15 @@ test('an unknown option is refused with an error that names this option and the 
   });
 });
 
+test('options that are not an object are refused', (t) => {
+  for (const options of [undefined, null, 'a.db', 1]) {
+    t.throws(() => assertKnownOptions<Options>('open', options as never, names), {
+      instanceOf: TypeError,
+      message: 'open: options must be an object',
+    });
+  }
+});
+
 test('names of Object.prototype are unknown options', (t) => {
   for (const name of ['constructor', 'toString']) {
     const options: object = { [name]: 1 };

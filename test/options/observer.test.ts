@@ -35,6 +35,35 @@ test('the methods of an instance of a class keep their instance', (t) => {
   t.is(counter.count, 1);
 });
 
+test('a method that is replaced later is called instead of the first', (t) => {
+  const calls: string[] = [];
+  const observer = { ended: () => void calls.push('first') };
+  const { ended } = completeObserver<Observer>(observer, names);
+  observer.ended = () => void calls.push('second');
+  ended();
+  t.deepEqual(calls, ['second']);
+});
+
+test('a misspelt method of an object literal is refused by name', (t) => {
+  t.throws(() => completeObserver<Observer>({ end() {} } as object, names), {
+    instanceOf: TypeError,
+    message: 'observer: unknown method end; its methods are started, ended',
+  });
+});
+
+test('an instance of a class may have other methods and fields', (t) => {
+  class Recorder {
+    readonly seen: string[] = [];
+    readonly record = () => void this.seen.push('ended');
+    ended(): void {
+      this.record();
+    }
+  }
+  const recorder = new Recorder();
+  completeObserver<Observer>(recorder, names).ended();
+  t.deepEqual(recorder.seen, ['ended']);
+});
+
 test('a method that is not a function is refused by name', (t) => {
   t.throws(() => completeObserver<Observer>({ ended: 'no' as never }, names), {
     instanceOf: TypeError,

@@ -48,7 +48,8 @@ const MAX_CLOCK_TOLERANCE_MS = 300_000;
  * @throws TypeError if an option is unknown, missing or invalid; the message names the option
  */
 export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {
-  assertKnownOptions<AllOptions>('scopeFromJwt', options, optionNames);
+  if ('jwks' in options) assertKnownOptions<JwtRules & LocalKeys>('scopeFromJwt', options, localNames);
+  else assertKnownOptions<JwtRules & RemoteKeys>('scopeFromJwt', options, remoteNames);
   const { issuer, claim = 'sub' } = options;
   assertText({ issuer, audience: options.audience, claim });
   const rules = verification(options);
@@ -64,12 +65,14 @@ export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {
   };
 }
 
-/** All token rules and key options, each of which may be absent. */
-type AllOptions = Partial<JwtRules & LocalKeys & RemoteKeys>;
-
-const optionNames: OptionNames<AllOptions> = {
+const ruleNames: OptionNames<JwtRules> = {
   ...{ issuer: true, audience: true, claim: true, algorithms: true, clockToleranceMs: true },
-  ...{ jwks: true, jwksUri: true, timeoutMs: true, cacheMs: true, cooldownMs: true },
+};
+// The options of a fetch have no effect on a fixed key set.
+const localNames: OptionNames<JwtRules & LocalKeys> = { ...ruleNames, jwks: true };
+const remoteNames: OptionNames<JwtRules & RemoteKeys> = {
+  ...ruleNames,
+  ...{ jwksUri: true, timeoutMs: true, cacheMs: true, cooldownMs: true },
 };
 
 function verification(options: JwtRules): JWTVerifyOptions {

@@ -43,11 +43,14 @@ const misspelt: Record<string, object> = {
   clockTolerance: { jwks, clockTolerance: 5_000 },
   jwksURI: { jwks, jwksURI: 'https://issuer.example/jwks' },
   cooldown: { jwksUri: 'https://issuer.example/jwks', cooldown: 5 },
+  jwksUri: { jwks, jwksUri: 'https://issuer.example/jwks' },
+  timeoutMs: { jwks, timeoutMs: 1_000 },
+  cacheMs: { jwks, cacheMs: 1_000 },
 };
 for (const [name, options] of Object.entries(misspelt)) {
   test(`scopeFromJwt refuses the unknown option ${name} by name`, (t) => {
     const message = new RegExp(
-      `^scopeFromJwt: unknown option ${name}; its options are issuer, .*cooldownMs$`,
+      `^scopeFromJwt: unknown option ${name}; its options are issuer, .*(?:jwks|cooldownMs)$`,
     );
     t.throws(() => scopeFromJwt({ ...rules, ...options } as JwtScopeOptions), {
       instanceOf: TypeError,
