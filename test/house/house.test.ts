@@ -3,6 +3,7 @@ import { checkout, house } from './checkout.js';
 import {
   engineExceptions,
   engineMatrices,
+  generatedFolders,
   libraryLayers,
   limitedFiles,
   MAX_FILES_PER_FOLDER,
@@ -17,11 +18,13 @@ import {
   fileCycles,
   fullFolders,
   guardTraces,
+  hiddenImports,
   matrixGaps,
   misplacedFiles,
   relativeEscapes,
   roomCycles,
   strayPackages,
+  unresolvedImports,
   upwardImports,
   wrongWords,
 } from './rules.js';
@@ -57,6 +60,14 @@ test('the shop imports the library, and every file imports a closed room, throug
 
 test('the library and the shop are imported from outside by aliases or package entries', (t) => {
   t.deepEqual(relativeEscapes(checkout), []);
+});
+
+test('every relative import names a source file or a generated file', (t) => {
+  t.deepEqual(unresolvedImports(checkout, generatedFolders), []);
+});
+
+test('the library and the shop load modules only by imports with a constant name', (t) => {
+  t.deepEqual(hiddenImports(checkout), []);
 });
 
 test('the metrics of a room import its observer only', (t) => {

@@ -13,6 +13,8 @@ export interface SourceFile extends SourceText {
 export interface ResolvedImport extends Import {
   /** The file in the graph that the specifier names, or undefined for packages, Node modules and generated files. */
   readonly target: string | undefined;
+  /** The path that a relative specifier or an alias names, whether or not the file is in the graph. */
+  readonly path: string | undefined;
 }
 
 /** How specifiers that are not relative name source files. */
@@ -47,15 +49,15 @@ export class ImportGraph {
     }
     const sources = Object.entries(files).filter(([path]) => path.endsWith('.ts'));
     const resolve = (from: string, specifier: string) => {
-      const target = resolveSpecifier(from, specifier, packages);
-      return target !== undefined && Object.hasOwn(files, target) ? target : undefined;
+      const path = resolveSpecifier(from, specifier, packages);
+      return { path, target: path !== undefined && Object.hasOwn(files, path) ? path : undefined };
     };
     this.packages = packages;
     this.folders = folders;
     this.files = new Map(
       sources.map(([path, text]) => {
         const source = readSource(text);
-        const imports = importsOf(source).map((one) => ({ ...one, target: resolve(path, one.specifier) }));
+        const imports = importsOf(source).map((one) => ({ ...one, ...resolve(path, one.specifier) }));
         return [path, { ...source, path, imports }];
       }),
     );

@@ -16,7 +16,23 @@ const forms = [
   /(?<![\w$.])require\s*\(\s*(?=['"`])/g,
 ];
 
-/** Reads the imports of a source, in their order. A specifier that the program computes is omitted. */
+/** Forms that load a module which the import graph cannot follow. A quote with constant text after the form is allowed. */
+const hiddenForms = [
+  /(?<![\w$.])import\s*\(\s*(?!['"]|`[^`$]*`|\s)/g,
+  /(?<![\w$.])createRequire\b/g,
+  /(?<![\w$.])import\s*\.\s*meta\s*\.\s*resolve\b/g,
+  /(?<![\w$.])new\s+Worker\b/g,
+];
+
+/** Returns the lines on which a source loads a module that the import graph cannot follow. */
+export function hiddenImportsOf({ text, code }: SourceText): number[] {
+  return hiddenForms
+    .flatMap((form) => [...code.matchAll(form)].map((match) => match.index))
+    .sort((a, b) => a - b)
+    .map((start) => text.slice(0, start).split('\n').length);
+}
+
+/** Reads the imports of a source, in their order. `hiddenImportsOf` finds a specifier that the program computes. */
 export function importsOf({ text, code }: SourceText): Import[] {
   return forms
     .flatMap((form) => [...code.matchAll(form)].map((match) => match.index + match[0].length))

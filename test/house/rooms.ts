@@ -130,6 +130,11 @@ export const packageOwners: Readonly<Record<string, readonly string[]>> = {
 /** The services contain no deduplication code. */
 export const serviceRooms: readonly string[] = ['src/order', 'src/inventory'];
 
+/**
+ * The folders of generated sources, which the import graph does not read. The last path is relative to a compiled test.
+ */
+export const generatedFolders: readonly string[] = ['src/gen', 'test/gen', '../test/protos-static'];
+
 /** The maximum number of files in a folder. Files in subfolders do not count. */
 export const MAX_FILES_PER_FOLDER = 15;
 

@@ -8,11 +8,13 @@ import {
   fileCycles,
   fullFolders,
   guardTraces,
+  hiddenImports,
   matrixGaps,
   misplacedFiles,
   relativeEscapes,
   roomCycles,
   strayPackages,
+  unresolvedImports,
   upwardImports,
   wrongWords,
 } from './rules.js';
@@ -215,4 +217,40 @@ test('a forbidden word is found in file names and exported names, and allowed ph
     'src/call-turns.ts:2: MAX_LANES: "lane", say destination worker',
     'src/place-order.ts:2: isPassedOn: "passed on", say forwarded',
   ]);
+});
+
+for (const specifier of [
+  '../interceptors/dist/a.js',
+  '../node_modules/pg/lib/index.js',
+  './b',
+  '#library/missing.js',
+]) {
+  test(`an import of ${specifier}, at which no source file is, is a violation`, (t) => {
+    const graph = planted({ 'src/a.ts': `import '${specifier}';`, 'src/b.ts': '' });
+    t.deepEqual(unresolvedImports(graph, ['src/gen']), [`src/a.ts:1 imports ${specifier}`]);
+  });
+}
+
+test('imports of packages, of source files and of generated files are resolved', (t) => {
+  const text = "import 'pg';\nimport './b.js';\nimport './gen/c.js';\nimport 'node:fs';";
+  t.deepEqual(unresolvedImports(planted({ 'src/a.ts': text, 'src/b.ts': '' }), ['src/gen']), []);
+});
+
+for (const text of [
+  "await import(['a', 'b'].join('/'));",
+  `await import(\`./\${name}.js\`);`,
+  'await import(name);',
+  "createRequire(import.meta.url)('./b.cjs');",
+  "import.meta.resolve('./b.js');",
+  "new Worker(new URL('./b.js', import.meta.url));",
+]) {
+  test(`the module that ${text} loads is a hidden import`, (t) => {
+    t.deepEqual(hiddenImports(planted({ 'interceptors/a.ts': `\n${text}` })), ['interceptors/a.ts:2']);
+  });
+}
+
+test('constant imports and addresses of other files are not hidden imports', (t) => {
+  const text =
+    "await import('./b.js');\nawait import(`./b.js`);\nnew URL('./c.txt', import.meta.url);\n// import(name)";
+  t.deepEqual(hiddenImports(planted({ 'src/a.ts': text })), []);
 });

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { cyclesOf, grouped } from './directed-graph.js';
 import { exportsOf } from './exports.js';
 import type { ImportGraph, ResolvedImport, SourceFile } from './import-graph.js';
+import { hiddenImportsOf } from './imports.js';
 import { closedRooms, type Layer } from './rooms.js';
 import { forbiddenIn, forbiddenWords } from './words.js';
 
@@ -66,6 +67,22 @@ export function relativeEscapes(graph: ImportGraph): Violations {
     const tree = ['interceptors', 'src'].find((folder) => isIn(target, folder));
     return specifier.startsWith('.') && tree !== undefined && !isIn(path, tree);
   });
+}
+
+/** Imports of a path at which no source file is: a compiled file, or a file of `node_modules`. */
+export function unresolvedImports(graph: ImportGraph, generated: readonly string[]): Violations {
+  return importsWith(graph, (_file, { path, target }) => {
+    if (path === undefined || target !== undefined) return false;
+    return !generated.some((folder) => isIn(path, folder));
+  });
+}
+
+/** Loads of modules in the library and in the shop that the import graph cannot follow. */
+export function hiddenImports(graph: ImportGraph): Violations {
+  const files = [...graph.files.values()].filter(
+    ({ path }) => isIn(path, 'interceptors') || isIn(path, 'src'),
+  );
+  return files.flatMap((file) => hiddenImportsOf(file).map((line) => `${file.path}:${line}`));
 }
 
 /** Imports of some files beyond the files that they may import. */
