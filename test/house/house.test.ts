@@ -50,7 +50,7 @@ test('rooms of the shop import from lower layers only', (t) => {
   t.deepEqual(upwardImports(checkout, shopLayers), []);
 });
 
-test('bench may import tests, tests the shop, and the shop the library, and no tree imports a higher tree', (t) => {
+test('tests may import bench, bench the shop, and the shop the library, and no tree imports a higher tree', (t) => {
   t.deepEqual(upwardImports(checkout, treeLayers), []);
 });
 

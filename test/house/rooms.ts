@@ -94,8 +94,8 @@ export const shopLayers: readonly Layer[] = [
 export const treeLayers: readonly Layer[] = [
   [room('interceptors', 'The library, without any import of the shop')],
   [room('src', 'The shop')],
-  [room('test', 'The tests of both')],
   [room('bench', 'Measurements')],
+  [room('test', 'The tests of all')],
 ];
 
 /** Rooms whose files are imported from outside through a package entry only. */

@@ -1,0 +1,66 @@
+import test from 'ava';
+import { type Counts, countCalls } from '../../bench/counts/count-calls.js';
+import { type Kind, nameOf, type Work } from '../../bench/servers/subject.js';
+import { type Engine, freshData } from '../helpers/databases/engines.js';
+
+type Bounds = Partial<Counts>;
+
+/**
+ * What one call may create and send at most: the counts of the day when the row was written. Lower a bound when the code
+ * gets better. gRPC itself makes 4 promises for each call. PlaceOrder includes the relay, and its parts run at the same
+ * time, so its counts vary by about one in a hundred and its bounds allow for that.
+ */
+const bounds: readonly [Engine, Kind, Partial<Record<Work, Bounds>>][] = [
+  [
+    'sqlite',
+    'guarded',
+    {
+      'ReceiveStock, new key': bound(151, 6, 3, 1, { statements: 10, commits: 1 }),
+      'ReceiveStock, hot replay': bound(46, 1, 1, 0, { statements: 1, commits: 0 }),
+      'PlaceOrder, new key': bound(800, 28, 10, 6, { statements: 61, commits: 8 }),
+    },
+  ],
+  [
+    'sqlite',
+    'unguardedAlone',
+    { 'ReceiveStock, new key': bound(69, 1, 1, 1, { statements: 6, commits: 1 }) },
+  ],
+  [
+    'postgres',
+    'guarded',
+    {
+      'ReceiveStock, new key': bound(167, 15, 3, 1, { statements: 9, commits: 1, messages: 19 }),
+      'ReceiveStock, hot replay': bound(65, 6, 1, 0, { statements: 4, commits: 0, messages: 6 }),
+      'PlaceOrder, new key': bound(842, 86, 10, 6, { statements: 39, commits: 9, messages: 105 }),
+    },
+  ],
+];
+
+/** Enough for a median that work beside the calls does not change. */
+const CALLS = 21;
+
+for (const [engine, kind, boundsOfWorks] of bounds) {
+  test(`${nameOf({ engine, kind })}: a call creates and sends no more than its bounds`, async (t) => {
+    const { url } = await freshData(t, engine);
+    const works = Object.keys(boundsOfWorks) as Work[];
+    const counted = await countCalls({ kind, databaseUrl: url }, works, { countedCalls: CALLS });
+    for (const work of works) t.deepEqual(excess(counted.get(work), boundsOfWorks[work]), {}, work);
+  });
+}
+
+function bound(
+  promises: number,
+  timers: number,
+  controllers: number,
+  errors: number,
+  others: Bounds,
+): Bounds {
+  return { promises, timers, controllers, errors, ...others };
+}
+
+/** The counters that are above their bounds, each with its count and its bound. */
+function excess(counts: Counts | undefined, atMost: Bounds = {}): Record<string, string> {
+  const names = Object.keys(atMost) as (keyof Counts)[];
+  const above = names.filter((name) => !((counts?.[name] ?? Number.NaN) <= (atMost[name] ?? 0)));
+  return Object.fromEntries(above.map((name) => [name, `${counts?.[name]} > ${atMost[name]}`]));
+}
