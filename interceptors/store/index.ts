@@ -21,6 +21,7 @@ export type {
   FoundRecord,
   IdempotencyStore,
   NotClaimed,
+  PurgedBatch,
   SequenceGap,
   SequenceRefusal,
   SeriesPosition,

@@ -114,8 +114,12 @@ export interface IdempotencyStore {
   find(id: Buffer): Promise<FoundRecord | undefined>;
   /** Resolves to the record of a series, or to undefined if no committed record is retained. */
   findProducer(id: Buffer): Promise<FoundProducer | undefined>;
-  /** Deletes at most `limit` expired records of keys and series. Resolves to the number of deleted records. */
-  purge(limit: number): Promise<number>;
+  /**
+   * Deletes at most `limit` expired records of keys and series. A record that a claim renews meanwhile is not deleted.
+   * @param after where to start: `next` of the previous batch. Default: the beginning. A run of batches may miss a
+   *   record that expires meanwhile. A run that starts from the beginning finds every expired record.
+   */
+  purge(limit: number, after?: string): Promise<PurgedBatch>;
   /** Resolves to an estimate of the number of records. The estimate must be cheap. */
   estimateRecords(): Promise<number>;
   /** Resolves to the number of retained records of a scope. Counting stops at `max`. */
@@ -128,6 +132,18 @@ export interface IdempotencyStore {
   erase(scope: string, limit: number): Promise<number>;
   /** Resolves when the store answers. @throws DatabaseUnavailableError when the store cannot be reached */
   ping(): Promise<void>;
+}
+
+/** The result of one batch of a purge. */
+export interface PurgedBatch {
+  /** The number of deleted records. */
+  readonly purged: number;
+  /** Where the next batch starts. Absent if the batch has reached the last expired record. */
+  readonly next?: string;
+  /**
+   * How long the statements of the batch occupied the database, in milliseconds. The time in a queue does not count.
+   */
+  readonly busyMs: number;
 }
 
 /** The position of an operation in the series of one producer. The operations of a series share one record. */

@@ -76,6 +76,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'KeptReply',
       'NotClaimed',
       'OpenStore',
+      'PurgedBatch',
       'SequenceDecision',
       'SequenceGap',
       'SequenceRefusal',

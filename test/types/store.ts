@@ -8,6 +8,7 @@ import {
   type IdempotencyStore,
   isSequenceRequest,
   type OpenStore,
+  type PurgedBatch,
   SEQUENCE_WINDOW_SIZE,
   type SequenceDecision,
   type SequenceRequest,
@@ -41,7 +42,8 @@ result.outcome === 'lost';
 
 expectType<Promise<FoundRecord | undefined>>()(store.find(request.id));
 expectType<Promise<FoundProducer | undefined>>()(store.findProducer(request.id));
-expectType<Promise<number>>()(store.purge(100));
+expectType<Promise<PurgedBatch>>()(store.purge(100));
+expectType<Promise<PurgedBatch>>()(store.purge(100, 'position'));
 expectType<Promise<number>>()(store.countLive('scope', 10));
 // @ts-expect-error an id is bytes
 store.find('id');

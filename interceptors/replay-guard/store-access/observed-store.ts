@@ -6,6 +6,7 @@ import type {
   FoundProducer,
   FoundRecord,
   IdempotencyStore,
+  PurgedBatch,
 } from '../../store/store.js';
 import { within } from '../../timing/timeout.js';
 import type { ReplayGuardObserver, StoreOperation } from '../observer.js';
@@ -92,8 +93,8 @@ export class ObservedStore {
     await this.#observed('release', () => claim.release()).catch(() => {});
   }
 
-  purge(limit: number): Promise<number> {
-    return this.#observed('purge', () => this.#store.purge(limit));
+  purge(limit: number, after?: string): Promise<PurgedBatch> {
+    return this.#observed('purge', () => this.#store.purge(limit, after));
   }
 
   /**

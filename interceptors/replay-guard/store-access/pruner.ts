@@ -1,24 +1,36 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { RepeatingTask } from '../../timing/repeating-task.js';
 import type { ReplayGuardObserver } from '../observer.js';
 import type { ObservedStore } from './observed-store.js';
 
 const DEFAULT_INTERVAL_MS = 60_000;
-/** The maximum number of records that one purge statement deletes. */
-const BATCH_SIZE = 500;
 
-/** Deletes expired records at an interval, in batches of bounded size. */
+/** The bounds of the number of records in one batch. */
+const MIN_BATCH_SIZE = 10;
+const MAX_BATCH_SIZE = 1_000;
+const INITIAL_BATCH_SIZE = 100;
+/** The intended duration of the statements of one batch, in milliseconds. Calls wait for at most about this time. */
+const INTENDED_BATCH_MS = 3;
+/** The pause after a batch, as a multiple of its duration. The pruner so uses at most a quarter of the time. */
+const PAUSE_PER_BUSY_MS = 3;
+
+/**
+ * Deletes expired records at an interval. A run deletes them in batches, with a pause after each batch in which calls
+ * are served. The size of a batch follows the measured duration of the previous one.
+ */
 export class Pruner {
   readonly #store: ObservedStore;
   readonly #observer: ReplayGuardObserver;
   readonly #task: RepeatingTask;
-  #isStopped = false;
+  readonly #stopped = new AbortController();
+  #batchSize = INITIAL_BATCH_SIZE;
 
   /** @param intervalMs the pause after a purge, in milliseconds. Default: 60,000. */
   constructor(store: ObservedStore, observer: ReplayGuardObserver, intervalMs = DEFAULT_INTERVAL_MS) {
     this.#store = store;
     this.#observer = observer;
     this.#task = new RepeatingTask({
-      run: () => this.#purgeBatch(),
+      run: () => this.#purgeAll(),
       intervalMs,
       // `ObservedStore` has already reported the error to the observer.
       onError: () => {},
@@ -33,16 +45,38 @@ export class Pruner {
 
   /** Resolves when the current batch has ended. No other batch starts. */
   async stop(): Promise<void> {
-    this.#isStopped = true;
+    this.#stopped.abort();
     await this.#task.stop();
   }
 
-  /** Resolves to true when the batch was full: more expired records may remain. */
-  async #purgeBatch(): Promise<boolean> {
-    const purged = await this.#store.purge(BATCH_SIZE);
-    this.#observer.recordsPurged(purged);
-    if (purged === BATCH_SIZE) return true;
-    if (!this.#isStopped) this.#observer.recordsCounted(await this.#store.estimateRecords());
-    return false;
+  /**
+   * Purges batch after batch, each from the position at which the previous one ended. Every run starts from the
+   * beginning, so that a record which an earlier run has passed is deleted too.
+   */
+  async #purgeAll(): Promise<void> {
+    const { signal } = this.#stopped;
+    let next: string | undefined;
+    do {
+      const { purged, busyMs, next: following } = await this.#store.purge(this.#batchSize, next);
+      this.#observer.recordsPurged(purged);
+      next = following;
+      this.#batchSize = nextBatchSize(this.#batchSize, busyMs, next !== undefined);
+      if (next !== undefined) await pause(busyMs * PAUSE_PER_BUSY_MS, signal);
+    } while (next !== undefined && !signal.aborted);
+    if (!signal.aborted) this.#observer.recordsCounted(await this.#store.estimateRecords());
   }
+}
+
+/**
+ * Returns the size with which the next batch takes about the intended time. The size at most doubles, and a single slow
+ * batch reduces it to no less than a quarter. A batch that was not full says nothing about a larger one.
+ */
+function nextBatchSize(size: number, busyMs: number, wasFull: boolean): number {
+  const change = Math.min(Math.max(INTENDED_BATCH_MS / busyMs, 1 / 4), wasFull ? 2 : 1);
+  return Math.min(Math.max(Math.round(size * change), MIN_BATCH_SIZE), MAX_BATCH_SIZE);
+}
+
+/** Resolves after `ms` milliseconds, or when `signal` is aborted. The pause does not keep the process alive. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal, ref: false }).catch(() => {});
 }

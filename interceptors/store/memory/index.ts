@@ -8,6 +8,7 @@ import type {
   FoundProducer,
   FoundRecord,
   IdempotencyStore,
+  PurgedBatch,
 } from '../store.js';
 import { MemoryClaim } from './claim.js';
 import { MemoryProducers } from './producers.js';
@@ -62,7 +63,8 @@ export class MemoryStore implements IdempotencyStore {
     return this.#producers.find(id);
   }
 
-  async purge(limit: number): Promise<number> {
+  async purge(limit: number): Promise<PurgedBatch> {
+    const start = performance.now();
     const now = this.#clock();
     let purged = 0;
     for (const [id, record] of this.#records) {
@@ -71,7 +73,9 @@ export class MemoryStore implements IdempotencyStore {
       this.#records.delete(id);
       purged++;
     }
-    return purged + this.#producers.purge(limit - purged);
+    purged += this.#producers.purge(limit - purged);
+    // A full batch deletes the first expired records, so the next batch starts from the beginning.
+    return { purged, ...(purged === limit && { next: '' }), busyMs: performance.now() - start };
   }
 
   async estimateRecords(): Promise<number> {

@@ -51,12 +51,11 @@ export function keys(now: string): RecordTable {
   return keyTable({ expired, expiryOrder: 'expires_at / 1000' });
 }
 
-/**
- * A batch is an array, so that its subquery runs once and locks at most `limit` rows. The estimate is the row count
- * in the statistics of Postgres, which needs no scan.
- */
+/** The estimate is the row count in the statistics of Postgres, which needs no scan. */
 export const maintenanceSql: MaintenanceSql = {
-  inBatch: (source) => `id = ANY (ARRAY (SELECT id ${source} FOR UPDATE SKIP LOCKED))`,
+  ref: 'id',
+  isRefIn: (list) => `id = ANY (CAST(string_to_array(${list}, ',') AS UUID[]))`,
+  hasRowLocks: true,
   estimate: (table) => `
     SELECT coalesce(max(n_live_tup), 0) AS records
     FROM pg_stat_user_tables WHERE relid = '${table}'::regclass`,

@@ -1,5 +1,7 @@
-import type { Row, SqlValue } from '../../database/database.js';
+import type { Row, SqlColumn, SqlValue } from '../../database/database.js';
 import type { DatabaseEngine } from '../../database/engine.js';
+import type { PurgedBatch } from '../store.js';
+import { changeSelected } from './selected-records.js';
 import { scopeDigest } from './statements.js';
 
 /** The SQL of one table of records for the maintenance statements. */
@@ -17,15 +19,29 @@ export interface RecordTable {
 
 /** The maintenance SQL that differs between the engines. */
 export interface MaintenanceSql {
-  /** Returns a condition for the rows that `source` selects. `source` starts at FROM and ends with LIMIT. */
-  inBatch(source: string): string;
+  /** The column by which a selected record is referred to. */
+  readonly ref: string;
+  /** Returns a condition for the records of a list. `list` is SQL for a text of references, separated by commas. */
+  isRefIn(list: string): string;
+  /** Whether another transaction can lock single records. */
+  readonly hasRowLocks: boolean;
   /** Returns a statement that estimates the rows of a table as `records`. */
   estimate(table: string): string;
 }
 
-/** The statements on many records of one table. */
+/**
+ * The statements on many records of one table. A purge and an erasure select a bounded list of records, then change
+ * the records of the list. The change repeats the condition, because a claim may renew a record in between.
+ */
 export interface MaintenanceStatements {
-  /** Deletes at most `$1` expired records. Returns one row per deleted record. */
+  /** See `MaintenanceSql.hasRowLocks`. */
+  readonly hasRowLocks: boolean;
+  /**
+   * Selects at most `$1` expired records in the order of their expiry, from the position `$2`. Returns `ref` and
+   * `position`.
+   */
+  readonly selectExpired: string;
+  /** Deletes the expired records of the list `$1`. Returns one row per deleted record. */
   readonly purge: string;
   /** Returns one row with a column `records`. */
   readonly estimate: string;
@@ -34,8 +50,11 @@ export interface MaintenanceStatements {
    * `records`.
    */
   readonly countLive: string;
+  /** Selects at most `$2` erasable records of the scope digest `$1`. Returns `ref`. */
+  readonly selectErasable: string;
   /**
-   * Erases at most `$2` records of the scope digest `$1`. `$3` is their new fingerprint. Returns one row per record.
+   * Erases the erasable records of the list `$1` and of the scope digest `$2`. `$3` is their new fingerprint. Returns
+   * one row per erased record.
    */
   readonly erase: string;
 }
@@ -46,26 +65,28 @@ export interface MaintenanceStatements {
  */
 export function maintenanceStatements(
   { name, expired, expiryOrder, erasable, erased }: RecordTable,
-  { inBatch, estimate }: MaintenanceSql,
+  { ref, isRefIn, hasRowLocks, estimate }: MaintenanceSql,
   now: string,
 ): MaintenanceStatements {
   return {
-    purge: `
-      DELETE FROM ${name}
-      WHERE ${inBatch(`FROM ${name} WHERE ${expired} ORDER BY ${expiryOrder} LIMIT $1`)}
-      RETURNING state`,
+    hasRowLocks,
+    selectExpired: `
+      SELECT ${ref} AS ref, ${expiryOrder} AS position FROM ${name}
+      WHERE ${expired} AND ${expiryOrder} >= $2 ORDER BY ${expiryOrder} LIMIT $1`,
+    purge: `DELETE FROM ${name} WHERE ${isRefIn('$1')} AND ${expired} RETURNING state`,
     estimate: estimate(name),
     countLive: `
       SELECT count(*) AS records
       FROM (SELECT 1 FROM ${name} WHERE scope = $1 AND expires_at > ${now} LIMIT $2) AS live`,
+    selectErasable: `SELECT ${ref} AS ref FROM ${name} WHERE scope = $1 AND ${erasable} LIMIT $2`,
     erase: `
-      UPDATE ${name} SET ${erased}
-      WHERE ${inBatch(`FROM ${name} WHERE scope = $1 AND ${erasable} LIMIT $2`)}
-      RETURNING state`,
+      UPDATE ${name} SET ${erased} WHERE ${isRefIn('$1')} AND scope = $2 AND ${erasable} RETURNING state`,
   };
 }
 
 const NO_FINGERPRINT = Buffer.alloc(32);
+/** The position before every expiry. */
+const BEGINNING = -(2n ** 63n);
 
 /** Purges, counts and erases the records of all tables, one table after another. */
 export class Maintenance {
@@ -77,8 +98,31 @@ export class Maintenance {
     this.#tables = tables;
   }
 
-  purge(limit: number): Promise<number> {
-    return this.#upTo(limit, async ({ purge }, rest) => (await this.#run(purge, rest)).length);
+  /**
+   * Purges one batch. The batch starts at the expiry of the last record of the previous batch, so that Postgres does
+   * not scan the deleted index entries again. Such entries stay until a vacuum, which old snapshots prevent.
+   */
+  async purge(limit: number, after?: string): Promise<PurgedBatch> {
+    let [selected, purged, busyMs] = [0, 0, 0];
+    const start = startOf(after);
+    for (const [index, { selectExpired, purge, hasRowLocks }] of this.#tables.entries()) {
+      if (index < start.table) continue;
+      const startMs = performance.now();
+      const position = index === start.table ? start.position : BEGINNING;
+      const rows = await this.#run(selectExpired, limit - selected, position);
+      busyMs += performance.now() - startMs;
+      const change = (list: string) => ({ text: purge, params: [list] });
+      const done = await changeSelected(this.#engine, refsOf(rows), change, hasRowLocks);
+      selected += rows.length;
+      purged += done.changed;
+      busyMs += done.busyMs;
+      if (selected === limit) {
+        // If another server holds every record of the batch, the next batch would select the same records.
+        const isBlocked = done.skipped === limit;
+        return { purged, ...(!isBlocked && { next: `${index}:${rows.at(-1)?.position}` }), busyMs };
+      }
+    }
+    return { purged, busyMs };
   }
 
   async estimate(): Promise<number> {
@@ -94,10 +138,20 @@ export class Maintenance {
 
   erase(scope: string, limit: number): Promise<number> {
     const digest = scopeDigest(scope);
-    return this.#upTo(
-      limit,
-      async ({ erase }, rest) => (await this.#run(erase, digest, rest, NO_FINGERPRINT)).length,
-    );
+    return this.#upTo(limit, (table, rest) => this.#eraseUpTo(table, digest, rest));
+  }
+
+  /** Erases until the limit is reached or no erasable record remains that another transaction does not hold. */
+  async #eraseUpTo(table: MaintenanceStatements, digest: bigint, limit: number): Promise<number> {
+    const change = (list: string) => ({ text: table.erase, params: [list, digest, NO_FINGERPRINT] });
+    let erased = 0;
+    for (;;) {
+      const rest = limit - erased;
+      const rows = await this.#run(table.selectErasable, digest, rest);
+      const done = await changeSelected(this.#engine, refsOf(rows), change, table.hasRowLocks);
+      erased += done.changed;
+      if (erased === limit || rows.length < rest || done.skipped > 0) return erased;
+    }
   }
 
   /** Returns the sum of `step` over the tables. After the limit is reached, no further table is queried. */
@@ -113,6 +167,16 @@ export class Maintenance {
   #run(text: string, ...params: SqlValue[]): Promise<Row[]> {
     return this.#engine.run({ text, params });
   }
+}
+
+function refsOf(rows: readonly Row[]): SqlColumn[] {
+  return rows.map(({ ref = null }) => ref);
+}
+
+/** Reads the start of a batch from `PurgedBatch.next`: the index of the table, and a position in its expiry order. */
+function startOf(after = `0:${BEGINNING}`): { table: number; position: bigint } {
+  const [table, position = ''] = after.split(':');
+  return { table: Number(table), position: BigInt(position) };
 }
 
 function countOf([row]: Row[]): number {

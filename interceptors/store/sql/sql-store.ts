@@ -3,7 +3,14 @@ import { DatabaseHandle } from '../../database/handle.js';
 import { migrate } from '../../database/migrate.js';
 import type { OpenStore } from '../open-store.js';
 import { isSequenceRequest, type SequenceRequest } from '../producer/sequence-rules.js';
-import type { ClaimRequest, ClaimResult, FoundProducer, FoundRecord, IdempotencyStore } from '../store.js';
+import type {
+  ClaimRequest,
+  ClaimResult,
+  FoundProducer,
+  FoundRecord,
+  IdempotencyStore,
+  PurgedBatch,
+} from '../store.js';
 import { RecordClaimer } from './claiming.js';
 import { foundRecord, keyRules } from './keys.js';
 import { Maintenance, type MaintenanceStatements } from './maintenance.js';
@@ -46,8 +53,8 @@ class SqlStore implements IdempotencyStore {
     return foundProducer(await this.#producers.find(id));
   }
 
-  purge(limit: number): Promise<number> {
-    return this.#maintenance.purge(limit);
+  purge(limit: number, after?: string): Promise<PurgedBatch> {
+    return this.#maintenance.purge(limit, after);
   }
 
   estimateRecords(): Promise<number> {

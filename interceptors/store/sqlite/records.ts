@@ -28,11 +28,14 @@ export function keys(now: string): RecordTable {
 }
 
 /**
- * The estimate is the range of rowids. The range is close to the number of records, because records are inserted and
+ * A record is referred to by its rowid. SQLite may give the rowid to another record after a VACUUM. The statements
+ * repeat their condition, so that such a record is not changed. The estimate is the range of rowids. The range is close to the number of records, because records are inserted and
  * purged in about the same order.
  */
 export const maintenanceSql: MaintenanceSql = {
-  inBatch: (source) => `rowid IN (SELECT rowid ${source})`,
+  ref: 'rowid',
+  isRefIn: (list) => `rowid IN (SELECT value FROM json_each('[' || ${list} || ']'))`,
+  hasRowLocks: false,
   estimate: (table) => `
     SELECT coalesce((SELECT max(rowid) FROM ${table}) - (SELECT min(rowid) FROM ${table}) + 1, 0) AS records`,
 };

@@ -443,7 +443,7 @@ export function databaseContract(
     await database.query(insert, [4, 'four']);
     await database.transaction(() => database.query(insert, [5, 'five']));
     t.deepEqual(await written(database), ['one', 'four', 'five']);
-    t.is(await store.purge(1), 0);
+    t.is((await store.purge(1)).purged, 0);
     await opened.ping();
   });
 

@@ -71,7 +71,7 @@ for (const name of storeNames) {
     const long = await keep(t, subject);
     t.is(await store.erase('tenant', 10), 2);
     await advance(20 * minute);
-    t.is(await store.purge(10), 1);
+    t.is((await store.purge(10)).purged, 1);
     t.is(await store.find(operation.id), undefined);
     t.is((await store.claim(long)).outcome, 'erased');
     await claimed(t, await store.claim(operation)).complete(reply('new'));

@@ -101,7 +101,7 @@ for (const name of storeNames) {
     for (const server of [store, other]) completed(t, await server.claim(operation));
     await advance(1);
     for (const server of [store, other]) t.is((await server.claim(operation)).outcome, 'expired');
-    t.is(await store.purge(10), 1);
+    t.is((await store.purge(10)).purged, 1);
     for (const server of [store, other]) t.is((await server.claim(operation)).outcome, 'expired');
   });
 

@@ -66,7 +66,7 @@ for (const name of storeNames) {
     completed(t, await store.find(operation.id));
     await advance(1);
     t.is(await store.find(operation.id), undefined);
-    t.is(await store.purge(10), 1);
+    t.is((await store.purge(10)).purged, 1);
     t.is(await store.find(operation.id), undefined);
   });
 
@@ -97,7 +97,7 @@ for (const name of storeNames) {
     t.deepEqual([await count('a', 9), await count('a', 8), await count('a', 1)], [9, 8, 1]);
     await advance(20 * minute);
     t.is(await count('a'), 6, 'expired keys do not count, purged or not');
-    t.is(await store.purge(100), 3);
+    t.is((await store.purge(100)).purged, 3);
     t.is(await count('a'), 6);
     await running.complete(reply('kept'));
     t.is(await count('a'), 6);

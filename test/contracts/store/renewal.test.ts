@@ -95,7 +95,7 @@ for (const name of storeNames) {
   it('the lease of a purged key cannot be renewed', async (t, { store, advance }) => {
     const earlierOwner = claimed(t, await store.claim(request({ retentionMs: 15 * minute })));
     await advance(15 * minute);
-    t.is(await store.purge(10), 1);
+    t.is((await store.purge(10)).purged, 1);
     await t.throwsAsync(earlierOwner.renew(), { instanceOf: LeaseLostError });
   });
 

@@ -171,13 +171,13 @@ for (const name of storeNames) {
     await advance(hour - 1);
     await complete(t, subject, producer, 1, 1);
     await advance(hour - 1);
-    t.is(await store.purge(10), 0);
+    t.is((await store.purge(10)).purged, 0);
     t.is((await store.findProducer(producer.id))?.completed, 1n);
     await advance(1);
     t.is(await store.findProducer(producer.id), undefined);
     t.deepEqual(await store.claim(at(2, producer)), { outcome: 'gap' });
     t.is(await store.countLive('tenant', 10), 0);
-    t.is(await store.purge(10), 1);
+    t.is((await store.purge(10)).purged, 1);
     t.deepEqual(await store.claim(at(2, producer)), { outcome: 'gap' });
     await complete(t, subject, producer, 0, 0);
   });
@@ -207,7 +207,7 @@ for (const name of storeNames) {
     );
     t.is(await store.countLive('tenant', 10), 0);
     await advance(hour);
-    t.deepEqual([await store.purge(4), await store.purge(4), await store.purge(4)], [4, 2, 0]);
+    for (const purged of [4, 2, 0]) t.is((await store.purge(4)).purged, purged);
   });
 
   it('an erased execution whose lease ran out can be taken over but cannot complete', async (t, subject) => {

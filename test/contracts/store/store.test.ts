@@ -337,12 +337,12 @@ for (const name of storeNames) {
     for (const operation of [...short, long])
       await claimed(t, await store.claim(operation)).complete(reply('kept'));
     const claim = claimed(t, await store.claim(running));
-    t.is(await store.purge(100), 0);
+    t.is((await store.purge(100)).purged, 0);
     await advance(20 * minute + 1);
-    t.is(await store.purge(2), 2);
-    t.is(await store.purge(2), 2);
-    t.is(await store.purge(100), 1);
-    t.is(await store.purge(100), 0);
+    t.is((await store.purge(2)).purged, 2);
+    t.is((await store.purge(2)).purged, 2);
+    t.is((await store.purge(100)).purged, 1);
+    t.is((await store.purge(100)).purged, 0);
     t.deepEqual(completed(t, await store.claim(long)).reply, reply('kept'));
     await claim.complete(reply('running'));
     t.is((await store.claim(running)).outcome, 'completed');
@@ -352,7 +352,7 @@ for (const name of storeNames) {
     const operation = request({ retentionMs: 20 * minute });
     const earlierOwner = claimed(t, await store.claim(operation));
     await advance(20 * minute + 1);
-    t.is(await store.purge(10), 1);
+    t.is((await store.purge(10)).purged, 1);
     const claim = claimed(t, await store.claim({ ...operation, fingerprint: bytes('changed') }));
     t.false(claim.takenOver);
     await t.throwsAsync(earlierOwner.complete(reply('too late')), { instanceOf: LeaseLostError });
@@ -366,7 +366,7 @@ for (const name of storeNames) {
     }
     await poll('an estimate of 12 records', async () => (await store.estimateRecords()) === 12);
     await advance(20 * minute + 1);
-    t.is(await store.purge(100), 12);
+    t.is((await store.purge(100)).purged, 12);
     await poll('an estimate of no records', async () => (await store.estimateRecords()) === 0);
     t.pass();
   });

@@ -48,7 +48,7 @@ export class FaultPlan {
       },
       find: (id) => real.find(id),
       findProducer: (id) => real.findProducer(id),
-      purge: (limit) => real.purge(limit),
+      purge: (limit, after) => real.purge(limit, after),
       estimateRecords: () => real.estimateRecords(),
       countLive: (scope, atMost) => real.countLive(scope, atMost),
       erase: (scope, limit) => real.erase(scope, limit),

@@ -32,8 +32,8 @@ export class PassingStore implements IdempotencyStore {
     return this.store.ping();
   }
 
-  async purge(limit: number) {
-    return this.store.purge(limit);
+  async purge(limit: number, after?: string) {
+    return this.store.purge(limit, after);
   }
 
   async estimateRecords() {

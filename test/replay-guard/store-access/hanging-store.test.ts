@@ -53,9 +53,9 @@ class HangingStore extends PassingStore {
     await this.#wait('ping');
   }
 
-  override async purge(limit: number) {
+  override async purge(limit: number, after?: string) {
     await this.#wait('purge');
-    return super.purge(limit);
+    return super.purge(limit, after);
   }
 
   override async estimateRecords() {

@@ -4,7 +4,7 @@ import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
 import { DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
-import type { OpenStore } from 'grpc-replay-guard/store';
+import type { OpenStore, PurgedBatch } from 'grpc-replay-guard/store';
 import { Registry } from 'prom-client';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { engines } from '../../helpers/databases/engines.js';
@@ -54,7 +54,7 @@ for (const engine of engines) {
       await Promise.all(clients);
       t.is(total(ledger.outcomes.purged), 2_000);
       t.true(
-        ledger.outcomes.purged.every((count) => count <= 500),
+        ledger.outcomes.purged.every((count) => count <= 1_000),
         ledger.outcomes.purged.join(),
       );
       t.like(await ledger.append('before', { account: 'alice' }), { bytes: first.bytes, replayed: true });
@@ -138,15 +138,27 @@ test.serial('postgres: servers that purge at the same time delete each record on
 
 /** A store whose purges return the results that the test provides. */
 class PurgedStore extends PassingStore {
-  batches: (() => Promise<number>)[] = [];
+  batches: (() => Promise<PurgedBatch>)[] = [];
   readonly limits: number[] = [];
-  override async purge(limit: number) {
+  readonly positions: (string | undefined)[] = [];
+  /** When each purge began. */
+  readonly startsMs: number[] = [];
+  override async purge(limit: number, after?: string) {
     this.limits.push(limit);
-    return (await this.batches.shift()?.()) ?? 0;
+    this.positions.push(after);
+    this.startsMs.push(performance.now());
+    return (await this.batches.shift()?.()) ?? { purged: 0, busyMs: 0 };
   }
 }
 
-function guarded(t: ExecutionContext, ...batches: (() => Promise<number>)[]) {
+/** Returns a full batch that took `busyMs`. */
+const full =
+  (purged: number, busyMs: number, next = 'next') =>
+  async () => ({ purged, busyMs, next });
+/** Returns the last batch of a run. */
+const last = (purged: number) => async () => ({ purged, busyMs: 1 });
+
+function guarded(t: ExecutionContext, ...batches: (() => Promise<PurgedBatch>)[]) {
   const store = new PurgedStore(new MemoryStore());
   store.batches = batches;
   const observer = new RecordingObserver();
@@ -159,20 +171,14 @@ test('a failed purge is followed by further purges', async (t) => {
   const fails = async () => {
     throw new DatabaseUnavailableError('on purpose');
   };
-  const { observer } = guarded(
-    t,
-    async () => 500,
-    fails,
-    fails,
-    async () => 3,
-  );
+  const { observer } = guarded(t, full(500, 1), fails, fails, last(3));
   await poll('a later purge succeeds', () => total(observer.purged) === 503);
   t.is(observer.uses.filter(({ error }) => error !== undefined).length, 2);
 });
 
 test('a closing guard waits for the current batch, and no other batch starts', async (t) => {
   const barrier = new Barrier();
-  const { store, guard, observer } = guarded(t, () => barrier.pass().then(() => 500));
+  const { store, guard, observer } = guarded(t, () => barrier.pass().then(full(100, 1)));
   await barrier.reached();
   let closed = false;
   const closing = guard.close().then(() => {
@@ -182,7 +188,46 @@ test('a closing guard waits for the current batch, and no other batch starts', a
   t.false(closed);
   barrier.open();
   await closing;
-  t.deepEqual([store.limits, observer.purged], [[500], [500]]);
+  t.deepEqual([store.limits, observer.purged], [[100], [100]]);
+});
+
+test('a batch shrinks when it is slow and grows when it is fast, within bounds', async (t) => {
+  const slow = Array.from({ length: 4 }, () => full(1, 40));
+  const fast = Array.from({ length: 9 }, () => full(1, 0.01));
+  const { store } = guarded(t, ...slow, ...fast, full(1, 6), last(1));
+  await poll('the run', () => store.limits.length >= 15);
+  t.deepEqual(
+    store.limits.slice(0, 15),
+    [100, 25, 10, 10, 10, 20, 40, 80, 160, 320, 640, 1_000, 1_000, 1_000, 500],
+  );
+});
+
+test('a batch that was not full does not grow the next batch', async (t) => {
+  const { store } = guarded(t, last(5), last(5));
+  await poll('three runs', () => store.limits.length >= 3);
+  t.deepEqual(store.limits.slice(0, 3), [100, 100, 100]);
+});
+
+test('the pruner pauses after each batch for three times its duration', async (t) => {
+  const { store } = guarded(t, full(1, 20), full(1, 30), last(1));
+  await poll('the run', () => store.startsMs.length >= 3);
+  const [first = 0, second = 0, third = 0] = store.startsMs;
+  // A timer of Node may fire up to one millisecond early.
+  t.true(second - first >= 59, `${second - first}`);
+  t.true(third - second >= 89, `${third - second}`);
+});
+
+test('a run continues at the position of its previous batch, and the next run starts from the beginning', async (t) => {
+  const { store } = guarded(t, full(1, 0, 'a'), full(1, 0, 'b'), last(1), full(1, 0, 'c'), last(1));
+  await poll('two runs', () => store.positions.length >= 5);
+  t.deepEqual(store.positions.slice(0, 5), [undefined, 'a', 'b', undefined, 'c']);
+});
+
+test('a closing guard does not wait for the pause after a batch', async (t) => {
+  const { store, guard, observer } = guarded(t, full(1, 60_000));
+  await poll('the first batch', () => observer.purged.length === 1);
+  await guard.close();
+  t.is(store.limits.length, 1);
 });
 
 test('memory: the pruner deletes expired records and no other', async (t) => {
