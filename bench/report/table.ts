@@ -92,7 +92,7 @@ function ratioText({ median, min, max }: Spread): string {
 }
 
 /** The first column is aligned to its start, all others to their end. */
-function align(rows: readonly (readonly string[])[]): string {
+export function align(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   const line = (row: readonly string[]) =>
     row.map((cell, column) =>

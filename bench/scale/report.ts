@@ -1,0 +1,58 @@
+import { align } from '../report/table.js';
+import type { Engine } from '../servers/subject.js';
+import type { Latency, PurgeMeasure } from './measure.js';
+
+/** What was measured with one number of records on one engine. */
+export interface ScaleReport {
+  readonly engine: Engine;
+  readonly records: number;
+  readonly fillSeconds: number;
+  readonly bytesPerRecord: number;
+  readonly newKey: Latency;
+  readonly replay: Latency;
+  readonly purge: PurgeMeasure;
+}
+
+/** Returns the reports of one engine as tables of text. The first report is the base of the ratios. */
+export function tablesOf(reports: readonly ScaleReport[]): string {
+  const [base] = reports;
+  if (!base) return '';
+  const calls = reports.map(({ records, fillSeconds, bytesPerRecord, newKey, replay }) => [
+    count(records),
+    fillSeconds.toFixed(1),
+    bytesPerRecord.toFixed(0),
+    ...[newKey.p50Ms, newKey.p99Ms].map(ms),
+    (newKey.p50Ms / base.newKey.p50Ms).toFixed(1),
+    ...[replay.p50Ms, replay.p99Ms].map(ms),
+    (replay.p50Ms / base.replay.p50Ms).toFixed(1),
+  ]);
+  const purges = reports.map(({ records, purge }) => [
+    count(records),
+    count(purge.purged),
+    count(Math.round(purge.purgedPerSecond)),
+    ...[purge.before, purge.latency].flatMap(({ p50Ms, p99Ms, maxMs }) => [p50Ms, p99Ms, maxMs].map(ms)),
+    count(Math.round(purge.callsPerSecondBefore)),
+    count(Math.round(purge.callsPerSecond)),
+  ]);
+  const callTitles = ['records', 'fill s', 'bytes', 'new p50', 'p99', 'ratio', 'replay p50', 'p99', 'ratio'];
+  const purgeTitles = [
+    'records',
+    'purged',
+    'records/s',
+    'before: p50',
+    'p99',
+    'max',
+    'during: p50',
+    'p99',
+    'max',
+  ];
+  return [
+    `${base.engine}: one call at a time, latencies in ms, bytes per record with indexes`,
+    align([callTitles, ...calls]),
+    `${base.engine}: new keys while expired records are purged, latencies in ms`,
+    align([[...purgeTitles, 'calls/s before', 'during'], ...purges]),
+  ].join('\n');
+}
+
+const count = (value: number) => value.toLocaleString('en-US');
+const ms = (value: number) => value.toFixed(2);
