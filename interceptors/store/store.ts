@@ -144,6 +144,8 @@ export interface PurgedBatch {
    * How long the statements of the batch occupied the database, in milliseconds. The time in a queue does not count.
    */
   readonly busyMs: number;
+  /** Whether calls wait while the statements of a batch run. If so, the batches must be short. */
+  readonly blocksCalls: boolean;
 }
 
 /** The position of an operation in the series of one producer. The operations of a series share one record. */

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { PurgedBatch } from '../../store/store.js';
 import { RepeatingTask } from '../../timing/repeating-task.js';
 import type { ReplayGuardObserver } from '../observer.js';
 import type { ObservedStore } from './observed-store.js';
@@ -9,8 +10,12 @@ const DEFAULT_INTERVAL_MS = 60_000;
 const MIN_BATCH_SIZE = 10;
 const MAX_BATCH_SIZE = 1_000;
 const INITIAL_BATCH_SIZE = 100;
-/** The intended duration of the statements of one batch, in milliseconds. Calls wait for at most about this time. */
-const INTENDED_BATCH_MS = 3;
+/**
+ * The intended duration of the statements of one batch, in milliseconds. If the batch blocks calls, calls wait for about
+ * this time. Otherwise the time includes round trips, which a small batch would not shorten.
+ */
+const BLOCKING_BATCH_MS = 3;
+const CONCURRENT_BATCH_MS = 30;
 /** The pause after a batch, as a multiple of its duration. The pruner so uses at most a quarter of the time. */
 const PAUSE_PER_BUSY_MS = 3;
 
@@ -57,11 +62,11 @@ export class Pruner {
     const { signal } = this.#stopped;
     let next: string | undefined;
     do {
-      const { purged, busyMs, next: following } = await this.#store.purge(this.#batchSize, next);
-      this.#observer.recordsPurged(purged);
-      next = following;
-      this.#batchSize = nextBatchSize(this.#batchSize, busyMs, next !== undefined);
-      if (next !== undefined) await pause(busyMs * PAUSE_PER_BUSY_MS, signal);
+      const batch = await this.#store.purge(this.#batchSize, next);
+      this.#observer.recordsPurged(batch.purged);
+      this.#batchSize = nextBatchSize(this.#batchSize, batch);
+      next = batch.next;
+      if (next !== undefined) await pause(batch.busyMs * PAUSE_PER_BUSY_MS, signal);
     } while (next !== undefined && !signal.aborted);
     if (!signal.aborted) this.#observer.recordsCounted(await this.#store.estimateRecords());
   }
@@ -71,8 +76,9 @@ export class Pruner {
  * Returns the size with which the next batch takes about the intended time. The size at most doubles, and a single slow
  * batch reduces it to no less than a quarter. A batch that was not full says nothing about a larger one.
  */
-function nextBatchSize(size: number, busyMs: number, wasFull: boolean): number {
-  const change = Math.min(Math.max(INTENDED_BATCH_MS / busyMs, 1 / 4), wasFull ? 2 : 1);
+function nextBatchSize(size: number, { busyMs, blocksCalls, next }: PurgedBatch): number {
+  const intendedMs = blocksCalls ? BLOCKING_BATCH_MS : CONCURRENT_BATCH_MS;
+  const change = Math.min(Math.max(intendedMs / busyMs, 1 / 4), next === undefined ? 1 : 2);
   return Math.min(Math.max(Math.round(size * change), MIN_BATCH_SIZE), MAX_BATCH_SIZE);
 }
 

@@ -75,7 +75,8 @@ export class MemoryStore implements IdempotencyStore {
     }
     purged += this.#producers.purge(limit - purged);
     // A full batch deletes the first expired records, so the next batch starts from the beginning.
-    return { purged, ...(purged === limit && { next: '' }), busyMs: performance.now() - start };
+    const busyMs = performance.now() - start;
+    return { purged, ...(purged === limit && { next: '' }), busyMs, blocksCalls: true };
   }
 
   async estimateRecords(): Promise<number> {

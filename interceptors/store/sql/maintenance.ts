@@ -105,6 +105,8 @@ export class Maintenance {
   async purge(limit: number, after?: string): Promise<PurgedBatch> {
     let [selected, purged, busyMs] = [0, 0, 0];
     const start = startOf(after);
+    // A database with row locks serves other connections meanwhile.
+    const blocksCalls = !this.#tables.some(({ hasRowLocks }) => hasRowLocks);
     for (const [index, { selectExpired, purge, hasRowLocks }] of this.#tables.entries()) {
       if (index < start.table) continue;
       const startMs = performance.now();
@@ -119,10 +121,11 @@ export class Maintenance {
       if (selected === limit) {
         // If another server holds every record of the batch, the next batch would select the same records.
         const isBlocked = done.skipped === limit;
-        return { purged, ...(!isBlocked && { next: `${index}:${rows.at(-1)?.position}` }), busyMs };
+        const next = `${index}:${rows.at(-1)?.position}`;
+        return { purged, ...(!isBlocked && { next }), busyMs, blocksCalls };
       }
     }
-    return { purged, busyMs };
+    return { purged, busyMs, blocksCalls };
   }
 
   async estimate(): Promise<number> {

@@ -147,16 +147,16 @@ class PurgedStore extends PassingStore {
     this.limits.push(limit);
     this.positions.push(after);
     this.startsMs.push(performance.now());
-    return (await this.batches.shift()?.()) ?? { purged: 0, busyMs: 0 };
+    return (await this.batches.shift()?.()) ?? { purged: 0, busyMs: 0, blocksCalls: true };
   }
 }
 
 /** Returns a full batch that took `busyMs`. */
 const full =
-  (purged: number, busyMs: number, next = 'next') =>
-  async () => ({ purged, busyMs, next });
+  (purged: number, busyMs: number, next = 'next', blocksCalls = true) =>
+  async () => ({ purged, busyMs, next, blocksCalls });
 /** Returns the last batch of a run. */
-const last = (purged: number) => async () => ({ purged, busyMs: 1 });
+const last = (purged: number) => async () => ({ purged, busyMs: 1, blocksCalls: true });
 
 function guarded(t: ExecutionContext, ...batches: (() => Promise<PurgedBatch>)[]) {
   const store = new PurgedStore(new MemoryStore());
@@ -200,6 +200,12 @@ test('a batch shrinks when it is slow and grows when it is fast, within bounds',
     store.limits.slice(0, 15),
     [100, 25, 10, 10, 10, 20, 40, 80, 160, 320, 640, 1_000, 1_000, 1_000, 500],
   );
+});
+
+test('a batch that blocks no calls may take ten times longer', async (t) => {
+  const { store } = guarded(t, full(1, 60, 'next', false), full(1, 20, 'next', false), last(1));
+  await poll('the run', () => store.limits.length >= 3);
+  t.deepEqual(store.limits.slice(0, 3), [100, 50, 75]);
 });
 
 test('a batch that was not full does not grow the next batch', async (t) => {
