@@ -4,9 +4,10 @@ import { type Databases, startDatabases } from '../servers/databases.js';
 import type { Engine } from '../servers/subject.js';
 import { analyze, fill, sampleRecords, tableBytes } from './fill.js';
 import { measureNewKeys, measurePurge, measureReplays, WARM_UP_CALLS } from './measure.js';
+import { measureOldSnapshot } from './old-snapshot.js';
 import { openFilled } from './open-filled.js';
 import { readOptions, type ScaleOptions, usage } from './options.js';
-import { type ScaleReport, tablesOf } from './report.js';
+import { oldSnapshotTable, type ScaleReport, tablesOf } from './report.js';
 
 /** A tenth of the records has expired, at most one million. */
 const expiredOf = (records: number) => Math.min(Math.floor(records / 10), 1_000_000);
@@ -18,6 +19,10 @@ try {
     const reports: ScaleReport[] = [];
     for (const records of options.sizes) reports.push(await measureSize(databases, engine, records, options));
     console.log(`\n${tablesOf(reports)}`);
+    if (engine === 'postgres') {
+      const urls = [await databases.create(engine), await databases.create(engine)] as const;
+      console.log(`\n${oldSnapshotTable(await measureOldSnapshot(urls))}`);
+    }
   }
 } finally {
   await databases.stop();

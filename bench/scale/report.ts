@@ -1,6 +1,7 @@
 import { align } from '../report/table.js';
 import type { Engine } from '../servers/subject.js';
 import type { Latency, PurgeMeasure } from './measure.js';
+import type { OldSnapshotMeasure } from './old-snapshot.js';
 
 /** What was measured with one number of records on one engine. */
 export interface ScaleReport {
@@ -51,6 +52,18 @@ export function tablesOf(reports: readonly ScaleReport[]): string {
     align([callTitles, ...calls]),
     `${base.engine}: new keys while expired records are purged, latencies in ms`,
     align([[...purgeTitles, 'calls/s before', 'during'], ...purges]),
+  ].join('\n');
+}
+
+/** Returns the durations of a purge beside an open transaction as a table of text. */
+export function oldSnapshotTable({ fromBeginning, fromPosition }: OldSnapshotMeasure): string {
+  const rows = [
+    ['each batch starts from the beginning', ms(fromBeginning.firstMs), ms(fromBeginning.lastMs)],
+    ['each batch starts where the previous one ended', ms(fromPosition.firstMs), ms(fromPosition.lastMs)],
+  ];
+  return [
+    'postgres: 100 batches of 500 records beside an open transaction, medians of 10 batches in ms',
+    align([['', 'first 10', 'last 10'], ...rows]),
   ].join('\n');
 }
 
