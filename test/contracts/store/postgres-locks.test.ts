@@ -181,6 +181,21 @@ test.serial('a purge skips an expired record that is being claimed anew', async 
   t.deepEqual(completed(t, await other.store.find(first.id)).reply, reply('new'));
 });
 
+test.serial('a purge skips many locked records, and the next run deletes them', async (t) => {
+  const { one, other } = await twoServers(t);
+  for (let index = 0; index < 60; index++) {
+    await (await take(t, one, request({ retentionMs: 1 }))).complete(reply('old'));
+  }
+  let first = { purged: 0 };
+  await one.database.transaction(async () => {
+    await one.database.query('SELECT id FROM replay_guard_records ORDER BY expires_at LIMIT 40 FOR UPDATE');
+    first = await other.store.purge(60);
+    t.true(first.purged <= 20, `${first.purged} records were deleted`);
+    t.like(await other.store.purge(10), { purged: 0, next: undefined }, 'a blocked run ends');
+  });
+  t.is(first.purged + (await other.store.purge(100)).purged, 60);
+});
+
 test.serial('an erasure skips a locked record', async (t) => {
   const { one, other } = await twoServers(t);
   for (let index = 0; index < 3; index++) await (await take(t, one, request())).complete(reply('secret'));
