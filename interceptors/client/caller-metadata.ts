@@ -16,7 +16,7 @@ const OPERATION_HEADERS = [KEY_HEADER, PRODUCER_HEADER, SEQUENCE_HEADER, EPOCH_H
  * duplicates of each other.
  */
 export function withoutCallerKey(metadata: Metadata): Metadata {
-  const caller = currentExecution.getStore()?.callerMetadata;
+  const caller = currentExecution.get()?.callerMetadata;
   if (!caller || !OPERATION_HEADERS.every((name) => isSame(metadata, caller, name))) return metadata;
   const own = metadata.clone();
   for (const name of [...OPERATION_HEADERS, FIRST_SENT_HEADER]) own.remove(name);
@@ -28,7 +28,7 @@ export function withoutCallerKey(metadata: Metadata): Metadata {
  * key is equal to the key of the current guarded call.
  */
 export function withChosenKey<T>(work: () => T): T {
-  const execution = currentExecution.getStore();
+  const execution = currentExecution.get();
   return execution ? currentExecution.run({ ...execution, callerMetadata: new Metadata() }, work) : work();
 }
 

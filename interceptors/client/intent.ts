@@ -35,7 +35,7 @@ export function newIntent(): Intent {
 
 /** Returns the intent of a call of a method. Must run in the asynchronous context of the call. */
 export function intentFor(path: string): Intent {
-  const execution = currentExecution.getStore();
+  const execution = currentExecution.get();
   return execution ? derivedIntent(execution, path) : { key: v7(), firstSent: new Date().toISOString() };
 }
 

@@ -47,7 +47,7 @@ class Sending<Response> {
     this.#metadata = withIdempotencyKey(intent.key, intent, metadata);
     this.#retryBudget = new RetryBudget(options, intent);
     // An earlier execution of the current guarded call may have sent the same derived intent.
-    const isNew = options.intent === undefined && currentExecution.getStore() === undefined;
+    const isNew = options.intent === undefined && currentExecution.get() === undefined;
     this.#inDoubt = options.sentBefore ?? !isNew;
   }
 

@@ -1,47 +1,86 @@
+import type { MaybePromise } from '../timing/maybe-promise.js';
 import type { Dialect, Row, SqlValue } from './database.js';
+
+/** The parameter that stands for the time at which its statement runs, in milliseconds since the epoch. */
+export const currentTime: unique symbol = Symbol('current time');
 
 /** A SQL text and its parameters. */
 export interface Statement {
   readonly text: string;
-  readonly params: readonly SqlValue[];
-  /** Present if the statement must wait only briefly for a row that another transaction has locked. */
-  readonly hasShortLockWait?: true;
+  readonly params: readonly (SqlValue | typeof currentTime)[];
 }
 
 /** A connection with an open transaction. Exactly one of `commit` and `rollback` ends the session. */
 export interface Session {
-  /** Runs one statement in the transaction and resolves to its rows. */
-  query(statement: Statement): Promise<Row[]>;
   /**
-   * Runs `last`, commits, and resolves to the rows of `last`. The engine sends `last` and the commit in one round
-   * trip.
+   * Runs one statement in the transaction and returns its rows: at once if the engine is synchronous, else in a
+   * promise. A failure is thrown, or rejects the promise.
+   */
+  query(statement: Statement): MaybePromise<Row[]>;
+  /**
+   * Runs `last`, commits, and resolves to the rows of `last`. Both travel together.
    * @throws CommitInDoubtError when the answer was lost; after any other error nothing was committed
    */
   commit(last?: Statement): Promise<Row[]>;
-  /** Rolls back. Never rejects. A second call, or a call after the session has ended, has no effect. */
-  rollback(): Promise<void>;
+  /** Rolls back. Never fails. A second call, or a call after the session has ended, has no effect. */
+  rollback(): MaybePromise<void>;
 }
 
-/** The port of a SQL database, on which the unit of work, the handle and the SQL store are built. */
+/** The database's clock in statements that read the time once. */
+export interface StatementTime {
+  /** Returns the SQL of the time. An engine that binds the time binds it as the parameter at `position`. */
+  sql(position: number): string;
+  /** The bound parameter, or nothing if the database itself reads the clock. */
+  readonly params: readonly (typeof currentTime)[];
+}
+
+/** An open transaction, and the rows of the statement that travelled with its opening. */
+export interface OpenedSession {
+  readonly session: Session;
+  readonly rows: Row[];
+}
+
+/**
+ * The result of `attempt`: the rows of the attempted statement, with the open transaction if there is one, or the rows
+ * of the statement that ran instead.
+ */
+export type Attempt =
+  | { readonly rows: Row[]; readonly session?: Session }
+  | { readonly instead: Row[]; readonly isLocked: boolean };
+
+/** How an attempted statement commits: in a transaction that stays open, or on its own. */
+export type AttemptMode = 'open' | 'alone';
+
+/**
+ * The port of a SQL database, on which the unit of work, the handle and the SQL store are built. A synchronous engine
+ * returns results at once if it need not wait.
+ */
 export interface DatabaseEngine extends Dialect {
   /**
-   * Whether reads use a separate connection. If so, a look-up before a claim is cheap, and a replay needs no
-   * transaction.
+   * Whether reads have a connection of their own. Then a look-up before a claim costs almost nothing, and a replay
+   * needs no transaction.
    */
   readonly hasSeparateReader: boolean;
   /** How long a unit of work may stay open, in milliseconds. */
   readonly unitLimitMs: number;
+  /** The time of the store's own statements. */
+  readonly time: StatementTime;
   /** The first statement of a schema migration, if the engine does not serialise writers by itself. */
   readonly migrationLock?: Statement;
-  /** Opens a transaction and runs `first` in the transaction. Both need only one round trip. */
-  open(first?: Statement): Promise<{ session: Session; rows: Row[] }>;
-  /** Runs one statement on its own. The statement is committed when the promise resolves. */
-  run(statement: Statement): Promise<Row[]>;
-  /** Whether the statement is a read according to its text. A function in the statement may still write. */
+  /** Opens a transaction and runs `first` in it. `first` travels with the opening. */
+  open(first?: Statement): MaybePromise<OpenedSession>;
+  /** Runs one statement on its own. The statement is committed when its rows are there. */
+  run(statement: Statement): MaybePromise<Row[]>;
+  /**
+   * Runs a statement that waits only briefly for a locked row. If it returns no row, or if another transaction holds its
+   * row (`isLocked`), the engine runs `instead` in place of it, on the same connection. Then no transaction stays open.
+   */
+  attempt(first: Statement, instead: Statement, mode: AttemptMode): MaybePromise<Attempt>;
+  /** Whether the statement appears to only read. A function that it calls may still write. */
   mayOnlyRead(text: string): boolean;
   /**
-   * Runs one statement outside a unit of work. `mayOnlyRead` must be true for its text. Resolves to undefined,
-   * without an effect, if the statement would have written.
+   * Runs a statement on its own for which `mayOnlyRead` is true. Gives undefined, without an effect, if the statement
+   * would have written.
    */
-  read(statement: Statement): Promise<Row[] | undefined>;
+  read(statement: Statement): MaybePromise<Row[] | undefined>;
 }

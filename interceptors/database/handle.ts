@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { ContextValue } from '../context/context-value.js';
 import type { Database, Dialect, Row, SqlValue } from './database.js';
 import type { DatabaseEngine } from './engine.js';
 import { UnitOfWorkError } from './errors.js';
@@ -7,12 +7,11 @@ import type { Savepoint } from './savepoint.js';
 import { UnitOfWork } from './unit-of-work.js';
 
 /**
- * The database handle over an engine. The handle joins the unit of work of the current asynchronous context, if the
- * context has a unit of work.
+ * The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one.
  */
 export class DatabaseHandle implements Database {
   readonly #engine: DatabaseEngine;
-  readonly #current = new AsyncLocalStorage<Savepoint>();
+  readonly #current = new ContextValue<Savepoint>('grpc-replay-guard savepoint');
 
   constructor(engine: DatabaseEngine) {
     this.#engine = engine;
@@ -22,19 +21,27 @@ export class DatabaseHandle implements Database {
     return this.#engine;
   }
 
-  async query<R extends object = Row>(text: string, params: readonly SqlValue[] = []): Promise<R[]> {
-    const savepoint = this.#current.getStore();
-    const statement = { text, params };
-    return (savepoint ? savepoint.query(statement) : this.#engine.run(statement)) as Promise<R[]>;
+  /** Not `async`: the only promise is the one that the caller receives. */
+  query<R extends object = Row>(text: string, params: readonly SqlValue[] = []): Promise<R[]> {
+    const savepoint = this.#current.get();
+    try {
+      const rows = savepoint ? savepoint.query({ text, params }) : this.#engine.run({ text, params });
+      return (rows instanceof Promise ? rows : Promise.resolve(rows)) as Promise<R[]>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
-  async transaction<T>(work: () => Promise<T>): Promise<T> {
-    const savepoint = this.#current.getStore();
-    if (savepoint) {
-      return savepoint.transaction((nested, inside) => this.#current.run(nested, inside), work);
-    }
-    const { session } = await this.#engine.open();
-    const unit = new UnitOfWork(this.#engine, session, false);
+  transaction<T>(work: () => Promise<T>): Promise<T> {
+    const savepoint = this.#current.get();
+    if (!savepoint) return this.#runUnit(work);
+    return savepoint.transaction((nested, inside) => this.#current.run(nested, inside), work);
+  }
+
+  async #runUnit<T>(work: () => Promise<T>): Promise<T> {
+    const opened = this.#engine.open();
+    const { session } = opened instanceof Promise ? await opened : opened;
+    const unit = new UnitOfWork(this.#engine, session);
     try {
       const result = await this.runIn(unit, work);
       await unit.commit();
@@ -46,7 +53,7 @@ export class DatabaseHandle implements Database {
   }
 
   afterCommit(action: () => void): void {
-    const savepoint = this.#current.getStore();
+    const savepoint = this.#current.get();
     if (!savepoint) throw new UnitOfWorkError('afterCommit must be called inside a unit of work');
     savepoint.afterCommit(action);
   }

@@ -1,3 +1,4 @@
+import type { MaybePromise } from '../timing/maybe-promise.js';
 import type { Row } from './database.js';
 import type { Statement } from './engine.js';
 import { UnitOfWorkError } from './errors.js';
@@ -6,50 +7,77 @@ import { UnitOfWorkError } from './errors.js';
 export interface SavepointUnit {
   /** Whether the unit of work has ended, or is ending. */
   readonly hasEnded: boolean;
-  /** Sends a statement of the unit's work. */
-  send(statement: Statement): Promise<Row[]>;
-  /** Returns the name of the savepoint before the work at the first call, and undefined at later calls. */
-  takeWorkSavepoint(): string | undefined;
+  /** Sends a statement of the unit's work. A failure is thrown, or rejects the promise. */
+  send(statement: Statement): MaybePromise<Row[]>;
 }
 
-/** Runs `work` in an asynchronous context whose current savepoint is `savepoint`. */
+/** Makes a savepoint the current one of an asynchronous context, and runs `work` in that context. */
 type Enter = <R>(savepoint: Savepoint, work: () => R) => R;
 
 /**
- * One savepoint of a unit of work. The root savepoint is the unit itself. While a nested transaction runs, queries of
- * the savepoint wait. A rollback of the nested transaction then does not undo the query.
+ * One savepoint of a unit of work. The root is the unit itself. A query of a savepoint waits while a nested
+ * transaction of the savepoint runs, so that a rollback of the nested transaction does not undo the query.
  */
 export class Savepoint {
   /** The error of the first statement that failed. After a failure the savepoint can only be rolled back. */
   failure: Error | undefined;
   readonly #unit: SavepointUnit;
+  readonly #parent: Savepoint | undefined;
   readonly #depth: number;
   #nested: Promise<unknown> | undefined;
-  /** The statements that were sent and are not answered yet. */
-  readonly #pending = new Set<Promise<unknown>>();
+  /** The name of the savepoint of a nested transaction that has succeeded and was not released yet. */
+  #unreleased: string | undefined;
+  /** The number of statements that were sent and have no answer yet. */
+  #pending = 0;
+  /** Called when no statement waits for its answer any more. */
+  #whenAnswered: (() => void) | undefined;
   /** The actions to run after the unit has committed, if this savepoint is part of the commit. */
-  readonly #afterCommit: (() => void)[] = [];
+  #afterCommit: (() => void)[] | undefined;
   #hasEnded = false;
 
-  constructor(unit: SavepointUnit, depth = 0) {
+  /** @param parent the savepoint around a nested transaction */
+  constructor(unit: SavepointUnit, parent?: Savepoint) {
     this.#unit = unit;
-    this.#depth = depth;
+    this.#parent = parent;
+    this.#depth = parent ? parent.#depth + 1 : 0;
   }
 
-  /** Sends a statement after the running nested transaction has ended. */
-  async query(statement: Statement): Promise<Row[]> {
-    while (this.#nested) await this.#nested;
+  /** Sends a statement: at once, or after the running nested transaction has ended. */
+  query(statement: Statement): MaybePromise<Row[]> {
+    if (this.#nested) return this.#queryAfterNested(statement);
     this.#assertUsable();
-    const sent = this.#unit.send(statement);
-    this.#pending.add(sent);
     try {
-      return await sent;
+      const rows = this.#unit.send(statement);
+      return rows instanceof Promise ? this.#track(rows) : rows;
     } catch (error) {
       this.failure ??= error as Error;
       throw error;
-    } finally {
-      this.#pending.delete(sent);
     }
+  }
+
+  async #queryAfterNested(statement: Statement): Promise<Row[]> {
+    while (this.#nested) await this.#nested;
+    return this.query(statement);
+  }
+
+  /** Counts a statement until its answer, and notes its failure. */
+  #track(rows: Promise<Row[]>): Promise<Row[]> {
+    this.#pending++;
+    return rows.then(
+      (answer) => {
+        this.#answered();
+        return answer;
+      },
+      (error) => {
+        this.failure ??= error as Error;
+        this.#answered();
+        throw error;
+      },
+    );
+  }
+
+  #answered(): void {
+    if (--this.#pending === 0) this.#whenAnswered?.();
   }
 
   /** Runs `work` in a nested savepoint, after the running nested transaction has ended. */
@@ -73,64 +101,99 @@ export class Savepoint {
   afterCommit(action: () => void): void {
     this.#assertUsable();
     if (this.#unit.hasEnded) throw new UnitOfWorkError('this unit of work has already ended');
+    this.#afterCommit ??= [];
     this.#afterCommit.push(action);
   }
 
   /**
-   * Schedules the registered actions. The actions run in microtasks, so that an error of an action does not look like
-   * a failed commit.
+   * Schedules the registered actions. They run in microtasks, so that their errors do not look like a failed commit.
    */
   runAfterCommit(): void {
-    for (const action of this.#afterCommit) queueMicrotask(action);
+    for (const action of this.#afterCommit ?? []) queueMicrotask(action);
   }
 
-  /** Resolves when no nested transaction runs and every sent statement has its answer. */
+  /** Whether no nested transaction runs and every sent statement has its answer. */
+  get isIdle(): boolean {
+    return this.#nested === undefined && this.#pending === 0;
+  }
+
+  /** Resolves when the savepoint is idle. */
   async idle(): Promise<void> {
-    while (this.#nested || this.#pending.size > 0) {
+    while (!this.isIdle) {
       await this.#nested;
-      await Promise.allSettled(this.#pending);
+      if (this.#pending > 0) await this.#answers();
     }
   }
 
+  #answers(): Promise<void> {
+    return new Promise((resolve) => {
+      const previous = this.#whenAnswered;
+      this.#whenAnswered = () => {
+        this.#whenAnswered = undefined;
+        previous?.();
+        resolve();
+      };
+    });
+  }
+
   async #runNested<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
-    const nested = new Savepoint(this.#unit, this.#depth + 1);
-    // If the nested transaction is the first work of the unit, the transaction uses the savepoint before the work.
-    // That savepoint must not be released.
-    const workSavepoint = this.#unit.takeWorkSavepoint();
-    const name = workSavepoint ?? `nested_${nested.#depth}`;
-    this.#sendControl(`SAVEPOINT ${name}`);
+    const nested = new Savepoint(this.#unit, this);
+    const name = `nested_${nested.#depth}`;
+    this.#sendControl(`${this.#release()}SAVEPOINT ${name}`);
     try {
       const result = await enter(nested, work);
-      await nested.idle();
+      if (!nested.isIdle) await nested.idle();
       if (nested.failure) {
         throw new UnitOfWorkError('this transaction cannot commit, because one of its statements failed', {
           cause: nested.failure,
         });
       }
-      if (!workSavepoint) this.#sendControl(`RELEASE SAVEPOINT ${name}`);
-      this.#afterCommit.push(...nested.#afterCommit);
+      // The release travels with the next savepoint. At the end of the unit no release is needed.
+      this.#unreleased = name;
+      if (nested.#afterCommit) {
+        this.#afterCommit = [...(this.#afterCommit ?? []), ...nested.#afterCommit];
+      }
       return result;
     } catch (error) {
-      this.#sendControl(`ROLLBACK TO SAVEPOINT ${name}`);
-      if (!workSavepoint) this.#sendControl(`RELEASE SAVEPOINT ${name}`);
+      nested.#hasEnded = true;
+      // The rollback of an outer transaction has already undone this one, and another savepoint may have its name.
+      if (!this.isOver) {
+        this.#sendControl(`ROLLBACK TO SAVEPOINT ${name}`);
+        this.#unreleased = name;
+      }
       throw error;
     } finally {
       nested.#hasEnded = true;
     }
   }
 
-  /**
-   * Sends a transaction control statement and does not wait for the answer, which saves a round trip. If the
-   * statement fails, later statements fail too.
-   */
+  /** Returns the text that releases the savepoint of the previous nested transaction, or an empty text. */
+  #release(): string {
+    const name = this.#unreleased;
+    this.#unreleased = undefined;
+    return name ? `RELEASE SAVEPOINT ${name}; ` : '';
+  }
+
+  /** Sends transaction control without waiting, which saves a round trip. If it fails, later statements fail too. */
   #sendControl(text: string): void {
-    this.#unit.send({ text, params: [] }).catch((error) => {
+    const onFailure = (error: unknown) => {
       this.failure ??= error as Error;
-    });
+    };
+    try {
+      const sent = this.#unit.send({ text, params: [] });
+      if (sent instanceof Promise) sent.catch(onFailure);
+    } catch (error) {
+      onFailure(error);
+    }
+  }
+
+  /** Whether this transaction, or a transaction around it, has ended. */
+  get isOver(): boolean {
+    return this.#hasEnded || (this.#parent?.isOver ?? false);
   }
 
   #assertUsable(): void {
-    if (this.#hasEnded) throw new UnitOfWorkError('this transaction has already ended');
+    if (this.isOver) throw new UnitOfWorkError('this transaction has already ended');
     if (this.failure) {
       throw new UnitOfWorkError(
         'an earlier statement of this transaction failed; roll the transaction back',

@@ -1,52 +1,61 @@
-import { within } from '../timing/timeout.js';
+import { type Deadline, deadlines } from '../timing/deadlines.js';
+import type { MaybePromise } from '../timing/maybe-promise.js';
 import type { Row } from './database.js';
 import type { DatabaseEngine, Session, Statement } from './engine.js';
 import { LeaseLostError, UnitOfWorkError } from './errors.js';
 import { Savepoint, type SavepointUnit } from './savepoint.js';
 
-const WORK_SAVEPOINT = 'work';
-const setWorkSavepoint: Statement = { text: `SAVEPOINT ${WORK_SAVEPOINT}`, params: [] };
-const rollbackToWorkSavepoint: Statement = { text: `ROLLBACK TO SAVEPOINT ${WORK_SAVEPOINT}`, params: [] };
-
 /**
- * A unit of work: a group of statements that commit together or not at all. The transaction opens at the first
- * statement that writes. A unit that is constructed with a session has an open transaction from the start.
+ * One unit of work: all statements in it commit together or not at all. The transaction opens at the first statement
+ * that writes. A unit that is constructed with a session has an open transaction from the start.
+ *
+ * Promises, timers and errors are made only when they are needed: a unit on a synchronous engine commits with one
+ * promise.
  */
 export class UnitOfWork implements SavepointUnit {
-  readonly root: Savepoint;
-  /** Resolves when the transaction of the unit starts to open. */
-  readonly opening: Promise<void>;
-  #resolveOpening!: () => void;
+  readonly root = new Savepoint(this);
   readonly #engine: DatabaseEngine;
-  readonly #openSession: () => Promise<Session>;
-  readonly #lost = new AbortController();
-  #session: Promise<Session> | undefined;
-  /**
-   * Whether the savepoint before the work was taken. Always true if the unit is not revertible, because `revert` is
-   * not used.
-   */
-  #hasWork: boolean;
+  readonly #openSession: () => MaybePromise<Session>;
+  #session: MaybePromise<Session> | undefined;
+  #end: 'none' | 'ended' | 'rolled back' = 'none';
+  /** The error of later statements, if the unit was rolled back for a reason of its own. */
   #endReason: Error | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #limit: Deadline | undefined;
+  /** The reason of the loss. Undefined while the unit is not lost. */
+  #lossReason: Error | undefined;
+  /** Made when `lost` is first read. */
+  #lost: AbortController | undefined;
+  #onLost: ((reason: Error) => void) | undefined;
+  /** Called when the transaction starts to open. */
+  #whenOpening: (() => void)[] | undefined;
+  /** Called when the unit is lost. */
+  #whenLost: (() => void) | undefined;
 
-  /**
-   * @param session an open session, or a function that opens a session at the first write
-   * @param isRevertible whether `revert` can undo the work and keep the statement that opened the session
-   */
-  constructor(engine: DatabaseEngine, session: Session | (() => Promise<Session>), isRevertible: boolean) {
+  /** @param session an open session, or a function that opens one at the first write */
+  constructor(engine: DatabaseEngine, session: Session | (() => MaybePromise<Session>)) {
     this.#engine = engine;
-    this.#hasWork = !isRevertible;
-    this.root = new Savepoint(this);
-    this.opening = new Promise((resolve) => {
-      this.#resolveOpening = resolve;
-    });
-    this.#openSession = typeof session === 'function' ? session : async () => session;
-    if (typeof session !== 'function') this.#openOnce();
+    if (typeof session === 'function') {
+      this.#openSession = session;
+    } else {
+      this.#openSession = () => session;
+      this.#session = session;
+      this.#startLimit();
+    }
   }
 
   /** Aborted when the unit is rolled back because it exceeded the engine's time limit or lost its lease. */
   get lost(): AbortSignal {
+    if (!this.#lost) {
+      this.#lost = new AbortController();
+      if (this.#lossReason) this.#lost.abort(this.#lossReason);
+    }
     return this.#lost.signal;
+  }
+
+  /** @param onLost called with the reason when the unit is lost, or at once if the unit is already lost */
+  notifyLost(onLost: (reason: Error) => void): void {
+    this.#onLost = onLost;
+    if (this.#lossReason) onLost(this.#lossReason);
   }
 
   /** Whether the transaction is open or opening. */
@@ -56,101 +65,122 @@ export class UnitOfWork implements SavepointUnit {
 
   /** Whether the unit has ended or is ending. */
   get hasEnded(): boolean {
-    return this.#endReason !== undefined;
+    return this.#end !== 'none';
+  }
+
+  /** Resolves when the transaction of the unit starts to open. */
+  opening(): Promise<void> {
+    if (this.#session) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenOpening ??= [];
+      this.#whenOpening.push(resolve);
+    });
   }
 
   /** Sends a statement of the work. A read before the first write runs outside the transaction. */
-  async send(statement: Statement): Promise<Row[]> {
-    this.#assertOpen();
-    if (!this.#session && this.#engine.mayOnlyRead(statement.text)) {
-      const rows = await this.#engine.read(statement);
-      if (rows) return rows;
-      this.#assertOpen();
-    }
-    // Take the savepoint before the first `await`, so that no later statement can start the work first.
-    const isFirst = this.takeWorkSavepoint() !== undefined;
-    const session = await this.#openOnce();
-    this.#assertOpen();
-    // Not awaited, which saves a round trip. If the savepoint fails, the statement fails too.
-    if (isFirst) session.query(setWorkSavepoint).catch(() => {});
-    return session.query(statement);
+  send(statement: Statement): MaybePromise<Row[]> {
+    this.assertOpen();
+    const session = this.#session;
+    if (session) return this.#sendTo(session, statement);
+    if (!this.#engine.mayOnlyRead(statement.text)) return this.#sendTo(this.#openOnce(), statement);
+    const rows = this.#engine.read(statement);
+    if (!(rows instanceof Promise)) return rows ?? this.#sendTo(this.#openOnce(), statement);
+    return rows.then((read) => {
+      if (read) return read;
+      this.assertOpen();
+      return this.#sendTo(this.#openOnce(), statement);
+    });
   }
 
-  /** Returns the name of the savepoint before the work at the first call, and undefined at later calls. */
-  takeWorkSavepoint(): string | undefined {
-    if (this.#hasWork) return undefined;
-    this.#hasWork = true;
-    return WORK_SAVEPOINT;
+  #sendTo(session: MaybePromise<Session>, statement: Statement): MaybePromise<Row[]> {
+    if (!(session instanceof Promise)) return session.query(statement);
+    return session.then((open) => {
+      this.assertOpen();
+      return open.query(statement);
+    });
   }
 
   /** Commits the work and `last` together. If no transaction is open, `last` commits on its own. */
-  async commit(last?: Statement): Promise<Row[]> {
-    await this.#workEnded();
-    this.#assertOpen();
-    if (this.root.failure) {
+  commit(last?: Statement): Promise<Row[]> {
+    return this.root.isIdle ? this.#commitNow(last) : this.#commitWhenIdle(last);
+  }
+
+  /** Waits for the statements and nested transactions of the work, but not past the unit's time limit. */
+  async #commitWhenIdle(last: Statement | undefined): Promise<Row[]> {
+    await new Promise<void>((resolve) => {
+      this.#whenLost = resolve;
+      if (this.#lossReason) resolve();
+      void this.root.idle().then(resolve);
+    });
+    return this.#commitNow(last);
+  }
+
+  async #commitNow(last: Statement | undefined): Promise<Row[]> {
+    this.assertOpen();
+    const { failure } = this.root;
+    if (failure) {
       await this.rollback();
-      if (this.root.failure instanceof LeaseLostError) throw this.root.failure;
+      if (failure instanceof LeaseLostError) throw failure;
       throw new UnitOfWorkError('this unit of work cannot commit, because one of its statements failed', {
-        cause: this.root.failure,
+        cause: failure,
       });
     }
-    this.#end(alreadyEnded());
-    const rows = await this.#commitWith(last);
+    this.#finish('ended');
+    const session = this.#session;
+    let rows: Row[];
+    if (session) rows = await (session instanceof Promise ? await session : session).commit(last);
+    else rows = last ? await this.#engine.run(last) : [];
     this.root.runAfterCommit();
     return rows;
   }
 
-  async #commitWith(last: Statement | undefined): Promise<Row[]> {
-    if (this.#session) return (await this.#session).commit(last);
-    return last ? this.#engine.run(last) : [];
-  }
-
-  /** Undoes the work and commits `last` alone. If a transaction is open, `last` runs in that transaction. */
-  async revert(last: Statement): Promise<Row[]> {
-    this.#assertOpen();
-    this.#end(alreadyEnded());
-    if (!this.#session) return this.#engine.run(last);
-    const session = await this.#session;
-    if (this.#hasWork) session.query(rollbackToWorkSavepoint).catch(() => {});
-    return session.commit(last);
-  }
-
-  /** Rolls everything back. Later statements fail with `reason`. Never rejects. */
-  async rollback(reason: Error = new UnitOfWorkError('this unit of work was rolled back')): Promise<void> {
+  /** Rolls everything back. Later statements fail with `reason`. Never fails. */
+  rollback(reason?: Error): MaybePromise<void> {
     const session = this.#session;
-    this.#end(reason);
-    await session?.then(
+    this.#finish('rolled back', reason);
+    if (!(session instanceof Promise)) return session?.rollback();
+    return session.then(
       (open) => open.rollback(),
       () => {},
     );
   }
 
-  /** Rolls everything back while the work may still run, and aborts `lost` with `reason`. */
+  /** Rolls everything back while the work may still run, and reports the loss with its reason. */
   abort(reason: Error): void {
+    if (this.#lossReason) return;
     void this.rollback(reason);
-    this.#lost.abort(reason);
+    this.#lossReason = reason;
+    this.#lost?.abort(reason);
+    this.#onLost?.(reason);
+    this.#whenLost?.();
   }
 
-  /** Resolves when the statements and nested transactions of the work have ended, or the unit is lost. */
-  #workEnded(): Promise<void> {
-    return within(this.root.idle(), { signal: this.lost, otherwise: () => {} });
-  }
-
-  #openOnce(): Promise<Session> {
-    if (!this.#session) {
-      this.#session = this.#openSession();
-      this.#resolveOpening();
-      this.#session.then(
-        () => this.#startTimer(),
-        // The handler may ignore the error of its statement. The unit must still end, because its lease is lost.
-        (error) => error instanceof LeaseLostError && this.abort(error),
-      );
+  #openOnce(): MaybePromise<Session> {
+    if (this.#session) return this.#session;
+    // The handler may ignore its failed statement, but the unit has lost its lease.
+    const failed = (error: unknown) => {
+      if (error instanceof LeaseLostError) this.abort(error);
+    };
+    let session: MaybePromise<Session>;
+    try {
+      session = this.#openSession();
+    } catch (error) {
+      failed(error);
+      throw error;
     }
-    return this.#session;
+    this.#session = session;
+    for (const resolve of this.#whenOpening ?? []) resolve();
+    this.#whenOpening = undefined;
+    if (!(session instanceof Promise)) {
+      this.#startLimit();
+      return session;
+    }
+    session.then(() => this.#startLimit(), failed);
+    return session;
   }
 
-  #startTimer(): void {
-    if (!this.#endReason) this.#timer = setTimeout(() => this.#expire(), this.#engine.unitLimitMs).unref();
+  #startLimit(): void {
+    if (!this.hasEnded) this.#limit = deadlines.set(this.#engine.unitLimitMs, () => this.#expire());
   }
 
   #expire(): void {
@@ -159,16 +189,19 @@ export class UnitOfWork implements SavepointUnit {
     this.abort(new UnitOfWorkError(text));
   }
 
-  #end(reason: Error): void {
-    clearTimeout(this.#timer);
-    this.#endReason ??= reason;
+  #finish(end: 'ended' | 'rolled back', reason?: Error): void {
+    this.#limit?.cancel();
+    if (this.hasEnded) return;
+    this.#end = end;
+    this.#endReason = reason;
   }
 
-  #assertOpen(): void {
+  /** @throws UnitOfWorkError, or the reason of the end, if the unit has ended */
+  assertOpen(): void {
+    if (this.#end === 'none') return;
     if (this.#endReason) throw this.#endReason;
+    const text =
+      this.#end === 'ended' ? 'this unit of work has already ended' : 'this unit of work was rolled back';
+    throw new UnitOfWorkError(text);
   }
-}
-
-function alreadyEnded(): Error {
-  return new UnitOfWorkError('this unit of work has already ended');
 }

@@ -1,7 +1,8 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
 import type { Metadata } from '@grpc/grpc-js';
+import { ContextValue } from '../context/context-value.js';
 import { lengthPrefixed } from '../store/record-id.js';
+import type { LazySignal } from '../timing/lazy-signal.js';
 
 /** One execution of a guarded call, for the code that runs inside its handler. */
 export interface Execution {
@@ -18,13 +19,13 @@ export interface Execution {
   /** The number of calls that the current step has made to each method, by method path. */
   readonly callCounts: Map<string, number>;
   /** Aborted when the execution ends before its handler. Later writes of the handler are not committed. */
-  readonly signal: AbortSignal;
+  readonly stopped: LazySignal;
   /** Ends the execution as failed. After the end of the execution the error is only reported. */
   fail(error: unknown): void;
 }
 
 /** Holds the execution of the current asynchronous context. */
-export const currentExecution = new AsyncLocalStorage<Execution>();
+export const currentExecution = new ContextValue<Execution>('grpc-replay-guard execution');
 
 /**
  * Returns a signal for the work of the current guarded call, for example an outgoing request of its handler. The signal
@@ -32,7 +33,7 @@ export const currentExecution = new AsyncLocalStorage<Execution>();
  * @returns undefined outside a guarded call
  */
 export function executionSignal(): AbortSignal | undefined {
-  return currentExecution.getStore()?.signal;
+  return currentExecution.get()?.stopped.signal;
 }
 
 /**

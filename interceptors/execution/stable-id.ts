@@ -7,7 +7,7 @@ import { currentExecution, deriveDigest } from './execution.js';
  * @param name the purpose of the id; the id differs between names, operations and steps
  */
 export function stableId(name: string): string {
-  const execution = currentExecution.getStore();
+  const execution = currentExecution.get();
   return execution ? toUuid(deriveDigest(execution, 'id', name)) : randomUUID();
 }
 

@@ -10,7 +10,7 @@ import { currentExecution } from './execution.js';
  * @throws Error when a step with this name has already started
  */
 export function step<T>(name: string, work: () => T): T {
-  const execution = currentExecution.getStore();
+  const execution = currentExecution.get();
   if (!execution) return work();
   const { steps, startedSteps } = execution;
   const path = [...steps, name];

@@ -124,12 +124,15 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   const codec = new ReplyCodec(options.cipherKey);
   const operations = new OperationReader(options.scope, operationIdentifier(options.pepper));
   const claimer = new Claimer(store, quotas);
-  const executor = new Executor(store, new Committer(store, codec, observer), observer);
+  const executor = new Executor(store, observer);
+  const committer = new Committer(store, codec, observer);
   const inFlight = new InFlightCalls({
     perKey: options.waitersPerKey ?? 1_000,
     total: options.waiters ?? 10_000,
   });
-  const enforce = new EnforceLifecycle({ operations, claimer, executor, quotas, codec, inFlight, observer });
+  const enforce = new EnforceLifecycle({
+    ...{ operations, claimer, executor, committer, quotas, codec, inFlight, observer },
+  });
   const observe = new ObserveLifecycle({ operations, claimer, store, codec, observer });
   const methods = new GuardedMethods(new Modes(options.mode), options);
   const pruner = new Pruner(store, observer, options.purgeEveryMs);

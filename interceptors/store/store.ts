@@ -1,3 +1,5 @@
+import type { MaybePromise } from '../timing/maybe-promise.js';
+
 /**
  * How the claim, the handler's writes and the reply depend on each other.
  * - TRANSACTION: one transaction holds all three.
@@ -41,12 +43,18 @@ export const MAX_FIRST_SENT_AHEAD_MS = 5 * 60 * 1_000;
 export interface Claim {
   /** Whether this claim took the operation over from an execution whose lease ran out. */
   readonly takenOver: boolean;
-  /** The expiry of the record, in milliseconds since the epoch by the store's clock. */
+  /**
+   * The expiry of the record, in milliseconds since the epoch by the store's clock. After `fail`, the expiry of the record
+   * that stores the failure.
+   */
   readonly expiresAtMs: number;
   /** Aborted when the store itself ends the unit of work. The reason of the signal is the error. */
   readonly lost: AbortSignal;
-  /** Runs `work` with the database handle joined to the unit of work of this claim. */
-  run<T>(work: () => T): T;
+  /**
+   * Runs `work` with the database handle joined to the unit of work of this claim.
+   * @param onLost called at most once, with the reason of `lost`, when the store itself ends the unit of work
+   */
+  run<T>(work: () => T, onLost?: (reason: Error) => void): T;
   /**
    * Commits the handler's writes and the reply together. Resolves when both are durable.
    * @throws LeaseLostError when another execution has taken the key over; nothing was committed
@@ -54,13 +62,15 @@ export interface Claim {
    */
   complete(reply: Buffer): Promise<void>;
   /**
-   * Rolls the handler's writes back and commits the reply alone.
+   * Rolls the handler's writes back and commits the reply alone. With TRANSACTION the rollback undoes the claim as well,
+   * and the reply is stored under a new claim. Resolves to undefined when the reply is stored. Resolves to the result of
+   * the new claim when another execution has taken the key in between.
    * @throws LeaseLostError in the same case as `complete`
    * @throws CommitInDoubtError in the same case as `complete`
    */
-  fail(reply: Buffer): Promise<void>;
+  fail(reply: Buffer): Promise<NotClaimed | undefined>;
   /** Rolls the handler's writes back and gives up the key, if this claim still owns the key. */
-  release(): Promise<void>;
+  release(): MaybePromise<void>;
   /**
    * Extends the lease to its full length from now. While a transaction is open, `renew` sends no statement, because
    * the transaction keeps the record locked.
@@ -109,11 +119,11 @@ export interface IdempotencyStore {
    * @throws DatabaseUnavailableError when the database is unavailable; a claim may be stored, and then keeps the key
    *   for one lease
    */
-  claim(request: ClaimRequest): Promise<ClaimResult>;
-  /** Resolves to the record of an operation, or to undefined if no committed record is retained. */
-  find(id: Buffer): Promise<FoundRecord | undefined>;
-  /** Resolves to the record of a series, or to undefined if no committed record is retained. */
-  findProducer(id: Buffer): Promise<FoundProducer | undefined>;
+  claim(request: ClaimRequest): MaybePromise<ClaimResult>;
+  /** Returns or resolves to the record of an operation, or to undefined if no committed record is retained. */
+  find(id: Buffer): MaybePromise<FoundRecord | undefined>;
+  /** Returns or resolves to the record of a series, or to undefined if no committed record is retained. */
+  findProducer(id: Buffer): MaybePromise<FoundProducer | undefined>;
   /**
    * Deletes at most `limit` expired records of keys and series. A record that a claim renews meanwhile is not deleted.
    * @param after where to start: `next` of the previous batch. Default: the beginning. A run of batches may miss a

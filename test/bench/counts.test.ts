@@ -15,23 +15,23 @@ const bounds: readonly [Engine, Kind, Partial<Record<Work, Bounds>>][] = [
     'sqlite',
     'guarded',
     {
-      'ReceiveStock, new key': bound(151, 6, 3, 1, { statements: 10, commits: 1 }),
-      'ReceiveStock, hot replay': bound(46, 1, 1, 0, { statements: 1, commits: 0 }),
-      'PlaceOrder, new key': bound(800, 28, 10, 6, { statements: 61, commits: 8 }),
+      'ReceiveStock, new key': bound(37, 0, 0, 0, { statements: 8, commits: 1 }),
+      'ReceiveStock, hot replay': bound(4, 0, 0, 0, { statements: 1, commits: 0 }),
+      'PlaceOrder, new key': bound(340, 12, 2, 3, { statements: 46, commits: 8 }),
     },
   ],
   [
     'sqlite',
     'unguardedAlone',
-    { 'ReceiveStock, new key': bound(69, 1, 1, 1, { statements: 6, commits: 1 }) },
+    { 'ReceiveStock, new key': bound(25, 0, 0, 0, { statements: 4, commits: 1 }) },
   ],
   [
     'postgres',
     'guarded',
     {
-      'ReceiveStock, new key': bound(167, 15, 3, 1, { statements: 9, commits: 1, messages: 19 }),
-      'ReceiveStock, hot replay': bound(65, 6, 1, 0, { statements: 4, commits: 0, messages: 6 }),
-      'PlaceOrder, new key': bound(842, 86, 10, 6, { statements: 39, commits: 9, messages: 105 }),
+      'ReceiveStock, new key': bound(93, 10, 0, 0, { statements: 9, commits: 1, messages: 19 }),
+      'ReceiveStock, hot replay': bound(42, 6, 0, 0, { statements: 5, commits: 0, messages: 10 }),
+      'PlaceOrder, new key': bound(640, 75, 2, 3, { statements: 43, commits: 9, messages: 112 }),
     },
   ],
 ];

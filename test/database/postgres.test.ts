@@ -171,7 +171,9 @@ for (const [when, there] of [
     test(`${atomicity}: a connection cut ${when} a claim makes the claim fail as unavailable`, async (t) => {
       const { proxy, opened, noneOpen } = await throughProxy(t);
       proxy.cutAt(/INSERT INTO replay_guard_records/, when);
-      await t.throwsAsync(opened.store.claim(request(atomicity)), { instanceOf: DatabaseUnavailableError });
+      await t.throwsAsync(async () => opened.store.claim(request(atomicity)), {
+        instanceOf: DatabaseUnavailableError,
+      });
       await noneOpen();
       await (await claim(opened, request(atomicity))).release();
     });
@@ -203,8 +205,12 @@ test('an outage between two calls makes later calls fail as unavailable and does
   ];
   for (const { status } of await Promise.allSettled(calls)) t.is(status, 'rejected');
   await t.throwsAsync(opened.ping(), { instanceOf: DatabaseUnavailableError });
-  await t.throwsAsync(opened.store.claim(request('LEASE')), { instanceOf: DatabaseUnavailableError });
-  await t.throwsAsync(opened.store.claim(request('TRANSACTION')), { instanceOf: DatabaseUnavailableError });
+  await t.throwsAsync(async () => opened.store.claim(request('LEASE')), {
+    instanceOf: DatabaseUnavailableError,
+  });
+  await t.throwsAsync(async () => opened.store.claim(request('TRANSACTION')), {
+    instanceOf: DatabaseUnavailableError,
+  });
   proxy.up();
   await opened.ping();
   await (await claim(opened, request('TRANSACTION'))).complete(Buffer.alloc(0));
@@ -274,7 +280,7 @@ test('TRANSACTION: a claim adds statements, but no commits and no round trips', 
   t.true(proxy.roundTrips <= unguarded);
   t.is(proxy.roundTrips, 3);
   const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
-  t.deepEqual(kinds, ['BEGIN', 'WITH', 'SET', 'INSERT', 'UPDATE', 'COMMIT']);
+  t.deepEqual(kinds, ['BEGIN', 'INSERT', 'SET', 'INSERT', 'UPDATE', 'COMMIT']);
 });
 
 test('LEASE: a claim has two commits and no open transaction before the first write', async (t) => {
@@ -292,7 +298,18 @@ test('LEASE: a claim has two commits and no open transaction before the first wr
     await database.query('SELECT 1 AS one');
   });
   const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
-  t.deepEqual(kinds, ['WITH', 'SELECT', 'BEGIN', 'SELECT', 'SAVEPOINT', 'INSERT', 'UPDATE', 'COMMIT']);
+  t.deepEqual(kinds, [
+    'SELECT',
+    'BEGIN',
+    'INSERT',
+    'COMMIT',
+    'SELECT',
+    'BEGIN',
+    'SELECT',
+    'INSERT',
+    'UPDATE',
+    'COMMIT',
+  ]);
 });
 
 test('three servers can start on an empty database at the same time', async (t) => {

@@ -15,6 +15,7 @@ const room = (path: string, purpose: string): Room => ({ path, purpose });
 export const libraryLayers: readonly Layer[] = [
   [
     room('interceptors/timing', 'Time-outs, back-off, repeating tasks and clocks'),
+    room('interceptors/context', 'Values that follow the asynchronous context'),
     room('interceptors/options', 'Checks of the options that factories take'),
     room('interceptors/protocol', 'The wire contract that server and client share'),
   ],

@@ -40,8 +40,8 @@ if (result.outcome === 'fenced') expectType<bigint>()(result.epoch);
 // @ts-expect-error an unknown outcome
 result.outcome === 'lost';
 
-expectType<Promise<FoundRecord | undefined>>()(store.find(request.id));
-expectType<Promise<FoundProducer | undefined>>()(store.findProducer(request.id));
+expectType<FoundRecord | undefined>()(await store.find(request.id));
+expectType<FoundProducer | undefined>()(await store.findProducer(request.id));
 expectType<Promise<PurgedBatch>>()(store.purge(100));
 expectType<Promise<PurgedBatch>>()(store.purge(100, 'position'));
 expectType<Promise<number>>()(store.countLive('scope', 10));

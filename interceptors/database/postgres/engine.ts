@@ -1,10 +1,17 @@
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { Row } from '../database.js';
-import type { DatabaseEngine, Session, Statement } from '../engine.js';
-import { CommitInDoubtError } from '../errors.js';
+import type {
+  Attempt,
+  AttemptMode,
+  DatabaseEngine,
+  OpenedSession,
+  Statement,
+  StatementTime,
+} from '../engine.js';
+import { CommitInDoubtError, LockTimeoutError } from '../errors.js';
 import { checkOut, returnToPool, send } from './connection.js';
 import { isReadOnlyViolation, leavesCommitInDoubt, toDatabaseError } from './errors.js';
-import { PostgresSession } from './session.js';
+import { beginWithShortLockWait, PostgresSession } from './session.js';
 
 const reading = /^\s*(select|values|table)\b/i;
 /** A statement that starts with WITH may read or write. */
@@ -18,6 +25,7 @@ export class PostgresEngine implements DatabaseEngine {
   readonly name = 'postgres';
   readonly now = '(extract(epoch from statement_timestamp()) * 1000)::bigint';
   readonly hasSeparateReader = false;
+  readonly time: StatementTime = { sql: () => this.now, params: [] };
   readonly unitLimitMs: number;
   /** Servers that start at the same time migrate one after another. The wait for the lock has no limit. */
   readonly migrationLock: Statement = {
@@ -31,25 +39,50 @@ export class PostgresEngine implements DatabaseEngine {
     this.unitLimitMs = unitLimitMs;
   }
 
-  async open(first?: Statement): Promise<{ session: Session; rows: Row[] }> {
+  async open(first?: Statement): Promise<OpenedSession> {
     const session = new PostgresSession(await checkOut(this.#pool));
     return { session, rows: await session.begin(first) };
   }
 
   async run(statement: Statement): Promise<Row[]> {
     const client = await checkOut(this.#pool);
+    return this.#returnAfter(
+      client,
+      () => send(client, statement),
+      () => !onlyReads(statement.text),
+    );
+  }
+
+  /**
+   * Returns the client to the pool after `work`.
+   * @param mayCommit whether a lost answer leaves a commit in doubt
+   */
+  async #returnAfter<T>(client: PoolClient, work: () => Promise<T>, mayCommit: () => boolean): Promise<T> {
     try {
-      const rows = await send(client, statement);
+      const result = await work();
       returnToPool(client, false);
-      return rows;
+      return result;
     } catch (error) {
       const isInDoubt = leavesCommitInDoubt(error);
       returnToPool(client, isInDoubt);
-      if (isInDoubt && !onlyReads(statement.text)) {
+      if (isInDoubt && mayCommit()) {
         throw new CommitInDoubtError('the statement was sent and its answer was lost', { cause: error });
       }
       throw toDatabaseError(error);
     }
+  }
+
+  async attempt(first: Statement, instead: Statement, mode: AttemptMode): Promise<Attempt> {
+    const client = await checkOut(this.#pool);
+    if (mode === 'open') return new PostgresSession(client).attempt(first, instead);
+    let isDecided = false;
+    const work = async (): Promise<Attempt> => {
+      const rows = await runAlone(client, first);
+      isDecided = true;
+      if (rows && rows.length > 0) return { rows };
+      return { instead: await send(client, instead), isLocked: rows === undefined };
+    };
+    return this.#returnAfter(client, work, () => !isDecided);
   }
 
   mayOnlyRead(text: string): boolean {
@@ -69,6 +102,24 @@ export class PostgresEngine implements DatabaseEngine {
     if (isReadOnlyViolation(rows.reason)) return undefined;
     throw toDatabaseError(rows.reason);
   }
+}
+
+/**
+ * Runs a statement that waits only briefly for a locked row, and commits it. The transaction costs no round trip.
+ * @returns the rows, or undefined if another transaction holds the row
+ * @throws the error of the connection or of the statement
+ */
+async function runAlone(client: PoolClient, statement: Statement): Promise<Row[] | undefined> {
+  const [begun, rows, committed] = await Promise.allSettled([
+    client.query(beginWithShortLockWait),
+    send(client, statement),
+    client.query('COMMIT'),
+  ]);
+  if (begun.status === 'rejected') throw begun.reason;
+  if (committed.status === 'rejected') throw committed.reason;
+  if (rows.status === 'fulfilled') return rows.value;
+  if (toDatabaseError(rows.reason) instanceof LockTimeoutError) return undefined;
+  throw rows.reason;
 }
 
 function onlyReads(text: string): boolean {

@@ -1,17 +1,28 @@
+import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Row } from '../database.js';
-import type { DatabaseEngine, Session, Statement } from '../engine.js';
+import {
+  type Attempt,
+  type AttemptMode,
+  currentTime,
+  type DatabaseEngine,
+  type OpenedSession,
+  type Session,
+  type Statement,
+  type StatementTime,
+} from '../engine.js';
+import { LockTimeoutError } from '../errors.js';
 import { type Connection, retryWhileLocked } from './connection.js';
 import type { Writer } from './writer.js';
 
 /**
- * The SQLite engine. Units of work run on the writer. Reads outside a unit of work run on the reader and see only
- * committed data.
+ * The SQLite engine. Units of work run on the writer. Reads outside of them run on the reader and see committed data.
  */
 export class SqliteEngine implements DatabaseEngine {
   readonly name = 'sqlite';
   readonly now = 'replay_guard_now()';
   readonly hasSeparateReader: boolean;
   readonly unitLimitMs: number;
+  readonly time: StatementTime;
   readonly #connection: Connection;
   readonly #writer: Writer;
   readonly #reader: Connection | undefined;
@@ -33,28 +44,70 @@ export class SqliteEngine implements DatabaseEngine {
     this.#reader = reader;
     this.hasSeparateReader = reader !== undefined;
     this.unitLimitMs = unitLimitMs;
+    this.time = { sql: (position) => `$${position}`, params: [currentTime] };
     this.#busyTimeoutMs = busyTimeoutMs;
   }
 
-  open(first?: Statement): Promise<{ session: Session; rows: Row[] }> {
+  open(first?: Statement): MaybePromise<OpenedSession> {
     return this.#writer.open(first);
   }
 
-  async run(statement: Statement): Promise<Row[]> {
+  run(statement: Statement): MaybePromise<Row[]> {
     const reader = this.#reader;
     if (reader && this.mayOnlyRead(statement.text)) {
       return retryWhileLocked(this.#busyTimeoutMs, () => reader.run(statement));
     }
-    const { session, rows } = await this.#writer.open(statement);
-    await session.commit();
-    return rows;
+    return this.#write(statement);
+  }
+
+  attempt(first: Statement, instead: Statement, mode: AttemptMode): MaybePromise<Attempt> {
+    let opened: MaybePromise<OpenedSession>;
+    try {
+      opened = this.#writer.open(first);
+    } catch (error) {
+      return this.#runInstead(instead, error);
+    }
+    if (!(opened instanceof Promise)) return this.#attempted(opened, instead, mode);
+    return opened.then(
+      (session) => this.#attempted(session, instead, mode),
+      (error) => this.#runInstead(instead, error),
+    );
+  }
+
+  #attempted(opened: OpenedSession, instead: Statement, mode: AttemptMode): MaybePromise<Attempt> {
+    const { session, rows } = opened;
+    if (rows.length === 0) return this.#endWith(session, instead);
+    return mode === 'open' ? opened : session.commit().then(() => ({ rows }));
+  }
+
+  /**
+   * Runs `instead` and ends the unit, which has written nothing. The rows may come from units of the group that wait for
+   * the commit, so they are given out after the commit of the group.
+   */
+  async #endWith(session: Session, instead: Statement): Promise<Attempt> {
+    return { instead: await session.commit(instead), isLocked: false };
+  }
+
+  #runInstead(instead: Statement, error: unknown): MaybePromise<Attempt> {
+    // Without a connection of its own, a read would wait for the same lock.
+    if (!(error instanceof LockTimeoutError && this.#reader)) throw error;
+    const rows = this.run(instead);
+    const locked = (found: Row[]) => ({ instead: found, isLocked: true });
+    return rows instanceof Promise ? rows.then(locked) : locked(rows);
   }
 
   mayOnlyRead(text: string): boolean {
     return this.#connection.onlyReads(text);
   }
 
-  read(statement: Statement): Promise<Row[]> {
+  read(statement: Statement): MaybePromise<Row[]> {
     return this.run(statement);
+  }
+
+  async #write(statement: Statement): Promise<Row[]> {
+    const opened = this.#writer.open(statement);
+    const { session, rows } = opened instanceof Promise ? await opened : opened;
+    await session.commit();
+    return rows;
   }
 }

@@ -1,24 +1,31 @@
-import { setImmediate as nextIteration } from 'node:timers/promises';
+import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Row } from '../database.js';
-import type { Statement } from '../engine.js';
+import type { OpenedSession, Statement } from '../engine.js';
 import { CommitInDoubtError, DatabaseUnavailableError } from '../errors.js';
 import { type Connection, retryWhileLocked } from './connection.js';
 import { isConstraintViolation, leavesCommitInDoubt } from './errors.js';
-import { SqliteSession } from './session.js';
+import { type SessionGroup, SqliteSession } from './session.js';
 
 /** A unit of work that waits for the writer. */
 interface QueuedUnit {
   readonly first: Statement | undefined;
-  resolve(opened: { session: SqliteSession; rows: Row[] }): void;
+  resolve(opened: OpenedSession): void;
   reject(error: unknown): void;
 }
 
-/** How long every unit commits alone after a constraint violation at a COMMIT, in milliseconds. */
+/** A unit that waits for the commit. Its statements are part of the open transaction. */
+interface CommittingUnit {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/** How long every unit has its own commit after a constraint failed at a COMMIT, in milliseconds. */
 const SEPARATE_COMMITS_MS = 10_000;
 
 /**
- * The only writer of a SQLite database. Units of work run one after another. Waiting units form a group, which shares
- * one transaction and one fsync. The commit of a unit resolves after the group has committed.
+ * The only writer of a SQLite database. Units of work run one after another. Units that come while the transaction of
+ * a group is open join the group, which shares one transaction and one fsync. The commit of a unit resolves after the
+ * group has committed. A lone unit starts at once and commits in the next turn of the event loop.
  */
 export class Writer {
   readonly #connection: Connection;
@@ -26,11 +33,20 @@ export class Writer {
   readonly #groupMs: number;
   readonly #busyTimeoutMs: number;
   readonly #queue: QueuedUnit[] = [];
-  #draining: Promise<void> | undefined;
+  /** The units of the open group that commit together. */
+  #committing: CommittingUnit[] = [];
+  /** When the open group stops accepting units, by `performance.now()`. Undefined if no transaction is open. */
+  #groupUntil: number | undefined;
+  /** Whether a unit holds the writer, or the transaction of a group is being opened. */
+  #isBusy = false;
+  #isCommitScheduled = false;
+  /** Whether `#continue` runs. A unit that fails at its start ends inside of it. */
+  #isContinuing = false;
   #separateUntil = 0;
+  #whenIdle: (() => void)[] = [];
 
   /**
-   * @param groupLimit the maximum number of units in one commit; with 1, every unit commits alone
+   * @param groupLimit how many units may share a commit; 1 gives every unit its own
    * @param groupMs how long a group accepts further units, in milliseconds
    * @param busyTimeoutMs how long a group waits for another process that writes, in milliseconds
    */
@@ -41,75 +57,167 @@ export class Writer {
     this.#busyTimeoutMs = busyTimeoutMs;
   }
 
-  /** Queues a unit of work. Resolves when the unit holds the writer and `first` has run. */
-  open(first?: Statement): Promise<{ session: SqliteSession; rows: Row[] }> {
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ first, resolve, reject });
-      this.#draining ??= this.#drain();
-    });
+  /** Gives the unit the writer and the rows of `first`: at once if the writer is free, else in a promise. */
+  open(first?: Statement): MaybePromise<OpenedSession> {
+    if (this.#isBusy || this.#queue.length > 0 || !this.#acceptsUnits()) return this.#enqueue(first);
+    if (this.#groupUntil !== undefined) return this.#start(first);
+    const begun = this.#begin();
+    return begun ? begun.then(() => this.#start(first)) : this.#start(first);
   }
 
   /** Resolves when no unit runs or waits. */
   async idle(): Promise<void> {
-    while (this.#draining) await this.#draining;
+    while (this.#isBusy || this.#queue.length > 0 || this.#groupUntil !== undefined) {
+      await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    }
   }
 
-  async #drain(): Promise<void> {
-    while (this.#queue.length > 0) await this.#runGroup();
-    this.#draining = undefined;
+  #enqueue(first: Statement | undefined): Promise<OpenedSession> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ first, resolve, reject });
+      this.#continue();
+    });
   }
 
-  async #runGroup(): Promise<void> {
-    try {
-      await retryWhileLocked(this.#busyTimeoutMs, () => this.#connection.control('BEGIN IMMEDIATE'));
-    } catch (error) {
+  /** Whether the open group, or a new one, has room for another unit. */
+  #acceptsUnits(): boolean {
+    if (this.#groupUntil === undefined) return true;
+    const limit = performance.now() < this.#separateUntil ? 1 : this.#groupLimit;
+    return this.#committing.length < limit && performance.now() < this.#groupUntil;
+  }
+
+  /**
+   * Opens the transaction of a group: at once, or after another process has released the file. The writer stays busy, so
+   * that no other unit starts between the opening and the unit for which the transaction was opened.
+   */
+  #begin(): Promise<void> | undefined {
+    this.#isBusy = true;
+    const opened = () => {
+      this.#groupUntil = performance.now() + this.#groupMs;
+    };
+    const failed = (error: unknown): never => {
+      this.#isBusy = false;
       for (const unit of this.#queue.splice(0)) unit.reject(error);
-      return;
-    }
-    const group = new Group();
+      this.#notifyIdle();
+      throw error;
+    };
     try {
-      this.#commit(await this.#runUnits(group.committed));
-      group.succeed();
+      if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
+      const begun = retryWhileLocked(this.#busyTimeoutMs, () => this.#connection.control('BEGIN IMMEDIATE'));
+      if (begun instanceof Promise) return begun.then(opened, failed);
+      opened();
+      return undefined;
     } catch (error) {
-      group.fail(error);
+      return failed(error);
     }
   }
 
-  /** Runs units until the group is full or its time is over. Returns the number of units that commit. */
-  async #runUnits(groupCommitted: Promise<void>): Promise<number> {
-    const begin = performance.now();
-    const until = begin + this.#groupMs;
-    const limit = begin < this.#separateUntil ? 1 : this.#groupLimit;
-    let committing = 0;
-    do {
-      if (await this.#runUnit(this.#queue.shift() as QueuedUnit, groupCommitted)) committing++;
-      if (!this.#connection.inTransaction)
-        throw new DatabaseUnavailableError('the transaction was rolled back');
-      // One iteration of the event loop reads the sockets, so that calls that have just arrived can join the group.
-      if (this.#queue.length === 0 && committing < limit) await nextIteration();
-    } while (this.#queue.length > 0 && committing < limit && performance.now() < until);
-    return committing;
-  }
-
-  /** Runs one unit until it ends. Returns whether the unit commits with the group. */
-  async #runUnit(unit: QueuedUnit, groupCommitted: Promise<void>): Promise<boolean> {
+  /** Gives the writer to a unit and runs its first statement. */
+  #start(first: Statement | undefined): OpenedSession {
+    this.#isBusy = true;
     let session: SqliteSession | undefined;
     try {
-      session = new SqliteSession(this.#connection, groupCommitted);
-      unit.resolve({ session, rows: unit.first ? await session.query(unit.first) : [] });
+      session = new SqliteSession(this.#connection, this.#sessionGroup, this.#committing.length > 0);
+      const rows: Row[] = first ? session.query(first) : [];
+      return { session, rows };
     } catch (error) {
-      await session?.rollback();
-      unit.reject(error);
+      if (session) session.rollback();
+      else this.#sessionGroup.rolledBack(true);
+      throw error;
     }
-    await session?.ended;
-    return session?.joinsCommit ?? false;
   }
 
-  #commit(units: number): void {
+  readonly #sessionGroup: SessionGroup = {
+    commit: (rows) =>
+      new Promise((resolve, reject) => {
+        this.#committing.push({ resolve: () => resolve(rows), reject });
+        this.#isBusy = false;
+        this.#continue();
+      }),
+    rolledBack: (isUndone) => {
+      this.#isBusy = false;
+      // A transaction that could not be rolled back must not commit. The next group rolls it back first.
+      if (!isUndone || !this.#connection.inTransaction) this.#groupRolledBack();
+      this.#continue();
+    },
+  };
+
+  /** Starts the next unit, or commits the group. */
+  #continue(): void {
+    // The running loop starts the next unit. A nested call per unit could exceed the stack.
+    if (this.#isContinuing) return;
+    this.#isContinuing = true;
+    while (!this.#isBusy && this.#queue.length > 0) {
+      if (!this.#acceptsUnits()) this.#commit();
+      if (this.#groupUntil !== undefined || this.#beginQueued()) {
+        this.#startQueued(this.#queue.shift() as QueuedUnit);
+      }
+    }
+    this.#isContinuing = false;
+    if (!this.#isBusy && this.#groupUntil !== undefined) this.#commitSoon();
+    this.#notifyIdle();
+  }
+
+  /** Opens a transaction for the queued units. Returns whether it is open; if not, the units wait or were rejected. */
+  #beginQueued(): boolean {
     try {
-      this.#connection.control('COMMIT');
+      const begun = this.#begin();
+      begun?.then(
+        () => {
+          this.#isBusy = false;
+          this.#continue();
+        },
+        () => {},
+      );
+      return !begun;
+    } catch {
+      return false;
+    }
+  }
+
+  #startQueued(unit: QueuedUnit): void {
+    try {
+      unit.resolve(this.#start(unit.first));
     } catch (error) {
-      if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
+      unit.reject(error);
+    }
+  }
+
+  /** Commits after the sockets were read once: calls that have arrived in the meantime join the commit. */
+  #commitSoon(): void {
+    if (this.#committing.length > 0 && !this.#acceptsUnits()) {
+      this.#commit();
+      return;
+    }
+    if (this.#isCommitScheduled) return;
+    this.#isCommitScheduled = true;
+    setImmediate(() => {
+      this.#isCommitScheduled = false;
+      // A unit that has joined commits the group when it ends.
+      if (!this.#isBusy && this.#groupUntil !== undefined) this.#commit();
+      this.#continue();
+    });
+  }
+
+  #commit(): void {
+    const units = this.#committing;
+    try {
+      this.#commitTransaction(units.length);
+      this.#groupEnded();
+      for (const unit of units) unit.resolve();
+    } catch (error) {
+      this.#groupEnded();
+      for (const unit of units) unit.reject(error);
+    }
+  }
+
+  #commitTransaction(units: number): void {
+    // A group in which every unit rolled back has nothing to make durable.
+    const text = units > 0 ? 'COMMIT' : 'ROLLBACK';
+    try {
+      this.#connection.control(text);
+    } catch (error) {
+      this.#tryRollBack();
       if (leavesCommitInDoubt(error)) {
         throw new CommitInDoubtError('the commit failed while it was written', { cause: error });
       }
@@ -121,19 +229,31 @@ export class Writer {
       throw new DatabaseUnavailableError('the commit of the group failed', { cause: error });
     }
   }
-}
 
-/** The outcome of one group. The units of the group wait for this outcome. */
-class Group {
-  succeed!: () => void;
-  fail!: (error: unknown) => void;
-  readonly committed = new Promise<void>((resolve, reject) => {
-    this.succeed = resolve;
-    this.fail = reject;
-  });
+  /** Rolls a failed commit back. If that fails too, the next group rolls back before it begins. */
+  #tryRollBack(): void {
+    try {
+      if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
+    } catch {
+      // The error of the commit is reported.
+    }
+  }
 
-  constructor() {
-    // If every unit of the group rolled back, no code waits for the outcome, and a rejection would be unhandled.
-    this.committed.catch(() => {});
+  /** The whole transaction was rolled back, with the units that wait for its commit. */
+  #groupRolledBack(): void {
+    const units = this.#committing;
+    this.#groupEnded();
+    const error = new DatabaseUnavailableError('the transaction was rolled back');
+    for (const unit of units) unit.reject(error);
+  }
+
+  #groupEnded(): void {
+    this.#committing = [];
+    this.#groupUntil = undefined;
+  }
+
+  #notifyIdle(): void {
+    if (this.#isBusy || this.#queue.length > 0 || this.#groupUntil !== undefined) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 }

@@ -4,6 +4,8 @@ import {
   type ServerInterceptingCallInterface,
   status,
 } from '@grpc/grpc-js';
+import { LazySignal } from '../../timing/lazy-signal.js';
+import type { MaybePromise } from '../../timing/maybe-promise.js';
 import { type GuardedMethod, Verbatim } from '../method/guarded-method.js';
 import type { Reply } from '../reply/reply.js';
 import { ownMetadata } from '../reply/trailers.js';
@@ -18,8 +20,8 @@ export type Answer = Pick<Reply, 'code' | 'details'> & Partial<Reply>;
 export interface Lifecycle {
   /** Runs once per call, when the metadata has arrived and before the handler receives it. Must not throw. */
   onMetadata?(call: GuardedCall): void;
-  /** Runs once per call, when the whole request has arrived. Must not reject. */
-  handle(call: GuardedCall): Promise<void>;
+  /** Runs once per call, when the whole request has arrived. Must neither throw nor reject. */
+  handle(call: GuardedCall): MaybePromise<void>;
 }
 
 /**
@@ -32,9 +34,10 @@ export class GuardedCall extends ServerInterceptingCall {
   metadata = new Metadata();
   /** The decoded request. Undefined before the request has arrived. */
   request: object | undefined;
+  /** Aborted when the call has ended: with its answer, by its client, or at its deadline. */
+  readonly ended = new LazySignal();
   readonly #wire: ServerInterceptingCallInterface;
   readonly #lifecycle: Lifecycle;
-  readonly #ended = new AbortController();
   #listener: InterceptingServerListener | undefined;
   /** Collects the answer of the handler. Undefined until `execute` or `observe` starts the handler. */
   #capture: ReplyCapture | undefined;
@@ -47,11 +50,6 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#wire = wire;
     this.method = method;
     this.#lifecycle = lifecycle;
-  }
-
-  /** Aborted when the call has ended: with its answer, by its client, or at its deadline. */
-  get ended(): AbortSignal {
-    return this.#ended.signal;
   }
 
   /** The time until the deadline of the call, in milliseconds. Infinity without a deadline. */
@@ -73,7 +71,7 @@ export class GuardedCall extends ServerInterceptingCall {
       },
       onReceiveHalfClose: () => void this.#lifecycle.handle(this),
       onCancel: () => {
-        this.#ended.abort();
+        this.ended.abort();
         // On a cancellation grpc-js destroys the call of a streaming handler. An execution must continue after its
         // client has disconnected.
         if (this.#sendsThrough || !this.method.streams) listener.onCancel();
@@ -86,30 +84,33 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#listener?.onReceiveHalfClose();
   }
 
-  /** Runs the handler in the current asynchronous context and captures its answer. The answer is not sent. */
-  execute(): Promise<HandlerResult> {
+  /**
+   * Runs the handler in the current asynchronous context and captures its answer. The answer is not sent. Returns the
+   * result at once if the handler has answered synchronously.
+   */
+  execute(): MaybePromise<HandlerResult> {
     return this.#run();
   }
 
-  /** Runs the handler, sends its answer to the client, and resolves to the answer. */
-  observe(): Promise<HandlerResult> {
+  /** Runs the handler, sends its answer to the client, and returns or resolves to the answer. */
+  observe(): MaybePromise<HandlerResult> {
     this.#isLive = true;
     // A streaming handler whose client has disconnected never ends.
     if (this.method.streams)
-      this.ended.addEventListener('abort', () => this.fail(new Error('the client has disconnected')));
+      this.ended.signal.addEventListener('abort', () => this.fail(new Error('the client has disconnected')));
     return this.#run();
   }
 
-  #run(): Promise<HandlerResult> {
-    return new Promise((resolve) => {
-      this.#capture = new ReplyCapture(this.method, resolve);
-      try {
-        this.#listener?.onReceiveHalfClose();
-      } catch (failure) {
-        this.#capture.fail(failure);
-      }
-      this.#capture.started = true;
-    });
+  #run(): MaybePromise<HandlerResult> {
+    const capture = new ReplyCapture(this.method);
+    this.#capture = capture;
+    try {
+      this.#listener?.onReceiveHalfClose();
+    } catch (failure) {
+      capture.fail(failure);
+    }
+    capture.started = true;
+    return capture.result();
   }
 
   /** Ends the execution as failed. Returns false when the handler has already answered. */
@@ -167,12 +168,12 @@ export class GuardedCall extends ServerInterceptingCall {
     if (this.method.streams) return callback;
     let isCalled = false;
     const once = () => {
-      this.ended.removeEventListener('abort', once);
+      this.ended.signal.removeEventListener('abort', once);
       if (!isCalled) callback();
       isCalled = true;
     };
-    if (this.ended.aborted) once();
-    else this.ended.addEventListener('abort', once);
+    if (this.ended.isAborted) once();
+    else this.ended.signal.addEventListener('abort', once);
     return once;
   }
 

@@ -1,4 +1,5 @@
 import { Metadata, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js';
+import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { GuardedMethod } from '../method/guarded-method.js';
 import type { Reply } from '../reply/reply.js';
 import { ownMetadata } from '../reply/trailers.js';
@@ -32,16 +33,24 @@ export class ReplyCapture {
   /** Whether the synchronous part of the handler has ended. */
   started = false;
   readonly #method: GuardedMethod;
-  readonly #resolve: (end: HandlerResult) => void;
   #initial = new Metadata();
   readonly #messages: Buffer[] = [];
   #bytes = 0;
-  #ended = false;
+  /** Undefined until the answer has ended. */
+  #result: HandlerResult | undefined;
+  /** Called at the end of the answer. */
+  #onEnd: ((result: HandlerResult) => void) | undefined;
 
-  /** @param resolve receives the result once, at the end of the answer */
-  constructor(method: GuardedMethod, resolve: (end: HandlerResult) => void) {
+  constructor(method: GuardedMethod) {
     this.#method = method;
-    this.#resolve = resolve;
+  }
+
+  /** Returns the result at once if the answer has ended, otherwise a promise of the result. */
+  result(): MaybePromise<HandlerResult> {
+    if (this.#result) return this.#result;
+    return new Promise((resolve) => {
+      this.#onEnd = resolve;
+    });
   }
 
   metadata(metadata: Metadata): void {
@@ -51,7 +60,7 @@ export class ReplyCapture {
 
   message(response: unknown): void {
     const isSecond = this.#messages.length > 0 && !this.#method.streams;
-    if (this.#ended || isSecond) return;
+    if (this.#result || isSecond) return;
     try {
       const bytes = this.#method.serialize(response);
       this.#messages.push(bytes);
@@ -86,10 +95,10 @@ export class ReplyCapture {
     if (refused) this.fail(new ResponseError(`metadata ${refused} cannot be sent over HTTP/2`));
   }
 
-  #end(end: HandlerResult): boolean {
-    if (this.#ended) return false;
-    this.#ended = true;
-    this.#resolve(end);
+  #end(result: HandlerResult): boolean {
+    if (this.#result) return false;
+    this.#result = result;
+    this.#onEnd?.(result);
     return true;
   }
 }

@@ -6,9 +6,10 @@ import {
   type SequenceRequest,
 } from '../../store/producer/sequence-rules.js';
 import type { ClaimResult, FoundRecord, NotClaimed } from '../../store/store.js';
+import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
 import type { Operation } from '../operation/operation.js';
 import type { RecordAddress } from '../operation/operation-id.js';
-import { Refusal, refusals } from '../refusal/refusal.js';
+import { type ExceededQuota, Refusal, refusals } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import type { Quotas } from '../store-access/quotas.js';
 
@@ -51,27 +52,23 @@ export class Claimer {
   }
 
   /**
-   * Claims an operation.
+   * Claims an operation. The result is there at once if the store need not wait.
    * @param hasSlot whether the call has a slot among the in-flight calls of its scope
    * @throws ClaimError when the store is unavailable
    * @throws Refusal IDEMPOTENCY_QUOTA_EXCEEDED when a quota of the scope is exceeded
    */
-  async claim(requested: Operation, pause: Pause, hasSlot: boolean): Promise<ClaimAttempt> {
-    try {
-      const operation = await this.#atRecordedId(requested);
-      for (let attempt = 0; ; attempt++) {
-        const sentAt = performance.now();
-        const result = await this.#attempt(operation, attempt > 0, hasSlot);
-        const mayEnd = result.outcome === 'in-progress' && !isReused(operation, result);
-        if (!mayEnd || !(await pause(attempt))) return { operation, result, sentAt };
-      }
-    } catch (cause) {
-      throw cause instanceof Refusal ? cause : new ClaimError('the store was unavailable', { cause });
-    }
+  claim(requested: Operation, pause: Pause, hasSlot: boolean): MaybePromise<ClaimAttempt> {
+    if (requested.previous.length > 0) return this.#claimUnderRecordedId(requested, pause, hasSlot);
+    return this.#claim(requested, pause, hasSlot);
+  }
+
+  async #claimUnderRecordedId(requested: Operation, pause: Pause, hasSlot: boolean): Promise<ClaimAttempt> {
+    const operation = await this.#atRecordedId(requested).catch(failAsClaim);
+    return this.#claim(operation, pause, hasSlot);
   }
 
   /**
-   * Returns the operation under the id of its existing record. A record that was created under an earlier pepper
+   * Resolves to the operation under the id of its existing record. A record that was created under an earlier pepper
    * keeps its id.
    */
   async #atRecordedId(operation: Operation): Promise<Operation> {
@@ -81,23 +78,64 @@ export class Claimer {
     return operation;
   }
 
+  #claim(operation: Operation, pause: Pause, hasSlot: boolean): MaybePromise<ClaimAttempt> {
+    const sentAt = performance.now();
+    return thenOrCatch(
+      () => this.#attempt(operation, false, hasSlot),
+      (result) => {
+        const first = { operation, result, sentAt };
+        return mayEnd(first) ? this.#repeat(first, pause, hasSlot).catch(failAsClaim) : this.#counted(first);
+      },
+      failAsClaim,
+    );
+  }
+
+  /** Repeats a claim while another execution runs, until the wait is over. */
+  async #repeat(first: ClaimAttempt, pause: Pause, hasSlot: boolean): Promise<ClaimAttempt> {
+    const { operation } = first;
+    let last = first;
+    for (let attempt = 0; mayEnd(last) && (await pause(attempt)); attempt++) {
+      const sentAt = performance.now();
+      last = { operation, result: await this.#attempt(operation, true, hasSlot), sentAt };
+    }
+    return this.#counted(last);
+  }
+
+  /** Adds the key of a granted claim to the live keys of its scope. */
+  #counted(attempt: ClaimAttempt): ClaimAttempt {
+    const { operation, result } = attempt;
+    if (result.outcome === 'claimed' && isNewRecord(operation)) this.#quotas.addLiveKey(operation.scope);
+    return attempt;
+  }
+
   /**
    * Claims once. A repeated claim begins with a look-up, because a claim would wait for a row that an execution has
    * locked.
    */
-  async #attempt(operation: Operation, isRepeated: boolean, hasSlot: boolean): Promise<ClaimResult> {
-    const exceeded = await this.#quotas.exceeded(operation.scope, hasSlot);
-    if (isRepeated || exceeded) {
-      const found = await lookUp(this.#store, operation);
-      if (found.answer) return found.answer;
-      // Another call of a known producer does not add a record.
-      const needsRoom = exceeded?.quota !== 'live_keys' || !operation.series || !found.isKnown;
-      if (exceeded && needsRoom) throw refusals.quotaExceeded(exceeded);
-    }
-    const result = await this.#store.claim(operation);
-    if (result.outcome === 'claimed' && isNewRecord(operation)) this.#quotas.addLiveKey(operation.scope);
-    return result;
+  #attempt(operation: Operation, isRepeated: boolean, hasSlot: boolean): MaybePromise<ClaimResult> {
+    return then(this.#quotas.exceeded(operation.scope, hasSlot), (exceeded) =>
+      isRepeated || exceeded ? this.#claimAfterLookUp(operation, exceeded) : this.#store.claim(operation),
+    );
   }
+
+  async #claimAfterLookUp(operation: Operation, exceeded: ExceededQuota | undefined): Promise<ClaimResult> {
+    const found = await lookUp(this.#store, operation);
+    if (found.answer) return found.answer;
+    // Another call of a known producer does not add a record.
+    const needsRoom = exceeded?.quota !== 'live_keys' || !operation.series || !found.isKnown;
+    if (exceeded && needsRoom) throw refusals.quotaExceeded(exceeded);
+    return this.#store.claim(operation);
+  }
+}
+
+/** @throws Refusal, or ClaimError for any other failure of a claim */
+function failAsClaim(cause: unknown): never {
+  throw cause instanceof Refusal ? cause : new ClaimError('the store was unavailable', { cause });
+}
+
+/** Returns whether the record that stopped the claim belongs to an execution which may end during the wait. */
+function mayEnd({ operation, result }: ClaimAttempt): boolean {
+  return result.outcome === 'in-progress' && !isReused(operation, result);
 }
 
 /**

@@ -1,40 +1,22 @@
 import { CommitInDoubtError } from '../../database/errors.js';
 import type { Claim } from '../../store/store.js';
-import type { Answer, GuardedCall } from '../call/guarded-call.js';
-import type { CallOutcome, ReplayGuardObserver } from '../observer.js';
-import type { Operation } from '../operation/operation.js';
+import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
+import type { Answer } from '../call/guarded-call.js';
+import type { ReplayGuardObserver } from '../observer.js';
 import { refusals } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
 import { asReplayed, withExpiry } from '../reply/trailers.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
-import { lookUp } from './claim.js';
+import { type CallEnd, endByRecord } from './call-end.js';
+import { isReused, lookUp } from './claim.js';
 import { commitFailureAnswer, type Decision, mayRelease, type StoredResult, toAnswer } from './decide.js';
-import type { StoredReply } from './in-flight.js';
-import type { Lease } from './lease.js';
+import type { EndedExecution } from './execute.js';
 import { Wait } from './wait.js';
-
-/** An execution whose handler has ended. */
-export interface EndedExecution {
-  readonly call: GuardedCall;
-  readonly operation: Operation;
-  readonly claim: Claim;
-  readonly lease: Lease;
-}
-
-/** How an execution ended. */
-export interface ExecutionOutcome {
-  /** The outcome that observers receive for the call. */
-  readonly outcome: CallOutcome;
-  /** The reply that the store now has. Absent when the store has no reply of the operation. */
-  readonly stored?: StoredReply;
-}
-
-const neverAborted = new AbortController().signal;
 
 /** The minimum time to look for the outcome of a commit in doubt, in milliseconds. Applies even when `waitMs` is 0. */
 const MIN_DOUBT_WAIT_MS = 1_000;
 
-/** Commits or rolls back an execution, and answers its call. */
+/** Commits executions or rolls them back. */
 export class Committer {
   readonly #store: ObservedStore;
   readonly #codec: ReplyCodec;
@@ -47,47 +29,54 @@ export class Committer {
   }
 
   /**
-   * Ends the claim of an execution according to the decision, and answers the call.
-   * @throws Refusal when another execution has stored a reply that cannot be read
+   * Ends the claim of an execution according to the decision.
+   * @throws Refusal when another execution has the key and its reply cannot answer the call
    */
-  async end(ended: EndedExecution, decision: Decision): Promise<ExecutionOutcome> {
-    if (decision.kind === 'release') return this.#release(ended, decision.answer);
+  end(ended: EndedExecution, decision: Decision): MaybePromise<CallEnd> {
+    if (decision.kind === 'release') return this.release(ended.claim, decision.answer);
     // The process may have been stopped for longer than the lease. The execution must then not commit.
-    if (!ended.lease.isHeld) return this.#release(ended, toAnswer(refusals.leaseLost()));
+    if (!ended.lease.isHeld) return this.release(ended.claim, toAnswer(refusals.leaseLost()));
     return this.#commit(ended, decision);
   }
 
-  async #release({ call, claim }: EndedExecution, answer: Answer): Promise<ExecutionOutcome> {
-    await this.#store.release(claim);
-    call.answer(answer);
-    return { outcome: 'released' };
+  /** Rolls the writes back and gives up the key. The call ends with `answer`, if it has not ended before. */
+  release(claim: Claim, answer?: Answer): MaybePromise<CallEnd> {
+    return then(this.#store.release(claim), () => ({ outcome: 'released', ...(answer && { answer }) }));
   }
 
-  async #commit(ended: EndedExecution, result: StoredResult): Promise<ExecutionOutcome> {
-    const { call, operation, claim } = ended;
+  #commit(ended: EndedExecution, result: StoredResult): MaybePromise<CallEnd> {
+    const { operation, claim } = ended;
+    const { expiresAtMs } = claim;
     let reply: Buffer;
+    let answer: Answer;
     try {
+      // What cannot be stored or sent must fail before the commit.
       reply = this.#codec.encode(result.reply, operation.id);
+      answer = withExpiry(result.reply, expiresAtMs);
     } catch (error) {
       return this.#rollBack(ended, error);
     }
-    try {
-      await this.#store[result.kind](claim, reply);
-    } catch (error) {
-      const inDoubt = error instanceof CommitInDoubtError;
-      return inDoubt ? this.#findOutcome(ended, reply) : this.#rollBack(ended, error);
-    }
-    this.#observer.replyStored(call.method.observed, reply.length);
-    call.answer(withExpiry(result.reply, claim.expiresAtMs));
-    const stored = { recordId: operation.id, reply, expiresAtMs: claim.expiresAtMs };
-    return { outcome: 'executed', stored };
+    return thenOrCatch(
+      () => this.#store[result.kind](claim, reply),
+      (other) => {
+        // Another execution has taken the key after the rollback. The call is answered as its duplicate.
+        if (other) return endByRecord(this.#codec, operation, other);
+        this.#observer.replyStored(ended.call.method.observed, reply.length);
+        const stored = { recordId: operation.id, reply, expiresAtMs: claim.expiresAtMs };
+        // A failure is stored under a new claim, whose retention begins later.
+        if (stored.expiresAtMs !== expiresAtMs) answer = withExpiry(result.reply, stored.expiresAtMs);
+        return { outcome: 'executed', answer, stored };
+      },
+      (error) =>
+        error instanceof CommitInDoubtError ? this.#findOutcome(ended, reply) : this.#rollBack(ended, error),
+    );
   }
 
-  async #rollBack({ call, claim }: EndedExecution, error: unknown): Promise<ExecutionOutcome> {
+  async #rollBack({ claim }: EndedExecution, error: unknown): Promise<CallEnd> {
     if (mayRelease(error)) await this.#store.release(claim);
     // The store may have ended the unit of work between the end of the handler and the commit.
-    call.answer(claim.lost.aborted ? toAnswer(refusals.leaseLost()) : commitFailureAnswer(error));
-    return { outcome: 'refused' };
+    const answer = claim.lost.aborted ? toAnswer(refusals.leaseLost()) : commitFailureAnswer(error);
+    return { outcome: 'refused', answer };
   }
 
   /**
@@ -95,20 +84,24 @@ export class Committer {
    * nothing, because the commit may still happen. The search therefore lasts until the wait is over, and the claim is
    * never released.
    */
-  async #findOutcome({ call, operation }: EndedExecution, reply: Buffer): Promise<ExecutionOutcome> {
-    const wait = new Wait(call, neverAborted, Math.max(call.method.policy.waitMs, MIN_DOUBT_WAIT_MS));
+  async #findOutcome({ call, operation }: EndedExecution, reply: Buffer): Promise<CallEnd> {
+    const wait = new Wait(call, undefined, Math.max(call.method.policy.waitMs, MIN_DOUBT_WAIT_MS));
     for (let attempt = 0; ; attempt++) {
       const found = await wait.resultOf(lookUp(this.#store, operation).catch(() => undefined));
       const answer = found?.answer;
       if (answer?.outcome === 'completed') {
+        if (isReused(operation, answer)) throw refusals.keyReused();
+        const { expiresAtMs } = answer;
         const isOwn = answer.reply.equals(reply);
-        const stored = this.#codec.decode(answer.reply, operation.id);
-        call.answer((isOwn ? withExpiry : asReplayed)(stored, answer.expiresAtMs));
-        return { outcome: 'executed', stored: { ...answer, recordId: operation.id } };
+        const decoded = this.#codec.decode(answer.reply, operation.id);
+        return {
+          outcome: 'executed',
+          answer: (isOwn ? withExpiry : asReplayed)(decoded, expiresAtMs),
+          stored: { recordId: operation.id, reply: answer.reply, expiresAtMs },
+        };
       }
       if (!(await wait.pause(attempt))) break;
     }
-    call.answer(toAnswer(refusals.outcomeUnknown()));
-    return { outcome: 'refused' };
+    return { outcome: 'refused', answer: toAnswer(refusals.outcomeUnknown()) };
   }
 }

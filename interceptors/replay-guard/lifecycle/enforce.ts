@@ -1,17 +1,20 @@
 import { status } from '@grpc/grpc-js';
 import { isTooFarAhead } from '../../store/first-sent.js';
+import type { Claim } from '../../store/store.js';
+import { LazySignal } from '../../timing/lazy-signal.js';
+import { isPromise, type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
 import type { GuardedCall, Lifecycle } from '../call/guarded-call.js';
-import type { CallOutcome, ReplayGuardObserver } from '../observer.js';
+import type { ReplayGuardObserver } from '../observer.js';
 import type { Operation, OperationReader } from '../operation/operation.js';
 import { Refusal, refusals } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
-import { asReplayed } from '../reply/trailers.js';
 import type { Quotas } from '../store-access/quotas.js';
-import { ClaimError, type Claimer, foundOrRefuse, isReused } from './claim.js';
-import type { ExecutionOutcome } from './commit.js';
-import { toAnswer } from './decide.js';
+import { type CallEnd, endByRecord, refused, replayed } from './call-end.js';
+import { type ClaimAttempt, ClaimError, type Claimer, isReused } from './claim.js';
+import type { Committer } from './commit.js';
+import { decide } from './decide.js';
 import type { Executor } from './execute.js';
-import type { InFlightCall, InFlightCalls, InFlightOutcome, StoredReply } from './in-flight.js';
+import type { InFlightCall, InFlightCalls } from './in-flight.js';
 import { ProducerOrder } from './producer-order.js';
 import { Wait } from './wait.js';
 
@@ -20,20 +23,43 @@ export interface EnforceParts {
   readonly operations: OperationReader;
   readonly claimer: Claimer;
   readonly executor: Executor;
+  readonly committer: Committer;
   readonly quotas: Quotas;
   readonly codec: ReplyCodec;
   readonly inFlight: InFlightCalls;
   readonly observer: ReplayGuardObserver;
 }
 
+/** A call that is being served, and what the call holds until its answer is sent. */
+interface ServedCall {
+  readonly call: GuardedCall;
+  /** Present if this call is the first call of its operation in this process. */
+  own?: InFlightCall;
+  /** The scope in which this call has a slot among the in-flight calls. */
+  slotOf?: string;
+}
+
+/** A served call whose operation was read. */
+interface GuardedRequest {
+  readonly served: ServedCall;
+  readonly operation: Operation;
+  /** The time for which the call may wait for other executions. */
+  readonly wait: Wait;
+}
+
 /**
  * Mode ENFORCE: each operation executes once. The first call of an operation in this process claims and executes the
  * operation. Its duplicates wait for the first call and receive the same reply.
+ *
+ * This file shows the life of a call from top to bottom: read the operation, join a running call, claim, execute,
+ * decide, commit, answer. Each step returns how the call ends, or throws. Only `#answer` answers. A step that does not
+ * wait creates no promise. A stored reply of a synchronous store is sent in the turn of the event loop in which the
+ * request arrived.
  */
 export class EnforceLifecycle implements Lifecycle {
   readonly #parts: EnforceParts;
   readonly #order: ProducerOrder;
-  readonly #closing = new AbortController();
+  readonly #closing = new LazySignal();
   #isClosed = false;
 
   constructor(parts: EnforceParts) {
@@ -45,21 +71,14 @@ export class EnforceLifecycle implements Lifecycle {
     this.#order.register(call);
   }
 
-  /** Processes a call and answers it. Never rejects. */
-  async handle(call: GuardedCall): Promise<void> {
-    const { observer } = this.#parts;
-    let outcome: CallOutcome = 'refused';
-    try {
-      outcome = await this.#process(call);
-    } catch (error) {
-      const refusal = error instanceof Refusal ? error : undefined;
-      if (!refusal) observer.handlerFailed(call.method.observed, error);
-      outcome = refusal?.outcome ?? 'refused';
-      call.answer(
-        refusal ? toAnswer(refusal) : { code: status.INTERNAL, details: 'the call could not be served' },
-      );
-    }
-    observer.callEnded(call.method.observed, outcome);
+  /** Processes a call and answers it. Neither throws nor rejects, unless an observer throws. */
+  handle(call: GuardedCall): MaybePromise<void> {
+    const served: ServedCall = { call };
+    return thenOrCatch(
+      () => this.#serve(served),
+      (end) => this.#answer(served, end),
+      (error) => this.#answer(served, this.#afterError(call, error)),
+    );
   }
 
   /** Refuses the waiting duplicates and resolves when the running executions have ended. Later calls are refused. */
@@ -70,45 +89,45 @@ export class EnforceLifecycle implements Lifecycle {
     this.#isClosed = true;
   }
 
-  async #process(call: GuardedCall): Promise<CallOutcome> {
+  /** Reads the operation of a call, then joins a running call or executes the operation. */
+  #serve(served: ServedCall): MaybePromise<CallEnd> {
+    const { call } = served;
     if (this.#isClosed) throw refusals.storeUnavailable();
-    const operation = await this.#read(call);
-    // The guard may have closed while the operation was read.
-    if (this.#isClosed) throw refusals.storeUnavailable();
-    if (!operation) {
-      call.bypass();
-      return 'bypassed';
-    }
-    const wait = new Wait(call, this.#closing.signal);
-    for (;;) {
+    return then(this.#readInOrder(call), (operation) => {
+      // The guard may have closed while the operation was read.
+      if (this.#isClosed) throw refusals.storeUnavailable();
+      if (!operation) return bypassed(call);
+      const request = { served, operation, wait: new Wait(call, this.#closing) };
       const first = this.#parts.inFlight.find(operation.id);
-      const outcome = first
-        ? await this.#join(call, operation, first, wait)
-        : await this.#lead(call, operation, wait);
-      if (outcome) return outcome;
-    }
+      return first ? this.#join(request, first) : this.#lead(request);
+    });
   }
 
-  /**
-   * Not `async`, which would add a delay. The code that awaits this promise must continue before later calls of the
-   * producer.
-   */
-  #read(call: GuardedCall): Promise<Operation | undefined> {
-    return this.#order.read(call, this.#parts.operations.read(call));
+  #readInOrder(call: GuardedCall): MaybePromise<Operation | undefined> {
+    return this.#order.read(call, () => this.#parts.operations.read(call));
+  }
+
+  /** Waits for the running call of the operation. If it ends without a reply, this call may become the next one. */
+  async #join(request: GuardedRequest, first: InFlightCall): Promise<CallEnd> {
+    let running: InFlightCall | undefined = first;
+    while (running) {
+      const end = await this.#waitFor(request, running);
+      if (end) return end;
+      running = this.#parts.inFlight.find(request.operation.id);
+    }
+    return this.#lead(request);
   }
 
   /**
    * Waits for the first call. Resolves to undefined when the first call ended without a reply. The key may then be
    * claimed.
    */
-  async #join(
-    call: GuardedCall,
-    operation: Operation,
+  async #waitFor(
+    { served, operation, wait }: GuardedRequest,
     first: InFlightCall,
-    wait: Wait,
-  ): Promise<CallOutcome | undefined> {
+  ): Promise<CallEnd | undefined> {
     const inProgress = () => refusals.inProgress(Date.now() - first.startedAtMs);
-    const { inFlight } = this.#parts;
+    const { inFlight, codec } = this.#parts;
     // This call does not claim, so the store does not check its first-sent time.
     if (isTooFarAhead(operation, Date.now())) throw refusals.keyExpired();
     if (isReused(operation, first)) {
@@ -117,71 +136,90 @@ export class EnforceLifecycle implements Lifecycle {
       if (claimed === false) return undefined;
       throw inProgress();
     }
-    const end = await inFlight.wait(first, () => first.wait(wait.remainingMs, call.ended));
-    if (end === 'call-ended') return 'in_progress';
+    const end = await inFlight.wait(first, () => first.wait(wait.remainingMs, served.call.ended));
+    if (end === 'call-ended') return { outcome: 'in_progress' };
     if (end === 'timeout') throw inProgress();
-    if (end) this.#replay(call, end);
-    return end && 'joined';
+    return end && replayed(codec, end, 'joined');
   }
 
-  /** Claims and executes the operation as its first call in this process. */
-  async #lead(call: GuardedCall, operation: Operation, wait: Wait): Promise<CallOutcome> {
-    const { inFlight, quotas } = this.#parts;
-    const own = inFlight.start(operation.id, operation.fingerprint);
-    let hasSlot = false;
-    let stored: InFlightOutcome;
-    try {
-      if ((await this.#order.waitForPrevious(call, operation, wait)) === 'call-ended') return 'in_progress';
-      hasSlot = quotas.takeSlot(operation.scope);
-      const end = await this.#claimAndExecute(call, operation, own, wait, hasSlot);
-      stored = end.stored;
-      return end.outcome;
-    } catch (error) {
-      if (error instanceof ClaimError) return this.#withoutStore(call);
-      own.isRefusedInProgress = error instanceof Refusal && error.outcome === 'in_progress';
-      throw error;
-    } finally {
-      if (hasSlot) quotas.returnSlot(operation.scope);
-      inFlight.end(operation.id, stored);
-    }
+  /** Claims the operation as its first call in this process. Executes it, or answers from the record. */
+  #lead(request: GuardedRequest): MaybePromise<CallEnd> {
+    const { served, operation, wait } = request;
+    const { inFlight, codec } = this.#parts;
+    served.own = inFlight.start(operation.id, operation.fingerprint);
+    return then(this.#order.waitForPrevious(served.call, operation, wait), (previous) => {
+      if (previous === 'call-ended') return { outcome: 'in_progress' };
+      return then(this.#claim(request), (attempt) => {
+        if (attempt === 'call-ended') return { outcome: 'in_progress' };
+        const { result } = attempt;
+        if (result.outcome === 'claimed') return this.#execute(served, result.claim, attempt);
+        return endByRecord(codec, attempt.operation, result, wait.elapsedMs);
+      });
+    });
   }
 
-  async #claimAndExecute(
-    call: GuardedCall,
-    requested: Operation,
-    own: InFlightCall,
-    wait: Wait,
-    hasSlot: boolean,
-  ): Promise<ExecutionOutcome> {
-    const attempt = await this.#order.claim(call, requested, wait, hasSlot);
-    if (attempt === 'call-ended') return { outcome: 'in_progress' };
-    const { operation, result, sentAt } = attempt;
-    if (result.outcome === 'claimed') {
-      own.confirmClaim();
-      return this.#parts.executor.execute(call, operation, result.claim, sentAt);
+  #claim({ served, operation, wait }: GuardedRequest): MaybePromise<ClaimAttempt | 'call-ended'> {
+    const hasSlot = this.#parts.quotas.takeSlot(operation.scope);
+    if (hasSlot) served.slotOf = operation.scope;
+    return this.#order.claim(served.call, operation, wait, hasSlot);
+  }
+
+  /** Runs the handler under the claim. Commits its writes with the reply, or rolls them back. */
+  async #execute({ call, own }: ServedCall, claim: Claim, attempt: ClaimAttempt): Promise<CallEnd> {
+    const { executor, committer } = this.#parts;
+    own?.confirmClaim();
+    // grpc-js does not start the handler of a call that has ended.
+    if (call.ended.isAborted) return committer.release(claim);
+    const running = executor.start(call, attempt.operation, claim, attempt.sentAt);
+    const result = isPromise(running.result) ? await running.result : running.result;
+    const ended = executor.end(running, result);
+    return committer.end(ended, decide(result, call.method.policy));
+  }
+
+  /** Returns the end of a call in which a step has failed. */
+  #afterError(call: GuardedCall, error: unknown): CallEnd {
+    if (error instanceof Refusal) return refused(error);
+    let failure = error;
+    if (error instanceof ClaimError) {
+      try {
+        return this.#withoutStore(call);
+      } catch (bypassError) {
+        failure = bypassError;
+      }
     }
-    const found = foundOrRefuse(result);
-    if (isReused(operation, found)) throw refusals.keyReused();
-    // An open transaction can hide the age of its record. The execution is at least as old as the wait of this call.
-    if (found.outcome === 'in-progress') throw refusals.inProgress(Math.max(found.ageMs, wait.elapsedMs));
-    const { reply, expiresAtMs } = found;
-    const stored: StoredReply = { recordId: operation.id, reply, expiresAtMs };
-    this.#replay(call, stored);
-    return { outcome: 'replayed', stored };
+    const answer = { code: status.INTERNAL, details: 'the call could not be served' };
+    return { outcome: 'refused', answer, failure };
   }
 
   /** The store is unavailable. The policy of the method decides whether the call is refused or runs unguarded. */
-  #withoutStore(call: GuardedCall): CallOutcome {
-    if (call.method.policy.onStoreFailure === 'REFUSE') throw refusals.storeUnavailable();
+  #withoutStore(call: GuardedCall): CallEnd {
+    if (call.method.policy.onStoreFailure === 'REFUSE') return refused(refusals.storeUnavailable());
     // A disconnected client will retry. The retry would execute again, because an unguarded execution stores no
     // record.
-    if (call.ended.aborted) return 'released';
+    if (call.ended.isAborted) return { outcome: 'released' };
     this.#parts.observer.executedUnguarded(call.method.observed);
-    call.bypass();
-    return 'bypassed';
+    return bypassed(call);
   }
 
-  #replay(call: GuardedCall, { recordId, reply, expiresAtMs }: StoredReply): void {
-    call.answer(asReplayed(this.#parts.codec.decode(reply, recordId), expiresAtMs));
+  /** Answers a call, then passes its reply to the duplicates that wait for it. */
+  #answer({ call, own, slotOf }: ServedCall, end: CallEnd): void {
+    const { inFlight, quotas, observer } = this.#parts;
+    try {
+      if (end.answer) call.answer(end.answer);
+    } finally {
+      if (slotOf !== undefined) quotas.returnSlot(slotOf);
+      if (own) {
+        own.isRefusedInProgress = end.outcome === 'in_progress' && end.answer !== undefined;
+        inFlight.end(own, end.stored);
+      }
+    }
+    if ('failure' in end) observer.handlerFailed(call.method.observed, end.failure);
+    observer.callEnded(call.method.observed, end.outcome);
   }
+}
+
+/** Runs the handler unguarded. */
+function bypassed(call: GuardedCall): CallEnd {
+  call.bypass();
+  return { outcome: 'bypassed' };
 }

@@ -1,90 +1,100 @@
 import { LeaseLostError } from '../../database/errors.js';
 import { currentExecution, type Execution } from '../../execution/execution.js';
 import type { Claim } from '../../store/store.js';
+import { type Deadline, deadlines } from '../../timing/deadlines.js';
+import { LazySignal } from '../../timing/lazy-signal.js';
+import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 import type { HandlerResult } from '../call/reply-capture.js';
 import type { ReplayGuardObserver } from '../observer.js';
 import type { Operation } from '../operation/operation.js';
 import { Refusal } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
-import type { Committer, ExecutionOutcome } from './commit.js';
-import { decide } from './decide.js';
 import { Lease } from './lease.js';
 
-/** Runs the handler of a claimed call while the lease is held, and ends the execution. */
+/** An execution whose handler has ended. The claim is still open. */
+export interface EndedExecution {
+  readonly call: GuardedCall;
+  readonly operation: Operation;
+  readonly claim: Claim;
+  readonly lease: Lease;
+  readonly result: HandlerResult;
+}
+
+/** An execution whose handler has started. */
+export interface RunningExecution extends Omit<EndedExecution, 'result'> {
+  /** The time limit of the execution. */
+  readonly limit: Deadline;
+  /** Aborted when the execution ends before its handler. */
+  readonly stopped: LazySignal;
+  /** How the handler ends. The value is there at once if the handler has answered synchronously. */
+  readonly result: MaybePromise<HandlerResult>;
+}
+
+/** Runs the handlers of claimed calls while their leases are held. */
 export class Executor {
   readonly #store: ObservedStore;
-  readonly #committer: Committer;
   readonly #observer: ReplayGuardObserver;
 
-  constructor(store: ObservedStore, committer: Committer, observer: ReplayGuardObserver) {
+  constructor(store: ObservedStore, observer: ReplayGuardObserver) {
     this.#store = store;
-    this.#committer = committer;
     this.#observer = observer;
   }
 
   /**
-   * Executes the operation of a call and answers the call.
+   * Starts the handler of a call in the unit of work of its claim. A loss of the lease, the time limit of the execution
+   * and an error of the handler end the execution as failed.
    * @param sentAt when the claim was sent, by `performance.now()`
-   * @throws Refusal when another execution has stored a reply that cannot be read. The call is not answered yet.
    */
-  async execute(
-    call: GuardedCall,
-    operation: Operation,
-    claim: Claim,
-    sentAt: number,
-  ): Promise<ExecutionOutcome> {
-    if (call.ended.aborted) {
-      // grpc-js does not start the handler of a call that has ended.
-      await this.#store.release(claim);
-      return { outcome: 'released' };
-    }
+  start(call: GuardedCall, operation: Operation, claim: Claim, sentAt: number): RunningExecution {
     const { observed, policy } = call.method;
     this.#observer.executionStarted(observed, claim.takenOver);
-    const onLost = (error: LeaseLostError) => call.fail(error);
     // With atomicity TRANSACTION, the open transaction holds the claim, so the duration of the claim does not count.
     const heldSince = operation.atomicity === 'LEASE' ? sentAt : performance.now();
-    const lease = new Lease(this.#store, claim, operation.leaseMs, heldSince, onLost);
-    const result = await this.#runHandler(call, operation, claim);
-    lease.stop();
-    this.#observer.executionEnded(observed);
-    this.#reportFailure(call, result);
-    return this.#committer.end({ call, operation, claim, lease }, decide(result, policy));
+    const lose = (reason: Error) => void call.fail(asLeaseLost(reason));
+    const lease = new Lease(this.#store, claim, operation.leaseMs, heldSince, lose);
+    const limit = deadlines.set(policy.maxExecutionMs, () =>
+      lose(new LeaseLostError(`the execution exceeded its limit of ${policy.maxExecutionMs} ms`)),
+    );
+    const execution = this.#executionOf(call, operation);
+    let result: MaybePromise<HandlerResult>;
+    try {
+      result = claim.run(() => currentExecution.run(execution, () => call.execute()), lose);
+    } catch (failure) {
+      result = { failure };
+    }
+    return { call, operation, claim, lease, limit, stopped: execution.stopped, result };
   }
 
-  async #runHandler(call: GuardedCall, operation: Operation, claim: Claim): Promise<HandlerResult> {
-    const { observed, policy } = call.method;
-    const stop = new AbortController();
-    const execution: Execution = {
-      recordId: operation.id,
+  /** Ends the limits of an execution whose handler has ended, and reports its failure. */
+  end(running: RunningExecution, result: HandlerResult): EndedExecution {
+    const { call, operation, claim, lease } = running;
+    running.limit.cancel();
+    lease.stop();
+    if (!('reply' in result)) this.#stopHandler(call, running.stopped, result);
+    this.#observer.executionEnded(call.method.observed);
+    this.#reportFailure(call, result);
+    return { call, operation, claim, lease, result };
+  }
+
+  #executionOf(call: GuardedCall, { id, firstSent }: Operation): Execution {
+    return {
+      recordId: id,
       callerMetadata: call.metadata,
-      ...(operation.firstSent && { firstSentMs: operation.firstSent.earliestMs }),
+      ...(firstSent && { firstSentMs: firstSent.earliestMs }),
       steps: [],
       startedSteps: new Set(),
       callCounts: new Map(),
-      signal: stop.signal,
+      stopped: new LazySignal(),
       fail: (error) => {
-        if (!call.fail(error)) this.#observer.handlerFailed(observed, error);
+        if (!call.fail(error)) this.#observer.handlerFailed(call.method.observed, error);
       },
     };
-    const onTimeout = () =>
-      call.fail(new LeaseLostError(`the execution exceeded its limit of ${policy.maxExecutionMs} ms`));
-    const limit = setTimeout(onTimeout, policy.maxExecutionMs);
-    const onRolledBack = () => call.fail(asLeaseLost(claim.lost.reason));
-    claim.lost.addEventListener('abort', onRolledBack);
-    try {
-      const result = await claim.run(() => currentExecution.run(execution, () => call.execute()));
-      if (!('reply' in result)) this.#stopHandler(call, stop, result);
-      return result;
-    } finally {
-      clearTimeout(limit);
-      claim.lost.removeEventListener('abort', onRolledBack);
-    }
   }
 
   /** Signals the end of the execution to a handler that may still run. */
-  #stopHandler(call: GuardedCall, stop: AbortController, result: HandlerResult): void {
-    stop.abort('failure' in result ? result.failure : undefined);
+  #stopHandler(call: GuardedCall, stopped: LazySignal, result: HandlerResult): void {
+    stopped.abort('failure' in result ? result.failure : undefined);
     try {
       call.cancelHandler();
     } catch (error) {
@@ -101,7 +111,7 @@ export class Executor {
   }
 }
 
-function asLeaseLost(reason: unknown): LeaseLostError {
+function asLeaseLost(reason: Error): LeaseLostError {
   if (reason instanceof LeaseLostError) return reason;
   return new LeaseLostError('the store ended the unit of work', { cause: reason });
 }

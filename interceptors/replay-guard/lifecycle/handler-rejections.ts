@@ -19,7 +19,7 @@ export function catchHandlerRejections(): () => void {
 }
 
 function onRejection(reason: unknown): void {
-  const execution = currentExecution.getStore();
+  const execution = currentExecution.get();
   if (execution) {
     execution.fail(reason);
     return;

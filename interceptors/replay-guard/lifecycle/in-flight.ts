@@ -1,3 +1,5 @@
+import type { LazySignal } from '../../timing/lazy-signal.js';
+
 /**
  * The stored reply of an in-flight call. Undefined when the call ended without a stored reply. The key may then be
  * free.
@@ -18,31 +20,45 @@ export type InterruptedWait = 'timeout' | 'call-ended';
 
 /** One operation that this process is executing, and the duplicates that wait for the reply. */
 export class InFlightCall {
+  /** The key of the call among the `InFlightCalls`. */
+  readonly mapKey: string;
   readonly fingerprint: Buffer;
   readonly startedAtMs = Date.now();
-  /** Resolves to whether this call claimed the key with its fingerprint. Pending until the store has answered. */
-  readonly claimed: Promise<boolean>;
-  #resolveClaimed!: (claimed: boolean) => void;
-  readonly #waiters = new Set<(end: InFlightOutcome | InterruptedWait) => void>();
   /** How many duplicates wait at present. `InFlightCalls` updates this count. */
   waiting = 0;
   /** Whether the call was refused as in progress. The later calls of the same producer must then also be retried. */
   isRefusedInProgress = false;
+  /** Undefined until the store has answered. */
+  #isClaimed: boolean | undefined;
+  /** Created when a duplicate first reads `claimed`. */
+  #claimed: PromiseWithResolver<boolean> | undefined;
+  readonly #waiters = new Set<(end: InFlightOutcome | InterruptedWait) => void>();
 
-  constructor(fingerprint: Buffer) {
+  constructor(mapKey: string, fingerprint: Buffer) {
+    this.mapKey = mapKey;
     this.fingerprint = fingerprint;
-    this.claimed = new Promise((resolve) => {
-      this.#resolveClaimed = resolve;
-    });
+  }
+
+  /** Resolves to whether this call claimed the key with its fingerprint. Pending until the store has answered. */
+  get claimed(): Promise<boolean> {
+    if (this.#isClaimed !== undefined) return Promise.resolve(this.#isClaimed);
+    this.#claimed ??= withResolver();
+    return this.#claimed.promise;
   }
 
   confirmClaim(): void {
-    this.#resolveClaimed(true);
+    this.#setClaimed(true);
   }
 
   end(outcome: InFlightOutcome): void {
-    this.#resolveClaimed(false);
+    this.#setClaimed(false);
     for (const waiter of this.#waiters) waiter(outcome);
+  }
+
+  /** Records the first answer only. */
+  #setClaimed(isClaimed: boolean): void {
+    this.#isClaimed ??= isClaimed;
+    this.#claimed?.resolve(isClaimed);
   }
 
   /** Ends the waits of all duplicates as timed out. */
@@ -55,19 +71,20 @@ export class InFlightCall {
    * reference to the duplicate.
    * @param callEnded aborted when the call of the duplicate has ended
    */
-  wait(limitMs: number, callEnded: AbortSignal): Promise<InFlightOutcome | InterruptedWait> {
+  wait(limitMs: number, callEnded: LazySignal): Promise<InFlightOutcome | InterruptedWait> {
+    const { signal } = callEnded;
     return new Promise((resolve) => {
       const onCallEnded = () => done('call-ended');
       const timer = setTimeout(() => done('timeout'), Math.max(limitMs, 0));
       const done = (end: InFlightOutcome | InterruptedWait) => {
         clearTimeout(timer);
-        callEnded.removeEventListener('abort', onCallEnded);
+        signal.removeEventListener('abort', onCallEnded);
         this.#waiters.delete(done);
         resolve(end);
       };
       this.#waiters.add(done);
-      if (callEnded.aborted) onCallEnded();
-      else callEnded.addEventListener('abort', onCallEnded, { once: true });
+      if (signal.aborted) onCallEnded();
+      else signal.addEventListener('abort', onCallEnded, { once: true });
     });
   }
 }
@@ -106,24 +123,26 @@ export class InFlightCalls {
     }
   }
 
+  /** Returns the in-flight call of an operation, if this process executes the operation. */
   find(id: Buffer): InFlightCall | undefined {
-    return this.#byId.get(id.toString('base64'));
+    return this.#byId.get(mapKeyOf(id));
   }
 
+  /** Adds the call that executes an operation. `find` must have returned undefined for the id. */
   start(id: Buffer, fingerprint: Buffer): InFlightCall {
-    const inFlight = new InFlightCall(fingerprint);
-    this.#byId.set(id.toString('base64'), inFlight);
+    const inFlight = new InFlightCall(mapKeyOf(id), fingerprint);
+    this.#byId.set(inFlight.mapKey, inFlight);
     return inFlight;
   }
 
-  end(id: Buffer, outcome: InFlightOutcome): void {
-    const key = id.toString('base64');
-    const inFlight = this.#byId.get(key);
-    this.#byId.delete(key);
-    inFlight?.end(outcome);
+  /** Removes a call and passes its outcome to the duplicates. */
+  end(inFlight: InFlightCall, outcome: InFlightOutcome): void {
+    this.#byId.delete(inFlight.mapKey);
+    inFlight.end(outcome);
     if (this.#byId.size === 0) for (const resolve of this.#onEmpty) resolve();
   }
 
+  /** Ends the waits of all duplicates as timed out. */
   endWaits(): void {
     for (const inFlight of this.#byId.values()) inFlight.endWaits();
   }
@@ -134,4 +153,22 @@ export class InFlightCalls {
     await new Promise<void>((resolve) => this.#onEmpty.add(resolve));
     this.#onEmpty.clear();
   }
+}
+
+function mapKeyOf(id: Buffer): string {
+  return id.toString('latin1');
+}
+
+interface PromiseWithResolver<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+}
+
+/** Node 20 has no `Promise.withResolvers`. */
+function withResolver<T>(): PromiseWithResolver<T> {
+  let resolve: (value: T) => void = () => {};
+  const promise = new Promise<T>((resolvePromise) => {
+    resolve = resolvePromise;
+  });
+  return { promise, resolve };
 }

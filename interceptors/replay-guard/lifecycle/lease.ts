@@ -1,5 +1,6 @@
 import { LeaseLostError } from '../../database/errors.js';
 import type { Claim } from '../../store/store.js';
+import { type Deadline, deadlines } from '../../timing/deadlines.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 
 /** The number of heartbeats in one lease. With three, a single failed heartbeat does not lose the lease. */
@@ -14,9 +15,9 @@ export class Lease {
   readonly #claim: Claim;
   readonly #leaseMs: number;
   readonly #onLost: (error: LeaseLostError) => void;
-  #heldUntil = 0;
-  #nextHeartbeat: NodeJS.Timeout | undefined;
-  #expiry: NodeJS.Timeout | undefined;
+  #heldUntil: number;
+  /** The next heartbeat, or the expiry of the lease while a heartbeat waits for its answer. */
+  #deadline: Deadline | undefined;
   #isStopped = false;
 
   /**
@@ -35,7 +36,7 @@ export class Lease {
     this.#claim = claim;
     this.#leaseMs = leaseMs;
     this.#onLost = onLost;
-    this.#extendFrom(sentAt);
+    this.#heldUntil = sentAt + leaseMs;
     this.#scheduleHeartbeat();
   }
 
@@ -47,34 +48,39 @@ export class Lease {
   /** Ends the heartbeat. The execution calls this method when its handler has ended. */
   stop(): void {
     this.#isStopped = true;
-    clearTimeout(this.#nextHeartbeat);
-    clearTimeout(this.#expiry);
+    this.#deadline?.cancel();
   }
 
-  /** The expiry has its own timer, so the lease also expires when the store never answers a heartbeat. */
-  #extendFrom(sentAt: number): void {
-    this.#heldUntil = sentAt + this.#leaseMs;
-    const onExpired = () => this.#lose(new LeaseLostError('the lease was not renewed in time'));
-    clearTimeout(this.#expiry);
-    this.#expiry = setTimeout(onExpired, this.#heldUntil - performance.now());
-  }
-
+  /** Schedules the next heartbeat, or the expiry if the lease expires earlier. */
   #scheduleHeartbeat(): void {
-    this.#nextHeartbeat = setTimeout(() => void this.#heartbeat(), this.#leaseMs / HEARTBEATS_PER_LEASE);
+    const ms = Math.min(this.#leaseMs / HEARTBEATS_PER_LEASE, this.#remainingMs);
+    this.#deadline = deadlines.set(ms, () => void this.#heartbeat());
+  }
+
+  get #remainingMs(): number {
+    return Math.max(this.#heldUntil - performance.now(), 0);
   }
 
   async #heartbeat(): Promise<void> {
+    // The process may have been stopped. An expired lease must not be renewed.
+    if (!this.isHeld) return this.#expire();
     const sentAt = performance.now();
-    // When a stopped process continues, its timers run in any order. An expired lease must not be renewed.
-    if (!this.isHeld) return;
+    // The lease also expires when the store never answers the heartbeat.
+    this.#deadline = deadlines.set(this.#remainingMs, () => this.#expire());
     try {
       await this.#store.renew(this.#claim);
-      if (!this.#isStopped) this.#extendFrom(sentAt);
+      if (!this.#isStopped) this.#heldUntil = sentAt + this.#leaseMs;
     } catch (error) {
       if (error instanceof LeaseLostError) this.#lose(error);
       // After another error the next heartbeat tries again, until the lease expires.
     }
-    if (!this.#isStopped) this.#scheduleHeartbeat();
+    if (this.#isStopped) return;
+    this.#deadline.cancel();
+    this.#scheduleHeartbeat();
+  }
+
+  #expire(): void {
+    this.#lose(new LeaseLostError('the lease was not renewed in time'));
   }
 
   #lose(error: LeaseLostError): void {

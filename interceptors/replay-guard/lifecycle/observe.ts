@@ -1,4 +1,5 @@
 import type { Claim } from '../../store/store.js';
+import { deadlines } from '../../timing/deadlines.js';
 import { within } from '../../timing/timeout.js';
 import type { GuardedCall, Lifecycle } from '../call/guarded-call.js';
 import type { CallOutcome, ReplayGuardObserver } from '../observer.js';
@@ -72,7 +73,7 @@ export class ObserveLifecycle implements Lifecycle {
   async #observe(call: GuardedCall): Promise<void> {
     const { wouldBe, recording } = await this.#classifyInTime(call);
     this.#parts.observer.callObserved(call.method.observed, wouldBe);
-    if (recording && !call.ended.aborted) return this.#record(call, recording);
+    if (recording && !call.ended.isAborted) return this.#record(call, recording);
     call.bypass();
     if (recording) await this.#parts.store.release(recording.claim);
   }
@@ -109,9 +110,9 @@ export class ObserveLifecycle implements Lifecycle {
     const { policy } = call.method;
     const stopRecording = () => call.fail(new Error('the call is no longer recorded'));
     const lease = new Lease(store, claim, operation.leaseMs, sentAt, stopRecording);
-    const limit = setTimeout(stopRecording, policy.maxExecutionMs);
+    const limit = deadlines.set(policy.maxExecutionMs, stopRecording);
     const result = await call.observe();
-    clearTimeout(limit);
+    limit.cancel();
     lease.stop();
     const decision = decide(result, policy);
     // ENFORCE would store a refusal for a reply that is too large. Here the client has the reply, so nothing is
@@ -121,10 +122,13 @@ export class ObserveLifecycle implements Lifecycle {
     if (!isStored) await store.release(claim);
   }
 
+  /** Resolves to whether the reply is stored. Another execution may have taken the key. */
   async #store(operation: Operation, claim: Claim, { kind, reply }: StoredResult): Promise<boolean> {
     const { store, codec } = this.#parts;
     try {
-      await store[kind](claim, codec.encode(reply, operation.id));
+      const encoded = codec.encode(reply, operation.id);
+      if (kind === 'fail') return (await store.fail(claim, encoded)) === undefined;
+      await store.complete(claim, encoded);
       return true;
     } catch {
       return false;

@@ -1,10 +1,11 @@
 import { PRODUCER_HEADER } from '../../protocol/headers.js';
+import { type MaybePromise, then } from '../../timing/maybe-promise.js';
 import { within } from '../../timing/timeout.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 import type { Operation } from '../operation/operation.js';
 import { refusals } from '../refusal/refusal.js';
 import type { ClaimAttempt, Claimer } from './claim.js';
-import type { InFlightCalls } from './in-flight.js';
+import type { InFlightCall, InFlightCalls } from './in-flight.js';
 import type { Wait } from './wait.js';
 
 /**
@@ -42,15 +43,16 @@ export class ProducerOrder {
     if (!producer) return;
     // Only calls on the same connection have an order.
     const name = `${call.getPeer()} ${call.method.path} ${producer}`;
-    this.#readInOrder.set(call, this.#append(name, call.ended));
+    this.#readInOrder.set(call, this.#append(name, call.ended.signal));
   }
 
   /**
-   * Resolves to the result of `reading`, after all earlier calls of the producer have been read. Code that awaits the
-   * returned promise directly continues before later calls continue.
+   * Reads a call. Returns the result, for a call of a producer after all its earlier calls have been read. Code that
+   * awaits a returned promise directly continues before later calls continue.
    */
-  read<T>(call: GuardedCall, reading: Promise<T>): Promise<T> {
-    return this.#readInOrder.get(call)?.(reading) ?? reading;
+  read<T>(call: GuardedCall, read: () => MaybePromise<T>): MaybePromise<T> {
+    const readInOrder = this.#readInOrder.get(call);
+    return readInOrder ? readInOrder((async () => read())()) : read();
   }
 
   /**
@@ -59,13 +61,17 @@ export class ProducerOrder {
    * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when the wait ends before the previous call
    * @throws Refusal IDEMPOTENCY_SEQUENCE_GAP when the previous call ended without a stored reply
    */
-  async waitForPrevious(
+  waitForPrevious(call: GuardedCall, operation: Operation, wait: Wait): MaybePromise<boolean | 'call-ended'> {
+    const previous = operation.precededBy && this.#inFlight.find(operation.precededBy);
+    return previous ? this.#waitFor(previous, call, operation, wait) : false;
+  }
+
+  async #waitFor(
+    previous: InFlightCall,
     call: GuardedCall,
-    { precededBy, series }: Operation,
+    { series }: Operation,
     wait: Wait,
   ): Promise<boolean | 'call-ended'> {
-    const previous = precededBy && this.#inFlight.find(precededBy);
-    if (!previous) return false;
     const inProgress = () => refusals.inProgress(Date.now() - previous.startedAtMs);
     const end = await this.#inFlight.wait(previous, () => previous.wait(wait.remainingMs, call.ended));
     if (end === 'timeout') throw inProgress();
@@ -81,19 +87,34 @@ export class ProducerOrder {
    * @param hasSlot whether the call has a slot among the in-flight calls of its scope
    * @throws ClaimError, Refusal in the same cases as `Claimer.claim` and `waitForPrevious`
    */
-  async claim(
+  claim(
     call: GuardedCall,
     operation: Operation,
     wait: Wait,
     hasSlot: boolean,
+  ): MaybePromise<ClaimAttempt | 'call-ended'> {
+    const claim = () => this.#claimer.claim(operation, (attempt) => wait.pause(attempt), hasSlot);
+    if (!operation.series) return claim();
+    return then(claim(), (attempt) =>
+      attempt.result.outcome === 'gap' ? this.#claimAfterGap(call, operation, wait, attempt, claim) : attempt,
+    );
+  }
+
+  async #claimAfterGap(
+    call: GuardedCall,
+    operation: Operation,
+    wait: Wait,
+    refused: ClaimAttempt,
+    claim: () => MaybePromise<ClaimAttempt>,
   ): Promise<ClaimAttempt | 'call-ended'> {
-    for (;;) {
-      const claim = await this.#claimer.claim(operation, (attempt) => wait.pause(attempt), hasSlot);
-      if (claim.result.outcome !== 'gap') return claim;
+    let attempt = refused;
+    while (attempt.result.outcome === 'gap') {
       const hadPrevious = await this.waitForPrevious(call, operation, wait);
       if (hadPrevious === 'call-ended') return hadPrevious;
-      if (!hadPrevious) return claim;
+      if (!hadPrevious) break;
+      attempt = await claim();
     }
+    return attempt;
   }
 
   #append(name: string, callEnded: AbortSignal): ReadInOrder {

@@ -1,5 +1,6 @@
 import { KEY_HEADER } from '../../protocol/headers.js';
 import type { ClaimRequest } from '../../store/store.js';
+import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 import { refusals } from '../refusal/refusal.js';
 import { type ScopeSource, ScopeUnavailableError } from '../scope/scope.js';
@@ -22,10 +23,11 @@ export class OperationReader {
   }
 
   /**
-   * Resolves to the operation of the call, frozen. Resolves to undefined if the call may run unguarded.
+   * Returns the operation of the call, frozen, or undefined if the call may run unguarded. Returns a promise only if
+   * the scope source returns a promise.
    * @throws Refusal if the key is missing or invalid, or if the caller's identity is missing or unavailable
    */
-  async read(call: GuardedCall): Promise<Operation | undefined> {
+  read(call: GuardedCall): MaybePromise<Operation | undefined> {
     const { path, policy } = call.method;
     // grpc-js itself refuses a call without a request.
     if (!call.request) return undefined;
@@ -35,33 +37,35 @@ export class OperationReader {
     const datedKey = 'key' in name && policy.rejectOldKeys ? name.key : undefined;
     const firstSent = readFirstSent(call.metadata, datedKey);
     const fingerprint = call.method.fingerprint(call.request);
-    const scope = await this.#scopeOf(call);
-    const { current, ...others } = this.#identify(scope, path, name);
-    return Object.freeze({
-      ...current,
-      ...others,
-      scope,
-      fingerprint,
-      atomicity: policy.atomicity,
-      leaseMs: policy.leaseMs,
-      retentionMs: policy.retentionMs,
-      ...(firstSent && { firstSent }),
+    return then(this.#scopeOf(call), (scope) => {
+      const { current, ...others } = this.#identify(scope, path, name);
+      return Object.freeze({
+        ...current,
+        ...others,
+        scope,
+        fingerprint,
+        atomicity: policy.atomicity,
+        leaseMs: policy.leaseMs,
+        retentionMs: policy.retentionMs,
+        ...(firstSent && { firstSent }),
+      });
     });
   }
 
-  async #scopeOf(call: GuardedCall): Promise<string> {
+  #scopeOf(call: GuardedCall): MaybePromise<string> {
     const peerCertificate = call.getAuthContext().sslPeerCertificate;
-    try {
-      const scope = await this.#scope({
-        metadata: call.metadata,
-        ...(peerCertificate && { peerCertificate }),
-      });
-      if (scope) return scope;
-    } catch (error) {
-      if (error instanceof ScopeUnavailableError) throw refusals.scopeUnavailable();
-      // Any other error means an unverified identity. The call is refused like a call without an identity.
-    }
-    throw refusals.scopeMissing();
+    return thenOrCatch(
+      () => this.#scope({ metadata: call.metadata, ...(peerCertificate && { peerCertificate }) }),
+      (scope) => {
+        if (!scope) throw refusals.scopeMissing();
+        return scope;
+      },
+      (error) => {
+        if (error instanceof ScopeUnavailableError) throw refusals.scopeUnavailable();
+        // Any other error means an unverified identity. The call is refused like a call without an identity.
+        throw refusals.scopeMissing();
+      },
+    );
   }
 }
 

@@ -28,23 +28,25 @@ export class Circuit {
   }
 
   /**
-   * Runs an operation on the store and counts its failure.
+   * Begins an operation on the store. The returned number goes to `failed` if the operation fails.
    * @throws DatabaseUnavailableError at once when the circuit is open
    */
-  async run<T>(operation: () => Promise<T>): Promise<T> {
+  begin(): number {
     if (this.#nextProbe)
       throw new DatabaseUnavailableError(
         'the store failed several times in a row, so operations are refused until the store answers a probe',
       );
-    const closingsBefore = this.#closings;
-    try {
-      const result = await operation();
-      this.#failures = 0;
-      return result;
-    } catch (error) {
-      if (isOutage(error) && closingsBefore === this.#closings) this.#countFailure();
-      throw error;
-    }
+    return this.#closings;
+  }
+
+  /** Counts an operation that succeeded. */
+  succeeded(): void {
+    this.#failures = 0;
+  }
+
+  /** Counts an operation that failed. @param begun the number that `begin` returned for the operation */
+  failed(begun: number, error: unknown): void {
+    if (isOutage(error) && begun === this.#closings) this.#countFailure();
   }
 
   /** Ends the probes. The circuit keeps its state. */

@@ -6,33 +6,37 @@ import type {
   FoundProducer,
   FoundRecord,
   IdempotencyStore,
+  NotClaimed,
   PurgedBatch,
 } from '../../store/store.js';
+import { deadlines } from '../../timing/deadlines.js';
+import { isPromise, type MaybePromise } from '../../timing/maybe-promise.js';
 import { within } from '../../timing/timeout.js';
 import type { ReplayGuardObserver, StoreOperation } from '../observer.js';
 import { Circuit } from './circuit.js';
 
-/**
- * The time limit of one probe of a store that is down. After this limit the next probe can start, even if the store
- * has not answered.
- */
+/** The time limit of one probe of a store that is down. A later probe may succeed where this one hangs. */
 const MAX_PROBE_MS = 5_000;
-/** The maximum number of records that one erase statement changes. */
+/** How many records one erase statement may change. */
 const ERASE_BATCH_SIZE = 500;
 
-/** The time limit of an operation on the store. */
-interface Limit<T> {
-  readonly ms: number;
-  /** Creates the error that is thrown at the limit. Default: DatabaseUnavailableError. */
+/** One use of the store. */
+interface Use<T> {
+  readonly operation: StoreOperation;
+  /** Calls the store. The result is there at once if the store need not wait. */
+  readonly ask: () => MaybePromise<T>;
+  /** Whether the use passes the circuit. */
+  readonly throughCircuit?: true;
+  /** Makes the error that is thrown at the time limit. Default: DatabaseUnavailableError. */
   readonly timeoutError?: () => Error;
-  /** Receives the result of an operation that resolves after the limit. */
+  /** Receives a result that comes after the time limit. */
   readonly late?: (result: T) => void;
 }
 
 /**
  * The store as the guard uses it. Each operation has a time limit, and its duration and error go to the observer.
- * Claims and look-ups use the circuit breaker. While the store is down, they fail at once with
- * DatabaseUnavailableError.
+ * Claims and look-ups pass the circuit: while the store is down they fail at once with DatabaseUnavailableError.
+ * A result that the store has at once is returned at once.
  */
 export class ObservedStore {
   readonly #store: IdempotencyStore;
@@ -46,74 +50,84 @@ export class ObservedStore {
     this.#observer = observer;
     this.#timeoutMs = timeoutMs;
     this.#circuit = new Circuit(
-      () => limited(() => store.ping(), { ms: Math.min(timeoutMs, MAX_PROBE_MS) }),
+      () => limited(() => store.ping(), Math.min(timeoutMs, MAX_PROBE_MS)),
       (open) => observer.circuitChanged(open),
     );
   }
 
-  claim(request: ClaimRequest): Promise<ClaimResult> {
-    return this.#throughCircuit(
-      'claim',
-      () => this.#store.claim(request),
-      (result) => {
-        // The claim was reported as failed at the time limit, so a late claim has no execution.
+  claim(request: ClaimRequest): MaybePromise<ClaimResult> {
+    return this.#use({
+      operation: 'claim',
+      throughCircuit: true,
+      ask: () => this.#store.claim(request),
+      // At the time limit the claim was reported as failed, so a late claim has no execution.
+      late: (result) => {
         if (result.outcome === 'claimed') void this.release(result.claim);
       },
-    );
+    });
   }
 
-  find(id: Buffer): Promise<FoundRecord | undefined> {
-    return this.#throughCircuit('find', () => this.#store.find(id));
+  find(id: Buffer): MaybePromise<FoundRecord | undefined> {
+    return this.#use({ operation: 'find', throughCircuit: true, ask: () => this.#store.find(id) });
   }
 
-  findProducer(id: Buffer): Promise<FoundProducer | undefined> {
-    return this.#throughCircuit('find', () => this.#store.findProducer(id));
+  findProducer(id: Buffer): MaybePromise<FoundProducer | undefined> {
+    return this.#use({ operation: 'find', throughCircuit: true, ask: () => this.#store.findProducer(id) });
   }
 
-  countLive(scope: string, atMost: number): Promise<number> {
-    return this.#throughCircuit('count', () => this.#store.countLive(scope, atMost));
+  countLive(scope: string, max: number): MaybePromise<number> {
+    return this.#use({
+      operation: 'count',
+      throughCircuit: true,
+      ask: () => this.#store.countLive(scope, max),
+    });
   }
 
-  renew(claim: Claim): Promise<void> {
-    return this.#observed('renew', () => claim.renew());
+  renew(claim: Claim): MaybePromise<void> {
+    return this.#use({ operation: 'renew', ask: () => claim.renew() });
   }
 
   /** @throws CommitInDoubtError also when the store does not answer in time */
-  complete(claim: Claim, reply: Buffer): Promise<void> {
-    return this.#commit('complete', () => claim.complete(reply));
+  complete(claim: Claim, reply: Buffer): MaybePromise<void> {
+    return this.#use({ operation: 'complete', ask: () => claim.complete(reply), timeoutError: inDoubt });
   }
 
-  /** @throws CommitInDoubtError also when the store does not answer in time */
-  fail(claim: Claim, reply: Buffer): Promise<void> {
-    return this.#commit('fail', () => claim.fail(reply));
+  /** As `Claim.fail`. @throws CommitInDoubtError also when the store does not answer in time */
+  fail(claim: Claim, reply: Buffer): MaybePromise<NotClaimed | undefined> {
+    return this.#use({ operation: 'fail', ask: () => claim.fail(reply), timeoutError: inDoubt });
   }
 
-  /** Never rejects. When the release fails, the key is free after its lease has expired. */
-  async release(claim: Claim): Promise<void> {
-    await this.#observed('release', () => claim.release()).catch(() => {});
+  /** Never fails. When the release fails, the key is free after its lease has expired. */
+  release(claim: Claim): MaybePromise<void> {
+    try {
+      const released = this.#use({ operation: 'release', ask: () => claim.release() });
+      return isPromise(released) ? released.catch(() => {}) : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
-  purge(limit: number, after?: string): Promise<PurgedBatch> {
-    return this.#observed('purge', () => this.#store.purge(limit, after));
+  async purge(limit: number, after?: string): Promise<PurgedBatch> {
+    return this.#use({ operation: 'purge', ask: () => this.#store.purge(limit, after) });
   }
 
   /**
    * Erases all completed records of a scope, in batches of bounded size.
-   * @returns the number of erased records
-   * @throws DatabaseUnavailableError, CommitInDoubtError when a batch failed; another call erases the remaining
-   *   records
+   * @returns how many records were erased
+   * @throws DatabaseUnavailableError, CommitInDoubtError when a batch failed: another call erases the rest
    */
   async eraseScope(scope: string): Promise<number> {
     let total = 0;
     for (;;) {
-      const erased = await this.#observed('erase', () => this.#store.erase(scope, ERASE_BATCH_SIZE));
+      const ask = () => this.#store.erase(scope, ERASE_BATCH_SIZE);
+      const erased = await this.#use({ operation: 'erase', ask });
       total += erased;
       if (erased < ERASE_BATCH_SIZE) return total;
     }
   }
 
   estimateRecords(): Promise<number> {
-    return limited(() => this.#store.estimateRecords(), { ms: this.#timeoutMs });
+    return limited(() => this.#store.estimateRecords(), this.#timeoutMs);
   }
 
   /** Ends the probes of a store that is down. */
@@ -121,46 +135,70 @@ export class ObservedStore {
     this.#circuit.stop();
   }
 
-  #throughCircuit<T>(
-    operation: StoreOperation,
-    use: () => Promise<T>,
-    late?: (result: T) => void,
-  ): Promise<T> {
-    return this.#circuit.run(() => this.#observed(operation, use, { ...(late && { late }) }));
-  }
-
-  #commit(operation: StoreOperation, use: () => Promise<void>): Promise<void> {
-    const timeoutError = () => new CommitInDoubtError('the store did not answer the commit in time');
-    return this.#observed(operation, use, { timeoutError });
-  }
-
-  async #observed<T>(
-    operation: StoreOperation,
-    use: () => Promise<T>,
-    limit: Omit<Limit<T>, 'ms'> = {},
-  ): Promise<T> {
-    const start = performance.now();
-    const seconds = () => (performance.now() - start) / 1_000;
+  #use<T>(use: Use<T>): MaybePromise<T> {
+    const begun = use.throughCircuit ? this.#circuit.begin() : 0;
+    const startedAt = performance.now();
+    let result: MaybePromise<T>;
     try {
-      const result = await limited(use, { ...limit, ms: this.#timeoutMs });
-      this.#observer.storeUsed(operation, seconds());
-      return result;
+      result = use.ask();
     } catch (error) {
-      this.#observer.storeUsed(operation, seconds(), error);
+      this.#report(use, begun, startedAt, error);
       throw error;
     }
+    if (isPromise(result)) return this.#await(use, result, begun, startedAt);
+    this.#report(use, begun, startedAt);
+    return result;
+  }
+
+  /** Resolves or rejects as `result` does, or rejects at the time limit. */
+  #await<T>(use: Use<T>, result: Promise<T>, begun: number, startedAt: number): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let isOver = false;
+      const end = (error?: unknown) => {
+        isOver = true;
+        limit.cancel();
+        this.#report(use, begun, startedAt, error);
+      };
+      const limit = deadlines.set(this.#timeoutMs, () => {
+        const error = (use.timeoutError ?? noAnswer)();
+        end(error);
+        reject(error);
+      });
+      result.then(
+        (value) => {
+          if (isOver) return use.late?.(value);
+          end();
+          resolve(value);
+        },
+        (error) => {
+          if (isOver) return;
+          end(error);
+          reject(error);
+        },
+      );
+    });
+  }
+
+  #report<T>({ operation, throughCircuit }: Use<T>, begun: number, startedAt: number, error?: unknown): void {
+    if (throughCircuit && error === undefined) this.#circuit.succeeded();
+    else if (throughCircuit) this.#circuit.failed(begun, error);
+    this.#observer.storeUsed(operation, (performance.now() - startedAt) / 1_000, error);
   }
 }
 
-function limited<T>(use: () => Promise<T>, { ms, timeoutError = noAnswer, late }: Limit<T>): Promise<T> {
-  // A store from another author may throw synchronously instead of rejecting.
-  const work = (async () => use())();
+/** Calls the store and waits for at most `ms` milliseconds. */
+function limited<T>(ask: () => Promise<T>, ms: number): Promise<T> {
   const otherwise = (): never => {
-    throw timeoutError();
+    throw noAnswer();
   };
-  return within(work, { ms, otherwise, ...(late && { late }) });
+  // The async function turns an error that a store of another author throws into a rejection.
+  return within((async () => ask())(), { ms, otherwise });
 }
 
 function noAnswer(): Error {
   return new DatabaseUnavailableError('the store did not answer in time');
+}
+
+function inDoubt(): Error {
+  return new CommitInDoubtError('the store did not answer the commit in time');
 }

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { assertKnownOptions } from '../../options/known-options.js';
 import { assertWholeNumber } from '../../options/whole-number.js';
+import { type MaybePromise, then } from '../../timing/maybe-promise.js';
 import type { ExceededQuota } from '../refusal/refusal.js';
 import type { ObservedStore } from './observed-store.js';
 
@@ -67,16 +68,17 @@ export class Quotas {
   }
 
   /**
-   * Resolves to the quota that a new key of the scope would exceed, or to undefined.
+   * Returns the quota that a new key of the scope would exceed, or to undefined.
    * @param hasSlot the result of `takeSlot` for this call
    * @throws DatabaseUnavailableError when the live keys cannot be counted
    */
-  async exceeded(scope: string, hasSlot: boolean): Promise<ExceededQuota | undefined> {
+  exceeded(scope: string, hasSlot: boolean): MaybePromise<ExceededQuota | undefined> {
     const { inFlightPerScope, liveKeysPerScope } = this.#options;
     if (inFlightPerScope !== undefined && !hasSlot) return { quota: 'in_flight', limit: inFlightPerScope };
     if (liveKeysPerScope === undefined) return undefined;
-    const count = await this.#countOf(scope, liveKeysPerScope);
-    return count >= liveKeysPerScope ? { quota: 'live_keys', limit: liveKeysPerScope } : undefined;
+    return then(this.#countOf(scope, liveKeysPerScope), (count) =>
+      count >= liveKeysPerScope ? { quota: 'live_keys', limit: liveKeysPerScope } : undefined,
+    );
   }
 
   /** Adds a newly claimed key to the count of the scope. */
@@ -86,25 +88,29 @@ export class Quotas {
   }
 
   /**
-   * Resolves to the number of live keys of a scope. The first count delays the call. Later counts run in the
+   * Returns the number of live keys of a scope. The first count delays the call. Later counts run in the
    * background.
    */
-  async #countOf(scope: string, limit: number): Promise<number> {
+  #countOf(scope: string, limit: number): MaybePromise<number> {
     const live = this.#liveKeys.get(scope) ?? { countedAtMs: Number.NEGATIVE_INFINITY };
     this.#liveKeys.set(scope, live);
     const isDue = live.count === undefined || performance.now() - live.countedAtMs > MAX_COUNT_AGE_MS;
-    if (isDue) live.counting ??= this.#recount(scope, limit, live);
-    if (live.count === undefined) await live.counting;
-    else live.counting?.catch(() => {});
-    return live.count ?? limit;
+    if (isDue && !live.counting) this.#recount(scope, limit, live);
+    if (live.count === undefined) return then(live.counting, () => live.count ?? limit);
+    live.counting?.catch(() => {});
+    return live.count;
   }
 
-  async #recount(scope: string, limit: number, live: LiveKeys): Promise<void> {
+  #recount(scope: string, limit: number, live: LiveKeys): void {
     live.countedAtMs = performance.now();
-    try {
+    const count = async () => {
       live.count = await this.#store.countLive(scope, limit);
-    } finally {
+    };
+    const end = () => {
       delete live.counting;
-    }
+    };
+    live.counting = count();
+    // Not a `finally` in `count`, which would run before the assignment when the circuit is open.
+    live.counting.then(end, end);
   }
 }

@@ -20,6 +20,7 @@ export class MemoryClaim implements Claim {
   readonly expiresAtMs: number;
   readonly #record: ClaimedRecord;
   readonly #lost = new AbortController();
+  #onLost: ((reason: Error) => void) | undefined;
   #hasEnded = false;
 
   constructor(record: ClaimedRecord) {
@@ -32,7 +33,8 @@ export class MemoryClaim implements Claim {
     return this.#lost.signal;
   }
 
-  run<T>(work: () => T): T {
+  run<T>(work: () => T, onLost?: (reason: Error) => void): T {
+    this.#onLost = onLost;
     return work();
   }
 
@@ -43,11 +45,11 @@ export class MemoryClaim implements Claim {
     this.#record.complete(Buffer.from(reply));
   }
 
-  fail(reply: Buffer): Promise<void> {
-    return this.complete(reply);
+  async fail(reply: Buffer): Promise<undefined> {
+    await this.complete(reply);
   }
 
-  async release(): Promise<void> {
+  release(): void {
     this.#hasEnded = true;
     if (this.#record.isOwned()) this.#record.release();
   }
@@ -57,6 +59,7 @@ export class MemoryClaim implements Claim {
     if (!this.#record.isOwned()) {
       const reason = leaseLost();
       this.#lost.abort(reason);
+      this.#onLost?.(reason);
       throw reason;
     }
     this.#record.renew();

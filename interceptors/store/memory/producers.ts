@@ -1,5 +1,5 @@
 import { retainedUntil } from '../first-sent.js';
-import { grantSequence } from '../producer/sequence-claim.js';
+import { grantSequence, type SeriesRecordClaim } from '../producer/sequence-claim.js';
 import { decideSequence, type SequenceRequest } from '../producer/sequence-rules.js';
 import type { Claim, ClaimResult, FoundProducer } from '../store.js';
 import { MemoryClaim } from './claim.js';
@@ -42,7 +42,8 @@ export class MemoryProducers {
     if (decision.outcome !== 'claimable') return decision;
     const sameEpoch = record?.epoch === request.series.epoch ? record : undefined;
     const replies = sameEpoch?.replies ?? Buffer.alloc(0);
-    return grantSequence(this.#advance(record ?? emptyRecord(), request, sameEpoch, now), request, replies);
+    const claim = this.#advance(record ?? emptyRecord(), request, sameEpoch, now);
+    return grantSequence(seriesClaim(claim, replies), request, replies);
   }
 
   find(id: Buffer): FoundProducer | undefined {
@@ -117,6 +118,22 @@ export class MemoryProducers {
       },
     });
   }
+}
+
+/** In memory nothing is rolled back, so a failure is stored under the same claim. */
+function seriesClaim(claim: Claim, replies: Buffer): SeriesRecordClaim {
+  return {
+    takenOver: claim.takenOver,
+    expiresAtMs: claim.expiresAtMs,
+    get lost() {
+      return claim.lost;
+    },
+    run: (work, onLost) => claim.run(work, onLost),
+    complete: (stored) => claim.complete(stored),
+    fail: (storedFor) => claim.fail(storedFor(replies)),
+    release: () => claim.release(),
+    renew: () => claim.renew(),
+  };
 }
 
 function emptyRecord(): ProducerRecord {

@@ -5,8 +5,8 @@ import { keyStatements } from '../sql/keys.js';
 import { maintenanceStatements } from '../sql/maintenance.js';
 import { producerStatements } from '../sql/producers.js';
 import { openSqlStore } from '../sql/sql-store.js';
-import { claimOrFindSequenceSql, producers } from './producers.js';
-import { claimOrFindKeySql, keys, maintenanceSql, schema } from './records.js';
+import { producers } from './producers.js';
+import { keys, maintenanceSql, schema } from './records.js';
 
 export type { PostgresOptions } from '../../database/postgres/open.js';
 export type { OpenStore } from '../open-store.js';
@@ -32,8 +32,8 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
   );
   const sql = {
     schema,
-    keys: keyStatements(now, claimOrFindKeySql(now), ' FOR UPDATE'),
-    producers: producerStatements(now, claimOrFindSequenceSql(now), ' FOR UPDATE'),
+    keys: keyStatements(engine.time, ' FOR UPDATE'),
+    producers: producerStatements(engine.time, ' FOR UPDATE'),
     maintenance,
   };
   return openSqlStore(engine, sql, close);

@@ -1,5 +1,4 @@
-import { mayBeTakenOver } from '../sql/claim-sql.js';
-import { claimKeySql, keyTable } from '../sql/keys.js';
+import { keyTable } from '../sql/keys.js';
 import type { MaintenanceSql, RecordTable } from '../sql/maintenance.js';
 import { producersSchema } from './producers.js';
 
@@ -23,27 +22,6 @@ export const schema = [
   'CREATE INDEX replay_guard_records_scope ON replay_guard_records (scope)',
   ...producersSchema,
 ];
-
-/**
- * The statement that claims a key or finds its record. If a visible record cannot be claimed, the statement neither
- * writes nor locks. If another transaction has locked a claimable record, the statement does not wait. The claim
- * checks the current row. The found record may be an older version.
- */
-export const claimOrFindKeySql = (now: string) => `
-  WITH clock AS (SELECT ${now} AS now),
-  found AS (SELECT * FROM replay_guard_records WHERE id = $1 AND expires_at > ${now}),
-  claimed AS (${claimKeySql(now, isClaimable(now))})
-  SELECT claimed.claimed, found.state, found.fingerprint, found.reply, found.lease_until, now,
-    coalesce(claimed.fence, found.fence) AS fence,
-    coalesce(claimed.expires_at, found.expires_at) AS expires_at
-  FROM clock LEFT JOIN claimed ON TRUE LEFT JOIN found ON claimed.claimed IS NULL`;
-
-const isClaimable = (now: string) => `
-  NOT EXISTS (SELECT 1 FROM replay_guard_records WHERE id = $1)
-  OR EXISTS (
-    SELECT 1 FROM replay_guard_records AS held
-    WHERE id = $1 AND (expires_at <= ${now} OR (${mayBeTakenOver(now, 'held')}))
-    FOR UPDATE SKIP LOCKED)`;
 
 /** Returns the maintenance SQL for the table of keys. The condition on seconds uses the expiry index. */
 export function keys(now: string): RecordTable {

@@ -1,6 +1,13 @@
-import type { Claim, ClaimResult } from '../store.js';
+import { type MaybePromise, then } from '../../timing/maybe-promise.js';
+import type { Claim, ClaimResult, NotClaimed } from '../store.js';
 import type { SequenceRequest } from './sequence-rules.js';
 import { SequenceWindow } from './sequence-window.js';
+
+/** A claim on the record of a series. The record stores a window, to which each claim adds its reply. */
+export interface SeriesRecordClaim extends Omit<Claim, 'fail'> {
+  /** As `Claim.fail`. @param storedFor returns the window to store, for the window that the record has now */
+  fail(storedFor: (replies: Buffer) => Buffer): Promise<NotClaimed | undefined>;
+}
 
 /**
  * The claim of a position in a series. The claim adds its reply to the window, after the replies of earlier
@@ -8,34 +15,38 @@ import { SequenceWindow } from './sequence-window.js';
  */
 class SequenceClaim implements Claim {
   readonly takenOver: boolean;
-  readonly expiresAtMs: number;
-  readonly lost: AbortSignal;
-  readonly #claim: Claim;
+  readonly #claim: SeriesRecordClaim;
   readonly #request: SequenceRequest;
   readonly #window: SequenceWindow;
 
-  constructor(claim: Claim, request: SequenceRequest, window: SequenceWindow) {
+  constructor(claim: SeriesRecordClaim, request: SequenceRequest, window: SequenceWindow) {
     this.#claim = claim;
     this.#request = request;
     this.#window = window;
     this.takenOver = claim.takenOver;
-    this.expiresAtMs = claim.expiresAtMs;
-    this.lost = claim.lost;
   }
 
-  run<T>(work: () => T): T {
-    return this.#claim.run(work);
+  get expiresAtMs(): number {
+    return this.#claim.expiresAtMs;
+  }
+
+  get lost(): AbortSignal {
+    return this.#claim.lost;
+  }
+
+  run<T>(work: () => T, onLost?: (reason: Error) => void): T {
+    return this.#claim.run(work, onLost);
   }
 
   complete(reply: Buffer): Promise<void> {
-    return this.#claim.complete(this.#windowWith(reply));
+    return this.#claim.complete(this.#with(this.#window, reply));
   }
 
-  fail(reply: Buffer): Promise<void> {
-    return this.#claim.fail(this.#windowWith(reply));
+  fail(reply: Buffer): Promise<NotClaimed | undefined> {
+    return this.#claim.fail((replies) => this.#with(readWindow(replies, this.#request), reply));
   }
 
-  release(): Promise<void> {
+  release(): MaybePromise<void> {
     return this.#claim.release();
   }
 
@@ -43,10 +54,15 @@ class SequenceClaim implements Claim {
     return this.#claim.renew();
   }
 
-  #windowWith(reply: Buffer): Buffer {
+  #with(window: SequenceWindow, reply: Buffer): Buffer {
     const { series, fingerprint } = this.#request;
-    return this.#window.with(series.sequence, { fingerprint, reply });
+    return window.with(series.sequence, { fingerprint, reply });
   }
+}
+
+/** Reads the window before the position of the request. @throws UnreadableWindowError */
+function readWindow(replies: Buffer, { series }: SequenceRequest): SequenceWindow {
+  return SequenceWindow.read(replies, series.sequence - 1n);
 }
 
 /**
@@ -55,16 +71,17 @@ class SequenceClaim implements Claim {
  * @param claim the claim on the record of the series; it stores the next window
  * @param replies the stored window
  */
-export async function grantSequence(
-  claim: Claim,
+export function grantSequence(
+  claim: SeriesRecordClaim,
   request: SequenceRequest,
   replies: Buffer,
-): Promise<ClaimResult> {
+): MaybePromise<ClaimResult> {
   try {
-    const window = SequenceWindow.read(replies, request.series.sequence - 1n);
-    return { outcome: 'claimed', claim: new SequenceClaim(claim, request, window) };
+    return {
+      outcome: 'claimed',
+      claim: new SequenceClaim(claim, request, readWindow(replies, request)),
+    };
   } catch {
-    await claim.release();
-    return { outcome: 'unreadable' };
+    return then(claim.release(), () => ({ outcome: 'unreadable' }));
   }
 }

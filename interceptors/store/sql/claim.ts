@@ -3,29 +3,39 @@ import type { DatabaseEngine } from '../../database/engine.js';
 import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError } from '../../database/errors.js';
 import type { DatabaseHandle } from '../../database/handle.js';
 import type { UnitOfWork } from '../../database/unit-of-work.js';
-import type { Claim, ClaimRequest } from '../store.js';
+import type { MaybePromise } from '../../timing/maybe-promise.js';
+import type { Claim, ClaimRequest, NotClaimed } from '../store.js';
 import { type RecordStatements, TAKEN_OVER } from './statements.js';
 
-/** A claim on a record in a SQL database, together with the unit of work of its execution. */
-export class SqlClaim implements Claim {
+/** The parts of a claim that are the same for every claim of one table. */
+export interface ClaimParts {
+  readonly engine: DatabaseEngine;
+  readonly database: DatabaseHandle;
+  readonly statements: RecordStatements;
+}
+
+/**
+ * A claim on a record in a SQL database, together with the unit of work of its execution. `complete` and `fail` take
+ * the bytes that the record stores: a reply, or the window of a series.
+ */
+export class SqlClaim implements Omit<Claim, 'fail'> {
   readonly takenOver: boolean;
-  readonly expiresAtMs: number;
+  expiresAtMs: number;
   /** The row that the claim statement returned. */
   readonly row: Row;
   readonly #request: ClaimRequest;
   readonly #fence: bigint;
   readonly #unit: UnitOfWork;
-  readonly #engine: DatabaseEngine;
-  readonly #database: DatabaseHandle;
-  readonly #statements: RecordStatements;
+  readonly #parts: ClaimParts;
+  readonly #claimAgain: () => MaybePromise<SqlClaim | NotClaimed>;
 
+  /** @param claimAgain makes another claim for the same request */
   constructor(
     request: ClaimRequest,
     row: Row,
     unit: UnitOfWork,
-    engine: DatabaseEngine,
-    database: DatabaseHandle,
-    statements: RecordStatements,
+    parts: ClaimParts,
+    claimAgain: () => MaybePromise<SqlClaim | NotClaimed>,
   ) {
     this.#request = request;
     this.row = row;
@@ -33,41 +43,69 @@ export class SqlClaim implements Claim {
     this.takenOver = row.claimed === TAKEN_OVER;
     this.expiresAtMs = Number(row.expires_at);
     this.#unit = unit;
-    this.#engine = engine;
-    this.#database = database;
-    this.#statements = statements;
+    this.#parts = parts;
+    this.#claimAgain = claimAgain;
   }
 
   get lost(): AbortSignal {
     return this.#unit.lost;
   }
 
-  run<T>(work: () => T): T {
-    return this.#database.runIn(this.#unit, work);
+  run<T>(work: () => T, onLost?: (reason: Error) => void): T {
+    if (onLost) this.#unit.notifyLost(onLost);
+    return this.#parts.database.runIn(this.#unit, work);
   }
 
-  async complete(reply: Buffer): Promise<void> {
-    const completion = this.#statements.complete(this.#request.id, this.#fence, reply);
-    assertOwned(await this.#unit.commit(completion));
+  async complete(stored: Buffer): Promise<void> {
+    assertOwned(await this.#unit.commit(this.#completion(stored)));
   }
 
-  async fail(reply: Buffer): Promise<void> {
-    const completion = this.#statements.complete(this.#request.id, this.#fence, reply);
-    assertOwned(await this.#unit.revert(completion));
-  }
-
-  async release(): Promise<void> {
+  /**
+   * Rolls the work back, then stores a failure. With LEASE the claim is still there. With TRANSACTION the rollback has
+   * undone the claim too, so the failure is stored under a new one. Resolves to its result if it is not granted.
+   * @param storedFor returns the bytes to store, for the stored window of the claim that stores them
+   */
+  async fail(storedFor: (replies: Buffer) => Buffer): Promise<NotClaimed | undefined> {
+    this.#unit.assertOpen();
     await this.#unit.rollback();
-    // With atomicity TRANSACTION, the rollback has also undone the claim.
     if (this.#request.atomicity === 'LEASE') {
-      await this.#engine.run(this.#statements.release(this.#request.id, this.#fence));
+      assertOwned(await this.#parts.engine.run(this.#completion(storedFor(this.row.replies as Buffer))));
+      return undefined;
     }
+    const again = await this.#claimAgain();
+    if (!(again instanceof SqlClaim)) return again;
+    await again.complete(await this.#storedIn(again, storedFor));
+    this.expiresAtMs = again.expiresAtMs;
+    return undefined;
+  }
+
+  /** Returns the bytes to store under another claim. Releases that claim if its window is not readable. */
+  async #storedIn(again: SqlClaim, storedFor: (replies: Buffer) => Buffer): Promise<Buffer> {
+    try {
+      return storedFor(again.row.replies as Buffer);
+    } catch (error) {
+      await again.release();
+      throw error;
+    }
+  }
+
+  release(): MaybePromise<void> {
+    const rolledBack = this.#unit.rollback();
+    // With TRANSACTION the rollback has also undone the claim.
+    if (this.#request.atomicity === 'TRANSACTION') return rolledBack;
+    return this.#releaseLease(rolledBack);
+  }
+
+  async #releaseLease(rolledBack: MaybePromise<void>): Promise<void> {
+    await rolledBack;
+    const { engine, statements } = this.#parts;
+    await engine.run(statements.release(this.#request.id, this.#fence));
   }
 
   async renew(): Promise<void> {
     // The open transaction has the record locked, so a renewal would wait for the end of the transaction.
     if (this.#unit.hasTransaction || this.#unit.hasEnded) return;
-    const isRenewed = await Promise.race([this.#extendLease(), this.#unit.opening]);
+    const isRenewed = await Promise.race([this.#extendLease(), this.#unit.opening()]);
     // A transaction that has opened in the meantime checks the fence itself.
     if (isRenewed || this.#unit.hasTransaction || this.#unit.hasEnded) return;
     const reason = takenOver();
@@ -75,19 +113,24 @@ export class SqlClaim implements Claim {
     throw reason;
   }
 
-  /** Renews the lease. Resolves to false if the claim no longer owns the record. */
+  /** Resolves to whether the claim still owned the record. */
   async #extendLease(): Promise<boolean> {
     const { id, leaseMs } = this.#request;
+    const { engine, statements } = this.#parts;
     try {
-      return (await this.#engine.run(this.#statements.renew(id, this.#fence, leaseMs))).length > 0;
+      return (await engine.run(statements.renew(id, this.#fence, leaseMs))).length > 0;
     } catch (error) {
       if (!(error instanceof CommitInDoubtError)) throw error;
       throw new DatabaseUnavailableError('the answer to the renewal of the lease was lost', { cause: error });
     }
   }
+
+  #completion(stored: Buffer) {
+    return this.#parts.statements.complete(this.#request.id, this.#fence, stored);
+  }
 }
 
-/** @param rows the rows of a completion; empty if the claim no longer owns the record */
+/** @param rows the rows of a completion: none if the claim does not own the record any more */
 function assertOwned(rows: Row[]): void {
   if (rows.length === 0) throw takenOver();
 }

@@ -1,15 +1,10 @@
 import type { Row } from '../../database/database.js';
-import type { DatabaseEngine, Session, Statement } from '../../database/engine.js';
-import {
-  CommitInDoubtError,
-  DatabaseUnavailableError,
-  LeaseLostError,
-  LockTimeoutError,
-} from '../../database/errors.js';
-import type { DatabaseHandle } from '../../database/handle.js';
+import type { Attempt, OpenedSession, Session, Statement } from '../../database/engine.js';
+import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError } from '../../database/errors.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
-import type { ClaimRequest, ClaimResult, NotClaimed } from '../store.js';
-import { SqlClaim } from './claim.js';
+import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
+import type { Claim, ClaimRequest, ClaimResult, NotClaimed } from '../store.js';
+import { type ClaimParts, SqlClaim } from './claim.js';
 import type { RecordStatements } from './statements.js';
 
 /** The differences between claims of keys and claims of positions in a series. */
@@ -17,117 +12,141 @@ export interface ClaimRules<R extends ClaimRequest> {
   readonly statements: RecordStatements;
   /** Returns the id of the record that the request claims. */
   recordId(request: R): Buffer;
-  /** Decides from the row of a `find`. Returns the reason for a refusal, or undefined if a claim may succeed. */
+  /** Decides from the row of a `find`. Returns why the request may not claim, or undefined if it may. */
   decide(request: R, row: Row): NotClaimed | undefined;
-  /** Whether a claim would have the same result, so that no claim is necessary. */
+  /** Whether a claim would have the same result, so that no claim needs to be tried. */
   isFinal(result: NotClaimed): boolean;
   /** Returns the result for a claim that the statement granted. */
-  grant(request: R, claim: SqlClaim): Promise<ClaimResult>;
+  grant(request: R, claim: SqlClaim): MaybePromise<ClaimResult>;
 }
 
 /**
- * Claims the records of one table. With atomicity TRANSACTION, a claim opens the transaction of the execution. With
- * LEASE, a claim commits alone.
+ * Claims the records of one table. A claim starts the transaction of the execution, or is a lease on its own. On an
+ * engine with a separate reader, a final result is returned at once, without a promise.
  */
 export class RecordClaimer<R extends ClaimRequest> {
-  readonly #engine: DatabaseEngine;
-  readonly #database: DatabaseHandle;
+  readonly #parts: ClaimParts;
   readonly #rules: ClaimRules<R>;
 
-  constructor(engine: DatabaseEngine, database: DatabaseHandle, rules: ClaimRules<R>) {
-    this.#engine = engine;
-    this.#database = database;
+  constructor(parts: Omit<ClaimParts, 'statements'>, rules: ClaimRules<R>) {
+    this.#parts = { ...parts, statements: rules.statements };
     this.#rules = rules;
   }
 
-  /** Claims a record, or resolves to the reason why the record was not claimed. */
-  async claim(request: R): Promise<ClaimResult> {
-    const { decide, isFinal, recordId, grant } = this.#rules;
+  /** Claims a record, or returns the reason why the record was not claimed. */
+  claim(request: R): MaybePromise<ClaimResult> {
+    // On one connection a new key is claimed first, because most calls are new. A lease commits its claim, so a look-up
+    // first spares the duplicates a commit.
+    const isLease = request.atomicity === 'LEASE';
+    if (!isLease && !this.#parts.engine.hasSeparateReader) return this.#claim(request);
+    const row = this.find(this.#rules.recordId(request));
+    if (row instanceof Promise) return row.then((found) => this.#claimAfter(request, found));
+    return this.#claimAfter(request, row);
+  }
+
+  /** Returns the row of a `find`. */
+  find(id: Buffer): MaybePromise<Row> {
+    const rows = this.#parts.engine.run(this.#rules.statements.find(id));
+    return rows instanceof Promise ? rows.then(([row]) => row as Row) : (rows[0] as Row);
+  }
+
+  #claimAfter(request: R, found: Row): MaybePromise<ClaimResult> {
+    const result = this.#rules.decide(request, found);
+    return result && this.#rules.isFinal(result) ? result : this.#claim(request);
+  }
+
+  #claim(request: R): MaybePromise<ClaimResult> {
+    return then(this.#tryClaim(request), (claimed) =>
+      claimed instanceof SqlClaim ? this.#rules.grant(request, claimed) : claimed,
+    );
+  }
+
+  #tryClaim(request: R): MaybePromise<SqlClaim | NotClaimed> {
+    const { recordId } = this.#rules;
+    const { engine, statements } = this.#parts;
     const id = recordId(request);
-    if (this.#engine.hasSeparateReader) {
-      const result = decide(request, await this.find(id));
-      if (result && isFinal(result)) return result;
-    }
-    let found: Row | undefined;
-    try {
-      const tried = await this.#try({ ...request, id });
-      if (tried instanceof SqlClaim) return grant(request, tried);
-      found = tried;
-    } catch (error) {
-      if (!(error instanceof LockTimeoutError)) throw asUnavailable(error);
-      return this.#afterLockTimeout(request, id);
-    }
-    // The second look-up is a new statement, because the record that prevented the claim may be newer than `found`.
-    const result = (found && decide(request, found)) ?? decide(request, await this.find(id));
-    return result ?? hiddenExecution(request);
+    const [claim, find] = [statements.claim({ ...request, id }), statements.find(id)];
+    return thenOrCatch(
+      () => engine.attempt(claim, find, request.atomicity === 'LEASE' ? 'alone' : 'open'),
+      (attempt) => this.#afterAttempt(request, id, attempt),
+      (error) => {
+        throw asUnavailable(error);
+      },
+    );
   }
 
-  /** Resolves to the row of a `find`. */
-  async find(id: Buffer): Promise<Row> {
-    const [row] = await this.#engine.run(this.#rules.statements.find(id));
-    return row as Row;
-  }
-
-  async #afterLockTimeout(request: R, id: Buffer): Promise<NotClaimed> {
-    // A request that has waited on one connection must not take a second connection for a look-up.
-    if (!this.#engine.hasSeparateReader) return hiddenExecution(request);
+  #afterAttempt(request: R, id: Buffer, attempt: Attempt): MaybePromise<SqlClaim | NotClaimed> {
     const { decide, isFinal } = this.#rules;
-    const result = decide(request, await this.find(id));
-    return result && (result.outcome === 'in-progress' || isFinal(result))
-      ? result
-      : hiddenExecution(request);
+    if ('rows' in attempt) return this.#granted(request, id, attempt.rows[0] as Row, attempt.session);
+    // The record may have changed between the two statements.
+    const result = decide(request, attempt.instead[0] as Row);
+    if (!result) return hiddenExecution(request);
+    const isGap = result.outcome === 'gap';
+    if (!attempt.isLocked) return isGap && !isFinal(result) ? this.#confirmGap(request, id) : result;
+    // A locked record may be about to complete. The next sequence is then no gap.
+    const isCertain = result.outcome === 'in-progress' || (isFinal(result) && !isGap);
+    return isCertain ? result : hiddenExecution(request);
   }
 
-  /** Resolves to the claim, or to the row that the claim statement returned instead. */
-  #try(request: ClaimRequest): Promise<SqlClaim | Row | undefined> {
-    return request.atomicity === 'TRANSACTION'
-      ? this.#claimInTransaction(request)
-      : this.#claimLease(request);
-  }
-
-  async #claimInTransaction(request: ClaimRequest): Promise<SqlClaim | Row | undefined> {
-    const { session, rows } = await this.#engine.open(this.#rules.statements.claim(request));
-    const [row] = rows;
-    if (isClaimed(row)) return this.#granted(request, row, session);
-    // Not awaited, because the result does not depend on the end of the empty transaction.
-    void session.rollback();
-    return row;
-  }
-
-  async #claimLease(request: ClaimRequest): Promise<SqlClaim | Row | undefined> {
-    const [row] = await this.#engine.run(this.#rules.statements.claim(request));
-    if (!isClaimed(row)) return row;
-    const lock = this.#rules.statements.lock(request.id, row.fence as bigint);
-    return this.#granted(request, row, () => this.#openLocked(lock));
+  /**
+   * Confirms that the previous sequence is missing. A transaction that is not visible may be executing the previous
+   * sequence. This transaction holds the lock of the record.
+   */
+  async #confirmGap(request: R, id: Buffer): Promise<NotClaimed> {
+    const { engine, statements } = this.#parts;
+    let held: Attempt;
+    try {
+      held = await engine.attempt(statements.hold(id), statements.find(id), 'alone');
+    } catch (error) {
+      throw asUnavailable(error);
+    }
+    if ('instead' in held && held.isLocked) return hiddenExecution(request);
+    const latest = this.#rules.decide(request, await this.find(id));
+    return latest?.outcome === 'gap' ? latest : hiddenExecution(request);
   }
 
   /** Opens the transaction of the writes and locks the record until the commit, so that its fence cannot change. */
-  async #openLocked(lock: Statement): Promise<Session> {
-    const { session, rows } = await this.#engine.open(lock);
-    if (rows[0]) return session;
-    await session.rollback();
-    throw new LeaseLostError('the key was taken over before the first write');
+  #openLocked(lock: Statement): MaybePromise<Session> {
+    const locked = ({ session, rows }: OpenedSession): Session => {
+      if (rows[0]) return session;
+      void session.rollback();
+      throw new LeaseLostError('the key was taken over before the first write');
+    };
+    const opened = this.#parts.engine.open(lock);
+    return opened instanceof Promise ? opened.then(locked) : locked(opened);
   }
 
-  #granted(request: ClaimRequest, row: Row, session: Session | (() => Promise<Session>)): SqlClaim {
-    const unit = new UnitOfWork(this.#engine, session, true);
-    return new SqlClaim(request, row, unit, this.#engine, this.#database, this.#rules.statements);
+  #granted(request: R, id: Buffer, row: Row, session: Session | undefined): SqlClaim {
+    const lock = () => this.#openLocked(this.#parts.statements.lock(id, row.fence as bigint));
+    const unit = new UnitOfWork(this.#parts.engine, session ?? lock);
+    return new SqlClaim({ ...request, id }, row, unit, this.#parts, () => this.#tryClaim(request));
   }
 }
 
-/** Returns the result of a claim when the record is not visible, because another transaction has locked the record. */
-export function hiddenExecution({ leaseMs }: ClaimRequest): NotClaimed {
+/** The claim of a key: the record stores the reply itself. */
+export function withReply(claim: SqlClaim): Claim {
+  return {
+    takenOver: claim.takenOver,
+    get expiresAtMs() {
+      return claim.expiresAtMs;
+    },
+    get lost() {
+      return claim.lost;
+    },
+    run: (work, onLost) => claim.run(work, onLost),
+    complete: (reply) => claim.complete(reply),
+    fail: (reply) => claim.fail(() => reply),
+    release: () => claim.release(),
+    renew: () => claim.renew(),
+  };
+}
+
+/** The result for a claim that was stopped by a record which is not visible: another transaction holds the record. */
+function hiddenExecution({ leaseMs }: ClaimRequest): NotClaimed {
   return { outcome: 'in-progress', ageMs: 0, leaseLeftMs: leaseMs };
 }
 
-function isClaimed(row: Row | undefined): row is Row {
-  return row?.claimed !== undefined && row.claimed !== null;
-}
-
-/**
- * Returns a DatabaseUnavailableError for a claim in doubt, because no execution uses the claim. If the claim was
- * committed, it keeps the key for one lease.
- */
+/** A claim whose commit is in doubt is given to no execution. If it was committed, it keeps the key for one lease. */
 function asUnavailable(error: unknown): unknown {
   if (!(error instanceof CommitInDoubtError)) return error;
   return new DatabaseUnavailableError('the answer to the claim was lost', { cause: error });

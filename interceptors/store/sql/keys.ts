@@ -1,45 +1,48 @@
 import type { Row } from '../../database/database.js';
+import type { StatementTime } from '../../database/engine.js';
 import { isTooFarAhead, isTooOld } from '../first-sent.js';
 import type { ClaimRequest, FoundRecord, NotClaimed } from '../store.js';
-import { firstSentIsValid, later, mayBeTakenOver, nextFence, retainedUntil } from './claim-sql.js';
-import type { ClaimRules } from './claiming.js';
+import { claimTime, firstSentIsValid, later, mayBeTakenOver, nextFence, retainedUntil } from './claim-sql.js';
+import { type ClaimRules, withReply } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
-import { COMPLETED, ERASED, type RecordStatements, statementsOn } from './statements.js';
+import { COMPLETED, commonParams, ERASED, type RecordStatements, statementsOn } from './statements.js';
 
 const TABLE = 'replay_guard_records';
 
 /**
  * The statement that claims a key. In one atomic step it inserts the record, or takes over a record that has expired
  * or whose lease has run out. It returns a row if the claim is granted.
- * @param now SQL for the database's clock
- * @param condition SQL for a further condition of the claim
+ * @param now SQL for the time
  */
-export const claimKeySql = (now: string, condition = 'TRUE') => `
+const claimSql = (now: string) => `
   INSERT INTO ${TABLE} AS record (id, fingerprint, scope, state, fence, lease_until, expires_at)
-  SELECT $1, $2, $3, 0, ${now}, ${now} + $4, ${retainedUntil(now)}
-  WHERE ${firstSentIsValid(now)} AND (${condition})
+  SELECT $1, $2, $3, 0, now, now + $4, ${retainedUntil}
+  FROM (SELECT ${now} AS now) AS clock
+  WHERE ${firstSentIsValid}
   ON CONFLICT (id) DO UPDATE SET
     fingerprint = excluded.fingerprint, scope = excluded.scope,
-    state = CASE WHEN record.expires_at <= ${now} THEN 0 ELSE -1 END,
-    fence = ${nextFence(now)},
+    state = CASE WHEN record.expires_at <= ${claimTime} THEN 0 ELSE -1 END,
+    fence = ${nextFence},
     lease_until = excluded.lease_until, expires_at = ${later('expires_at')}, reply = NULL
-  WHERE record.expires_at <= ${now} OR (${mayBeTakenOver(now, 'record')})
+  WHERE record.expires_at <= ${claimTime} OR (${mayBeTakenOver(claimTime, 'record', 'excluded.fingerprint')})
   RETURNING state AS claimed, fence, expires_at`;
 
 /**
  * The statements on the records of keys.
- * @param claim the statement that claims, based on `claimKeySql`
  * @param forUpdate the row lock clause, or an empty text if the engine has no row locks
  */
-export function keyStatements(now: string, claim: string, forUpdate = ''): RecordStatements {
+export function keyStatements(time: StatementTime, forUpdate = ''): RecordStatements {
+  const claim = claimSql(time.sql(8));
   const texts = {
     table: TABLE,
-    claim,
     columns: 'fingerprint, reply',
     completed: 'state = 1, fence = NULL, lease_until = NULL, reply = $3',
     release: `DELETE FROM ${TABLE}`,
   };
-  return statementsOn(texts, now, forUpdate);
+  return {
+    ...statementsOn(texts, time, forUpdate),
+    claim: (request) => ({ text: claim, params: [...commonParams(request), ...time.params] }),
+  };
 }
 
 /**
@@ -81,5 +84,5 @@ export const keyRules = (statements: RecordStatements): ClaimRules<ClaimRequest>
   recordId: ({ id }) => id,
   decide,
   isFinal: (result) => !(result.outcome === 'in-progress' && result.leaseLeftMs <= 0),
-  grant: async (_request, claim) => ({ outcome: 'claimed', claim }),
+  grant: (_request, claim) => ({ outcome: 'claimed', claim: withReply(claim) }),
 });

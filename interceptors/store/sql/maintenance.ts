@@ -167,7 +167,7 @@ export class Maintenance {
     return total;
   }
 
-  #run(text: string, ...params: SqlValue[]): Promise<Row[]> {
+  async #run(text: string, ...params: SqlValue[]): Promise<Row[]> {
     return this.#engine.run({ text, params });
   }
 }

@@ -1,11 +1,12 @@
 import type { Row, SqlValue } from '../../database/database.js';
+import type { StatementTime } from '../../database/engine.js';
 import { grantSequence } from '../producer/sequence-claim.js';
 import { decideSequence, isFinal, type SequenceRequest } from '../producer/sequence-rules.js';
-import type { ClaimRequest, FoundProducer } from '../store.js';
-import { firstSentIsValid, later, mayBeTakenOver, nextFence, retainedUntil } from './claim-sql.js';
-import { type ClaimRules, hiddenExecution } from './claiming.js';
+import type { FoundProducer } from '../store.js';
+import { claimTime, firstSentIsValid, later, mayBeTakenOver, nextFence, retainedUntil } from './claim-sql.js';
+import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
-import { type RecordStatements, statementsOn } from './statements.js';
+import { commonParams, type RecordStatements, statementsOn } from './statements.js';
 
 const TABLE = 'replay_guard_producers';
 const EMPTY_WINDOW = Buffer.alloc(0);
@@ -13,67 +14,82 @@ const EMPTY_WINDOW = Buffer.alloc(0);
 /** The casts are explicit, because Postgres would infer smaller integers beside a literal. */
 const epoch = 'CAST($8 AS BIGINT)';
 const sequence = 'CAST($9 AS BIGINT)';
-const isInitial = `${sequence} <= 1`;
-const isNext = (record: string) =>
-  `(${record}.completed = ${sequence} - 1 OR (${record}.completed = -1 AND ${isInitial}))`;
-
-/** SQL for whether the position may be claimed on an existing record. `decideSequence` applies the same rules. */
-const isClaimable = (now: string, record: string) => `
-  CASE WHEN ${record}.expires_at <= ${now} THEN ${isInitial}
-    WHEN ${record}.epoch < ${epoch} THEN ${isInitial} AND (${record}.state > 0 OR ${record}.lease_until <= ${now})
-    WHEN ${record}.epoch > ${epoch} THEN FALSE
-    WHEN ${record}.state > 0 THEN ${isNext(record)}
-    ELSE ${record}.sequence = ${sequence} AND ${mayBeTakenOver(now, record)} END`;
 
 /** SQL for whether the claim continues the epoch of the record, so that the window of the record is kept. */
-const isSameEpoch = (now: string) => `record.expires_at > ${now} AND record.epoch = excluded.epoch`;
+const isSameEpoch = `record.expires_at > ${claimTime} AND record.epoch = excluded.epoch`;
 
 /**
- * The statement that claims a position in a series. In one atomic step it inserts the record for an initial sequence,
- * or advances an existing record. It returns a row with the stored window if the claim is granted. A later sequence
- * is claimed only on an existing record, which is locked first if the engine has row locks.
- * @param now SQL for the database's clock
- * @param skipLocked the clause that locks a row unless the row is already locked, or an empty text
+ * The statement that claims an initial sequence, 0 or 1. In one atomic step it inserts the record of the series, begins
+ * a new epoch, or claims the position in the epoch of the record. It returns a row with the stored window if the claim
+ * is granted. `decideSequence` applies the same rules.
+ * @param now SQL for the time
  */
-export const claimSequenceSql = (now: string, skipLocked = '') => `
+const claimInitialSql = (now: string) => `
   INSERT INTO ${TABLE} AS record (id, fingerprint, scope, state, fence, lease_until, expires_at,
     expires_minute, epoch, sequence, completed, replies)
-  SELECT $1, $2, $3, 0, ${now}, ${now} + $4, ${retainedUntil(now)}, (${retainedUntil(now)}) / 60000, ${epoch}, ${sequence}, -1, $10
-  WHERE ${firstSentIsValid(now)} AND (
-    (${isInitial} AND NOT EXISTS (SELECT 1 FROM ${TABLE} WHERE id = $1))
-    OR EXISTS (
-      SELECT 1 FROM ${TABLE} AS held WHERE id = $1 AND ${isClaimable(now, 'held')}${skipLocked}))
+  SELECT $1, $2, $3, 0, now, now + $4, ${retainedUntil}, (${retainedUntil}) / 60000, ${epoch}, ${sequence}, -1, $10
+  FROM (SELECT ${now} AS now) AS clock
+  WHERE ${firstSentIsValid}
   ON CONFLICT (id) DO UPDATE SET
     fingerprint = excluded.fingerprint, scope = excluded.scope,
-    state = CASE WHEN ${isSameEpoch(now)} AND record.state <= 0 THEN -1 ELSE 0 END,
-    fence = ${nextFence(now)}, lease_until = excluded.lease_until,
+    state = CASE WHEN ${isSameEpoch} AND record.state <= 0 THEN -1 ELSE 0 END,
+    fence = ${nextFence}, lease_until = excluded.lease_until,
     expires_at = ${later('expires_at')}, expires_minute = ${later('expires_minute')},
     epoch = excluded.epoch, sequence = excluded.sequence,
-    completed = CASE WHEN ${isSameEpoch(now)} THEN record.completed ELSE -1 END,
-    replies = CASE WHEN ${isSameEpoch(now)} THEN record.replies ELSE excluded.replies END
-  WHERE ${isClaimable(now, 'record')}
+    completed = CASE WHEN ${isSameEpoch} THEN record.completed ELSE -1 END,
+    replies = CASE WHEN ${isSameEpoch} THEN record.replies ELSE excluded.replies END
+  WHERE CASE WHEN record.expires_at <= ${claimTime} THEN TRUE
+    WHEN record.epoch < excluded.epoch THEN record.state > 0 OR record.lease_until <= ${claimTime}
+    WHEN record.epoch > excluded.epoch THEN FALSE
+    WHEN record.state > 0 THEN record.completed = excluded.sequence - 1 OR record.completed = -1
+    ELSE record.sequence = excluded.sequence
+      AND ${mayBeTakenOver(claimTime, 'record', 'excluded.fingerprint')} END
+  RETURNING state AS claimed, fence, expires_at, replies`;
+
+/**
+ * The statement that claims a later sequence. It changes an existing record only: a later sequence never starts a
+ * series. It returns a row with the stored window if the claim is granted.
+ * @param now SQL for the time
+ */
+const claimLaterSql = (now: string) => `
+  UPDATE ${TABLE} AS record SET
+    fingerprint = $2, scope = $3, sequence = ${sequence},
+    state = CASE WHEN record.state <= 0 THEN -1 ELSE 0 END,
+    fence = CASE WHEN record.fence >= now THEN record.fence + 1 ELSE now END,
+    lease_until = now + $4,
+    expires_at = CASE WHEN record.expires_at > ${retainedUntil} THEN record.expires_at ELSE ${retainedUntil} END,
+    expires_minute = CASE WHEN record.expires_at > ${retainedUntil} THEN record.expires_minute
+      ELSE (${retainedUntil}) / 60000 END
+  FROM (SELECT ${now} AS now) AS clock
+  WHERE id = $1 AND ${firstSentIsValid} AND record.expires_at > now AND record.epoch = ${epoch}
+    AND CASE WHEN record.state > 0 THEN record.completed = ${sequence} - 1
+      ELSE record.sequence = ${sequence} AND ${mayBeTakenOver('now', 'record', '$2')} END
   RETURNING state AS claimed, fence, expires_at, replies`;
 
 /**
  * The statements on the records of series.
- * @param claim the statement that claims, based on `claimSequenceSql`
  * @param forUpdate the row lock clause, or an empty text if the engine has no row locks
  */
-export function producerStatements(now: string, claim: string, forUpdate = ''): RecordStatements {
+export function producerStatements(time: StatementTime, forUpdate = ''): RecordStatements {
+  const claimInitial = claimInitialSql(time.sql(11));
+  const claimLater = claimLaterSql(time.sql(10));
   const texts = {
     table: TABLE,
-    claim,
     columns: 'fingerprint, replies, epoch, sequence, completed',
     completed: 'state = 1, completed = sequence, replies = $3',
     // `completed` is not changed, so the released sequence is again the next sequence.
     release: `UPDATE ${TABLE} SET state = 1`,
-    claimParams,
   };
-  return statementsOn(texts, now, forUpdate);
-}
-
-function claimParams({ series }: ClaimRequest): SqlValue[] {
-  return series ? [series.epoch, series.sequence, EMPTY_WINDOW] : [];
+  return {
+    ...statementsOn(texts, time, forUpdate),
+    claim: (request) => {
+      const { epoch: ofEpoch = 0n, sequence: position = 0n } = request.series ?? {};
+      const common: SqlValue[] = [...commonParams(request), ofEpoch, position];
+      return position <= 1n
+        ? { text: claimInitial, params: [...common, EMPTY_WINDOW, ...time.params] }
+        : { text: claimLater, params: [...common, ...time.params] };
+    },
+  };
 }
 
 /**
@@ -114,7 +130,6 @@ export const producerRules = (statements: RecordStatements): ClaimRules<Sequence
   statements,
   recordId: ({ series }) => series.id,
   decide: (request, row) => {
-    if (row.hidden === 1n) return hiddenExecution(request);
     const decision = decideSequence(request, foundProducer(row), Number(row.now));
     return decision.outcome === 'claimable' ? undefined : decision;
   },

@@ -56,18 +56,22 @@ export async function changeSelected(
   return { changed, skipped, busyMs };
 }
 
+/** Runs if the statement changes no record. */
+const nothing: Statement = { text: 'SELECT 1 AS nothing', params: [] };
+
 async function runAlone(
   engine: DatabaseEngine,
   statement: Statement,
   hasRowLocks: boolean,
 ): Promise<{ rows: Row[]; busyMs: number }> {
-  // With row locks, the statement must open the transaction, because only then does its lock wait stay short.
+  // With row locks, the statement waits only briefly for a locked record.
   let start = performance.now();
   if (hasRowLocks) {
-    const { session, rows } = await engine.open({ ...statement, hasShortLockWait: true });
+    const attempt = await engine.attempt(statement, nothing, 'alone');
     const busyMs = performance.now() - start;
-    await session.commit();
-    return { rows, busyMs };
+    if ('rows' in attempt) return { rows: attempt.rows, busyMs };
+    if (attempt.isLocked) throw new LockTimeoutError('another transaction holds a record of the list');
+    return { rows: [], busyMs };
   }
   const { session } = await engine.open();
   start = performance.now();

@@ -1,6 +1,7 @@
 import type { DatabaseEngine } from '../../database/engine.js';
 import { DatabaseHandle } from '../../database/handle.js';
 import { migrate } from '../../database/migrate.js';
+import { type MaybePromise, then } from '../../timing/maybe-promise.js';
 import type { OpenStore } from '../open-store.js';
 import { isSequenceRequest, type SequenceRequest } from '../producer/sequence-rules.js';
 import type {
@@ -36,21 +37,21 @@ class SqlStore implements IdempotencyStore {
 
   constructor(engine: DatabaseEngine, database: DatabaseHandle, sql: StoreSql) {
     this.#engine = engine;
-    this.#keys = new RecordClaimer(engine, database, keyRules(sql.keys));
-    this.#producers = new RecordClaimer(engine, database, producerRules(sql.producers));
+    this.#keys = new RecordClaimer({ engine, database }, keyRules(sql.keys));
+    this.#producers = new RecordClaimer({ engine, database }, producerRules(sql.producers));
     this.#maintenance = new Maintenance(engine, sql.maintenance);
   }
 
-  claim(request: ClaimRequest): Promise<ClaimResult> {
+  claim(request: ClaimRequest): MaybePromise<ClaimResult> {
     return isSequenceRequest(request) ? this.#producers.claim(request) : this.#keys.claim(request);
   }
 
-  async find(id: Buffer): Promise<FoundRecord | undefined> {
-    return foundRecord(await this.#keys.find(id));
+  find(id: Buffer): MaybePromise<FoundRecord | undefined> {
+    return then(this.#keys.find(id), foundRecord);
   }
 
-  async findProducer(id: Buffer): Promise<FoundProducer | undefined> {
-    return foundProducer(await this.#producers.find(id));
+  findProducer(id: Buffer): MaybePromise<FoundProducer | undefined> {
+    return then(this.#producers.find(id), foundProducer);
   }
 
   purge(limit: number, after?: string): Promise<PurgedBatch> {

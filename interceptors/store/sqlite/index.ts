@@ -1,9 +1,9 @@
 import { openSqliteEngine, type SqliteOptions } from '../../database/sqlite/open.js';
 import { assertKnownOptions } from '../../options/known-options.js';
 import type { OpenStore } from '../open-store.js';
-import { claimKeySql, keyStatements } from '../sql/keys.js';
+import { keyStatements } from '../sql/keys.js';
 import { maintenanceStatements } from '../sql/maintenance.js';
-import { claimSequenceSql, producerStatements } from '../sql/producers.js';
+import { producerStatements } from '../sql/producers.js';
 import { openSqlStore } from '../sql/sql-store.js';
 import { producers } from './producers.js';
 import { keys, maintenanceSql, schema } from './records.js';
@@ -32,8 +32,8 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenStore> {
   );
   const sql = {
     schema,
-    keys: keyStatements(now, claimKeySql(now)),
-    producers: producerStatements(now, claimSequenceSql(now)),
+    keys: keyStatements(engine.time),
+    producers: producerStatements(engine.time),
     maintenance,
   };
   return openSqlStore(engine, sql, close);

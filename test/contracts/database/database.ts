@@ -463,4 +463,33 @@ export function databaseContract(
     await closed;
     t.deepEqual(await written((await data.open()).database), ['one', 'two']);
   });
+
+  onNotes(
+    'a transaction inside a transaction that was rolled back writes nothing, and does not undo a sibling',
+    async (t, database) => {
+      const orphanMayWrite = new Barrier();
+      let orphan: Promise<unknown> | undefined;
+      await database.transaction(async () => {
+        const failed = database.transaction(async () => {
+          orphan = database.transaction(async () => {
+            await orphanMayWrite.pass();
+            await database.query(insert, [1, 'of the orphan']);
+          });
+          orphan.catch(() => {});
+          await orphanMayWrite.reached();
+          throw new Error('rolled back');
+        });
+        await t.throwsAsync(failed, { message: 'rolled back' });
+        await database.transaction(async () => {
+          await database.transaction(async () => {
+            await database.query(insert, [2, 'of the sibling']);
+            orphanMayWrite.open();
+            await t.throwsAsync(orphan as Promise<unknown>, { instanceOf: UnitOfWorkError });
+            await database.query(insert, [3, 'of the sibling too']);
+          });
+        });
+      });
+      t.deepEqual(await written(database), ['of the sibling', 'of the sibling too']);
+    },
+  );
 }

@@ -81,9 +81,9 @@ for (const name of storeNames) {
       return purged;
     };
     const execute = async (operation: ClaimRequest) => {
-      let result = await insist(() => other.claim(operation));
+      let result = await insist(async () => other.claim(operation));
       // No other execution has these keys. The record is being purged, or the database is busy.
-      while (result.outcome === 'in-progress') result = await insist(() => other.claim(operation));
+      while (result.outcome === 'in-progress') result = await insist(async () => other.claim(operation));
       if (result.outcome === 'claimed') await result.claim.complete(reply('new'));
       return result.outcome === 'claimed' ? [operation] : [];
     };

@@ -55,7 +55,7 @@ for (const name of storeNames) {
   const losses: Record<string, (subject: StoreSubject, taker: Claim) => Promise<unknown>> = {
     'was taken over': async () => {},
     'was taken over and completed': (_subject, taker) => taker.complete(reply('owner')),
-    'was taken over and released': (_subject, taker) => taker.release(),
+    'was taken over and released': async (_subject, taker) => taker.release(),
     'was completed and erased': async ({ store }, taker) => {
       await taker.complete(reply('owner'));
       await store.erase('tenant', 10);

@@ -273,7 +273,7 @@ for (const name of storeNames) {
     await earlierOwner.release();
     t.is((await store.claim(operation)).outcome, 'in-progress');
     await owner.complete(reply('owner'));
-    await t.notThrowsAsync(earlierOwner.release());
+    await t.notThrowsAsync(async () => earlierOwner.release());
     t.deepEqual(completed(t, await store.claim(operation)).reply, reply('owner'));
   });
 

@@ -73,9 +73,11 @@ export class FaultPlan {
   #claim(real: Claim): Claim {
     return {
       takenOver: real.takenOver,
-      expiresAtMs: real.expiresAtMs,
+      get expiresAtMs() {
+        return real.expiresAtMs;
+      },
       lost: real.lost,
-      run: (work) => real.run(work),
+      run: (work, onLost) => real.run(work, onLost),
       complete: (reply) => this.#step(() => real.complete(reply)),
       fail: (reply) => this.#step(() => real.fail(reply)),
       release: () => real.release(),

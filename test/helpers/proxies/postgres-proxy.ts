@@ -30,8 +30,9 @@ export interface PostgresProxy {
   /**
    * Cuts the connection at the next statement that matches: before Postgres gets the statement, or after its result.
    * @param then the action on all other connections at that moment
+   * @param skipped the number of matching statements that pass before the cut
    */
-  cutAt(text: RegExp, when: 'before' | 'after', then?: 'down' | 'hang'): void;
+  cutAt(text: RegExp, when: 'before' | 'after', then?: 'down' | 'hang', skipped?: number): void;
   /** Cuts every connection and refuses new ones until `up`. */
   down(): void;
   /** Keeps every connection open but forwards nothing. New connections are forwarded again after `up`. */
@@ -49,7 +50,7 @@ export async function startProxy(
   const target = new URL(url);
   const sockets = new Set<Socket>();
   let refusing: 'cut' | 'hang' | undefined;
-  let cut: { text: RegExp; when: 'before' | 'after' } | undefined;
+  let cut: { text: RegExp; when: 'before' | 'after'; skipped: number } | undefined;
   let afterCut: 'down' | 'hang' | undefined;
   const server = createServer((client) => {
     if (refusing) {
@@ -65,7 +66,7 @@ export async function startProxy(
       statement: (text) => proxy.statements.push(text),
       roundTrip: () => proxy.roundTrips++,
       cut: (text) => {
-        if (!cut?.text.test(text)) return undefined;
+        if (!cut?.text.test(text) || cut.skipped-- > 0) return undefined;
         const { when } = cut;
         cut = undefined;
         return when;
@@ -92,8 +93,8 @@ export async function startProxy(
     url: Object.assign(new URL(url), { host: `127.0.0.1:${(server.address() as AddressInfo).port}` }).href,
     ...{ statements: [], roundTrips: 0, connections: 0, refused: 0, cuts: 0 },
     reset: () => Object.assign(proxy, { statements: [], roundTrips: 0, connections: 0, refused: 0, cuts: 0 }),
-    cutAt: (text, when, then) => {
-      cut = { text, when };
+    cutAt: (text, when, then, skipped = 0) => {
+      cut = { text, when, skipped };
       afterCut = then;
     },
     down: () => {

@@ -1,5 +1,5 @@
 import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
-import type { Claim, ClaimRequest } from 'grpc-replay-guard/store';
+import type { Claim, ClaimRequest, NotClaimed } from 'grpc-replay-guard/store';
 import { PassingStore } from './passing-store.js';
 
 /** A store with faults that a test switches on: an outage, lost answers to commits, or hidden records. */
@@ -57,8 +57,6 @@ export class FaultyStore extends PassingStore {
 
 class FaultyClaim implements Claim {
   readonly takenOver: boolean;
-  readonly expiresAtMs: number;
-  readonly lost: AbortSignal;
   readonly #claim: Claim;
   readonly #store: FaultyStore;
 
@@ -66,12 +64,18 @@ class FaultyClaim implements Claim {
     this.#claim = claim;
     this.#store = store;
     this.takenOver = claim.takenOver;
-    this.expiresAtMs = claim.expiresAtMs;
-    this.lost = claim.lost;
   }
 
-  run<T>(work: () => T): T {
-    return this.#claim.run(work);
+  get expiresAtMs(): number {
+    return this.#claim.expiresAtMs;
+  }
+
+  get lost(): AbortSignal {
+    return this.#claim.lost;
+  }
+
+  run<T>(work: () => T, onLost?: (reason: Error) => void): T {
+    return this.#claim.run(work, onLost);
   }
 
   async complete(reply: Buffer): Promise<void> {
@@ -79,13 +83,14 @@ class FaultyClaim implements Claim {
     this.#store.committed();
   }
 
-  async fail(reply: Buffer): Promise<void> {
-    await this.#claim.fail(reply);
+  async fail(reply: Buffer): Promise<NotClaimed | undefined> {
+    const result = await this.#claim.fail(reply);
     this.#store.committed();
+    return result;
   }
 
-  release(): Promise<void> {
-    return this.#claim.release();
+  async release(): Promise<void> {
+    await this.#claim.release();
   }
 
   renew(): Promise<void> {

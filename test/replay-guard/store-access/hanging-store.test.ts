@@ -4,6 +4,7 @@ import type { ReplayGuardOptions } from 'grpc-replay-guard';
 import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import type { Claim, OpenStore } from 'grpc-replay-guard/store';
+import type { MaybePromise } from '#library/timing/maybe-promise.js';
 import { assertRefused } from '../../helpers/calls/assert-refused.js';
 import { onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
 import { PassingStore } from '../../helpers/stores/passing-store.js';
@@ -34,14 +35,14 @@ class HangingStore extends PassingStore {
 
   #slow(claim: Claim): Claim {
     const late =
-      <A extends unknown[]>(what: Hanging, act: (...given: A) => Promise<void>) =>
+      <A extends unknown[], R>(what: Hanging, act: (...given: A) => MaybePromise<R>) =>
       async (...given: A) => {
         await this.#wait(what);
-        await act(...given);
+        return act(...given);
       };
     return {
       ...{ takenOver: claim.takenOver, expiresAtMs: claim.expiresAtMs, lost: claim.lost },
-      run: (work) => claim.run(work),
+      run: (work, onLost) => claim.run(work, onLost),
       complete: late('complete', (reply: Buffer) => claim.complete(reply)),
       fail: late('fail', (reply: Buffer) => claim.fail(reply)),
       release: late('release', () => claim.release()),

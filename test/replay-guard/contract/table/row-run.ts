@@ -111,7 +111,7 @@ export class RowRun {
   }
 
   /** Looks up the record of a call in the store. */
-  find(sent: CallInput): Promise<FoundRecord | FoundProducer | undefined> {
+  async find(sent: CallInput): Promise<FoundRecord | FoundProducer | undefined> {
     const { store } = this.servers.first;
     const id = recordIdOf(sent, this);
     return sent.sequence ? store.findProducer(id) : store.find(id);

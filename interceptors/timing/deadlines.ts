@@ -1,0 +1,83 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** A deadline that has been set. */
+export interface Deadline {
+  /** Drops the deadline. Its action does not run. */
+  cancel(): void;
+}
+
+/** The part of its length by which a deadline may be late: a sixty-fourth. */
+const LATENESS = 64;
+const MIN_RESOLUTION_MS = 2;
+const MAX_RESOLUTION_MS = 500;
+/** The maximum delay of a Node timer, in milliseconds. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** A deadline among the deadlines that expire together. */
+class BatchedDeadline implements Deadline {
+  readonly expire: () => void;
+  readonly #batch: Set<BatchedDeadline>;
+
+  constructor(expire: () => void, batch: Set<BatchedDeadline>) {
+    this.expire = expire;
+    this.#batch = batch;
+    batch.add(this);
+  }
+
+  cancel(): void {
+    this.#batch.delete(this);
+  }
+}
+
+/**
+ * Many deadlines on few timers. A deadline expires at its time or up to a sixty-fourth of its length later (at least
+ * 2 ms, at most 512 ms), never earlier. Deadlines that end at about the same time share a timer. The timers do not
+ * keep the process alive. All actions run in the asynchronous context in which this object was constructed, because
+ * the calls that share a timer have different contexts.
+ */
+export class Deadlines {
+  readonly #batches = new Map<number, Set<BatchedDeadline>>();
+  readonly #inOwnContext = AsyncLocalStorage.snapshot();
+
+  /** Runs `expire` once, `ms` milliseconds from now. */
+  set(ms: number, expire: () => void): Deadline {
+    const at = performance.now() + ms;
+    const resolution = Math.min(Math.max(ms / LATENESS, MIN_RESOLUTION_MS), MAX_RESOLUTION_MS);
+    // A power of two, so that deadlines of similar lengths round to the same times.
+    const step = 2 ** Math.ceil(Math.log2(resolution));
+    const end = Math.ceil(at / step) * step;
+    return new BatchedDeadline(expire, this.#batches.get(end) ?? this.#open(end));
+  }
+
+  #open(end: number): Set<BatchedDeadline> {
+    const batch = new Set<BatchedDeadline>();
+    this.#batches.set(end, batch);
+    this.#inOwnContext(() => this.#wait(end, batch));
+    return batch;
+  }
+
+  #wait(end: number, batch: Set<BatchedDeadline>): void {
+    const remainingMs = Math.min(Math.ceil(end - performance.now()), MAX_TIMER_MS);
+    const onTime = () => {
+      // A Node timer can fire slightly early, and its length has an upper bound.
+      if (performance.now() < end) return this.#wait(end, batch);
+      this.#batches.delete(end);
+      for (const { expire } of batch) runSafely(expire);
+    };
+    setTimeout(onTime, remainingMs).unref();
+  }
+}
+
+/** Runs one action. Its error becomes an uncaught exception and does not stop the actions after it. */
+function runSafely(expire: () => void): void {
+  try {
+    expire();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+/** The deadlines of this process. */
+export const deadlines = new Deadlines();
