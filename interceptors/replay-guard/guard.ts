@@ -152,7 +152,13 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
     setModes: (settings) => methods.setModes(settings),
     eraseScope: (scope) => store.eraseScope(scope),
     close: async () => {
-      await Promise.all([enforce.close(), observe.close()]);
+      // The time limits of executions do not keep the process alive. A handler that never answers still ends at its limit.
+      const keepAlive = setInterval(() => {}, MAX_TIMER_MS);
+      try {
+        await Promise.all([enforce.close(), observe.close()]);
+      } finally {
+        clearInterval(keepAlive);
+      }
       await pruner.stop();
       store.stop();
       stopCatching();

@@ -115,6 +115,8 @@ export class EnforceLifecycle implements Lifecycle {
       if (end) return end;
       running = this.#parts.inFlight.find(request.operation.id);
     }
+    // The guard may have closed during the wait.
+    if (this.#isClosed) throw refusals.storeUnavailable();
     return this.#lead(request);
   }
 

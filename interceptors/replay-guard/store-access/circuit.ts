@@ -58,8 +58,8 @@ export class Circuit {
   #countFailure(): void {
     this.#failures++;
     if (this.#failures < MAX_FAILURES || this.#nextProbe || this.#isStopped) return;
-    this.#onChange(true);
     this.#scheduleProbe();
+    this.#onChange(true);
   }
 
   #scheduleProbe(): void {

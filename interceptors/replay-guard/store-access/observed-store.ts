@@ -154,26 +154,25 @@ export class ObservedStore {
   #await<T>(use: Use<T>, result: Promise<T>, begun: number, startedAt: number): Promise<T> {
     return new Promise((resolve, reject) => {
       let isOver = false;
-      const end = (error?: unknown) => {
+      // The observer is called last, because an observer that throws must not leave the call without an answer.
+      const end = (answer: () => void, error?: unknown) => {
         isOver = true;
         limit.cancel();
+        answer();
         this.#report(use, begun, startedAt, error);
       };
       const limit = deadlines.set(this.#timeoutMs, () => {
         const error = (use.timeoutError ?? noAnswer)();
-        end(error);
-        reject(error);
+        end(() => reject(error), error);
       });
       result.then(
         (value) => {
           if (isOver) return use.late?.(value);
-          end();
-          resolve(value);
+          end(() => resolve(value));
         },
         (error) => {
           if (isOver) return;
-          end(error);
-          reject(error);
+          end(() => reject(error), error);
         },
       );
     });

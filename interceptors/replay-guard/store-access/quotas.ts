@@ -68,7 +68,7 @@ export class Quotas {
   }
 
   /**
-   * Returns the quota that a new key of the scope would exceed, or to undefined.
+   * Returns the quota that a new key of the scope would exceed, or undefined.
    * @param hasSlot the result of `takeSlot` for this call
    * @throws DatabaseUnavailableError when the live keys cannot be counted
    */
