@@ -6,6 +6,7 @@ import pg, { type PoolConfig } from 'pg';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { openUrl } from '../../helpers/databases/open-url.js';
 import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
+import { Barrier } from '../../helpers/waiting/barrier.js';
 import { claimed, completed, inProgress, reply, request } from './requests.js';
 
 const emptied = emptiedData(test);
@@ -159,12 +160,24 @@ test.serial('a replay does not wait for the rollback of its transaction', async 
   const data = await emptied(t, 'postgres');
   const pool = new pg.Pool({ connectionString: data.url, max: 1, pipeline: true } as PoolConfig);
   t.teardown(() => pool.end());
+  const barrier = new Barrier();
+  pool.on('connect', (client) => {
+    const query = client.query.bind(client) as (...given: unknown[]) => Promise<unknown>;
+    const held = async (...given: unknown[]) => {
+      await barrier.pass();
+      return query(...given);
+    };
+    Object.assign(client, {
+      query: (...given: unknown[]) => (given[0] === 'ROLLBACK' ? held(...given) : query(...given)),
+    });
+  });
   const { store } = await openPostgres({ pool });
   const operation = request({ atomicity: 'TRANSACTION' });
   await claimed(t, await store.claim(operation)).complete(reply('done'));
   t.is(pool.idleCount, 1);
   completed(t, await store.claim(operation));
-  t.is(pool.idleCount, 0, 'the connection is still busy with the rollback');
+  t.is(pool.idleCount, 0, 'the connection still waits for the rollback');
+  barrier.open();
   completed(t, await store.claim(operation));
 });
 
