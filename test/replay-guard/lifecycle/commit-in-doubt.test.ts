@@ -32,6 +32,8 @@ const concurrently = (title: string, check: (t: ExecutionContext) => Promise<voi
   test(title, (t) => limited(() => check(t)));
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 
+const openTransactions = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND state <> 'idle'";
+
 /** How a handler ends, and whether the handler writes. */
 type Kind = 'OK' | 'OK without writes' | 'NOT_FOUND' | 'NOT_FOUND without writes' | 'ABORTED once';
 
@@ -53,9 +55,11 @@ async function behindProxy(
 ) {
   const data = await shared(t, 'postgres');
   const proxy = await startProxy(t, data.url);
-  const opened = await openUrl(proxy.url, { maxConnections: 3 });
-  t.teardown(opened.close);
   const [name, scoped] = [randomUUID(), new Barrier()];
+  const url = new URL(proxy.url);
+  url.searchParams.set('application_name', name);
+  const opened = await openUrl(url.href, { maxConnections: 3 });
+  t.teardown(opened.close);
   scoped.open();
   const policies = Object.fromEntries(paths.map((path) => [path, { leaseMs: 60_000, waitMs: 0, ...policy }]));
   const executed: string[] = [];
@@ -91,12 +95,17 @@ async function behindProxy(
     executions: () => executed.length - 1,
     ask: (settings?: CallSettings) => ledger.ask(method, 'key', name, settings),
     effects: async () => (await rows('SELECT 1 AS one FROM effects WHERE account = $1', name)).length,
-    /** Makes the leases of all running executions expire. */
-    expire: () =>
-      rows(
+    /**
+     * Makes the leases of all running executions expire. The server side of a broken connection may still process a
+     * COMMIT that it received before the break, so this waits until no transaction of the connection is open.
+     */
+    expire: async () => {
+      await poll('no transaction is open', async () => (await rows(openTransactions, name)).length === 0);
+      await rows(
         'UPDATE replay_guard_records SET lease_until = 0 WHERE scope = CAST($1 AS BIGINT) AND state <= 0',
         scopeDigest(name),
-      ),
+      );
+    },
     /** The states of the stored records. The first record belongs to the warm-up call. */
     states: async () =>
       (
