@@ -8,7 +8,6 @@ import { unary } from '../rpc/unary.js';
 import { confirmReservation, releaseReservation } from './end-reservation.js';
 import { Items } from './items.js';
 import { itemMessage, reservationMessage } from './messages.js';
-import { receiveStock } from './receive-stock.js';
 import * as requests from './requests.js';
 import { Reservations } from './reservations.js';
 import { reserveStock } from './reserve-stock.js';
@@ -31,15 +30,13 @@ export function createInventoryHandlers(options: InventoryHandlersOptions): Inve
   return {
     PutItem: unary(async (request) => {
       const { unitPriceMinor, ...item } = parseRequest(requests.putItem, request);
-      return database.transaction(async () => {
-        await items.put({ ...item, unit_price_minor: unitPriceMinor });
-        return { item: itemMessage(await items.get(item.sku, clock.now())) };
-      });
+      const stored = await items.put({ ...item, unit_price_minor: unitPriceMinor }, clock.now());
+      return { item: itemMessage(stored) };
     }, log),
 
     ReceiveStock: unary(async (request) => {
       const line = parseRequest(requests.receiveStock, request);
-      return { item: itemMessage(await receiveStock(stock, line, clock.now())) };
+      return { item: itemMessage(await items.receive(line, clock.now())) };
     }, log),
 
     ReserveStock: unary(async (request) => {

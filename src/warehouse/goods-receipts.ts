@@ -1,7 +1,6 @@
 import type { Consumer } from 'grpc-replay-guard/consumer';
 import type { InventoryClient } from '../fulfilment/inventory-client.js';
 import { Items } from '../inventory/items.js';
-import { receiveStock } from '../inventory/receive-stock.js';
 import type { Clock } from '../platform/clock.js';
 import type { Database } from '../platform/database.js';
 import type { Line } from '../rpc/lines.js';
@@ -27,7 +26,7 @@ export function receiveLocally(
   const items = new Items(database);
   return async ({ messageId, ...line }) => {
     await consumer.processOnce({ consumer: 'warehouse-webhook', scope: 'warehouse', messageId }, () =>
-      receiveStock({ database, items }, line, clock.now()),
+      items.receive(line, clock.now()),
     );
   };
 }
