@@ -46,6 +46,7 @@ export function intentFor(path: string): Intent {
  * execution.
  */
 function derivedIntent(execution: Execution, path: string): Intent {
+  execution.callCounts ??= new Map();
   const ordinal = (execution.callCounts.get(path) ?? 0) + 1;
   execution.callCounts.set(path, ordinal);
   const key = deriveDigest(execution, 'call', path, String(ordinal)).toString('base64url');

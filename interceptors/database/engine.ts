@@ -48,6 +48,13 @@ export type Attempt =
   | { readonly rows: Row[]; readonly session?: Session }
   | { readonly instead: Row[]; readonly isLocked: boolean };
 
+/** The rows of a read that also sees units of work that have not committed. */
+export interface Peeked {
+  readonly rows: Row[];
+  /** Whether no unit of work was open, so that all rows are committed. */
+  readonly isCommitted: boolean;
+}
+
 /** How an attempted statement commits: in a transaction that stays open, or on its own. */
 export type AttemptMode = 'open' | 'alone';
 
@@ -71,6 +78,11 @@ export interface DatabaseEngine extends Dialect {
   open(first?: Statement): MaybePromise<OpenedSession>;
   /** Runs one statement on its own. The statement is committed when its rows are there. */
   run(statement: Statement): MaybePromise<Row[]>;
+  /**
+   * Runs a read at once, and sees the rows of all units of work, also of those that have not committed. Absent if the
+   * engine cannot do this. Returns undefined if another process holds the database.
+   */
+  peek?(statement: Statement): Peeked | undefined;
   /**
    * Runs a statement that waits only briefly for a locked row. If it returns no row, or if another transaction holds its
    * row (`isLocked`), the engine runs `instead` in place of it, on the same connection. Then no transaction stays open.

@@ -24,7 +24,10 @@ export class Savepoint {
   readonly #unit: SavepointUnit;
   readonly #parent: Savepoint | undefined;
   readonly #depth: number;
-  #nested: Promise<unknown> | undefined;
+  /** The nested transaction that runs. */
+  #nested: Savepoint | undefined;
+  /** The result of the nested transaction that runs. */
+  #running: Promise<unknown> | undefined;
   /** The name of the savepoint of a nested transaction that has succeeded and was not released yet. */
   #unreleased: string | undefined;
   /** The number of statements that were sent and have no answer yet. */
@@ -56,7 +59,7 @@ export class Savepoint {
   }
 
   async #queryAfterNested(statement: Statement): Promise<Row[]> {
-    while (this.#nested) await this.#nested;
+    await this.#nestedEnd();
     return this.query(statement);
   }
 
@@ -81,20 +84,17 @@ export class Savepoint {
   }
 
   /** Runs `work` in a nested savepoint, after the running nested transaction has ended. */
-  async transaction<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
-    while (this.#nested) await this.#nested;
-    this.#assertUsable();
+  transaction<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
+    if (this.#nested) return this.#nestedEnd().then(() => this.transaction(enter, work));
     const running = this.#runNested(enter, work);
-    const ended = running.then(
-      () => {},
-      () => {},
-    );
-    this.#nested = ended;
-    try {
-      return await running;
-    } finally {
-      if (this.#nested === ended) this.#nested = undefined;
-    }
+    // Work that throws before its first wait has already ended the nested transaction.
+    if (this.#nested) this.#running = running;
+    return running;
+  }
+
+  /** Resolves when the running nested transaction has ended, with or without success. */
+  async #nestedEnd(): Promise<void> {
+    while (this.#nested) await this.#running?.catch(() => {});
   }
 
   /** Registers an action to run after the unit of work has committed. */
@@ -120,7 +120,7 @@ export class Savepoint {
   /** Resolves when the savepoint is idle. */
   async idle(): Promise<void> {
     while (!this.isIdle) {
-      await this.#nested;
+      await this.#nestedEnd();
       if (this.#pending > 0) await this.#answers();
     }
   }
@@ -137,7 +137,9 @@ export class Savepoint {
   }
 
   async #runNested<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
+    this.#assertUsable();
     const nested = new Savepoint(this.#unit, this);
+    this.#nested = nested;
     const name = `nested_${nested.#depth}`;
     this.#sendControl(`${this.#release()}SAVEPOINT ${name}`);
     try {
@@ -164,6 +166,7 @@ export class Savepoint {
       throw error;
     } finally {
       nested.#hasEnded = true;
+      this.#nested = undefined;
     }
   }
 

@@ -1,5 +1,5 @@
 import { type Deadline, deadlines } from '../timing/deadlines.js';
-import type { MaybePromise } from '../timing/maybe-promise.js';
+import { type MaybePromise, then } from '../timing/maybe-promise.js';
 import type { Row } from './database.js';
 import type { DatabaseEngine, Session, Statement } from './engine.js';
 import { LeaseLostError, UnitOfWorkError } from './errors.js';
@@ -101,7 +101,7 @@ export class UnitOfWork implements SavepointUnit {
   }
 
   /** Commits the work and `last` together. If no transaction is open, `last` commits on its own. */
-  commit(last?: Statement): Promise<Row[]> {
+  commit(last?: Statement): MaybePromise<Row[]> {
     return this.root.isIdle ? this.#commitNow(last) : this.#commitWhenIdle(last);
   }
 
@@ -115,23 +115,29 @@ export class UnitOfWork implements SavepointUnit {
     return this.#commitNow(last);
   }
 
-  async #commitNow(last: Statement | undefined): Promise<Row[]> {
+  #commitNow(last: Statement | undefined): MaybePromise<Row[]> {
     this.assertOpen();
     const { failure } = this.root;
-    if (failure) {
-      await this.rollback();
-      if (failure instanceof LeaseLostError) throw failure;
-      throw new UnitOfWorkError('this unit of work cannot commit, because one of its statements failed', {
-        cause: failure,
-      });
-    }
+    if (failure) return this.#rollBackFailed(failure);
     this.#finish('ended');
+    return then(this.#commitSession(last), (rows) => {
+      this.root.runAfterCommit();
+      return rows;
+    });
+  }
+
+  #commitSession(last: Statement | undefined): MaybePromise<Row[]> {
     const session = this.#session;
-    let rows: Row[];
-    if (session) rows = await (session instanceof Promise ? await session : session).commit(last);
-    else rows = last ? await this.#engine.run(last) : [];
-    this.root.runAfterCommit();
-    return rows;
+    if (session) return then(session, (open) => open.commit(last));
+    return last ? this.#engine.run(last) : [];
+  }
+
+  async #rollBackFailed(failure: Error): Promise<never> {
+    await this.rollback();
+    if (failure instanceof LeaseLostError) throw failure;
+    throw new UnitOfWorkError('this unit of work cannot commit, because one of its statements failed', {
+      cause: failure,
+    });
   }
 
   /** Rolls everything back. Later statements fail with `reason`. Never fails. */

@@ -14,10 +14,10 @@ export interface Execution {
   readonly firstSentMs?: number;
   /** The names of the steps around the current code, the outermost step first. */
   readonly steps: readonly string[];
-  /** The names of the steps that were started inside the current step. */
-  readonly startedSteps: Set<string>;
-  /** The number of calls that the current step has made to each method, by method path. */
-  readonly callCounts: Map<string, number>;
+  /** The names of the steps that were started inside the current step. Undefined before the first. */
+  startedSteps: Set<string> | undefined;
+  /** The number of calls that the current step has made to each method, by method path. Undefined before the first. */
+  callCounts: Map<string, number> | undefined;
   /** Aborted when the execution ends before its handler. Later writes of the handler are not committed. */
   readonly stopped: LazySignal;
   /** Ends the execution as failed. After the end of the execution the error is only reported. */

@@ -12,11 +12,10 @@ import { currentExecution } from './execution.js';
 export function step<T>(name: string, work: () => T): T {
   const execution = currentExecution.get();
   if (!execution) return work();
-  const { steps, startedSteps } = execution;
-  const path = [...steps, name];
-  if (startedSteps.has(name))
-    throw new Error(`step ${JSON.stringify(path)} has already started: step names must be unique`);
-  startedSteps.add(name);
-  const inner = { ...execution, steps: path, startedSteps: new Set<string>(), callCounts: new Map() };
-  return currentExecution.run(inner, work);
+  const steps = [...execution.steps, name];
+  execution.startedSteps ??= new Set();
+  if (execution.startedSteps.has(name))
+    throw new Error(`step ${JSON.stringify(steps)} has already started: step names must be unique`);
+  execution.startedSteps.add(name);
+  return currentExecution.run({ ...execution, steps, startedSteps: undefined, callCounts: undefined }, work);
 }

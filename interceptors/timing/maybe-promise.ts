@@ -3,7 +3,9 @@ export type MaybePromise<T> = T | Promise<T>;
 
 /** Returns whether the value is a promise. A promise of another implementation counts. */
 export function isPromise<T>(value: MaybePromise<T>): value is Promise<T> {
-  return value instanceof Promise || typeof (value as { then?: unknown } | undefined)?.then === 'function';
+  if (value instanceof Promise) return true;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return typeof (value as { then?: unknown }).then === 'function';
 }
 
 /**

@@ -56,6 +56,13 @@ test('a database that is opened by path is durable', async (t) => {
   t.deepEqual(await inside('foreign_keys'), [{ foreign_keys: 1n }]);
 });
 
+test('savepoints of a database that is opened by path keep their data in memory, not in a file', async (t) => {
+  const opened = await openSqlite({ path: join(await freshFolder(t), 'test.db') });
+  t.teardown(() => opened.close());
+  const inside = () => opened.database.transaction(() => opened.database.query('PRAGMA temp_store'));
+  t.deepEqual(await inside(), [{ temp_store: 2n }], 'MEMORY');
+});
+
 test('units that wait share a commit, and each is durable when its promise resolves', async (t) => {
   const { database, ids, commits, statements } = await handedOver(t);
   const before = commits();

@@ -15,6 +15,7 @@ const LOCK_RETRY_MS = 15;
 interface PreparedStatement {
   readonly prepared: Prepared;
   readonly positions: readonly number[];
+  readonly returnsRows: boolean;
   readonly onlyReads: boolean;
 }
 
@@ -37,10 +38,11 @@ export class Connection {
   /** Runs one statement and returns its rows. */
   run({ text, params }: Statement): Row[] {
     try {
-      const { prepared, positions } = this.#statement(text);
+      const { prepared, positions, returnsRows } = this.#statement(text);
       this.#now = undefined;
-      const values = positions.map((position) => this.#valueOf(params[position]));
-      if (prepared.reader) return prepared.all(...values) as Row[];
+      const values = [];
+      for (const position of positions) values.push(this.#valueOf(params[position]));
+      if (returnsRows) return prepared.all(...values) as Row[];
       prepared.run(...values);
       return [];
     } catch (error) {
@@ -84,7 +86,8 @@ export class Connection {
   #prepare(text: string): PreparedStatement {
     const { sql, positions } = byPosition(text);
     const prepared = this.#handle.prepare(sql).safeIntegers(true);
-    const statement = { prepared, positions, onlyReads: prepared.readonly && prepared.reader };
+    const returnsRows = prepared.reader;
+    const statement = { prepared, positions, returnsRows, onlyReads: prepared.readonly && returnsRows };
     this.#statements.set(text, statement);
     return statement;
   }

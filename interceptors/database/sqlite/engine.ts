@@ -6,6 +6,7 @@ import {
   currentTime,
   type DatabaseEngine,
   type OpenedSession,
+  type Peeked,
   type Session,
   type Statement,
   type StatementTime,
@@ -58,6 +59,16 @@ export class SqliteEngine implements DatabaseEngine {
       return retryWhileLocked(this.#busyTimeoutMs, () => reader.run(statement));
     }
     return this.#write(statement);
+  }
+
+  /** Uses the connection of the writer, whose page cache stays valid. A commit makes the cache of the reader invalid. */
+  peek(statement: Statement): Peeked | undefined {
+    try {
+      return { rows: this.#connection.run(statement), isCommitted: this.#writer.isIdle };
+    } catch (error) {
+      if (error instanceof LockTimeoutError) return undefined;
+      throw error;
+    }
   }
 
   attempt(first: Statement, instead: Statement, mode: AttemptMode): MaybePromise<Attempt> {

@@ -57,6 +57,11 @@ export class Writer {
     this.#busyTimeoutMs = busyTimeoutMs;
   }
 
+  /** Whether no transaction is open or being opened on the connection of the writer. */
+  get isIdle(): boolean {
+    return !this.#isBusy && this.#groupUntil === undefined && !this.#connection.inTransaction;
+  }
+
   /** Gives the unit the writer and the rows of `first`: at once if the writer is free, else in a promise. */
   open(first?: Statement): MaybePromise<OpenedSession> {
     if (this.#isBusy || this.#queue.length > 0 || !this.#acceptsUnits()) return this.#enqueue(first);

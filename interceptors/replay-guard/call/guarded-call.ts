@@ -24,6 +24,9 @@ export interface Lifecycle {
   handle(call: GuardedCall): MaybePromise<void>;
 }
 
+/** The metadata of a call before its metadata has arrived. */
+const noMetadata = new Metadata();
+
 /**
  * A call with one request, between the wire and the handler. The handler receives the end of the request only after
  * the guard has decided. The answer of the handler is captured, and the guard sends it later.
@@ -31,7 +34,7 @@ export interface Lifecycle {
 export class GuardedCall extends ServerInterceptingCall {
   readonly method: GuardedMethod;
   /** The metadata of the caller. Empty before the metadata has arrived. */
-  metadata = new Metadata();
+  metadata = noMetadata;
   /** The decoded request. Undefined before the request has arrived. */
   request: object | undefined;
   /** Aborted when the call has ended: with its answer, by its client, or at its deadline. */

@@ -33,7 +33,7 @@ export class ReplyCapture {
   /** Whether the synchronous part of the handler has ended. */
   started = false;
   readonly #method: GuardedMethod;
-  #initial = new Metadata();
+  #initial: Metadata | undefined;
   readonly #messages: Buffer[] = [];
   #bytes = 0;
   /** Undefined until the answer has ended. */
@@ -81,7 +81,7 @@ export class ReplyCapture {
     this.#assertSendable(trailing);
     // A failure rolls the writes back, so the streamed messages of the handler are also dropped.
     const messages = code === status.OK ? this.#messages : [];
-    this.#end({ reply: { code, details, messages, initial: this.#initial, trailing } });
+    this.#end({ reply: { code, details, messages, initial: this.#initial ?? new Metadata(), trailing } });
   }
 
   /** Ends the answer as failed. Returns false when the answer has already ended. */

@@ -44,7 +44,7 @@ class Canonicalizer {
   }
 
   #fields(fields: WireFields, buffer: Buffer, excluded: ExcludedFields, depth: number): void {
-    for (const field of [...fields.keys()].sort(byNumber)) {
+    for (const field of inOrder(fields)) {
       const offsets = fields.get(field) as Offsets;
       const inside = excluded.get(field.number);
       if (field.kind === 'singular' && offsets.length > 2) this.reader.isUnambiguous = false;
@@ -113,5 +113,15 @@ const rangeOf = (buffer: Buffer): ByteRange => ({ buffer, start: 0, end: buffer.
 /** Concatenates the parts of one message. A decoder merges concatenated messages. */
 const merged = (buffer: Buffer, offsets: Offsets): ByteRange =>
   rangeOf(Buffer.concat([...rangesOf(buffer, offsets)].map(({ start, end }) => buffer.subarray(start, end))));
+
+/** Returns the fields in the order of their numbers. Most encoders already write them in this order. */
+function inOrder(fields: WireFields): Iterable<FieldSchema> {
+  let last = 0;
+  for (const { number } of fields.keys()) {
+    if (number < last) return [...fields.keys()].sort(byNumber);
+    last = number;
+  }
+  return fields.keys();
+}
 
 const byNumber = (one: FieldSchema, other: FieldSchema) => one.number - other.number;

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { MessageSchema } from '../descriptors/message-schema.js';
 import type { MethodPolicy } from '../policy/policy.js';
 import { canonicalForm } from './canonical-form.js';
@@ -80,5 +80,5 @@ function withName<T>(name: string, check: () => T): T {
 }
 
 function sha256(content: Uint8Array | string): Buffer {
-  return createHash('sha256').update(content).digest();
+  return hash('sha256', content, 'buffer');
 }

@@ -4,7 +4,7 @@ import type { CallOutcome } from '../observer.js';
 import type { Operation } from '../operation/operation.js';
 import { type Refusal, refusals } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
-import { asReplayed } from '../reply/trailers.js';
+import { addReplayed } from '../reply/trailers.js';
 import { foundOrRefuse, isReused } from './claim.js';
 import { toAnswer } from './decide.js';
 import type { StoredReply } from './in-flight.js';
@@ -32,7 +32,7 @@ export function refused(refusal: Refusal): CallEnd {
  */
 export function replayed(codec: ReplyCodec, stored: StoredReply, outcome: 'replayed' | 'joined'): CallEnd {
   const { recordId, reply, expiresAtMs } = stored;
-  return { outcome, answer: asReplayed(codec.decode(reply, recordId), expiresAtMs), stored };
+  return { outcome, answer: addReplayed(codec.decode(reply, recordId), expiresAtMs), stored };
 }
 
 /**

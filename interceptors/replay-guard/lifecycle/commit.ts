@@ -5,7 +5,7 @@ import type { Answer } from '../call/guarded-call.js';
 import type { ReplayGuardObserver } from '../observer.js';
 import { refusals } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
-import { asReplayed, withExpiry } from '../reply/trailers.js';
+import { addExpiry, addReplayed } from '../reply/trailers.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import { type CallEnd, endByRecord } from './call-end.js';
 import { isReused, lookUp } from './claim.js';
@@ -48,11 +48,10 @@ export class Committer {
     const { operation, claim } = ended;
     const { expiresAtMs } = claim;
     let reply: Buffer;
-    let answer: Answer;
     try {
       // What cannot be stored or sent must fail before the commit.
       reply = this.#codec.encode(result.reply, operation.id);
-      answer = withExpiry(result.reply, expiresAtMs);
+      addExpiry(result.reply, expiresAtMs);
     } catch (error) {
       return this.#rollBack(ended, error);
     }
@@ -64,8 +63,8 @@ export class Committer {
         this.#observer.replyStored(ended.call.method.observed, reply.length);
         const stored = { recordId: operation.id, reply, expiresAtMs: claim.expiresAtMs };
         // A failure is stored under a new claim, whose retention begins later.
-        if (stored.expiresAtMs !== expiresAtMs) answer = withExpiry(result.reply, stored.expiresAtMs);
-        return { outcome: 'executed', answer, stored };
+        if (stored.expiresAtMs !== expiresAtMs) addExpiry(result.reply, stored.expiresAtMs);
+        return { outcome: 'executed', answer: result.reply, stored };
       },
       (error) =>
         error instanceof CommitInDoubtError ? this.#findOutcome(ended, reply) : this.#rollBack(ended, error),
@@ -96,7 +95,7 @@ export class Committer {
         const decoded = this.#codec.decode(answer.reply, operation.id);
         return {
           outcome: 'executed',
-          answer: (isOwn ? withExpiry : asReplayed)(decoded, expiresAtMs),
+          answer: (isOwn ? addExpiry : addReplayed)(decoded, expiresAtMs),
           stored: { recordId: operation.id, reply: answer.reply, expiresAtMs },
         };
       }

@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { isTooFarAhead } from '../../store/first-sent.js';
 import type { Claim } from '../../store/store.js';
 import { LazySignal } from '../../timing/lazy-signal.js';
-import { isPromise, type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
+import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
 import type { GuardedCall, Lifecycle } from '../call/guarded-call.js';
 import type { ReplayGuardObserver } from '../observer.js';
 import type { Operation, OperationReader } from '../operation/operation.js';
@@ -167,15 +167,15 @@ export class EnforceLifecycle implements Lifecycle {
   }
 
   /** Runs the handler under the claim. Commits its writes with the reply, or rolls them back. */
-  async #execute({ call, own }: ServedCall, claim: Claim, attempt: ClaimAttempt): Promise<CallEnd> {
+  #execute({ call, own }: ServedCall, claim: Claim, attempt: ClaimAttempt): MaybePromise<CallEnd> {
     const { executor, committer } = this.#parts;
     own?.confirmClaim();
     // grpc-js does not start the handler of a call that has ended.
     if (call.ended.isAborted) return committer.release(claim);
     const running = executor.start(call, attempt.operation, claim, attempt.sentAt);
-    const result = isPromise(running.result) ? await running.result : running.result;
-    const ended = executor.end(running, result);
-    return committer.end(ended, decide(result, call.method.policy));
+    return then(running.result, (result) =>
+      committer.end(executor.end(running, result), decide(result, call.method.policy)),
+    );
   }
 
   /** Returns the end of a call in which a step has failed. */

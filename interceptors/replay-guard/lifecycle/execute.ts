@@ -31,6 +31,8 @@ export interface RunningExecution extends Omit<EndedExecution, 'result'> {
   readonly result: MaybePromise<HandlerResult>;
 }
 
+const noSteps: readonly string[] = [];
+
 /** Runs the handlers of claimed calls while their leases are held. */
 export class Executor {
   readonly #store: ObservedStore;
@@ -82,9 +84,9 @@ export class Executor {
       recordId: id,
       callerMetadata: call.metadata,
       ...(firstSent && { firstSentMs: firstSent.earliestMs }),
-      steps: [],
-      startedSteps: new Set(),
-      callCounts: new Map(),
+      steps: noSteps,
+      startedSteps: undefined,
+      callCounts: undefined,
       stopped: new LazySignal(),
       fail: (error) => {
         if (!call.fail(error)) this.#observer.handlerFailed(call.method.observed, error);

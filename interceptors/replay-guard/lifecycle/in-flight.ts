@@ -32,7 +32,8 @@ export class InFlightCall {
   #isClaimed: boolean | undefined;
   /** Created when a duplicate first reads `claimed`. */
   #claimed: PromiseWithResolver<boolean> | undefined;
-  readonly #waiters = new Set<(end: InFlightOutcome | InterruptedWait) => void>();
+  /** The waits of the duplicates. Undefined before the first wait. */
+  #waiters: Set<(end: InFlightOutcome | InterruptedWait) => void> | undefined;
 
   constructor(mapKey: string, fingerprint: Buffer) {
     this.mapKey = mapKey;
@@ -52,7 +53,7 @@ export class InFlightCall {
 
   end(outcome: InFlightOutcome): void {
     this.#setClaimed(false);
-    for (const waiter of this.#waiters) waiter(outcome);
+    for (const waiter of this.#waiters ?? []) waiter(outcome);
   }
 
   /** Records the first answer only. */
@@ -63,7 +64,7 @@ export class InFlightCall {
 
   /** Ends the waits of all duplicates as timed out. */
   endWaits(): void {
-    for (const waiter of this.#waiters) waiter('timeout');
+    for (const waiter of this.#waiters ?? []) waiter('timeout');
   }
 
   /**
@@ -73,16 +74,18 @@ export class InFlightCall {
    */
   wait(limitMs: number, callEnded: LazySignal): Promise<InFlightOutcome | InterruptedWait> {
     const { signal } = callEnded;
+    this.#waiters ??= new Set();
+    const waiters = this.#waiters;
     return new Promise((resolve) => {
       const onCallEnded = () => done('call-ended');
       const timer = setTimeout(() => done('timeout'), Math.max(limitMs, 0));
       const done = (end: InFlightOutcome | InterruptedWait) => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onCallEnded);
-        this.#waiters.delete(done);
+        waiters.delete(done);
         resolve(end);
       };
-      this.#waiters.add(done);
+      waiters.add(done);
       if (signal.aborted) onCallEnded();
       else signal.addEventListener('abort', onCallEnded, { once: true });
     });

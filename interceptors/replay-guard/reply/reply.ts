@@ -57,10 +57,11 @@ export function encodeReply(reply: Reply, recordId: Buffer): Buffer {
     initial: toEntries(reply.initial),
     trailing: toEntries(reply.trailing),
   }).finish();
-  const header = Buffer.alloc(HEADER_BYTES);
-  header.writeUInt8(VERSION);
-  header.writeUInt32BE(checksum(body, recordId), 1);
-  return Buffer.concat([header, body]);
+  const stored = Buffer.allocUnsafe(HEADER_BYTES + body.length);
+  stored.writeUInt8(VERSION);
+  stored.writeUInt32BE(checksum(body, recordId), 1);
+  stored.set(body, HEADER_BYTES);
+  return stored;
 }
 
 /**

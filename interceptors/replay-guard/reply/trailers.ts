@@ -6,22 +6,21 @@ import type { Reply } from './reply.js';
  * Returns a copy of a handler's metadata without the entries that only the guard may send. A handler may have copied
  * such entries from the reply of another guarded server. These entries describe another call.
  */
-export function ownMetadata(sent: Metadata = new Metadata()): Metadata {
+export function ownMetadata(sent: Metadata | undefined): Metadata {
+  if (!sent) return new Metadata();
   const own = sent.clone();
   for (const name of Object.keys(own.getMap()).filter(isGuardMetadata)) own.remove(name);
   return own;
 }
 
-/** Returns the reply with a trailer that states when the retention of its key ends. */
-export function withExpiry(reply: Reply, expiresAtMs: number): Reply {
-  const trailing = reply.trailing.clone();
-  trailing.set(EXPIRES_TRAILER, new Date(expiresAtMs).toISOString());
-  return { ...reply, trailing };
+/** Adds or changes the trailer that states when the retention of the key ends. Returns the same reply. */
+export function addExpiry(reply: Reply, expiresAtMs: number): Reply {
+  reply.trailing.set(EXPIRES_TRAILER, new Date(expiresAtMs).toISOString());
+  return reply;
 }
 
-/** Returns a stored reply with its expiry and a trailer that marks the reply as replayed. */
-export function asReplayed(reply: Reply, expiresAtMs: number): Reply {
-  const replayed = withExpiry(reply, expiresAtMs);
-  replayed.trailing.set(REPLAYED_TRAILER, 'true');
-  return replayed;
+/** Adds the expiry and a trailer that marks the reply as replayed. Returns the same reply. */
+export function addReplayed(reply: Reply, expiresAtMs: number): Reply {
+  reply.trailing.set(REPLAYED_TRAILER, 'true');
+  return addExpiry(reply, expiresAtMs);
 }

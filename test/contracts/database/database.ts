@@ -182,6 +182,21 @@ export function databaseContract(
     t.deepEqual(await written(database), ['one', 'three']);
   });
 
+  onNotes(
+    'a nested transaction whose work throws at once does not block later statements',
+    async (t, database) => {
+      const thrown = (): never => {
+        throw new Error('at once');
+      };
+      await database.transaction(async () => {
+        await t.throwsAsync(database.transaction(thrown), { message: 'at once' });
+        await database.query(insert, [1, 'query']);
+        await database.transaction(() => database.query(insert, [2, 'nested']));
+      });
+      t.deepEqual(await written(database), ['query', 'nested']);
+    },
+  );
+
   onNotes('a nested transaction rolls back with the outer transaction', async (t, database) => {
     const outer = database.transaction(async () => {
       t.is(await database.transaction(async () => (await database.query(insert, [1, 'one'])).length), 0);
