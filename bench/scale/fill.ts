@@ -1,31 +1,38 @@
+import { createHash } from 'node:crypto';
 import type { Database } from 'grpc-replay-guard/database';
+import type { RecordAddress } from 'grpc-replay-guard/store';
 import type { Engine } from '../servers/subject.js';
 
 /** The number of records in one insert statement. */
 const CHUNK = 50_000;
-const SCOPES = 1_000;
+const scopes = Array.from({ length: 1_000 }, (_, index) => `scope ${index}`);
 const RETENTION_MS = 24 * 3_600_000;
 
-/** A record of the filled table, for replays. */
-export interface FilledRecord {
-  /** 32 bytes, of which the table stores the first 16. */
-  readonly id: Buffer;
+/** A record of the filled table, for replays. The table stores the first 16 of the 32 bytes of its id. */
+export interface FilledRecord extends RecordAddress {
   readonly fingerprint: Buffer;
 }
 
-/** Inserts `$1` completed records. The record `i` expires at `$2 + i * $3`. The ids are random, as digests are. */
+/**
+ * Inserts `$1` completed records. The record `i` expires at `$2 + i * $3`. `$4` is the list of scope digests, separated by
+ * commas. The ids are random, as digests are.
+ */
 const insert: Readonly<Record<Engine, string>> = {
   sqlite: `
     WITH RECURSIVE numbers(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < $1)
     INSERT INTO replay_guard_records (id, fingerprint, scope, state, expires_at, reply)
-    SELECT randomblob(16), randomblob(32), i % ${SCOPES}, 1, CAST($2 + i * $3 AS INTEGER), randomblob(24)
-    FROM numbers`,
+    SELECT randomblob(16), randomblob(32), scope.value, 1, CAST($2 + i * $3 AS INTEGER), randomblob(24)
+    FROM numbers CROSS JOIN json_each('[' || $4 || ']') AS scope ON scope.key = i % ${scopes.length}`,
   postgres: `
     INSERT INTO replay_guard_records (id, fingerprint, scope, state, expires_at, reply)
-    SELECT gen_random_uuid(), sha256(convert_to(CAST(i AS TEXT), 'UTF8')), i % ${SCOPES}, 1,
+    SELECT gen_random_uuid(), sha256(convert_to(CAST(i AS TEXT), 'UTF8')), scope.digest, 1,
       CAST($2 AS BIGINT) + CAST(i * CAST($3 AS DOUBLE PRECISION) AS BIGINT), convert_to(repeat('r', 24), 'UTF8')
-    FROM generate_series(0, CAST($1 AS INTEGER) - 1) AS i`,
+    FROM generate_series(0, CAST($1 AS INTEGER) - 1) AS i
+    JOIN unnest(CAST(string_to_array($4, ',') AS BIGINT[])) WITH ORDINALITY AS scope(digest, number)
+      ON scope.number = 1 + i % ${scopes.length}`,
 };
+
+const scopeOf = new Map(scopes.map((scope) => [digestOf(scope), scope]));
 
 /**
  * Fills the table with records in the order of their expiry, as claims do. The records share out one retention, so
@@ -36,6 +43,7 @@ export async function fill(
   { records, expired }: { readonly records: number; readonly expired: number },
 ): Promise<void> {
   const engine = database.dialect.name;
+  const digests = [...scopeOf.keys()].join();
   const stepMs = RETENTION_MS / records;
   // One hour remains before the next record expires, so that the measurement does not change the part.
   const liveFromMs = Date.now() + 3_600_000;
@@ -45,7 +53,7 @@ export async function fill(
     );
   for (let index = 0; index < records; ) {
     const end = Math.min(index + CHUNK, index < expired ? expired : records);
-    await database.query(insert[engine], [end - index, firstMs(index), stepMs]);
+    await database.query(insert[engine], [end - index, firstMs(index), stepMs, digests]);
     index = end;
   }
 }
@@ -64,12 +72,17 @@ export async function sampleRecords(
   const every = Math.max(1, Math.floor(records / count / 2));
   const isChosen =
     database.dialect.name === 'postgres' ? `random() * ${every} < 1` : `abs(random()) % ${every} = 0`;
-  const rows = await database.query<{ id: Buffer | string; fingerprint: Buffer }>(
-    `SELECT id, fingerprint FROM replay_guard_records
+  const rows = await database.query<{ scope: bigint; id: Buffer | string; fingerprint: Buffer }>(
+    `SELECT scope, id, fingerprint FROM replay_guard_records
      WHERE expires_at > $1 AND ${isChosen} LIMIT ${count * 2}`,
     [Date.now()],
   );
-  return shuffled(rows.map(({ id, fingerprint }) => ({ id: wholeId(id), fingerprint }))).slice(0, count);
+  const sample = rows.map(({ scope, id, fingerprint }) => ({
+    scope: scopeOf.get(scope) as string,
+    id: wholeId(id),
+    fingerprint,
+  }));
+  return shuffled(sample).slice(0, count);
 }
 
 /** Returns the size of the table of records with its indexes, in bytes. */
@@ -81,6 +94,11 @@ export async function tableBytes(database: Database): Promise<number> {
            (SELECT name FROM sqlite_schema WHERE tbl_name = 'replay_guard_records')`,
   );
   return Number(row?.bytes);
+}
+
+/** The stored form of a scope. */
+function digestOf(scope: string): bigint {
+  return createHash('sha256').update(scope).digest().readBigInt64BE();
 }
 
 function wholeId(stored: Buffer | string): Buffer {

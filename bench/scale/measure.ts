@@ -124,15 +124,17 @@ function latencyOf(histogram: RecordableHistogram): Latency {
 }
 
 async function executeNewKey(store: IdempotencyStore): Promise<void> {
-  const result = await store.claim(requestOf({ id: randomBytes(32), fingerprint: randomBytes(32) }));
+  const result = await store.claim(
+    requestOf({ scope: 'scale', id: randomBytes(32), fingerprint: randomBytes(32) }),
+  );
   if (result.outcome !== 'claimed') throw new Error(`the claim of a new key was ${result.outcome}`);
   await result.claim.complete(REPLY);
 }
 
-function requestOf({ id, fingerprint }: FilledRecord): ClaimRequest {
+function requestOf({ scope, id, fingerprint }: FilledRecord): ClaimRequest {
   return {
     id,
-    scope: 'scale',
+    scope,
     fingerprint,
     atomicity: 'TRANSACTION',
     leaseMs: 10_000,

@@ -1,5 +1,5 @@
 /** The length of a stored record id, in bytes. Half of a SHA-256 digest identifies a record and keeps rows small. */
-const STORED_ID_BYTES = 16;
+export const STORED_ID_BYTES = 16;
 
 /**
  * Returns one part of a digest's input, preceded by its length (4 bytes, big-endian). Two different lists of parts

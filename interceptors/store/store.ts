@@ -7,13 +7,19 @@ import type { MaybePromise } from '../timing/maybe-promise.js';
  */
 export type Atomicity = 'TRANSACTION' | 'LEASE';
 
+/** The address of a record. Records of different scopes are different records, also if they have the same id. */
+export interface RecordAddress {
+  readonly scope: string;
+  /** 32 bytes that name the record: a digest of (scope, method, key), or of (scope, method, producer). */
+  readonly id: Buffer;
+}
+
 /** The input of a claim: an operation and the rules of its method. */
-export interface ClaimRequest {
+export interface ClaimRequest extends RecordAddress {
   /** 32 bytes that name the operation: a digest of (scope, method, key), or of its position in a series. */
   readonly id: Buffer;
   /** Present if the operation is named by a producer and a sequence instead of a key. */
   readonly series?: SeriesPosition;
-  readonly scope: string;
   /** The digest of the canonical request, 32 bytes. */
   readonly fingerprint: Buffer;
   readonly atomicity: Atomicity;
@@ -110,7 +116,7 @@ export type ClaimResult = NotClaimed | { readonly outcome: 'claimed'; readonly c
 
 /**
  * The port of a store, which keeps the records of operations. Every time is a time of the store's own clock. `claim`,
- * `find` and `findProducer` address one record by its id.
+ * `find` and `findProducer` are on one record, at its address.
  */
 export interface IdempotencyStore {
   /**
@@ -121,9 +127,9 @@ export interface IdempotencyStore {
    */
   claim(request: ClaimRequest): MaybePromise<ClaimResult>;
   /** Returns or resolves to the record of an operation, or to undefined if no committed record is retained. */
-  find(id: Buffer): MaybePromise<FoundRecord | undefined>;
+  find(address: RecordAddress): MaybePromise<FoundRecord | undefined>;
   /** Returns or resolves to the record of a series, or to undefined if no committed record is retained. */
-  findProducer(id: Buffer): MaybePromise<FoundProducer | undefined>;
+  findProducer(address: RecordAddress): MaybePromise<FoundProducer | undefined>;
   /**
    * Deletes at most `limit` expired records of keys and series. A record that a claim renews meanwhile is not deleted.
    * @param after where to start: `next` of the previous batch. Default: the beginning. A run of batches may miss a
@@ -132,14 +138,16 @@ export interface IdempotencyStore {
   purge(limit: number, after?: string): Promise<PurgedBatch>;
   /** Resolves to an estimate of the number of records. The estimate must be cheap. */
   estimateRecords(): Promise<number>;
-  /** Resolves to the number of retained records of a scope. Counting stops at `max`. */
+  /** Resolves to the number of retained records of a scope that were not erased. Counting stops at `max`. */
   countLive(scope: string, max: number): Promise<number>;
   /**
-   * Erases at most `limit` completed records of a scope. Resolves to the number of erased records. An erased record
-   * of a key still shows that the key was executed. An erased record of a series still shows the last completed
-   * sequence. A record with a valid lease is not erased.
+   * Erases at most `limit` completed records of a scope. An erasure removes the reply and the fingerprint, and keeps the
+   * address. An erased record of a key still shows that the key was executed. An erased record of a series still shows
+   * the last completed sequence. A record with a valid lease is not erased.
+   * @param after where to start: `next` of the previous batch. Default: the beginning. A run of batches erases each
+   *   record that was completed before the run began.
    */
-  erase(scope: string, limit: number): Promise<number>;
+  erase(scope: string, limit: number, after?: string): Promise<ErasedBatch>;
   /** Resolves when the store answers. @throws DatabaseUnavailableError when the store cannot be reached */
   ping(): Promise<void>;
 }
@@ -158,9 +166,17 @@ export interface PurgedBatch {
   readonly blocksCalls: boolean;
 }
 
+/** The result of one batch of an erasure. */
+export interface ErasedBatch {
+  /** The number of erased records. */
+  readonly erased: number;
+  /** Where the next batch starts. Absent if the batch has reached the last record of the scope. */
+  readonly next?: string;
+}
+
 /** The position of an operation in the series of one producer. The operations of a series share one record. */
 export interface SeriesPosition {
-  /** 32 bytes that name (scope, method, producer). */
+  /** 32 bytes that name (scope, method, producer). The scope of the request and this id are the address of the record. */
   readonly id: Buffer;
   /** From 0 to 2^63 - 1. */
   readonly epoch: bigint;

@@ -29,7 +29,7 @@ test('the answer of a duplicate in the group of its first call does not leave be
   const checks = [completed, violating].map((unit) => t.throwsAsync(unit, unavailable));
   await t.throwsAsync(async () => duplicate, unavailable);
   await Promise.all(checks);
-  t.is(await store.find(operation.id), undefined);
+  t.is(await store.find(operation), undefined);
 });
 
 test('the lease of a claim that waits for the writer starts when the claim runs', async (t) => {
@@ -44,7 +44,7 @@ test('the lease of a claim that waits for the writer starts when the claim runs'
   barrier.open();
   await unit;
   await claimed(t, await claiming).renew();
-  t.is(inProgress(t, await store.find(operation.id)).leaseLeftMs, 10_000);
+  t.is(inProgress(t, await store.find(operation)).leaseLeftMs, 10_000);
 });
 
 test('a unit whose rollback fails commits with no other unit', async (t) => {

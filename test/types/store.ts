@@ -3,6 +3,7 @@ import {
   type ClaimRequest,
   type ClaimResult,
   decideSequence,
+  type ErasedBatch,
   type FoundProducer,
   type FoundRecord,
   type IdempotencyStore,
@@ -40,13 +41,17 @@ if (result.outcome === 'fenced') expectType<bigint>()(result.epoch);
 // @ts-expect-error an unknown outcome
 result.outcome === 'lost';
 
-expectType<FoundRecord | undefined>()(await store.find(request.id));
-expectType<FoundProducer | undefined>()(await store.findProducer(request.id));
+expectType<FoundRecord | undefined>()(await store.find(request));
+expectType<FoundProducer | undefined>()(await store.findProducer(request));
 expectType<Promise<PurgedBatch>>()(store.purge(100));
 expectType<Promise<PurgedBatch>>()(store.purge(100, 'position'));
+expectType<Promise<ErasedBatch>>()(store.erase('scope', 10));
+expectType<Promise<ErasedBatch>>()(store.erase('scope', 10, 'position'));
 expectType<Promise<number>>()(store.countLive('scope', 10));
 // @ts-expect-error an id is bytes
-store.find('id');
+store.find({ scope: 'scope', id: 'id' });
+// @ts-expect-error an address has a scope
+store.find({ id: request.id });
 // @ts-expect-error requests are readonly
 request.leaseMs = 1;
 

@@ -4,11 +4,11 @@ import {
   isFinal,
   isSequenceRequest,
   type SequenceRequest,
+  seriesAddress,
 } from '../../store/producer/sequence-rules.js';
 import type { ClaimResult, FoundRecord, NotClaimed } from '../../store/store.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
 import type { Operation } from '../operation/operation.js';
-import type { RecordAddress } from '../operation/operation-id.js';
 import { type ExceededQuota, Refusal, refusals } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import type { Quotas } from '../store-access/quotas.js';
@@ -72,8 +72,9 @@ export class Claimer {
    * keeps its id.
    */
   async #atRecordedId(operation: Operation): Promise<Operation> {
-    for (const address of operation.previous) {
-      if (await hasRecord(this.#store, address)) return Object.freeze({ ...operation, ...address });
+    for (const ids of operation.previous) {
+      const recorded = { ...operation, ...ids };
+      if (await hasRecord(this.#store, recorded)) return Object.freeze(recorded);
     }
     return operation;
   }
@@ -162,21 +163,24 @@ export async function lookUp(store: ObservedStore, operation: Operation): Promis
   return isTooFarAhead(operation, Date.now()) ? { ...found, answer: { outcome: 'expired' } } : found;
 }
 
-async function lookUpKey(store: ObservedStore, { id }: Operation): Promise<LookUp> {
-  const found = await store.find(id);
+async function lookUpKey(store: ObservedStore, operation: Operation): Promise<LookUp> {
+  const found = await store.find(operation);
   const answer = found && !mayBeTakenOver(found) && { answer: found };
   return { isKnown: found !== undefined, ...answer };
 }
 
 async function lookUpSequence(store: ObservedStore, operation: SequenceRequest): Promise<LookUp> {
-  const found = await store.findProducer(operation.series.id);
+  const found = await store.findProducer(seriesAddress(operation));
   const decision = decideByRecord(operation, found);
   const answer = isFinal(decision) && { answer: decision };
   return { isKnown: found !== undefined, ...answer };
 }
 
-async function hasRecord(store: ObservedStore, { id, series }: RecordAddress): Promise<boolean> {
-  return (await (series ? store.findProducer(series.id) : store.find(id))) !== undefined;
+async function hasRecord(store: ObservedStore, operation: Operation): Promise<boolean> {
+  const found = isSequenceRequest(operation)
+    ? store.findProducer(seriesAddress(operation))
+    : store.find(operation);
+  return (await found) !== undefined;
 }
 
 function mayBeTakenOver(found: FoundRecord): boolean {

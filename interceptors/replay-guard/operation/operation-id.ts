@@ -18,23 +18,23 @@ export interface Peppers {
 }
 
 /** The ids of the record of one operation in the store. */
-export type RecordAddress = Pick<ClaimRequest, 'id' | 'series'>;
+export type RecordIds = Pick<ClaimRequest, 'id' | 'series'>;
 
-/** All addresses of one operation. */
-export interface RecordAddresses {
-  /** The address for a new record. */
-  readonly current: RecordAddress;
-  /** The addresses under the previous peppers, in the order of `Peppers.previous`. */
-  readonly previous: readonly RecordAddress[];
+/** All ids of one operation. */
+export interface OperationIds {
+  /** The ids of a new record. */
+  readonly current: RecordIds;
+  /** The ids under the previous peppers, in the order of `Peppers.previous`. */
+  readonly previous: readonly RecordIds[];
   /** The id of the preceding sequence of the same producer and epoch. */
   readonly precededBy?: Buffer;
 }
 
-/** Computes the addresses of an operation. */
-export type OperationIdentifier = (scope: string, method: string, name: OperationName) => RecordAddresses;
+/** Computes the ids of an operation. */
+export type OperationIdentifier = (scope: string, method: string, name: OperationName) => OperationIds;
 
 /**
- * Returns the function that computes the addresses of operations. An id is SHA-256 over the length-prefixed parts of
+ * Returns the function that computes the ids of operations. An id is SHA-256 over the length-prefixed parts of
  * the operation's name. With a pepper, the id is HMAC-SHA-256. A reader of the database then cannot test guesses of
  * keys.
  * @throws TypeError if a pepper is empty
@@ -48,9 +48,7 @@ export function operationIdentifier(pepper?: string | Buffer | Peppers): Operati
     previous: previous.map((older) => digest(older ?? undefined, parts)),
   });
   return (scope, method, name) =>
-    'key' in name
-      ? keyAddresses(digests(scope, method, name.key))
-      : sequenceAddresses(digests, scope, method, name);
+    'key' in name ? keyIds(digests(scope, method, name.key)) : sequenceIds(digests, scope, method, name);
 }
 
 /** The digests of one list of parts, under the current pepper and each previous pepper. */
@@ -59,27 +57,27 @@ interface Digests {
   readonly previous: readonly Buffer[];
 }
 
-function keyAddresses({ current, previous }: Digests): RecordAddresses {
+function keyIds({ current, previous }: Digests): OperationIds {
   return { current: { id: current }, previous: previous.map((id) => ({ id })) };
 }
 
 /**
- * Returns the addresses of a sequence. Its list of parts is longer than the list of a key, so the ids never collide.
+ * Returns the ids of a sequence. Its list of parts is longer than the list of a key, so the ids never collide.
  */
-function sequenceAddresses(
+function sequenceIds(
   digests: (...parts: readonly string[]) => Digests,
   scope: string,
   method: string,
   { producer, epoch, sequence }: Sequence,
-): RecordAddresses {
+): OperationIds {
   const ofPosition = (position: bigint) =>
     digests('sequence', scope, method, producer, epoch.toString(), position.toString());
   const own = ofPosition(sequence);
   const series = digests('series', scope, method, producer);
-  const address = (id: Buffer, seriesId: Buffer) => ({ id, series: { id: seriesId, epoch, sequence } });
+  const idsAt = (id: Buffer, seriesId: Buffer) => ({ id, series: { id: seriesId, epoch, sequence } });
   return {
-    current: address(own.current, series.current),
-    previous: own.previous.map((id, index) => address(id, series.previous[index] as Buffer)),
+    current: idsAt(own.current, series.current),
+    previous: own.previous.map((id, index) => idsAt(id, series.previous[index] as Buffer)),
     ...(sequence > 0n && { precededBy: ofPosition(sequence - 1n).current }),
   };
 }

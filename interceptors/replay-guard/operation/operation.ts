@@ -6,11 +6,11 @@ import { refusals } from '../refusal/refusal.js';
 import { type ScopeSource, ScopeUnavailableError } from '../scope/scope.js';
 import { readFirstSent } from './first-sent.js';
 import { invalidName, missingKey, readKey } from './key.js';
-import type { OperationIdentifier, OperationName, RecordAddresses } from './operation-id.js';
+import type { OperationIdentifier, OperationIds, OperationName } from './operation-id.js';
 import { readSequence } from './sequence.js';
 
-/** The operation of one call: the claim request, and the other addresses of its record. */
-export interface Operation extends ClaimRequest, Pick<RecordAddresses, 'previous' | 'precededBy'> {}
+/** The operation of one call: the claim request, and the other ids of its record. */
+export interface Operation extends ClaimRequest, Pick<OperationIds, 'previous' | 'precededBy'> {}
 
 /** Reads the operation of a call from its metadata, its request and the caller's identity. */
 export class OperationReader {

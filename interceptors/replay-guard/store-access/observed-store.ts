@@ -8,6 +8,7 @@ import type {
   IdempotencyStore,
   NotClaimed,
   PurgedBatch,
+  RecordAddress,
 } from '../../store/store.js';
 import { deadlines } from '../../timing/deadlines.js';
 import { isPromise, type MaybePromise } from '../../timing/maybe-promise.js';
@@ -67,12 +68,16 @@ export class ObservedStore {
     });
   }
 
-  find(id: Buffer): MaybePromise<FoundRecord | undefined> {
-    return this.#use({ operation: 'find', throughCircuit: true, ask: () => this.#store.find(id) });
+  find(address: RecordAddress): MaybePromise<FoundRecord | undefined> {
+    return this.#use({ operation: 'find', throughCircuit: true, ask: () => this.#store.find(address) });
   }
 
-  findProducer(id: Buffer): MaybePromise<FoundProducer | undefined> {
-    return this.#use({ operation: 'find', throughCircuit: true, ask: () => this.#store.findProducer(id) });
+  findProducer(address: RecordAddress): MaybePromise<FoundProducer | undefined> {
+    return this.#use({
+      operation: 'find',
+      throughCircuit: true,
+      ask: () => this.#store.findProducer(address),
+    });
   }
 
   countLive(scope: string, max: number): MaybePromise<number> {
@@ -118,12 +123,14 @@ export class ObservedStore {
    */
   async eraseScope(scope: string): Promise<number> {
     let total = 0;
-    for (;;) {
-      const ask = () => this.#store.erase(scope, ERASE_BATCH_SIZE);
-      const erased = await this.#use({ operation: 'erase', ask });
-      total += erased;
-      if (erased < ERASE_BATCH_SIZE) return total;
-    }
+    let next: string | undefined;
+    do {
+      const ask = () => this.#store.erase(scope, ERASE_BATCH_SIZE, next);
+      const batch = await this.#use({ operation: 'erase', ask });
+      total += batch.erased;
+      next = batch.next;
+    } while (next !== undefined);
+    return total;
   }
 
   estimateRecords(): Promise<number> {

@@ -5,14 +5,16 @@ import type {
   Claim,
   ClaimRequest,
   ClaimResult,
+  ErasedBatch,
   FoundProducer,
   FoundRecord,
   IdempotencyStore,
   PurgedBatch,
+  RecordAddress,
 } from '../store.js';
 import { MemoryClaim } from './claim.js';
 import { MemoryProducers } from './producers.js';
-import { type MemoryRecord, MemoryRecords } from './records.js';
+import { addressKey, type MemoryRecord, MemoryRecords } from './records.js';
 
 /** The options of `createMemoryStore`. */
 export interface MemoryStoreOptions {
@@ -45,22 +47,22 @@ export class MemoryStore implements IdempotencyStore {
   async claim(request: ClaimRequest): Promise<ClaimResult> {
     if (isSequenceRequest(request)) return this.#producers.claim(request);
     const now = this.#clock();
-    const id = mapKey(request.id);
-    const live = this.#live(id, now);
+    const address = addressKey(request);
+    const live = this.#live(address, now);
     if (isTooFarAhead(request, now)) return { outcome: 'expired' };
     if (live && !mayBeTakenOver(live, request, now)) return foundRecord(live, now);
     if (isTooOld(request, now)) return live ? foundRecord(live, now) : { outcome: 'expired' };
-    return { outcome: 'claimed', claim: this.#grant(id, request, now, live) };
+    return { outcome: 'claimed', claim: this.#grant(address, request, now, live) };
   }
 
-  async find(id: Buffer): Promise<FoundRecord | undefined> {
+  async find(address: RecordAddress): Promise<FoundRecord | undefined> {
     const now = this.#clock();
-    const live = this.#live(mapKey(id), now);
+    const live = this.#live(addressKey(address), now);
     return live && foundRecord(live, now);
   }
 
-  async findProducer(id: Buffer): Promise<FoundProducer | undefined> {
-    return this.#producers.find(id);
+  async findProducer(address: RecordAddress): Promise<FoundProducer | undefined> {
+    return this.#producers.find(address);
   }
 
   async purge(limit: number): Promise<PurgedBatch> {
@@ -93,27 +95,28 @@ export class MemoryStore implements IdempotencyStore {
     return count + this.#producers.countLive(scope, max - count);
   }
 
-  async erase(scope: string, limit: number): Promise<number> {
+  async erase(scope: string, limit: number): Promise<ErasedBatch> {
     let erased = 0;
-    for (const [id, record] of this.#records.ofScope(scope)) {
+    for (const [address, record] of this.#records.ofScope(scope)) {
       if (erased === limit) break;
       if (!record.reply) continue;
-      const { createdAtMs, leaseUntilMs, expiresAtMs } = record;
-      const fingerprint = Buffer.alloc(32);
-      this.#records.set(id, { fingerprint, createdAtMs, leaseUntilMs, expiresAtMs });
+      const { reply: _, ...rest } = record;
+      this.#records.set(address, { ...rest, isErased: true, fingerprint: Buffer.alloc(32) });
       erased++;
     }
-    return erased + this.#producers.erase(scope, limit - erased);
+    erased += this.#producers.erase(scope, limit - erased);
+    // A full batch erases the first records, so the next batch starts from the beginning.
+    return { erased, ...(erased === limit && { next: '' }) };
   }
 
   async ping(): Promise<void> {}
 
-  #live(id: string, now: number): MemoryRecord | undefined {
-    const record = this.#records.get(id);
+  #live(address: string, now: number): MemoryRecord | undefined {
+    const record = this.#records.get(address);
     return record && record.expiresAtMs > now ? record : undefined;
   }
 
-  #grant(id: string, request: ClaimRequest, now: number, live: MemoryRecord | undefined): Claim {
+  #grant(address: string, request: ClaimRequest, now: number, live: MemoryRecord | undefined): Claim {
     const { scope, leaseMs } = request;
     const record: MemoryRecord = {
       scope,
@@ -124,15 +127,15 @@ export class MemoryStore implements IdempotencyStore {
       // A later claim never shortens the retention of an earlier claim.
       expiresAtMs: Math.max(live?.expiresAtMs ?? 0, retainedUntil(request, now)),
     };
-    this.#records.set(id, record);
+    this.#records.set(address, record);
     return new MemoryClaim({
       takenOver: live !== undefined,
       expiresAtMs: record.expiresAtMs,
-      isOwned: () => this.#records.get(id) === record && record.reply === undefined,
+      isOwned: () => this.#records.get(address) === record && record.reply === undefined,
       complete: (reply) => {
         record.reply = reply;
       },
-      release: () => this.#records.delete(id),
+      release: () => this.#records.delete(address),
       renew: () => {
         record.leaseUntilMs = this.#clock() + leaseMs;
       },
@@ -140,18 +143,14 @@ export class MemoryStore implements IdempotencyStore {
   }
 }
 
-function mapKey(id: Buffer): string {
-  return id.toString('base64');
-}
-
 function mayBeTakenOver(record: MemoryRecord, request: ClaimRequest, now: number): boolean {
-  const isRunning = !record.reply && record.scope !== undefined;
+  const isRunning = !record.reply && !record.isErased;
   return isRunning && record.leaseUntilMs <= now && record.fingerprint.equals(request.fingerprint);
 }
 
 function foundRecord(record: MemoryRecord, now: number): FoundRecord {
-  const { fingerprint, reply, expiresAtMs } = record;
-  if (record.scope === undefined) return { outcome: 'erased', expiresAtMs };
+  const { fingerprint, reply, expiresAtMs, isErased } = record;
+  if (isErased) return { outcome: 'erased', expiresAtMs };
   if (reply) return { outcome: 'completed', fingerprint, reply, expiresAtMs };
   const [ageMs, leaseLeftMs] = [now - record.createdAtMs, record.leaseUntilMs - now];
   return { outcome: 'in-progress', fingerprint, ageMs, leaseLeftMs };

@@ -1,8 +1,9 @@
 import { retainedUntil } from '../first-sent.js';
 import { grantSequence, type SeriesRecordClaim } from '../producer/sequence-claim.js';
-import { decideSequence, type SequenceRequest } from '../producer/sequence-rules.js';
-import type { Claim, ClaimResult, FoundProducer } from '../store.js';
+import { decideSequence, type SequenceRequest, seriesAddress } from '../producer/sequence-rules.js';
+import type { Claim, ClaimResult, FoundProducer, RecordAddress } from '../store.js';
 import { MemoryClaim } from './claim.js';
+import { addressKey } from './records.js';
 
 interface Running {
   readonly sequence: bigint;
@@ -12,8 +13,9 @@ interface Running {
 }
 
 interface ProducerRecord {
-  /** Absent if the replies were erased. */
-  scope: string | undefined;
+  readonly scope: string;
+  /** Whether the replies were erased and no sequence was claimed afterwards. */
+  isErased: boolean;
   epoch: bigint;
   completed: bigint;
   replies: Buffer;
@@ -24,7 +26,7 @@ interface ProducerRecord {
 
 /** The records of series in memory. The number of producers is small, so a query for one scope scans all records. */
 export class MemoryProducers {
-  readonly #byId = new Map<string, ProducerRecord>();
+  readonly #byAddress = new Map<string, ProducerRecord>();
   readonly #clock: () => number;
 
   constructor(clock: () => number) {
@@ -32,58 +34,61 @@ export class MemoryProducers {
   }
 
   get size(): number {
-    return this.#byId.size;
+    return this.#byAddress.size;
   }
 
   async claim(request: SequenceRequest): Promise<ClaimResult> {
     const now = this.#clock();
-    const record = this.#live(request.series.id, now);
+    const record = this.#live(seriesAddress(request), now);
     const decision = decideSequence(request, record && foundProducer(record, now), now);
     if (decision.outcome !== 'claimable') return decision;
     const sameEpoch = record?.epoch === request.series.epoch ? record : undefined;
     const replies = sameEpoch?.replies ?? Buffer.alloc(0);
-    const claim = this.#advance(record ?? emptyRecord(), request, sameEpoch, now);
+    const claim = this.#advance(record ?? emptyRecord(request.scope), request, sameEpoch, now);
     return grantSequence(seriesClaim(claim, replies), request, replies);
   }
 
-  find(id: Buffer): FoundProducer | undefined {
+  find(address: RecordAddress): FoundProducer | undefined {
     const now = this.#clock();
-    const record = this.#live(id, now);
+    const record = this.#live(address, now);
     return record && foundProducer(record, now);
   }
 
   purge(limit: number): number {
     const now = this.#clock();
-    const expired = [...this.#byId].filter(([, { expiresAtMs }]) => expiresAtMs <= now).slice(0, limit);
-    for (const [id] of expired) this.#byId.delete(id);
+    const expired = [...this.#byAddress].filter(([, { expiresAtMs }]) => expiresAtMs <= now).slice(0, limit);
+    for (const [address] of expired) this.#byAddress.delete(address);
     return expired.length;
   }
 
   countLive(scope: string, max: number): number {
     const now = this.#clock();
-    return this.#ofScope(scope, ({ expiresAtMs }) => expiresAtMs > now, max).length;
+    return this.#ofScope(scope, ({ expiresAtMs, isErased }) => expiresAtMs > now && !isErased, max).length;
   }
 
   erase(scope: string, limit: number): number {
     const now = this.#clock();
-    const isErasable = ({ running }: ProducerRecord) => !running || running.leaseUntilMs <= now;
+    const isErasable = ({ running, replies, isErased }: ProducerRecord) =>
+      running ? running.leaseUntilMs <= now && replies.length > 0 : !isErased;
     const erased = this.#ofScope(scope, isErasable, limit);
     for (const record of erased) {
       // The copy is a new fence. The execution whose lease ran out cannot complete, but another execution can take it
       // over.
       const running = record.running && { ...record.running };
-      Object.assign(record, { scope: undefined, replies: Buffer.alloc(0), running });
+      Object.assign(record, { isErased: !running, replies: Buffer.alloc(0), running });
     }
     return erased.length;
   }
 
   #ofScope(scope: string, matches: (record: ProducerRecord) => boolean, limit: number): ProducerRecord[] {
-    const ofScope = [...this.#byId.values()].filter((record) => record.scope === scope && matches(record));
+    const ofScope = [...this.#byAddress.values()].filter(
+      (record) => record.scope === scope && matches(record),
+    );
     return ofScope.slice(0, limit);
   }
 
-  #live(id: Buffer, now: number): ProducerRecord | undefined {
-    const record = this.#byId.get(mapKey(id));
+  #live(address: RecordAddress, now: number): ProducerRecord | undefined {
+    const record = this.#byAddress.get(addressKey(address));
     return record && record.expiresAtMs > now ? record : undefined;
   }
 
@@ -94,8 +99,9 @@ export class MemoryProducers {
     sameEpoch: ProducerRecord | undefined,
     now: number,
   ): Claim {
-    const { scope, series, leaseMs } = request;
-    const { epoch, sequence } = series;
+    const { epoch, sequence } = request.series;
+    const { leaseMs } = request;
+    const address = addressKey(seriesAddress(request));
     const takenOver = sameEpoch?.running !== undefined;
     // Copy the fingerprint, because the caller may reuse its buffer.
     const fingerprint = Buffer.from(request.fingerprint);
@@ -103,12 +109,12 @@ export class MemoryProducers {
     if (!sameEpoch) Object.assign(record, { completed: -1n, replies: Buffer.alloc(0) });
     // A later claim never shortens the retention of an earlier claim.
     const expiresAtMs = Math.max(record.expiresAtMs, retainedUntil(request, now));
-    Object.assign(record, { scope, epoch, running, expiresAtMs });
-    this.#byId.set(mapKey(series.id), record);
+    Object.assign(record, { isErased: false, epoch, running, expiresAtMs });
+    this.#byAddress.set(address, record);
     return new MemoryClaim({
       takenOver,
       expiresAtMs: record.expiresAtMs,
-      isOwned: () => this.#byId.get(mapKey(series.id)) === record && record.running === running,
+      isOwned: () => this.#byAddress.get(address) === record && record.running === running,
       complete: (replies) => Object.assign(record, { running: undefined, completed: sequence, replies }),
       release: () => {
         record.running = undefined;
@@ -136,19 +142,16 @@ function seriesClaim(claim: Claim, replies: Buffer): SeriesRecordClaim {
   };
 }
 
-function emptyRecord(): ProducerRecord {
+function emptyRecord(scope: string): ProducerRecord {
   return {
-    scope: undefined,
+    scope,
+    isErased: false,
     epoch: 0n,
     completed: -1n,
     replies: Buffer.alloc(0),
     expiresAtMs: 0,
     running: undefined,
   };
-}
-
-function mapKey(id: Buffer): string {
-  return id.toString('base64');
 }
 
 function foundProducer(record: ProducerRecord, now: number): FoundProducer {

@@ -1,10 +1,12 @@
+import type { RecordAddress } from '../store.js';
+
 /**
  * The record of a key. The object serves as the fence: a claim owns the key while the store holds the object of the
  * claim.
  */
 export interface MemoryRecord {
-  /** Absent if the record was erased. */
-  readonly scope?: string;
+  readonly scope: string;
+  readonly isErased?: true;
   readonly fingerprint: Buffer;
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
@@ -13,44 +15,53 @@ export interface MemoryRecord {
   reply?: Buffer;
 }
 
-/** The records of keys by id. An index by scope avoids a scan of all records for one scope. */
+/** Returns the address of a record as the key of a map. */
+export function addressKey({ scope, id }: RecordAddress): string {
+  // Base64 contains no colon.
+  return `${id.toString('base64')}:${scope}`;
+}
+
+/** The records of keys by address. An index by scope avoids a scan of all records for one scope. */
 export class MemoryRecords {
-  readonly #byId = new Map<string, MemoryRecord>();
-  readonly #idsByScope = new Map<string, Set<string>>();
+  readonly #byAddress = new Map<string, MemoryRecord>();
+  readonly #unerasedByScope = new Map<string, Set<string>>();
 
   get size(): number {
-    return this.#byId.size;
+    return this.#byAddress.size;
   }
 
-  get(id: string): MemoryRecord | undefined {
-    return this.#byId.get(id);
+  get(address: string): MemoryRecord | undefined {
+    return this.#byAddress.get(address);
   }
 
-  /** Stores a record in place of the earlier record with this id. */
-  set(id: string, record: MemoryRecord): void {
-    this.delete(id);
-    this.#byId.set(id, record);
-    if (record.scope === undefined) return;
-    const ids = this.#idsByScope.get(record.scope) ?? new Set();
-    this.#idsByScope.set(record.scope, ids.add(id));
+  /** Stores a record in place of the earlier record at this address. */
+  set(address: string, record: MemoryRecord): void {
+    this.delete(address);
+    this.#byAddress.set(address, record);
+    if (record.isErased) return;
+    const addresses = this.#unerasedByScope.get(record.scope) ?? new Set();
+    this.#unerasedByScope.set(record.scope, addresses.add(address));
   }
 
-  delete(id: string): void {
-    const scope = this.#byId.get(id)?.scope;
-    this.#byId.delete(id);
-    if (scope === undefined) return;
-    const ids = this.#idsByScope.get(scope);
-    ids?.delete(id);
-    if (ids?.size === 0) this.#idsByScope.delete(scope);
+  delete(address: string): void {
+    const record = this.#byAddress.get(address);
+    this.#byAddress.delete(address);
+    if (!record) return;
+    const addresses = this.#unerasedByScope.get(record.scope);
+    addresses?.delete(address);
+    if (addresses?.size === 0) this.#unerasedByScope.delete(record.scope);
   }
 
   /** Iterates over all records. Records may be set and deleted during the iteration. */
   [Symbol.iterator](): Iterator<[string, MemoryRecord]> {
-    return this.#byId.entries();
+    return this.#byAddress.entries();
   }
 
-  /** Iterates over the records of a scope. Records may be set and deleted during the iteration. */
+  /**
+   * Iterates over the records of a scope that were not erased. Records may be set and deleted during the iteration.
+   */
   *ofScope(scope: string): Generator<[string, MemoryRecord]> {
-    for (const id of this.#idsByScope.get(scope) ?? []) yield [id, this.#byId.get(id) as MemoryRecord];
+    for (const address of this.#unerasedByScope.get(scope) ?? [])
+      yield [address, this.#byAddress.get(address) as MemoryRecord];
   }
 }

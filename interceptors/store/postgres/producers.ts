@@ -2,7 +2,7 @@ import type { RecordTable } from '../sql/maintenance.js';
 import { producerTable } from '../sql/producers.js';
 
 /**
- * The migration steps of the table of series on Postgres. Every call rewrites the window. Half of each page is
+ * The first migration steps of the table of series on Postgres. `addressing.ts` contains the later steps. Every call rewrites the window. Half of each page is
  * reserved for new row versions. No indexed column changes more than once a minute. Postgres therefore removes old
  * versions within the page, and the table does not grow. A window of more than about 2 KB is stored outside the page,
  * where only vacuum removes old versions.

@@ -1,11 +1,12 @@
 import { keyTable } from '../sql/keys.js';
 import type { MaintenanceSql, RecordTable } from '../sql/maintenance.js';
+import { addressingSchema } from './addressing.js';
 import { producersSchema } from './producers.js';
 
 /**
  * The migration steps of the guard's tables on Postgres. The widest columns come first, so that alignment wastes no
  * bytes. The null bitmap of eight columns needs no additional space. The expiry index stores seconds, because equal
- * entries share their space.
+ * entries share their space. The last steps change the primary key.
  */
 export const schema = [
   `CREATE TABLE replay_guard_records (
@@ -21,6 +22,7 @@ export const schema = [
   'CREATE INDEX replay_guard_records_expiry ON replay_guard_records ((expires_at / 1000))',
   'CREATE INDEX replay_guard_records_scope ON replay_guard_records (scope)',
   ...producersSchema,
+  ...addressingSchema,
 ];
 
 /** Returns the maintenance SQL for the table of keys. The condition on seconds uses the expiry index. */
@@ -29,10 +31,15 @@ export function keys(now: string): RecordTable {
   return keyTable({ expired, expiryOrder: 'expires_at / 1000' });
 }
 
-/** The estimate is the row count in the statistics of Postgres, which needs no scan. */
+/**
+ * A record is referred to by its address, as a JSON array. The estimate is the row count in the statistics of Postgres,
+ * which needs no scan.
+ */
 export const maintenanceSql: MaintenanceSql = {
-  ref: 'id',
-  isRefIn: (list) => `id = ANY (CAST(string_to_array(${list}, ',') AS UUID[]))`,
+  ref: `'[' || scope || ',"' || id || '"]'`,
+  isRefIn: (list) => `(scope, id) IN (
+      SELECT CAST(address ->> 0 AS BIGINT), CAST(address ->> 1 AS UUID)
+      FROM json_array_elements(CAST('[' || ${list} || ']' AS JSON)) AS address)`,
   hasRowLocks: true,
   estimate: (table) => `
     SELECT coalesce(max(n_live_tup), 0) AS records

@@ -1,5 +1,5 @@
 import { isTooFarAhead, isTooOld } from '../first-sent.js';
-import type { ClaimRequest, FoundProducer, NotClaimed, SeriesPosition } from '../store.js';
+import type { ClaimRequest, FoundProducer, NotClaimed, RecordAddress, SeriesPosition } from '../store.js';
 import { SequenceWindow } from './sequence-window.js';
 
 /** A request to claim a position in a series. */
@@ -8,6 +8,11 @@ export type SequenceRequest = ClaimRequest & { readonly series: SeriesPosition }
 /** Whether a request names a position in a series instead of a key. */
 export function isSequenceRequest(request: ClaimRequest): request is SequenceRequest {
   return request.series !== undefined;
+}
+
+/** Returns the address of the record that the operations of a series share. */
+export function seriesAddress({ scope, series }: SequenceRequest): RecordAddress {
+  return { scope, id: series.id };
 }
 
 /** The decision on a position: `claimable`, or the reason for a refusal. */

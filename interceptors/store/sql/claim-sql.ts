@@ -1,5 +1,5 @@
 // Pieces of SQL that the claim statements of both tables share. The parameters are:
-// $1 id, $2 fingerprint, $3 scope digest, $4 leaseMs, $5 retentionMs, $6 and $7 the bounds of the first-sent time.
+// $1 and $2 the address, $3 fingerprint, $4 leaseMs, $5 retentionMs, $6 and $7 the bounds of the first-sent time.
 // The statements read the database's clock once, as `now` of the row to insert. In DO UPDATE that time is the fence of
 // the row that was not inserted, `excluded.fence`. A distributed Postgres allows no clock in DO UPDATE.
 import { MAX_FIRST_SENT_AHEAD_MS } from '../store.js';

@@ -5,6 +5,7 @@ import type { DatabaseHandle } from '../../database/handle.js';
 import type { UnitOfWork } from '../../database/unit-of-work.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Claim, ClaimRequest, NotClaimed } from '../store.js';
+import type { StoredAddress } from './address.js';
 import { type RecordStatements, TAKEN_OVER } from './statements.js';
 
 /** The parts of a claim that are the same for every claim of one table. */
@@ -24,6 +25,7 @@ export class SqlClaim implements Omit<Claim, 'fail'> {
   /** The row that the claim statement returned. */
   readonly row: Row;
   readonly #request: ClaimRequest;
+  readonly #address: StoredAddress;
   readonly #fence: bigint;
   readonly #unit: UnitOfWork;
   readonly #parts: ClaimParts;
@@ -32,12 +34,14 @@ export class SqlClaim implements Omit<Claim, 'fail'> {
   /** @param claimAgain makes another claim for the same request */
   constructor(
     request: ClaimRequest,
+    address: StoredAddress,
     row: Row,
     unit: UnitOfWork,
     parts: ClaimParts,
     claimAgain: () => MaybePromise<SqlClaim | NotClaimed>,
   ) {
     this.#request = request;
+    this.#address = address;
     this.row = row;
     this.#fence = row.fence as bigint;
     this.takenOver = row.claimed === TAKEN_OVER;
@@ -99,7 +103,7 @@ export class SqlClaim implements Omit<Claim, 'fail'> {
   async #releaseLease(rolledBack: MaybePromise<void>): Promise<void> {
     await rolledBack;
     const { engine, statements } = this.#parts;
-    await engine.run(statements.release(this.#request.id, this.#fence));
+    await engine.run(statements.release(this.#address, this.#fence));
   }
 
   async renew(): Promise<void> {
@@ -115,10 +119,10 @@ export class SqlClaim implements Omit<Claim, 'fail'> {
 
   /** Resolves to whether the claim still owned the record. */
   async #extendLease(): Promise<boolean> {
-    const { id, leaseMs } = this.#request;
+    const { leaseMs } = this.#request;
     const { engine, statements } = this.#parts;
     try {
-      return (await engine.run(statements.renew(id, this.#fence, leaseMs))).length > 0;
+      return (await engine.run(statements.renew(this.#address, this.#fence, leaseMs))).length > 0;
     } catch (error) {
       if (!(error instanceof CommitInDoubtError)) throw error;
       throw new DatabaseUnavailableError('the answer to the renewal of the lease was lost', { cause: error });
@@ -126,7 +130,7 @@ export class SqlClaim implements Omit<Claim, 'fail'> {
   }
 
   #completion(stored: Buffer) {
-    return this.#parts.statements.complete(this.#request.id, this.#fence, stored);
+    return this.#parts.statements.complete(this.#address, this.#fence, stored);
   }
 }
 

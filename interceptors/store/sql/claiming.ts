@@ -3,15 +3,17 @@ import type { Attempt, OpenedSession, Session, Statement } from '../../database/
 import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError } from '../../database/errors.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
-import type { Claim, ClaimRequest, ClaimResult, NotClaimed } from '../store.js';
+import type { Claim, ClaimRequest, ClaimResult, NotClaimed, RecordAddress } from '../store.js';
+import { type StoredAddress, storedAddress } from './address.js';
 import { type ClaimParts, SqlClaim } from './claim.js';
+import { ScopelessRecords } from './scopeless-records.js';
 import type { RecordStatements } from './statements.js';
 
 /** The differences between claims of keys and claims of positions in a series. */
 export interface ClaimRules<R extends ClaimRequest> {
   readonly statements: RecordStatements;
-  /** Returns the id of the record that the request claims. */
-  recordId(request: R): Buffer;
+  /** Returns the address of the record that the request claims. */
+  addressOf(request: R): RecordAddress;
   /** Decides from the row of a `find`. Returns why the request may not claim, or undefined if it may. */
   decide(request: R, row: Row): NotClaimed | undefined;
   /** Whether a claim would have the same result, so that no claim needs to be tried. */
@@ -27,62 +29,77 @@ export interface ClaimRules<R extends ClaimRequest> {
 export class RecordClaimer<R extends ClaimRequest> {
   readonly #parts: ClaimParts;
   readonly #rules: ClaimRules<R>;
+  readonly #scopeless: ScopelessRecords;
 
   constructor(parts: Omit<ClaimParts, 'statements'>, rules: ClaimRules<R>) {
     this.#parts = { ...parts, statements: rules.statements };
     this.#rules = rules;
+    this.#scopeless = new ScopelessRecords(parts.engine, rules.statements.table);
+  }
+
+  /** Prepares the first claim. Called once, after the migration. */
+  async open(): Promise<void> {
+    await this.#scopeless.count();
   }
 
   /** Claims a record, or returns the reason why the record was not claimed. */
   claim(request: R): MaybePromise<ClaimResult> {
+    const address = storedAddress(this.#rules.addressOf(request));
+    return then(this.#scopeless.restore(address), () => this.#claimOrFind(request, address));
+  }
+
+  #claimOrFind(request: R, address: StoredAddress): MaybePromise<ClaimResult> {
     // On one connection a new key is claimed first, because most calls are new. A lease commits its claim, so a look-up
     // first spares the duplicates a commit.
     const isLease = request.atomicity === 'LEASE';
-    if (!isLease && !this.#parts.engine.hasSeparateReader) return this.#claim(request);
-    const row = this.find(this.#rules.recordId(request));
-    if (row instanceof Promise) return row.then((found) => this.#claimAfter(request, found));
-    return this.#claimAfter(request, row);
+    if (!isLease && !this.#parts.engine.hasSeparateReader) return this.#claim(request, address);
+    const row = this.#find(address);
+    if (row instanceof Promise) return row.then((found) => this.#claimAfter(request, address, found));
+    return this.#claimAfter(request, address, row);
   }
 
   /** Returns the row of a `find`. */
-  find(id: Buffer): MaybePromise<Row> {
-    const rows = this.#parts.engine.run(this.#rules.statements.find(id));
+  find(address: RecordAddress): MaybePromise<Row> {
+    const stored = storedAddress(address);
+    return then(this.#scopeless.restore(stored), () => this.#find(stored));
+  }
+
+  #find(address: StoredAddress): MaybePromise<Row> {
+    const rows = this.#parts.engine.run(this.#rules.statements.find(address));
     return rows instanceof Promise ? rows.then(([row]) => row as Row) : (rows[0] as Row);
   }
 
-  #claimAfter(request: R, found: Row): MaybePromise<ClaimResult> {
+  #claimAfter(request: R, address: StoredAddress, found: Row): MaybePromise<ClaimResult> {
     const result = this.#rules.decide(request, found);
-    return result && this.#rules.isFinal(result) ? result : this.#claim(request);
+    return result && this.#rules.isFinal(result) ? result : this.#claim(request, address);
   }
 
-  #claim(request: R): MaybePromise<ClaimResult> {
-    return then(this.#tryClaim(request), (claimed) =>
+  #claim(request: R, address: StoredAddress): MaybePromise<ClaimResult> {
+    return then(this.#tryClaim(request, address), (claimed) =>
       claimed instanceof SqlClaim ? this.#rules.grant(request, claimed) : claimed,
     );
   }
 
-  #tryClaim(request: R): MaybePromise<SqlClaim | NotClaimed> {
-    const { recordId } = this.#rules;
+  #tryClaim(request: R, address: StoredAddress): MaybePromise<SqlClaim | NotClaimed> {
     const { engine, statements } = this.#parts;
-    const id = recordId(request);
-    const [claim, find] = [statements.claim({ ...request, id }), statements.find(id)];
+    const [claim, find] = [statements.claim(address, request), statements.find(address)];
     return thenOrCatch(
       () => engine.attempt(claim, find, request.atomicity === 'LEASE' ? 'alone' : 'open'),
-      (attempt) => this.#afterAttempt(request, id, attempt),
+      (attempt) => this.#afterAttempt(request, address, attempt),
       (error) => {
         throw asUnavailable(error);
       },
     );
   }
 
-  #afterAttempt(request: R, id: Buffer, attempt: Attempt): MaybePromise<SqlClaim | NotClaimed> {
+  #afterAttempt(request: R, address: StoredAddress, attempt: Attempt): MaybePromise<SqlClaim | NotClaimed> {
     const { decide, isFinal } = this.#rules;
-    if ('rows' in attempt) return this.#granted(request, id, attempt.rows[0] as Row, attempt.session);
+    if ('rows' in attempt) return this.#granted(request, address, attempt.rows[0] as Row, attempt.session);
     // The record may have changed between the two statements.
     const result = decide(request, attempt.instead[0] as Row);
     if (!result) return hiddenExecution(request);
     const isGap = result.outcome === 'gap';
-    if (!attempt.isLocked) return isGap && !isFinal(result) ? this.#confirmGap(request, id) : result;
+    if (!attempt.isLocked) return isGap && !isFinal(result) ? this.#confirmGap(request, address) : result;
     // A locked record may be about to complete. The next sequence is then no gap.
     const isCertain = result.outcome === 'in-progress' || (isFinal(result) && !isGap);
     return isCertain ? result : hiddenExecution(request);
@@ -92,16 +109,16 @@ export class RecordClaimer<R extends ClaimRequest> {
    * Confirms that the previous sequence is missing. A transaction that is not visible may be executing the previous
    * sequence. This transaction holds the lock of the record.
    */
-  async #confirmGap(request: R, id: Buffer): Promise<NotClaimed> {
+  async #confirmGap(request: R, address: StoredAddress): Promise<NotClaimed> {
     const { engine, statements } = this.#parts;
     let held: Attempt;
     try {
-      held = await engine.attempt(statements.hold(id), statements.find(id), 'alone');
+      held = await engine.attempt(statements.hold(address), statements.find(address), 'alone');
     } catch (error) {
       throw asUnavailable(error);
     }
     if ('instead' in held && held.isLocked) return hiddenExecution(request);
-    const latest = this.#rules.decide(request, await this.find(id));
+    const latest = this.#rules.decide(request, await this.#find(address));
     return latest?.outcome === 'gap' ? latest : hiddenExecution(request);
   }
 
@@ -116,10 +133,10 @@ export class RecordClaimer<R extends ClaimRequest> {
     return opened instanceof Promise ? opened.then(locked) : locked(opened);
   }
 
-  #granted(request: R, id: Buffer, row: Row, session: Session | undefined): SqlClaim {
-    const lock = () => this.#openLocked(this.#parts.statements.lock(id, row.fence as bigint));
+  #granted(request: R, address: StoredAddress, row: Row, session: Session | undefined): SqlClaim {
+    const lock = () => this.#openLocked(this.#parts.statements.lock(address, row.fence as bigint));
     const unit = new UnitOfWork(this.#parts.engine, session ?? lock);
-    return new SqlClaim({ ...request, id }, row, unit, this.#parts, () => this.#tryClaim(request));
+    return new SqlClaim(request, address, row, unit, this.#parts, () => this.#tryClaim(request, address));
   }
 }
 

@@ -15,12 +15,12 @@ const TABLE = 'replay_guard_records';
  * @param now SQL for the time
  */
 const claimSql = (now: string) => `
-  INSERT INTO ${TABLE} AS record (id, fingerprint, scope, state, fence, lease_until, expires_at)
+  INSERT INTO ${TABLE} AS record (scope, id, fingerprint, state, fence, lease_until, expires_at)
   SELECT $1, $2, $3, 0, now, now + $4, ${retainedUntil}
   FROM (SELECT ${now} AS now) AS clock
   WHERE ${firstSentIsValid}
-  ON CONFLICT (id) DO UPDATE SET
-    fingerprint = excluded.fingerprint, scope = excluded.scope,
+  ON CONFLICT (scope, id) DO UPDATE SET
+    fingerprint = excluded.fingerprint,
     state = CASE WHEN record.expires_at <= ${claimTime} THEN 0 ELSE -1 END,
     fence = ${nextFence},
     lease_until = excluded.lease_until, expires_at = ${later('expires_at')}, reply = NULL
@@ -36,12 +36,15 @@ export function keyStatements(time: StatementTime, forUpdate = ''): RecordStatem
   const texts = {
     table: TABLE,
     columns: 'fingerprint, reply',
-    completed: 'state = 1, fence = NULL, lease_until = NULL, reply = $3',
+    completed: 'state = 1, fence = NULL, lease_until = NULL, reply = $4',
     release: `DELETE FROM ${TABLE}`,
   };
   return {
     ...statementsOn(texts, time, forUpdate),
-    claim: (request) => ({ text: claim, params: [...commonParams(request), ...time.params] }),
+    claim: (address, request) => ({
+      text: claim,
+      params: [...commonParams(address, request), ...time.params],
+    }),
   };
 }
 
@@ -54,7 +57,7 @@ export function keyTable(expiry: Pick<RecordTable, 'expired' | 'expiryOrder'>): 
     name: TABLE,
     ...expiry,
     erasable: 'state = 1',
-    erased: 'state = 2, scope = 0, fingerprint = $3, reply = NULL',
+    erased: 'state = 2, fingerprint = $3, reply = NULL',
   };
 }
 
@@ -81,7 +84,7 @@ function decide(request: ClaimRequest, row: Row): NotClaimed | undefined {
 /** The rules for claims of keys. */
 export const keyRules = (statements: RecordStatements): ClaimRules<ClaimRequest> => ({
   statements,
-  recordId: ({ id }) => id,
+  addressOf: (request) => request,
   decide,
   isFinal: (result) => !(result.outcome === 'in-progress' && result.leaseLeftMs <= 0),
   grant: (_request, claim) => ({ outcome: 'claimed', claim: withReply(claim) }),

@@ -1,8 +1,10 @@
 import type { Row, SqlColumn, SqlValue } from '../../database/database.js';
 import type { DatabaseEngine } from '../../database/engine.js';
-import type { PurgedBatch } from '../store.js';
+import { STORED_ID_BYTES } from '../record-id.js';
+import type { ErasedBatch, PurgedBatch } from '../store.js';
+import { scopeDigest } from './address.js';
 import { changeSelected } from './selected-records.js';
-import { scopeDigest } from './statements.js';
+import { ERASED } from './statements.js';
 
 /** The SQL of one table of records for the maintenance statements. */
 export interface RecordTable {
@@ -19,7 +21,7 @@ export interface RecordTable {
 
 /** The maintenance SQL that differs between the engines. */
 export interface MaintenanceSql {
-  /** The column by which a selected record is referred to. */
+  /** SQL for the reference to a selected record. */
   readonly ref: string;
   /** Returns a condition for the records of a list. `list` is SQL for a text of references, separated by commas. */
   isRefIn(list: string): string;
@@ -46,11 +48,14 @@ export interface MaintenanceStatements {
   /** Returns one row with a column `records`. */
   readonly estimate: string;
   /**
-   * Counts the retained records of the scope digest `$1`, at most `$2` of them. Returns one row with a column
-   * `records`.
+   * Counts the retained records of the scope digest `$1` that were not erased, at most `$2` of them. Returns one row
+   * with a column `records`.
    */
   readonly countLive: string;
-  /** Selects at most `$2` erasable records of the scope digest `$1`. Returns `ref`. */
+  /**
+   * Selects at most `$2` erasable records of the scope digest `$1` in the order of their ids, after the id `$3`. Returns
+   * `ref` and `id`.
+   */
   readonly selectErasable: string;
   /**
    * Erases the erasable records of the list `$1` and of the scope digest `$2`. `$3` is their new fingerprint. Returns
@@ -77,8 +82,9 @@ export function maintenanceStatements(
     estimate: estimate(name),
     countLive: `
       SELECT count(*) AS records
-      FROM (SELECT 1 FROM ${name} WHERE scope = $1 AND expires_at > ${now} LIMIT $2) AS live`,
-    selectErasable: `SELECT ${ref} AS ref FROM ${name} WHERE scope = $1 AND ${erasable} LIMIT $2`,
+      FROM (SELECT 1 FROM ${name} WHERE scope = $1 AND expires_at > ${now} AND state <> ${ERASED} LIMIT $2) AS live`,
+    selectErasable: `
+      SELECT ${ref} AS ref, id FROM ${name} WHERE scope = $1 AND id > $3 AND ${erasable} ORDER BY id LIMIT $2`,
     erase: `
       UPDATE ${name} SET ${erased} WHERE ${isRefIn('$1')} AND scope = $2 AND ${erasable} RETURNING state`,
   };
@@ -87,6 +93,8 @@ export function maintenanceStatements(
 const NO_FINGERPRINT = Buffer.alloc(32);
 /** The position before every expiry. */
 const BEGINNING = -(2n ** 63n);
+/** The position before every id. Ids are digests, and no digest is zero. */
+const FIRST_ID = '00'.repeat(STORED_ID_BYTES);
 
 /** Purges, counts and erases the records of all tables, one table after another. */
 export class Maintenance {
@@ -104,13 +112,13 @@ export class Maintenance {
    */
   async purge(limit: number, after?: string): Promise<PurgedBatch> {
     let [selected, purged, busyMs] = [0, 0, 0];
-    const start = startOf(after);
+    const start = startOf(after ?? `0:${BEGINNING}`);
     // A database with row locks serves other connections meanwhile.
     const blocksCalls = !this.#tables.some(({ hasRowLocks }) => hasRowLocks);
     for (const [index, { selectExpired, purge, hasRowLocks }] of this.#tables.entries()) {
       if (index < start.table) continue;
       const startMs = performance.now();
-      const position = index === start.table ? start.position : BEGINNING;
+      const position = index === start.table ? BigInt(start.position) : BEGINNING;
       const rows = await this.#run(selectExpired, limit - selected, position);
       busyMs += performance.now() - startMs;
       const change = (list: string) => ({ text: purge, params: [list] });
@@ -134,37 +142,33 @@ export class Maintenance {
     return total;
   }
 
-  countLive(scope: string, max: number): Promise<number> {
+  /** Counts the records of a scope. After `max` is reached, no further table is queried. */
+  async countLive(scope: string, max: number): Promise<number> {
     const digest = scopeDigest(scope);
-    return this.#upTo(max, async ({ countLive }, rest) => countOf(await this.#run(countLive, digest, rest)));
-  }
-
-  erase(scope: string, limit: number): Promise<number> {
-    const digest = scopeDigest(scope);
-    return this.#upTo(limit, (table, rest) => this.#eraseUpTo(table, digest, rest));
-  }
-
-  /** Erases until the limit is reached or no erasable record remains that another transaction does not hold. */
-  async #eraseUpTo(table: MaintenanceStatements, digest: bigint, limit: number): Promise<number> {
-    const change = (list: string) => ({ text: table.erase, params: [list, digest, NO_FINGERPRINT] });
-    let erased = 0;
-    for (;;) {
-      const rest = limit - erased;
-      const rows = await this.#run(table.selectErasable, digest, rest);
-      const done = await changeSelected(this.#engine, refsOf(rows), change, table.hasRowLocks);
-      erased += done.changed;
-      if (erased === limit || rows.length < rest || done.skipped > 0) return erased;
-    }
-  }
-
-  /** Returns the sum of `step` over the tables. After the limit is reached, no further table is queried. */
-  async #upTo(
-    limit: number,
-    step: (table: MaintenanceStatements, rest: number) => Promise<number>,
-  ): Promise<number> {
     let total = 0;
-    for (const table of this.#tables) if (total < limit) total += await step(table, limit - total);
+    for (const { countLive } of this.#tables)
+      if (total < max) total += countOf(await this.#run(countLive, digest, max - total));
     return total;
+  }
+
+  /**
+   * Erases one batch. The batch starts after the last id of the previous batch, because erased records keep their place
+   * in the order of the ids.
+   */
+  async erase(scope: string, limit: number, after?: string): Promise<ErasedBatch> {
+    const digest = scopeDigest(scope);
+    const start = startOf(after ?? `0:${FIRST_ID}`);
+    let [selected, erased] = [0, 0];
+    for (const [index, { selectErasable, erase, hasRowLocks }] of this.#tables.entries()) {
+      if (index < start.table) continue;
+      const position = Buffer.from(index === start.table ? start.position : FIRST_ID, 'hex');
+      const rows = await this.#run(selectErasable, digest, limit - selected, position);
+      const change = (list: string) => ({ text: erase, params: [list, digest, NO_FINGERPRINT] });
+      erased += (await changeSelected(this.#engine, refsOf(rows), change, hasRowLocks)).changed;
+      selected += rows.length;
+      if (selected === limit) return { erased, next: `${index}:${hexOf(rows.at(-1)?.id)}` };
+    }
+    return { erased };
   }
 
   async #run(text: string, ...params: SqlValue[]): Promise<Row[]> {
@@ -176,10 +180,15 @@ function refsOf(rows: readonly Row[]): SqlColumn[] {
   return rows.map(({ ref = null }) => ref);
 }
 
-/** Reads the start of a batch from `PurgedBatch.next`: the index of the table, and a position in its expiry order. */
-function startOf(after = `0:${BEGINNING}`): { table: number; position: bigint } {
-  const [table, position = ''] = after.split(':');
-  return { table: Number(table), position: BigInt(position) };
+/** Reads the start of a batch from `next` of the previous batch: the index of the table, and a position in it. */
+function startOf(next: string): { table: number; position: string } {
+  const [table, position = ''] = next.split(':');
+  return { table: Number(table), position };
+}
+
+/** Returns the hexadecimal form of an id, which is binary on SQLite and a UUID on Postgres. */
+function hexOf(id: SqlColumn | undefined): string {
+  return Buffer.isBuffer(id) ? id.toString('hex') : String(id).replaceAll('-', '');
 }
 
 function countOf([row]: Row[]): number {

@@ -1,8 +1,9 @@
 import type { Row, SqlValue } from '../../database/database.js';
 import type { StatementTime } from '../../database/engine.js';
 import { grantSequence } from '../producer/sequence-claim.js';
-import { decideSequence, isFinal, type SequenceRequest } from '../producer/sequence-rules.js';
+import { decideSequence, isFinal, type SequenceRequest, seriesAddress } from '../producer/sequence-rules.js';
 import type { FoundProducer } from '../store.js';
+import { atAddress } from './address.js';
 import { claimTime, firstSentIsValid, later, mayBeTakenOver, nextFence, retainedUntil } from './claim-sql.js';
 import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
@@ -25,13 +26,13 @@ const isSameEpoch = `record.expires_at > ${claimTime} AND record.epoch = exclude
  * @param now SQL for the time
  */
 const claimInitialSql = (now: string) => `
-  INSERT INTO ${TABLE} AS record (id, fingerprint, scope, state, fence, lease_until, expires_at,
+  INSERT INTO ${TABLE} AS record (scope, id, fingerprint, state, fence, lease_until, expires_at,
     expires_minute, epoch, sequence, completed, replies)
   SELECT $1, $2, $3, 0, now, now + $4, ${retainedUntil}, (${retainedUntil}) / 60000, ${epoch}, ${sequence}, -1, $10
   FROM (SELECT ${now} AS now) AS clock
   WHERE ${firstSentIsValid}
-  ON CONFLICT (id) DO UPDATE SET
-    fingerprint = excluded.fingerprint, scope = excluded.scope,
+  ON CONFLICT (scope, id) DO UPDATE SET
+    fingerprint = excluded.fingerprint,
     state = CASE WHEN ${isSameEpoch} AND record.state <= 0 THEN -1 ELSE 0 END,
     fence = ${nextFence}, lease_until = excluded.lease_until,
     expires_at = ${later('expires_at')}, expires_minute = ${later('expires_minute')},
@@ -53,7 +54,7 @@ const claimInitialSql = (now: string) => `
  */
 const claimLaterSql = (now: string) => `
   UPDATE ${TABLE} AS record SET
-    fingerprint = $2, scope = $3, sequence = ${sequence},
+    fingerprint = $3, sequence = ${sequence},
     state = CASE WHEN record.state <= 0 THEN -1 ELSE 0 END,
     fence = CASE WHEN record.fence >= now THEN record.fence + 1 ELSE now END,
     lease_until = now + $4,
@@ -61,9 +62,9 @@ const claimLaterSql = (now: string) => `
     expires_minute = CASE WHEN record.expires_at > ${retainedUntil} THEN record.expires_minute
       ELSE (${retainedUntil}) / 60000 END
   FROM (SELECT ${now} AS now) AS clock
-  WHERE id = $1 AND ${firstSentIsValid} AND record.expires_at > now AND record.epoch = ${epoch}
+  WHERE ${atAddress} AND ${firstSentIsValid} AND record.expires_at > now AND record.epoch = ${epoch}
     AND CASE WHEN record.state > 0 THEN record.completed = ${sequence} - 1
-      ELSE record.sequence = ${sequence} AND ${mayBeTakenOver('now', 'record', '$2')} END
+      ELSE record.sequence = ${sequence} AND ${mayBeTakenOver('now', 'record', '$3')} END
   RETURNING state AS claimed, fence, expires_at, replies`;
 
 /**
@@ -76,15 +77,15 @@ export function producerStatements(time: StatementTime, forUpdate = ''): RecordS
   const texts = {
     table: TABLE,
     columns: 'fingerprint, replies, epoch, sequence, completed',
-    completed: 'state = 1, completed = sequence, replies = $3',
+    completed: 'state = 1, completed = sequence, replies = $4',
     // `completed` is not changed, so the released sequence is again the next sequence.
     release: `UPDATE ${TABLE} SET state = 1`,
   };
   return {
     ...statementsOn(texts, time, forUpdate),
-    claim: (request) => {
+    claim: (address, request) => {
       const { epoch: ofEpoch = 0n, sequence: position = 0n } = request.series ?? {};
-      const common: SqlValue[] = [...commonParams(request), ofEpoch, position];
+      const common: SqlValue[] = [...commonParams(address, request), ofEpoch, position];
       return position <= 1n
         ? { text: claimInitial, params: [...common, EMPTY_WINDOW, ...time.params] }
         : { text: claimLater, params: [...common, ...time.params] };
@@ -94,9 +95,9 @@ export function producerStatements(time: StatementTime, forUpdate = ''): RecordS
 
 /**
  * Returns the maintenance SQL for the table of series. An erasure keeps the last completed sequence. An execution
- * whose lease has run out keeps its fingerprint, so that another execution can take it over. The higher fence
- * prevents its completion. A record with a valid lease is not erased, because its execution would write the erased
- * replies again.
+ * whose lease has run out keeps its state and its fingerprint, so that another execution can take it over. The higher
+ * fence prevents its completion. A record with a valid lease is not erased, because its execution would write the
+ * erased replies again.
  * @param emptyBytes the SQL literal for an empty binary value
  */
 export function producerTable(now: string, emptyBytes: string): RecordTable {
@@ -104,9 +105,9 @@ export function producerTable(now: string, emptyBytes: string): RecordTable {
     name: TABLE,
     expired: `expires_minute <= ${now} / 60000 AND expires_at <= ${now}`,
     expiryOrder: 'expires_minute',
-    erasable: `(state = 1 OR lease_until <= ${now})`,
-    erased: `scope = 0, fence = fence + 1, fingerprint = CASE WHEN state = 1 THEN $3 ELSE fingerprint END,
-      replies = ${emptyBytes}`,
+    erasable: `(state = 1 OR (state <= 0 AND lease_until <= ${now} AND length(replies) > 0))`,
+    erased: `state = CASE WHEN state = 1 THEN 2 ELSE state END, fence = fence + 1,
+      fingerprint = CASE WHEN state = 1 THEN $3 ELSE fingerprint END, replies = ${emptyBytes}`,
   };
 }
 
@@ -128,7 +129,7 @@ export function foundProducer(row: Row): FoundProducer | undefined {
 /** The rules for claims of positions in a series. */
 export const producerRules = (statements: RecordStatements): ClaimRules<SequenceRequest> => ({
   statements,
-  recordId: ({ series }) => series.id,
+  addressOf: seriesAddress,
   decide: (request, row) => {
     const decision = decideSequence(request, foundProducer(row), Number(row.now));
     return decision.outcome === 'claimable' ? undefined : decision;

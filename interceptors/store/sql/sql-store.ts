@@ -7,10 +7,12 @@ import { isSequenceRequest, type SequenceRequest } from '../producer/sequence-ru
 import type {
   ClaimRequest,
   ClaimResult,
+  ErasedBatch,
   FoundProducer,
   FoundRecord,
   IdempotencyStore,
   PurgedBatch,
+  RecordAddress,
 } from '../store.js';
 import { RecordClaimer } from './claiming.js';
 import { foundRecord, keyRules } from './keys.js';
@@ -42,16 +44,22 @@ class SqlStore implements IdempotencyStore {
     this.#maintenance = new Maintenance(engine, sql.maintenance);
   }
 
+  /** Prepares the first claims. Called once, after the migration. */
+  async open(): Promise<void> {
+    await this.#keys.open();
+    await this.#producers.open();
+  }
+
   claim(request: ClaimRequest): MaybePromise<ClaimResult> {
     return isSequenceRequest(request) ? this.#producers.claim(request) : this.#keys.claim(request);
   }
 
-  find(id: Buffer): MaybePromise<FoundRecord | undefined> {
-    return then(this.#keys.find(id), foundRecord);
+  find(address: RecordAddress): MaybePromise<FoundRecord | undefined> {
+    return then(this.#keys.find(address), foundRecord);
   }
 
-  findProducer(id: Buffer): MaybePromise<FoundProducer | undefined> {
-    return then(this.#producers.find(id), foundProducer);
+  findProducer(address: RecordAddress): MaybePromise<FoundProducer | undefined> {
+    return then(this.#producers.find(address), foundProducer);
   }
 
   purge(limit: number, after?: string): Promise<PurgedBatch> {
@@ -66,8 +74,8 @@ class SqlStore implements IdempotencyStore {
     return this.#maintenance.countLive(scope, max);
   }
 
-  erase(scope: string, limit: number): Promise<number> {
-    return this.#maintenance.erase(scope, limit);
+  erase(scope: string, limit: number, after?: string): Promise<ErasedBatch> {
+    return this.#maintenance.erase(scope, limit, after);
   }
 
   async ping(): Promise<void> {
@@ -81,13 +89,14 @@ export async function openSqlStore(
   sql: StoreSql,
   close: () => Promise<void>,
 ): Promise<OpenStore> {
+  const database = new DatabaseHandle(engine);
+  const store = new SqlStore(engine, database, sql);
   try {
     await migrate(engine, 'grpc-replay-guard', sql.schema);
+    await store.open();
   } catch (error) {
     await close();
     throw error;
   }
-  const database = new DatabaseHandle(engine);
-  const store = new SqlStore(engine, database, sql);
   return { store, database, ping: () => store.ping(), close };
 }

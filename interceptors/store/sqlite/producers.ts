@@ -2,8 +2,8 @@ import type { RecordTable } from '../sql/maintenance.js';
 import { producerTable } from '../sql/producers.js';
 
 /**
- * The migration steps of the table of series. The columns are the same as on Postgres, so that both engines share
- * statements.
+ * The first migration steps of the table of series. The columns are the same as on Postgres, so that both engines share
+ * statements. `addressing.ts` contains the later steps.
  */
 export const producersSchema = [
   `CREATE TABLE replay_guard_producers (

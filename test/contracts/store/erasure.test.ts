@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import type { ClaimRequest } from 'grpc-replay-guard/store';
 import { claimed, completed, digest, hour, inProgress, minute, reply, request } from './requests.js';
@@ -21,14 +22,14 @@ for (const name of storeNames) {
       const { store, other, now, advance } = subject;
       const operation = await keep(t, subject, { atomicity });
       const erased = { outcome: 'erased', expiresAtMs: now() + hour } as const;
-      t.is(await other.erase('tenant', 10), 1);
+      t.is((await other.erase('tenant', 10)).erased, 1);
       await advance(30 * minute);
       for (const server of [store, other]) {
         t.deepEqual(await server.claim(operation), erased);
         t.deepEqual(await server.claim({ ...operation, fingerprint: digest('changed') }), erased);
         // The fingerprint of an erased record must not match a payload.
         t.deepEqual(await server.claim({ ...operation, fingerprint: Buffer.alloc(32) }), erased);
-        t.deepEqual(await server.find(operation.id), erased);
+        t.deepEqual(await server.find(operation), erased);
       }
     });
   }
@@ -37,16 +38,39 @@ for (const name of storeNames) {
     const { store } = subject;
     const others = [await keep(t, subject, { scope: 'other' }), await keep(t, subject, { scope: 'tenant2' })];
     for (let index = 0; index < 5; index++) await keep(t, subject);
-    t.deepEqual([await store.erase('tenant', 2), await store.erase('tenant', 2)], [2, 2]);
+    t.deepEqual(
+      [await store.erase('tenant', 2), await store.erase('tenant', 2)].map(({ erased }) => erased),
+      [2, 2],
+    );
     t.is(await store.countLive('tenant', 10), 1);
-    t.is(await store.erase('tenant', 10), 1);
-    t.is(await store.erase('tenant', 10), 0, 'no record is erased twice');
-    t.is(await store.erase('nobody', 10), 0);
+    t.is((await store.erase('tenant', 10)).erased, 1);
+    t.is((await store.erase('tenant', 10)).erased, 0, 'no record is erased twice');
+    t.is((await store.erase('nobody', 10)).erased, 0);
     t.is(await store.countLive('tenant', 10), 0);
     for (const operation of others) {
       t.deepEqual(completed(t, await store.claim(operation)).reply, reply('secret'));
       t.is(await store.countLive(operation.scope, 10), 1);
     }
+  });
+
+  it('a run of batches erases each record once', async (t, subject) => {
+    const { store } = subject;
+    for (let index = 0; index < 5; index++) await keep(t, subject);
+    for (let index = 0; index < 2; index++)
+      await keep(t, subject, { series: { id: digest(randomUUID()), epoch: 0n, sequence: 0n } });
+    const run = async () => {
+      const erased: number[] = [];
+      let next: string | undefined;
+      do {
+        const batch = await store.erase('tenant', 2, next);
+        erased.push(batch.erased);
+        next = batch.next;
+      } while (next !== undefined);
+      return erased;
+    };
+    t.deepEqual(await run(), [2, 2, 2, 1]);
+    t.deepEqual(await run(), [0]);
+    t.is(await store.countLive('tenant', 10), 0);
   });
 
   it('a record in progress is not erased until its execution has ended', async (t, {
@@ -56,12 +80,12 @@ for (const name of storeNames) {
   }) => {
     const operation = request();
     const claim = claimed(t, await store.claim(operation));
-    t.is(await other.erase('tenant', 10), 0);
+    t.is((await other.erase('tenant', 10)).erased, 0);
     await advance(5 * minute);
     await claim.renew();
-    t.deepEqual(inProgress(t, await other.find(operation.id)).fingerprint, operation.fingerprint);
+    t.deepEqual(inProgress(t, await other.find(operation)).fingerprint, operation.fingerprint);
     await claim.complete(reply('secret'));
-    t.is(await other.erase('tenant', 10), 1);
+    t.is((await other.erase('tenant', 10)).erased, 1);
     t.is((await store.claim(operation)).outcome, 'erased');
   });
 
@@ -69,10 +93,10 @@ for (const name of storeNames) {
     const { store, advance } = subject;
     const operation = await keep(t, subject, { retentionMs: 20 * minute });
     const long = await keep(t, subject);
-    t.is(await store.erase('tenant', 10), 2);
+    t.is((await store.erase('tenant', 10)).erased, 2);
     await advance(20 * minute);
     t.is((await store.purge(10)).purged, 1);
-    t.is(await store.find(operation.id), undefined);
+    t.is(await store.find(operation), undefined);
     t.is((await store.claim(long)).outcome, 'erased');
     await claimed(t, await store.claim(operation)).complete(reply('new'));
     t.deepEqual(completed(t, await store.claim(operation)).reply, reply('new'));
@@ -87,7 +111,7 @@ for (const name of storeNames) {
     t.false(claim.takenOver);
     await claim.complete(reply('new'));
     t.is(await store.countLive('tenant', 10), 1);
-    t.is(await store.erase('tenant', 10), 1);
+    t.is((await store.erase('tenant', 10)).erased, 1);
     t.is((await store.claim(operation)).outcome, 'erased');
   });
 }

@@ -82,12 +82,12 @@ for (const name of storeNames) {
   it('a refusal because of the first-sent time does not change the record', async (t, subject) => {
     const { store, other, now } = subject;
     const { operation, claim } = await retain(t, subject, 'lease ran out');
-    const before = await other.find(operation.id);
+    const before = await other.find(operation);
     for (const when of ['too old', 'ahead'] as const) {
       await other.claim({ ...operation, fingerprint: digest('changed'), firstSent: sentTimes(now())[when] });
       await other.claim({ ...operation, firstSent: sentTimes(now())[when] });
     }
-    t.deepEqual(await other.find(operation.id), before);
+    t.deepEqual(await other.find(operation), before);
     await claim.complete(reply('late'));
     t.deepEqual(completed(t, await store.claim(operation)).reply, reply('late'));
   });

@@ -42,7 +42,7 @@ for (const engine of engines) {
     const claim = await take(t, opened, operation);
     await claim.run(() => opened.database.query(insert, [1]));
     await claim.renew();
-    const found = await other.store.find(operation.id);
+    const found = await other.store.find(operation);
     t.true(inProgress(t, found).leaseLeftMs <= 0, 'the record is unchanged');
     inProgress(t, await other.store.claim(operation));
     await claim.complete(reply('done'));

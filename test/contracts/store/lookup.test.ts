@@ -17,10 +17,10 @@ for (const name of storeNames) {
     store,
   }) => {
     const operation = request();
-    t.is(await store.find(operation.id), undefined);
+    t.is(await store.find(operation), undefined);
     t.is(await store.estimateRecords(), 0);
     await claimed(t, await store.claim(operation)).release();
-    t.is(await store.find(operation.id), undefined);
+    t.is(await store.find(operation), undefined);
   });
 
   it('a key in progress is found with its age and the remaining lease', async (t, subject) => {
@@ -30,9 +30,9 @@ for (const name of storeNames) {
     await advance(4 * minute);
     const { fingerprint } = operation;
     const expected = { outcome: 'in-progress', fingerprint, ageMs: 4 * minute, leaseLeftMs: 6 * minute };
-    t.deepEqual(await other.find(operation.id), expected as never);
+    t.deepEqual(await other.find(operation), expected as never);
     await advance(7 * minute);
-    t.is(inProgress(t, await other.find(operation.id)).leaseLeftMs, -minute);
+    t.is(inProgress(t, await other.find(operation)).leaseLeftMs, -minute);
     await claim.complete(reply('done'));
   });
 
@@ -42,7 +42,7 @@ for (const name of storeNames) {
     await advance(11 * minute);
     claimed(t, await store.claim(operation));
     await advance(minute);
-    const found = inProgress(t, await store.find(operation.id));
+    const found = inProgress(t, await store.find(operation));
     t.deepEqual([found.ageMs, found.leaseLeftMs], [minute, 9 * minute]);
   });
 
@@ -54,7 +54,7 @@ for (const name of storeNames) {
         const expiresAtMs = now() + hour;
         const { fingerprint } = operation;
         const expected = { outcome: 'completed', fingerprint, reply: reply('done'), expiresAtMs };
-        t.deepEqual(await other.find(operation.id), expected as never);
+        t.deepEqual(await other.find(operation), expected as never);
       });
     }
   }
@@ -63,19 +63,19 @@ for (const name of storeNames) {
     const operation = request();
     await claimed(t, await store.claim(operation)).complete(reply('done'));
     await advance(hour - 1);
-    completed(t, await store.find(operation.id));
+    completed(t, await store.find(operation));
     await advance(1);
-    t.is(await store.find(operation.id), undefined);
+    t.is(await store.find(operation), undefined);
     t.is((await store.purge(10)).purged, 1);
-    t.is(await store.find(operation.id), undefined);
+    t.is(await store.find(operation), undefined);
   });
 
   if (name !== 'memory') {
     it('TRANSACTION: a key that is not committed is not found', async (t, { store, other }) => {
       const operation = request({ atomicity: 'TRANSACTION' });
       const claim = claimed(t, await store.claim(operation));
-      t.is(await store.find(operation.id), undefined);
-      t.is(await other.find(operation.id), undefined);
+      t.is(await store.find(operation), undefined);
+      t.is(await other.find(operation), undefined);
       t.is(await other.countLive('tenant', 10), 0);
       const hidden = inProgress(t, await other.claim(operation));
       t.is(hidden.fingerprint, undefined);

@@ -34,9 +34,9 @@ for (const name of storeNames) {
     await claimed(t, await store.claim(operations[2])).fail(reply('failed'));
     await advance(hour - 1);
     t.is((await store.purge(10)).purged, 0);
-    inProgress(t, await store.find(operations[0].id));
-    t.is((await store.find(operations[1].id))?.outcome, 'erased');
-    completed(t, await store.find(operations[2].id));
+    inProgress(t, await store.find(operations[0]));
+    t.is((await store.find(operations[1]))?.outcome, 'erased');
+    completed(t, await store.find(operations[2]));
     await advance(1);
     t.is((await store.purge(10)).purged, 3);
     await running.release();
@@ -99,9 +99,8 @@ for (const name of storeNames) {
     // A purge may be deleting an expired key at this moment. A new key is always granted.
     const kept = executed.flat();
     t.true(fresh.every((operation) => kept.includes(operation)));
-    for (const operation of kept)
-      t.deepEqual(completed(t, await store.find(operation.id)).reply, reply('new'));
-    completed(t, await store.find(long.id));
+    for (const operation of kept) t.deepEqual(completed(t, await store.find(operation)).reply, reply('new'));
+    completed(t, await store.find(long));
     t.is(await store.countLive('tenant', 100), kept.length + 2);
     await running.complete(reply('kept'));
   });
@@ -163,7 +162,7 @@ for (const name of ['sqlite', 'postgres'] as const) {
       written.open();
       await renewal;
       t.is((await purge).purged, 0);
-      completed(t, await store.find(operation.id));
+      completed(t, await store.find(operation));
       await advance(1);
     }
   });

@@ -18,7 +18,7 @@ for (const name of storeNames) {
     for (let count = 0; count < 3; count++) {
       await advance(9 * minute);
       await claim.renew();
-      t.is(inProgress(t, await other.find(operation.id)).leaseLeftMs, 10 * minute);
+      t.is(inProgress(t, await other.find(operation)).leaseLeftMs, 10 * minute);
     }
     await advance(10 * minute - 1);
     t.is(inProgress(t, await other.claim(operation)).leaseLeftMs, 1);
@@ -35,7 +35,7 @@ for (const name of storeNames) {
     await claim.complete(reply('done'));
     t.is(completed(t, await store.claim(operation)).expiresAtMs, expiresAtMs);
     await advance(6 * minute);
-    t.is(await store.find(operation.id), undefined);
+    t.is(await store.find(operation), undefined);
   });
 
   it('an owner whose lease has run out renews if no other execution took the key over', async (t, {
@@ -68,13 +68,13 @@ for (const name of storeNames) {
       const earlierOwner = claimed(t, await store.claim(operation));
       await advance(10 * minute);
       await lose(subject, claimed(t, await other.claim(operation)));
-      const before = await other.find(operation.id);
+      const before = await other.find(operation);
       const error = await t.throwsAsync(earlierOwner.renew(), { instanceOf: LeaseLostError });
       t.true(earlierOwner.lost.aborted);
       t.is(earlierOwner.lost.reason, error);
       await t.throwsAsync(earlierOwner.complete(reply('too late')), { instanceOf: LeaseLostError });
       await earlierOwner.release();
-      t.deepEqual(await other.find(operation.id), before, 'the record is unchanged');
+      t.deepEqual(await other.find(operation), before, 'the record is unchanged');
     });
   }
 
@@ -105,10 +105,10 @@ for (const name of storeNames) {
         const operation = request({ atomicity });
         const claim = claimed(t, await store.claim(operation));
         await claim[ending](reply('done'));
-        const before = await other.find(operation.id);
+        const before = await other.find(operation);
         await claim.renew();
         t.false(claim.lost.aborted);
-        t.deepEqual(await other.find(operation.id), before);
+        t.deepEqual(await other.find(operation), before);
       });
     }
 

@@ -1,26 +1,34 @@
 import { randomUUID } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import { LeaseLostError } from 'grpc-replay-guard/database';
-import { type ClaimRequest, SEQUENCE_WINDOW_SIZE, type SeriesPosition } from 'grpc-replay-guard/store';
+import {
+  type ClaimRequest,
+  type RecordAddress,
+  SEQUENCE_WINDOW_SIZE,
+  type SeriesPosition,
+} from 'grpc-replay-guard/store';
 import { claimed, completed, digest, hour, inProgress, minute, reply, request } from './requests.js';
 import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js';
 
 const subjects = storeSubjects(test);
 const lost = { instanceOf: LeaseLostError };
 
-/** A producer by the id of its series, and its epoch. */
-interface Producer {
-  readonly id: Buffer;
+/** A producer by the address of its record, and its epoch. */
+interface Producer extends RecordAddress {
   readonly epoch?: bigint;
 }
 
 /** Returns a request for a position in a series, with a lease of 10 minutes and a retention of one hour. */
-function at(sequence: number | bigint, { id, epoch = 0n }: Producer, changes: Partial<ClaimRequest> = {}) {
+function at(
+  sequence: number | bigint,
+  { scope, id, epoch = 0n }: Producer,
+  changes: Partial<ClaimRequest> = {},
+) {
   const series: SeriesPosition = { id, epoch, sequence: BigInt(sequence) };
-  return request({ id: digest(`${id.toString('hex')} ${epoch} ${sequence}`), series, ...changes });
+  return request({ id: digest(`${id.toString('hex')} ${epoch} ${sequence}`), scope, series, ...changes });
 }
 
-const newProducer = (epoch = 0n): Producer => ({ id: digest(randomUUID()), epoch });
+const newProducer = (epoch = 0n): Producer => ({ scope: 'tenant', id: digest(randomUUID()), epoch });
 
 /** Claims the sequences from `first` to `last`. The reply of each sequence contains its last digit. */
 async function complete(
@@ -43,13 +51,13 @@ for (const name of storeNames) {
     const { store, other, now } = subject;
     const producer = newProducer();
     await complete(t, subject, producer, 0, SEQUENCE_WINDOW_SIZE - 1);
-    const full = await other.findProducer(producer.id);
+    const full = await other.findProducer(producer);
     await complete(t, subject, producer, SEQUENCE_WINDOW_SIZE, 40);
-    const later = await other.findProducer(producer.id);
+    const later = await other.findProducer(producer);
     t.is(later?.replies.length, full?.replies.length);
     t.like(later, { epoch: 0n, completed: 40n, expiresAtMs: now() + hour });
     t.is(await store.countLive('tenant', 10), 1);
-    t.is(await store.find(producer.id), undefined);
+    t.is(await store.find(producer), undefined);
     t.deepEqual(completed(t, await other.claim(at(36, producer))).reply, reply('reply 6'));
     t.deepEqual(await other.claim(at(35, producer)), { outcome: 'outdated' });
   });
@@ -73,9 +81,9 @@ for (const name of storeNames) {
       const { store, other } = subject;
       const producer = newProducer();
       await complete(t, subject, producer, 0, 6);
-      const before = await other.findProducer(producer.id);
+      const before = await other.findProducer(producer);
       await claimed(t, await store.claim(at(7, producer, { atomicity }))).release();
-      t.deepEqual(await other.findProducer(producer.id), before);
+      t.deepEqual(await other.findProducer(producer), before);
       t.like(await other.claim(at(8, producer)), { outcome: 'gap', expected: 7n });
       await claimed(t, await other.claim(at(7, producer, { atomicity }))).complete(reply('seven'));
       t.deepEqual(completed(t, await store.claim(at(3, producer))).reply, reply('reply 3'));
@@ -95,7 +103,7 @@ for (const name of storeNames) {
       );
       t.is(outcomes.filter((outcome) => outcome === 'claimed').length, 1);
       t.true(outcomes.every((outcome) => ['claimed', 'in-progress', 'completed'].includes(outcome)));
-      t.is((await store.findProducer(producer.id))?.completed, 2n);
+      t.is((await store.findProducer(producer))?.completed, 2n);
     });
   }
 
@@ -115,7 +123,7 @@ for (const name of storeNames) {
     await t.throwsAsync(earlierOwners[2]?.renew() ?? Promise.resolve(), lost);
     await earlierOwners[3]?.release();
     await owner.renew();
-    t.is((await store.findProducer(producer.id))?.running?.sequence, 4n);
+    t.is((await store.findProducer(producer))?.running?.sequence, 4n);
     await owner.complete(reply('owner'));
     t.deepEqual(completed(t, await store.claim(at(4, producer))).reply, reply('owner'));
   });
@@ -172,9 +180,9 @@ for (const name of storeNames) {
     await complete(t, subject, producer, 1, 1);
     await advance(hour - 1);
     t.is((await store.purge(10)).purged, 0);
-    t.is((await store.findProducer(producer.id))?.completed, 1n);
+    t.is((await store.findProducer(producer))?.completed, 1n);
     await advance(1);
-    t.is(await store.findProducer(producer.id), undefined);
+    t.is(await store.findProducer(producer), undefined);
     t.deepEqual(await store.claim(at(2, producer)), { outcome: 'gap' });
     t.is(await store.countLive('tenant', 10), 0);
     t.is((await store.purge(10)).purged, 1);
@@ -188,7 +196,7 @@ for (const name of storeNames) {
     await complete(t, subject, producer, 0, 2);
     await advance(hour);
     await complete(t, subject, { ...producer, epoch: 2n }, 1, 1);
-    t.like(await store.findProducer(producer.id), { epoch: 2n, completed: 1n });
+    t.like(await store.findProducer(producer), { epoch: 2n, completed: 1n });
     t.deepEqual(await store.claim(at(0, { ...producer, epoch: 2n })), { outcome: 'outdated' });
   });
 
@@ -202,7 +210,9 @@ for (const name of storeNames) {
     t.is(await store.countLive('other', 10), 0);
     if (name !== 'postgres') t.is(await store.estimateRecords(), 6);
     t.deepEqual(
-      [await store.erase('tenant', 4), await store.erase('tenant', 4), await store.erase('tenant', 4)],
+      [await store.erase('tenant', 4), await store.erase('tenant', 4), await store.erase('tenant', 4)].map(
+        ({ erased }) => erased,
+      ),
       [4, 2, 0],
     );
     t.is(await store.countLive('tenant', 10), 0);
@@ -216,15 +226,15 @@ for (const name of storeNames) {
     await complete(t, subject, producer, 0, 2);
     const earlierOwner = claimed(t, await store.claim(at(3, producer)));
     await advance(11 * minute);
-    t.is(await other.erase('tenant', 10), 1);
-    t.is((await other.findProducer(producer.id))?.replies.length, 0);
+    t.is((await other.erase('tenant', 10)).erased, 1);
+    t.is((await other.findProducer(producer))?.replies.length, 0);
     await t.throwsAsync(earlierOwner.complete(reply('too late')), lost);
     const next = claimed(t, await other.claim(at(3, producer)));
     t.true(next.takenOver);
     await next.complete(reply('three'));
     t.deepEqual(completed(t, await store.claim(at(3, producer))).reply, reply('three'));
     t.deepEqual(await store.claim(at(2, producer)), { outcome: 'outdated' });
-    t.is(await store.erase('tenant', 10), 1);
+    t.is((await store.erase('tenant', 10)).erased, 1);
   });
 
   it('an initial sequence of a new epoch is refused if it was sent too long ago', async (t, subject) => {
@@ -242,10 +252,10 @@ for (const name of storeNames) {
     const producer = newProducer();
     await complete(t, subject, producer, 0, 0);
     const claim = claimed(t, await store.claim(at(1, producer)));
-    t.is(await store.erase('tenant', 10), 0);
+    t.is((await store.erase('tenant', 10)).erased, 0);
     await claim.complete(reply('one'));
-    t.is(await store.erase('tenant', 10), 1);
-    t.is((await store.findProducer(producer.id))?.replies.length, 0);
+    t.is((await store.erase('tenant', 10)).erased, 1);
+    t.is((await store.findProducer(producer))?.replies.length, 0);
     t.deepEqual(await store.claim(at(1, producer)), { outcome: 'outdated' });
   });
 

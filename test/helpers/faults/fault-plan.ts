@@ -46,12 +46,12 @@ export class FaultPlan {
         const result = await real.claim(request);
         return result.outcome === 'claimed' ? { ...result, claim: this.#claim(result.claim) } : result;
       },
-      find: (id) => real.find(id),
-      findProducer: (id) => real.findProducer(id),
+      find: (address) => real.find(address),
+      findProducer: (address) => real.findProducer(address),
       purge: (limit, after) => real.purge(limit, after),
       estimateRecords: () => real.estimateRecords(),
       countLive: (scope, atMost) => real.countLive(scope, atMost),
-      erase: (scope, limit) => real.erase(scope, limit),
+      erase: (scope, limit, after) => real.erase(scope, limit, after),
       ping: () => real.ping(),
     };
   }

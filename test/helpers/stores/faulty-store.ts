@@ -1,5 +1,5 @@
 import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
-import type { Claim, ClaimRequest, NotClaimed } from 'grpc-replay-guard/store';
+import type { Claim, ClaimRequest, NotClaimed, RecordAddress } from 'grpc-replay-guard/store';
 import { PassingStore } from './passing-store.js';
 
 /** A store with faults that a test switches on: an outage, lost answers to commits, or hidden records. */
@@ -18,14 +18,14 @@ export class FaultyStore extends PassingStore {
     return { ...result, claim: new FaultyClaim(result.claim, this) };
   }
 
-  override async find(id: Buffer) {
+  override async find(address: RecordAddress) {
     this.#assertUp();
-    return this.hidesRecords ? undefined : super.find(id);
+    return this.hidesRecords ? undefined : super.find(address);
   }
 
-  override async findProducer(id: Buffer) {
+  override async findProducer(address: RecordAddress) {
     this.#assertUp();
-    return this.hidesRecords ? undefined : super.findProducer(id);
+    return this.hidesRecords ? undefined : super.findProducer(address);
   }
 
   override async countLive(scope: string, max: number) {

@@ -1,4 +1,4 @@
-import type { ClaimRequest, ClaimResult, IdempotencyStore } from 'grpc-replay-guard/store';
+import type { ClaimRequest, ClaimResult, IdempotencyStore, RecordAddress } from 'grpc-replay-guard/store';
 
 /** Passes every call to another store. A test overrides the methods that it observes or changes. */
 export class PassingStore implements IdempotencyStore {
@@ -12,20 +12,20 @@ export class PassingStore implements IdempotencyStore {
     return this.store.claim(request);
   }
 
-  async find(id: Buffer) {
-    return this.store.find(id);
+  async find(address: RecordAddress) {
+    return this.store.find(address);
   }
 
-  async findProducer(id: Buffer) {
-    return this.store.findProducer(id);
+  async findProducer(address: RecordAddress) {
+    return this.store.findProducer(address);
   }
 
   async countLive(scope: string, max: number) {
     return this.store.countLive(scope, max);
   }
 
-  async erase(scope: string, limit: number) {
-    return this.store.erase(scope, limit);
+  async erase(scope: string, limit: number, after?: string) {
+    return this.store.erase(scope, limit, after);
   }
 
   async ping() {

@@ -6,6 +6,7 @@ import { sequenceSettings } from '../../helpers/calls/sequence-settings.js';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { engines } from '../../helpers/databases/engines.js';
 import { type Ledger, methods, onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
+import { openFormerServer } from '../../helpers/stores/version-0-1.js';
 
 const emptied = emptiedData(test);
 const [one, two] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
@@ -97,10 +98,18 @@ for (const engine of engines) {
     const data = await emptied(t, engine);
     const old = await openLedger(t, data);
     const kept = await old.append('key', { account: 'alice' });
-    await old.database.query('DROP TABLE replay_guard_producers');
-    await old.database.query(
-      "UPDATE replay_guard_schema SET version = 3 WHERE component = 'grpc-replay-guard'",
-    );
+    const columns = 'id, fingerprint, scope, state, expires_at, reply';
+    const [row] = await old.database.query(`SELECT ${columns} FROM replay_guard_records`);
+    for (const text of [
+      'DROP TABLE replay_guard_records',
+      'DROP TABLE replay_guard_producers',
+      "DELETE FROM replay_guard_schema WHERE component = 'grpc-replay-guard'",
+    ])
+      await old.database.query(text);
+    const former = await openFormerServer(t, data.url);
+    await former.migrate({ series: false });
+    const insert = `INSERT INTO replay_guard_records (${columns}) VALUES ($1, $2, $3, $4, $5, $6)`;
+    await old.database.query(insert, Object.values(row ?? {}));
     const ledger = await openLedger(t, data);
     t.like(await ledger.append('key', { account: 'alice' }), { bytes: kept.bytes, replayed: true });
     t.is((await append(ledger, 0)).code, status.OK);

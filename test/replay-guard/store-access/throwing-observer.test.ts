@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import test from 'ava';
 import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
 import { createMemoryStore } from 'grpc-replay-guard/memory';
+import type { RecordAddress } from 'grpc-replay-guard/store';
 import { completeObserver } from '#library/options/observer.js';
 import { observerMethods, type ReplayGuardObserver } from '#library/replay-guard/observer.js';
 import { ObservedStore } from '#library/replay-guard/store-access/observed-store.js';
@@ -16,9 +17,9 @@ class AsynchronousStore extends PassingStore {
     super(createMemoryStore());
   }
 
-  override async find(id: Buffer) {
+  override async find(address: RecordAddress) {
     await nextTurn();
-    return super.find(id);
+    return super.find(address);
   }
 }
 
@@ -31,7 +32,7 @@ test.serial('a result of the store reaches its call although the observer throws
   };
   const observer = completeObserver<ReplayGuardObserver>(throwing, observerMethods);
   const store = new ObservedStore(new AsynchronousStore(), observer, 60_000);
-  t.is(await store.find(Buffer.alloc(32)), undefined);
+  t.is(await store.find({ scope: 'tenant', id: Buffer.alloc(32) }), undefined);
   await nextTurn();
   t.deepEqual(guardOnly.takeUnhandled(), [failure]);
 });

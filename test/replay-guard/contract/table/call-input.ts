@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { RecordAddress } from 'grpc-replay-guard/store';
 import { type Method, pathOf } from './setup.js';
 
 /** The input of one call of the client. An omitted field has the same value in every call of the row. */
@@ -52,15 +53,17 @@ export function operationIdOf(sent: CallInput, defaults: CallDefaults): Buffer {
   return digest('sequence', caller, pathOf(method), producer, String(epoch), String(number));
 }
 
-/** Computes the id of the record that a call uses. All sequences of a producer share the record of their series. */
-export function recordIdOf(sent: CallInput, defaults: CallDefaults): Buffer {
-  if (!sent.sequence) return operationIdOf(sent, defaults);
+/**
+ * Computes the address of the record that a call uses. All sequences of a producer share the record of their series.
+ */
+export function recordAddressOf(sent: CallInput, defaults: CallDefaults): RecordAddress {
+  const scope = callerOf(sent, defaults) ?? '';
+  if (!sent.sequence) return { scope, id: operationIdOf(sent, defaults) };
   const { method = defaults.method, sequence } = sent;
-  const caller = callerOf(sent, defaults) ?? '';
-  return digest('series', caller, pathOf(method), sequence.producer ?? defaults.key);
+  return { scope, id: digest('series', scope, pathOf(method), sequence.producer ?? defaults.key) };
 }
 
-/** Returns the primary key of a record: the first half of its id. */
+/** Returns the stored form of an id: its first half. */
 export const recordKey = (id: Buffer) => id.subarray(0, 16);
 
 function digest(...parts: string[]): Buffer {

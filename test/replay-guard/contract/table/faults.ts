@@ -1,4 +1,4 @@
-import { type CallInput, operationIdOf, recordIdOf, recordKey } from './call-input.js';
+import { type CallInput, operationIdOf, recordAddressOf, recordKey } from './call-input.js';
 import type { Step } from './row.js';
 import type { RowRun } from './row-run.js';
 
@@ -65,10 +65,13 @@ export const eraseScope =
 export const damageWindow =
   (damage: Damage): Step =>
   async (run) => {
-    const series = await run.servers.first.store.findProducer(recordIdOf(ofSeries, run));
+    const series = await run.servers.first.store.findProducer(recordAddressOf(ofSeries, run));
     if (!series) throw new Error('no series is stored');
     const update = 'UPDATE replay_guard_producers SET replies = $1 WHERE id = $2';
-    const params = [damage(Buffer.from(series.replies)), recordKey(recordIdOf(ofSeries, run))] as const;
+    const params = [
+      damage(Buffer.from(series.replies)),
+      recordKey(recordAddressOf(ofSeries, run).id),
+    ] as const;
     if (run.engine.storeName === 'memory') params[0].copy(series.replies);
     else await run.servers.first.database.query(update, params);
   };

@@ -7,7 +7,7 @@ import { writeEffect } from '../../../helpers/servers/guarded-ledger.js';
 import { scopeDigest } from '../../../helpers/stores/scope-digest.js';
 import { Barrier } from '../../../helpers/waiting/barrier.js';
 import { poll } from '../../../helpers/waiting/poll.js';
-import { type CallInput, callerOf, operationIdOf, recordIdOf, recordKey } from './call-input.js';
+import { type CallInput, callerOf, operationIdOf, recordAddressOf, recordKey } from './call-input.js';
 import { type CallResult, makeCall } from './call-result.js';
 import { CALLER, type EngineServers, type Servers } from './engine-servers.js';
 import type { Responder, Script } from './handlers.js';
@@ -104,7 +104,7 @@ export class RowRun {
       },
       ...(deadlineMs !== undefined && { deadlineMs }),
     };
-    this.#inputs.set(recordIdOf(sent, this).toString('hex'), sent);
+    this.#inputs.set(recordAddressOf(sent, this).id.toString('hex'), sent);
     const request = { ...account, ...sent.request };
     const result = makeCall(ledger.connection, ledger.definition, method, request, settings);
     return { sent, result, messagesReceived: () => received, cancel: () => client.abort() };
@@ -113,8 +113,8 @@ export class RowRun {
   /** Looks up the record of a call in the store. */
   async find(sent: CallInput): Promise<FoundRecord | FoundProducer | undefined> {
     const { store } = this.servers.first;
-    const id = recordIdOf(sent, this);
-    return sent.sequence ? store.findProducer(id) : store.find(id);
+    const address = recordAddressOf(sent, this);
+    return sent.sequence ? store.findProducer(address) : store.find(address);
   }
 
   /** Returns the gate of an execution. The script decides whether the execution waits at the gate. */
