@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { lengthPrefixed, storedId } from '../store/record-id.js';
+import { lengthPrefixed, sha256, storedId } from '../store/record-id.js';
 import { MessageInvalidError } from './errors.js';
 
 /** Identifies a message. Two deliveries belong to one message if and only if all three parts are equal. */
@@ -23,12 +22,9 @@ const MAX_CHARACTERS = { scope: 1_024, consumer: 100, messageId: 1_024 } as cons
  * @throws MessageInvalidError when a part is missing, empty or too long, or has an unpaired surrogate
  */
 export function recordIdOf(message: MessageName): Buffer {
-  const hash = createHash('sha256');
-  for (const part of ['scope', 'consumer', 'messageId'] as const) {
-    assertValid(part, message[part]);
-    hash.update(lengthPrefixed(message[part]));
-  }
-  return storedId(hash.digest());
+  const { scope, consumer, messageId } = message;
+  for (const part of ['scope', 'consumer', 'messageId'] as const) assertValid(part, message[part]);
+  return storedId(sha256(lengthPrefixed(scope, consumer, messageId)));
 }
 
 /** The type of the value is `unknown`: messages come from outside, often through untyped libraries. */

@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
 import type { Metadata } from '@grpc/grpc-js';
 import { ContextValue } from '../context/context-value.js';
-import { lengthPrefixed } from '../store/record-id.js';
+import { lengthPrefixed, sha256 } from '../store/record-id.js';
 import type { LazySignal } from '../timing/lazy-signal.js';
 
 /** One execution of a guarded call, for the code that runs inside its handler. */
@@ -41,8 +40,6 @@ export function executionSignal(): AbortSignal | undefined {
  * of one operation and different in every other operation.
  */
 export function deriveDigest(execution: Execution, ...parts: readonly string[]): Buffer {
-  const hash = createHash('sha256').update(execution.recordId);
   const steps = execution.steps.flatMap((name) => ['step', name]);
-  for (const part of [...steps, ...parts]) hash.update(lengthPrefixed(part));
-  return hash.digest();
+  return sha256(Buffer.concat([execution.recordId, lengthPrefixed(...steps, ...parts)]));
 }

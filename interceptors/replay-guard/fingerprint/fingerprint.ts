@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { sha256 } from '../../store/record-id.js';
 import type { MessageSchema } from '../descriptors/message-schema.js';
 import type { MethodPolicy } from '../policy/policy.js';
 import { canonicalForm } from './canonical-form.js';
@@ -77,8 +77,4 @@ function withName<T>(name: string, check: () => T): T {
   } catch (cause) {
     throw new TypeError(`${name}: ${(cause as Error).message}`, { cause });
   }
-}
-
-function sha256(content: Uint8Array | string): Buffer {
-  return hash('sha256', content, 'buffer');
 }

@@ -1,5 +1,5 @@
-import { createHash, createHmac } from 'node:crypto';
-import { lengthPrefixed } from '../../store/record-id.js';
+import { createHmac } from 'node:crypto';
+import { lengthPrefixed, sha256 } from '../../store/record-id.js';
 import type { ClaimRequest } from '../../store/store.js';
 import type { Sequence } from './sequence.js';
 
@@ -87,7 +87,6 @@ function isRotated(pepper: string | Buffer | Peppers | undefined): pepper is Pep
 }
 
 function digest(pepper: string | Buffer | undefined, parts: readonly string[]): Buffer {
-  const hash = pepper === undefined ? createHash('sha256') : createHmac('sha256', pepper);
-  for (const part of parts) hash.update(lengthPrefixed(part));
-  return hash.digest();
+  const input = lengthPrefixed(...parts);
+  return pepper === undefined ? sha256(input) : createHmac('sha256', pepper).update(input).digest();
 }

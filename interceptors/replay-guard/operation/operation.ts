@@ -12,6 +12,8 @@ import { readSequence } from './sequence.js';
 /** The operation of one call: the claim request, and the other ids of its record. */
 export interface Operation extends ClaimRequest, Pick<OperationIds, 'previous' | 'precededBy'> {}
 
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+
 /** Reads the operation of a call from its metadata, its request and the caller's identity. */
 export class OperationReader {
   readonly #scope: ScopeSource;
@@ -38,24 +40,30 @@ export class OperationReader {
     const firstSent = readFirstSent(call.metadata, datedKey);
     const fingerprint = call.method.fingerprint(call.request);
     return then(this.#scopeOf(call), (scope) => {
-      const { current, ...others } = this.#identify(scope, path, name);
-      return Object.freeze({
-        ...current,
-        ...others,
+      const { current, previous, precededBy } = this.#identify(scope, path, name);
+      const { id, series } = current;
+      const { atomicity, leaseMs, retentionMs } = policy;
+      const operation: Writable<Operation> = {
+        id,
         scope,
         fingerprint,
-        atomicity: policy.atomicity,
-        leaseMs: policy.leaseMs,
-        retentionMs: policy.retentionMs,
-        ...(firstSent && { firstSent }),
-      });
+        atomicity,
+        leaseMs,
+        retentionMs,
+        previous,
+      };
+      if (series) operation.series = series;
+      if (precededBy) operation.precededBy = precededBy;
+      if (firstSent) operation.firstSent = firstSent;
+      return Object.freeze(operation);
     });
   }
 
   #scopeOf(call: GuardedCall): MaybePromise<string> {
+    const { metadata } = call;
     const peerCertificate = call.getAuthContext().sslPeerCertificate;
     return thenOrCatch(
-      () => this.#scope({ metadata: call.metadata, ...(peerCertificate && { peerCertificate }) }),
+      () => this.#scope(peerCertificate ? { metadata, peerCertificate } : { metadata }),
       (scope) => {
         if (!scope) throw refusals.scopeMissing();
         return scope;

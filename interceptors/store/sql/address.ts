@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { storedId } from '../record-id.js';
+import { sha256, storedId } from '../record-id.js';
 import type { RecordAddress } from '../store.js';
 
 /** The stored form of the address of a record: the parameters `$1` and `$2` of each statement on one record. */
@@ -15,5 +14,5 @@ export function storedAddress({ scope, id }: RecordAddress): StoredAddress {
 
 /** The stored form of a scope. It hides the name of the scope from readers of the database. */
 export function scopeDigest(scope: string): bigint {
-  return createHash('sha256').update(scope).digest().readBigInt64BE();
+  return sha256(scope).readBigInt64BE();
 }

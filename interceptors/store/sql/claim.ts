@@ -4,6 +4,7 @@ import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError } from '..
 import type { DatabaseHandle } from '../../database/handle.js';
 import type { UnitOfWork } from '../../database/unit-of-work.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
+import type { SeriesRecordClaim } from '../producer/sequence-claim.js';
 import type { Claim, ClaimRequest, NotClaimed } from '../store.js';
 import type { StoredAddress } from './address.js';
 import { type RecordStatements, TAKEN_OVER } from './statements.js';
@@ -19,7 +20,7 @@ export interface ClaimParts {
  * A claim on a record in a SQL database, together with the unit of work of its execution. `complete` and `fail` take
  * the bytes that the record stores: a reply, or the window of a series.
  */
-export class SqlClaim implements Omit<Claim, 'fail'> {
+export class SqlClaim implements Claim, SeriesRecordClaim {
   readonly takenOver: boolean;
   expiresAtMs: number;
   /** The row that the claim statement returned. */
@@ -67,28 +68,32 @@ export class SqlClaim implements Omit<Claim, 'fail'> {
   /**
    * Rolls the work back, then stores a failure. With LEASE the claim is still there. With TRANSACTION the rollback has
    * undone the claim too, so the failure is stored under a new one. Resolves to its result if it is not granted.
-   * @param storedFor returns the bytes to store, for the stored window of the claim that stores them
+   * @param stored the reply, or a function that returns the window to store for the window of the claim
    */
-  async fail(storedFor: (replies: Buffer) => Buffer): Promise<NotClaimed | undefined> {
+  async fail(stored: Buffer | ((window: Buffer) => Buffer)): Promise<NotClaimed | undefined> {
     this.#unit.assertOpen();
     await this.#unit.rollback();
     if (this.#request.atomicity === 'LEASE') {
-      assertOwned(await this.#parts.engine.run(this.#completion(storedFor(this.row.replies as Buffer))));
+      assertOwned(await this.#parts.engine.run(this.#completion(this.#bytesOf(stored))));
       return undefined;
     }
     const again = await this.#claimAgain();
     if (!(again instanceof SqlClaim)) return again;
-    await again.complete(await this.#storedIn(again, storedFor));
+    await again.complete(await again.#bytesOrRelease(stored));
     this.expiresAtMs = again.expiresAtMs;
     return undefined;
   }
 
-  /** Returns the bytes to store under another claim. Releases that claim if its window is not readable. */
-  async #storedIn(again: SqlClaim, storedFor: (replies: Buffer) => Buffer): Promise<Buffer> {
+  #bytesOf(stored: Buffer | ((window: Buffer) => Buffer)): Buffer {
+    return typeof stored === 'function' ? stored(this.row.replies as Buffer) : stored;
+  }
+
+  /** Returns the bytes to store under this claim. Releases the claim if its window is not readable. */
+  async #bytesOrRelease(stored: Buffer | ((window: Buffer) => Buffer)): Promise<Buffer> {
     try {
-      return storedFor(again.row.replies as Buffer);
+      return this.#bytesOf(stored);
     } catch (error) {
-      await again.release();
+      await this.release();
       throw error;
     }
   }

@@ -3,7 +3,7 @@ import type { Attempt, OpenedSession, Session, Statement } from '../../database/
 import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError } from '../../database/errors.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
-import type { Claim, ClaimRequest, ClaimResult, NotClaimed, RecordAddress } from '../store.js';
+import type { ClaimRequest, ClaimResult, NotClaimed, RecordAddress } from '../store.js';
 import { type StoredAddress, storedAddress } from './address.js';
 import { type ClaimParts, SqlClaim } from './claim.js';
 import { ScopelessRecords } from './scopeless-records.js';
@@ -49,10 +49,15 @@ export class RecordClaimer<R extends ClaimRequest> {
   }
 
   #claimOrFind(request: R, address: StoredAddress): MaybePromise<ClaimResult> {
+    const { engine } = this.#parts;
+    const peeked = engine.peek?.(this.#rules.statements.find(address));
+    const seen = peeked?.rows[0] as Row;
+    if (peeked && (peeked.isCommitted || seen.state === null))
+      return this.#claimAfter(request, address, seen);
     // On one connection a new key is claimed first, because most calls are new. A lease commits its claim, so a look-up
     // first spares the duplicates a commit.
     const isLease = request.atomicity === 'LEASE';
-    if (!isLease && !this.#parts.engine.hasSeparateReader) return this.#claim(request, address);
+    if (!isLease && !engine.hasSeparateReader) return this.#claim(request, address);
     const row = this.#find(address);
     if (row instanceof Promise) return row.then((found) => this.#claimAfter(request, address, found));
     return this.#claimAfter(request, address, row);
@@ -138,24 +143,6 @@ export class RecordClaimer<R extends ClaimRequest> {
     const unit = new UnitOfWork(this.#parts.engine, session ?? lock);
     return new SqlClaim(request, address, row, unit, this.#parts, () => this.#tryClaim(request, address));
   }
-}
-
-/** The claim of a key: the record stores the reply itself. */
-export function withReply(claim: SqlClaim): Claim {
-  return {
-    takenOver: claim.takenOver,
-    get expiresAtMs() {
-      return claim.expiresAtMs;
-    },
-    get lost() {
-      return claim.lost;
-    },
-    run: (work, onLost) => claim.run(work, onLost),
-    complete: (reply) => claim.complete(reply),
-    fail: (reply) => claim.fail(() => reply),
-    release: () => claim.release(),
-    renew: () => claim.renew(),
-  };
 }
 
 /** The result for a claim that was stopped by a record which is not visible: another transaction holds the record. */

@@ -3,7 +3,7 @@ import type { StatementTime } from '../../database/engine.js';
 import { isTooFarAhead, isTooOld } from '../first-sent.js';
 import type { ClaimRequest, FoundRecord, NotClaimed } from '../store.js';
 import { claimTime, firstSentIsValid, later, mayBeTakenOver, nextFence, retainedUntil } from './claim-sql.js';
-import { type ClaimRules, withReply } from './claiming.js';
+import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
 import { COMPLETED, commonParams, ERASED, type RecordStatements, statementsOn } from './statements.js';
 
@@ -87,5 +87,5 @@ export const keyRules = (statements: RecordStatements): ClaimRules<ClaimRequest>
   addressOf: (request) => request,
   decide,
   isFinal: (result) => !(result.outcome === 'in-progress' && result.leaseLeftMs <= 0),
-  grant: (_request, claim) => ({ outcome: 'claimed', claim: withReply(claim) }),
+  grant: (_request, claim) => ({ outcome: 'claimed', claim }),
 });
