@@ -82,9 +82,11 @@ export function createInventoryClient(options: InventoryClientOptions): Inventor
   ): Promise<Reply<Res>> {
     const metadata = attempt && metadataOf(attempt);
     const callSignal = attempt?.signal ?? signal?.();
-    return callUnary(client, method, request, { metadata, timeoutMs, signal: callSignal }).catch((error) => {
-      throw asServiceError(error);
-    });
+    try {
+      return await callUnary(client, method, request, { metadata, timeoutMs, signal: callSignal });
+    } catch (error) {
+      throw asServiceError(error as RpcError);
+    }
   }
 
   async function getReservation(reservationId: string): Promise<Reservation> {

@@ -28,14 +28,19 @@ export function unary<Request, Response>(
   handle: Handle<Request, Response>,
   log?: Log,
 ): handleUnaryCall<Request, Response> {
-  const run = async (call: ServerUnaryCall<Request, Response>) => handle(call.request, call);
-  return (call, callback) => {
-    run(call)
-      .then(
-        (reply) => callback(null, reply),
-        (error) => callback(statusOf(error, call.getPath(), log)),
-      )
-      .catch((error) => log?.error({ err: error, method: call.getPath() }, 'the reply could not be sent'));
+  return async (call, callback) => {
+    let reply: Response | undefined;
+    let failure: Partial<StatusObject> | null = null;
+    try {
+      reply = await handle(call.request, call);
+    } catch (error) {
+      failure = statusOf(error, call.getPath(), log);
+    }
+    try {
+      callback(failure, reply);
+    } catch (error) {
+      log?.error({ err: error, method: call.getPath() }, 'the reply could not be sent');
+    }
   };
 }
 

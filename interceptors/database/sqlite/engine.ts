@@ -115,10 +115,9 @@ export class SqliteEngine implements DatabaseEngine {
     return this.run(statement);
   }
 
-  async #write(statement: Statement): Promise<Row[]> {
-    const opened = this.#writer.open(statement);
-    const { session, rows } = opened instanceof Promise ? await opened : opened;
-    await session.commit();
-    return rows;
+  #write(statement: Statement): Promise<Row[]> {
+    const opened = this.#writer.open();
+    if (opened instanceof Promise) return opened.then(({ session }) => session.commit(statement));
+    return opened.session.commit(statement);
   }
 }

@@ -21,6 +21,11 @@ export class AggregatesToAdvance {
     this.#aggregates.add(aggregate);
   }
 
+  /** Whether no aggregate is collected. */
+  get isEmpty(): boolean {
+    return this.#aggregates.size === 0;
+  }
+
   /**
    * Makes the parked first events of the collected aggregates due. Resolves to the number of these events.
    * The aggregates of a failed statement stay in the collection.

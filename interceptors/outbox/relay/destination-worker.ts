@@ -32,7 +32,7 @@ export class DestinationWorker {
     this.#options = options;
     this.#toAdvance = new AggregatesToAdvance(options.queue, options.destination.name);
     this.#task = new RepeatingTask({
-      run: () => this.#run(),
+      run: async () => void (await this.#startDeliveries()),
       intervalMs: options.pollMs,
       onError: (error) => options.observer.errorOccurred(error),
     });
@@ -70,13 +70,9 @@ export class DestinationWorker {
     this.#deliverer.abort();
   }
 
-  async #run(): Promise<void> {
-    await this.#startDeliveries();
-  }
-
   /** Claims events until all slots are taken, or until a claim has parked no event. */
   async #startDeliveries(): Promise<Promise<boolean>[]> {
-    await this.#toAdvance.advance();
+    if (!this.#toAdvance.isEmpty) await this.#toAdvance.advance();
     const deliveries: Promise<boolean>[] = [];
     // The first claim examines one event per free slot. If a claim has parked events, the next claims examine more
     // events.
@@ -89,7 +85,7 @@ export class DestinationWorker {
     }
     // A parked event may have become the first of its aggregate during the claims. If the event were advanced
     // earlier, a run could deliver two events of one aggregate.
-    if ((await this.#toAdvance.advance()) > 0) this.#task.wake();
+    if (!this.#toAdvance.isEmpty && (await this.#toAdvance.advance()) > 0) this.#task.wake();
     return deliveries;
   }
 

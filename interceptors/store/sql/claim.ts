@@ -61,8 +61,13 @@ export class SqlClaim implements Claim, SeriesRecordClaim {
     return this.#parts.database.runIn(this.#unit, work);
   }
 
-  async complete(stored: Buffer): Promise<void> {
-    assertOwned(await this.#unit.commit(this.#completion(stored)));
+  /** Not `async`, which would make a second promise. */
+  complete(stored: Buffer): Promise<void> {
+    try {
+      return Promise.resolve(this.#unit.commit(this.#completion(stored))).then(assertOwned);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
