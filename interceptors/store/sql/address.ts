@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { storedId } from '../record-id.js';
 import type { RecordAddress } from '../store.js';
 
@@ -8,12 +9,20 @@ export type StoredAddress = readonly [scope: bigint, id: Buffer];
 /** SQL for the record at the address `$1`, `$2`. The primary key of both tables is the address. */
 export const atAddress = 'scope = $1 AND id = $2';
 
-/** Computes the stored form of an address. A digest is computed, so an operation computes it once. */
+/** Computes the stored form of an address. An operation computes it once. */
 export function storedAddress({ scope, id }: RecordAddress): StoredAddress {
   return [scopeDigest(scope), storedId(id)];
 }
 
+/** The digests of recent scopes. A digest costs about as much as a look-up in SQLite, and a scope makes many calls. */
+const digests = new LRUCache<string, bigint>({ max: 1_000 });
+
 /** The stored form of a scope. It hides the name of the scope from readers of the database. */
 export function scopeDigest(scope: string): bigint {
-  return createHash('sha256').update(scope).digest().readBigInt64BE();
+  let digest = digests.get(scope);
+  if (digest === undefined) {
+    digest = createHash('sha256').update(scope).digest().readBigInt64BE();
+    digests.set(scope, digest);
+  }
+  return digest;
 }
