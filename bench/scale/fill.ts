@@ -19,10 +19,11 @@ export interface FilledRecord extends RecordAddress {
  */
 const insert: Readonly<Record<Engine, string>> = {
   sqlite: `
-    WITH RECURSIVE numbers(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < $1)
+    WITH RECURSIVE numbers(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < $1),
+      scope(number, digest) AS MATERIALIZED (SELECT key, value FROM json_each('[' || $4 || ']'))
     INSERT INTO replay_guard_records (id, fingerprint, scope, state, expires_at, reply)
-    SELECT randomblob(16), randomblob(32), scope.value, 1, CAST($2 + i * $3 AS INTEGER), randomblob(24)
-    FROM numbers CROSS JOIN json_each('[' || $4 || ']') AS scope ON scope.key = i % ${scopes.length}`,
+    SELECT randomblob(16), randomblob(32), scope.digest, 1, CAST($2 + i * $3 AS INTEGER), randomblob(24)
+    FROM numbers CROSS JOIN scope ON scope.number = i % ${scopes.length}`,
   postgres: `
     INSERT INTO replay_guard_records (id, fingerprint, scope, state, expires_at, reply)
     SELECT gen_random_uuid(), sha256(convert_to(CAST(i AS TEXT), 'UTF8')), scope.digest, 1,

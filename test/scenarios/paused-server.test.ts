@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { assertRefused } from '../helpers/calls/assert-refused.js';
-import type { Connection, Reply } from '../helpers/calls/call.js';
+import type { Connection } from '../helpers/calls/call.js';
+import { retryWhileUnavailable } from '../helpers/calls/retry-while-unavailable.js';
 import { type Engine, engines, freshData } from '../helpers/databases/engines.js';
 import { LedgerProcess, type LedgerSettings } from '../helpers/processes/ledger-process.js';
 import { loadLedger } from '../helpers/servers/ledger.js';
-import { poll } from '../helpers/waiting/poll.js';
 
 const { Append, Transfer } = loadLedger();
 const leaseMs = 1_000;
@@ -24,16 +24,6 @@ async function twoServers(t: ExecutionContext, engine: Engine, settings: Partial
   const effects = async (account: string) =>
     (await database.query('SELECT amount FROM effects WHERE account = $1', [account])).length;
   return { first, atFirst, atSecond, effects };
-}
-
-/** Retries while the reply is UNAVAILABLE, as the contract requires of clients. */
-async function retryWhileUnavailable<R>(attempt: () => Promise<Reply<R>>): Promise<Reply<R>> {
-  let reply = await attempt();
-  await poll(`the call ends; last reply: ${reply.details}`, async () => {
-    if (reply.code === status.UNAVAILABLE) reply = await attempt();
-    return reply.code !== status.UNAVAILABLE;
-  });
-  return reply;
 }
 
 const append = (connection: Connection, key: string, account: string) =>

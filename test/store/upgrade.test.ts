@@ -198,6 +198,31 @@ for (const engine of engines) {
     t.is(await store.countLive('two', 10), 1);
   });
 
+  if (engine === 'postgres') {
+    it('indexes that were built before the migration become the primary keys', async (t, {
+      former,
+      upgrade,
+    }) => {
+      const operation = key();
+      await former.execute(operation, reply('kept'));
+      const indexes = async () => {
+        const text = `SELECT indexrelid::bigint AS oid FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+          WHERE relname IN ('replay_guard_records', 'replay_guard_producers') AND indkey::text LIKE '% %'
+          ORDER BY oid`;
+        return former.engine.run({ text, params: [] });
+      };
+      for (const table of ['replay_guard_records', 'replay_guard_producers']) {
+        const text = `CREATE UNIQUE INDEX CONCURRENTLY ${table}_address ON ${table} (scope, id)`;
+        await former.engine.run({ text, params: [] });
+      }
+      const built = await indexes();
+      t.is(built.length, 2);
+      const { store } = await upgrade();
+      t.deepEqual(await indexes(), built);
+      t.deepEqual(completed(t, await store.claim(operation)).reply, reply('kept'));
+    });
+  }
+
   it('several servers migrate the database at the same time', async (t, { data, former }) => {
     const operation = key();
     await former.execute(operation, reply('kept'));

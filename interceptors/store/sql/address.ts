@@ -7,7 +7,7 @@ export type StoredAddress = readonly [scope: bigint, id: Buffer];
 /** SQL for the record at the address `$1`, `$2`. The primary key of both tables is the address. */
 export const atAddress = 'scope = $1 AND id = $2';
 
-/** Computes the stored form of an address. A digest is computed, so an operation computes it once. */
+/** Computes the stored form of an address. An operation computes it once. */
 export function storedAddress({ scope, id }: RecordAddress): StoredAddress {
   return [scopeDigest(scope), storedId(id)];
 }

@@ -1,8 +1,10 @@
-// Pieces of SQL that the claim statements of both tables share. The parameters are:
-// $1 and $2 the address, $3 fingerprint, $4 leaseMs, $5 retentionMs, $6 and $7 the bounds of the first-sent time.
-// The statements read the database's clock once, as `now` of the row to insert. In DO UPDATE that time is the fence of
-// the row that was not inserted, `excluded.fence`. A distributed Postgres allows no clock in DO UPDATE.
-import { MAX_FIRST_SENT_AHEAD_MS } from '../store.js';
+// Pieces of SQL and parameters that the claim statements of both tables share.
+// In DO UPDATE the time of a claim is the fence of the row that was not inserted, `excluded.fence`. A distributed Postgres
+// allows no clock there.
+import type { SqlValue } from '../../database/database.js';
+import { firstSentBounds } from '../first-sent.js';
+import { type ClaimRequest, MAX_FIRST_SENT_AHEAD_MS } from '../store.js';
+import type { StoredAddress } from './address.js';
 
 /** The time inside `DO UPDATE`. */
 export const claimTime = 'excluded.fence';
@@ -14,14 +16,58 @@ export const claimTime = 'excluded.fence';
 export const mayBeTakenOver = (now: string, record: string, fingerprint: string) =>
   `${record}.state <= 0 AND ${record}.lease_until <= ${now} AND ${record}.fingerprint = ${fingerprint}`;
 
-/** SQL for whether the operation was first sent neither too long ago nor in the future. */
-export const firstSentIsValid = `$6 > now - $5 AND $7 <= now + ${MAX_FIRST_SENT_AHEAD_MS}`;
+/** The first parameters of every claim: `$1` and `$2` the address, `$3` fingerprint, `$4` leaseMs, `$5` retentionMs. */
+export function commonParams(address: StoredAddress, request: ClaimRequest): SqlValue[] {
+  return [...address, request.fingerprint, request.leaseMs, request.retentionMs];
+}
+
+/** The parameters of a first-sent time: its bounds. */
+export function firstSentParams(request: ClaimRequest): SqlValue[] {
+  const { earliestMs, latestMs } = firstSentBounds(request);
+  return [earliestMs, latestMs];
+}
+
+/** SQL that depends on the first-sent time. */
+export interface FirstSentSql {
+  /** Whether the operation was first sent neither too long ago nor in the future. */
+  readonly isValid: string;
+  /**
+   * The expiry of a claimed record. A first-sent time ahead of the clock extends the retention. Otherwise the operation
+   * could execute again after its expiry, before it is too old.
+   */
+  readonly expiry: string;
+}
 
 /**
- * SQL for the expiry of a claimed record. A first-sent time ahead of the clock extends the retention. Otherwise the
- * operation could execute again after its expiry, before it is too old.
+ * Returns SQL on the bounds of the first-sent time.
+ * @param position the position of the earlier bound in the parameters. The later bound follows.
  */
-export const retainedUntil = `CASE WHEN $6 BETWEEN now AND now + ${MAX_FIRST_SENT_AHEAD_MS} THEN $6 ELSE now END + $5`;
+export function firstSentSql(now: string, position: number): FirstSentSql {
+  const [earliest, latest] = [`$${position}`, `$${position + 1}`];
+  const latestValid = `${now} + ${MAX_FIRST_SENT_AHEAD_MS}`;
+  return {
+    isValid: `${earliest} > ${now} - $5 AND ${latest} <= ${latestValid}`,
+    expiry: `CASE WHEN ${earliest} BETWEEN ${now} AND ${latestValid} THEN ${earliest} ELSE ${now} END + $5`,
+  };
+}
+
+/**
+ * The source of the row that a claim inserts, for an operation without a first-sent time. A distributed Postgres sends
+ * a list of values to one node. A SELECT would need a transaction over several nodes.
+ * @param row the values, for SQL of the time and of the expiry
+ */
+export const valuesToInsert = (row: (now: string, expiry: string) => string, now: string) =>
+  `VALUES (${row(now, `${now} + $5`)})`;
+
+/** The source of the row that a claim inserts, if the first-sent time is valid. @param position see `firstSentSql` */
+export function rowToInsertIfValid(
+  row: (now: string, expiry: string) => string,
+  now: string,
+  position: number,
+): string {
+  const { isValid, expiry } = firstSentSql('now', position);
+  return `SELECT ${row('now', expiry)} FROM (SELECT ${now} AS now) AS clock WHERE ${isValid}`;
+}
 
 /** SQL for the later of two times, because a later claim never shortens the retention of an earlier one. */
 export const later = (column: string) =>

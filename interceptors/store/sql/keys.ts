@@ -2,23 +2,33 @@ import type { Row } from '../../database/database.js';
 import type { StatementTime } from '../../database/engine.js';
 import { isTooFarAhead, isTooOld } from '../first-sent.js';
 import type { ClaimRequest, FoundRecord, NotClaimed } from '../store.js';
-import { claimTime, firstSentIsValid, later, mayBeTakenOver, nextFence, retainedUntil } from './claim-sql.js';
+import {
+  claimTime,
+  commonParams,
+  firstSentParams,
+  later,
+  mayBeTakenOver,
+  nextFence,
+  rowToInsertIfValid,
+  valuesToInsert,
+} from './claim-sql.js';
 import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
-import { COMPLETED, commonParams, ERASED, type RecordStatements, statementsOn } from './statements.js';
+import { COMPLETED, ERASED, type RecordStatements, statementsOn } from './statements.js';
 
 const TABLE = 'replay_guard_records';
+
+/** The row of a new record. */
+const newRecord = (now: string, expiry: string) => `$1, $2, $3, 0, ${now}, ${now} + $4, ${expiry}`;
 
 /**
  * The statement that claims a key. In one atomic step it inserts the record, or takes over a record that has expired
  * or whose lease has run out. It returns a row if the claim is granted.
- * @param now SQL for the time
+ * @param source SQL for the row to insert
  */
-const claimSql = (now: string) => `
+const claimSql = (source: string) => `
   INSERT INTO ${TABLE} AS record (scope, id, fingerprint, state, fence, lease_until, expires_at)
-  SELECT $1, $2, $3, 0, now, now + $4, ${retainedUntil}
-  FROM (SELECT ${now} AS now) AS clock
-  WHERE ${firstSentIsValid}
+  ${source}
   ON CONFLICT (scope, id) DO UPDATE SET
     fingerprint = excluded.fingerprint,
     state = CASE WHEN record.expires_at <= ${claimTime} THEN 0 ELSE -1 END,
@@ -32,7 +42,8 @@ const claimSql = (now: string) => `
  * @param forUpdate the row lock clause, or an empty text if the engine has no row locks
  */
 export function keyStatements(time: StatementTime, forUpdate = ''): RecordStatements {
-  const claim = claimSql(time.sql(8));
+  const claim = claimSql(valuesToInsert(newRecord, time.sql(6)));
+  const claimIfValid = claimSql(rowToInsertIfValid(newRecord, time.sql(8), 6));
   const texts = {
     table: TABLE,
     columns: 'fingerprint, reply',
@@ -41,10 +52,12 @@ export function keyStatements(time: StatementTime, forUpdate = ''): RecordStatem
   };
   return {
     ...statementsOn(texts, time, forUpdate),
-    claim: (address, request) => ({
-      text: claim,
-      params: [...commonParams(address, request), ...time.params],
-    }),
+    claim: (address, request) => {
+      const common = commonParams(address, request);
+      return request.firstSent
+        ? { text: claimIfValid, params: [...common, ...firstSentParams(request), ...time.params] }
+        : { text: claim, params: [...common, ...time.params] };
+    },
   };
 }
 

@@ -4,33 +4,46 @@ import { grantSequence } from '../producer/sequence-claim.js';
 import { decideSequence, isFinal, type SequenceRequest, seriesAddress } from '../producer/sequence-rules.js';
 import type { FoundProducer } from '../store.js';
 import { atAddress } from './address.js';
-import { claimTime, firstSentIsValid, later, mayBeTakenOver, nextFence, retainedUntil } from './claim-sql.js';
+import {
+  claimTime,
+  commonParams,
+  type FirstSentSql,
+  firstSentParams,
+  firstSentSql,
+  later,
+  mayBeTakenOver,
+  nextFence,
+  rowToInsertIfValid,
+  valuesToInsert,
+} from './claim-sql.js';
 import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
-import { commonParams, type RecordStatements, statementsOn } from './statements.js';
+import { type RecordStatements, statementsOn } from './statements.js';
 
 const TABLE = 'replay_guard_producers';
 const EMPTY_WINDOW = Buffer.alloc(0);
 
 /** The casts are explicit, because Postgres would infer smaller integers beside a literal. */
-const epoch = 'CAST($8 AS BIGINT)';
-const sequence = 'CAST($9 AS BIGINT)';
+const epoch = 'CAST($6 AS BIGINT)';
+const sequence = 'CAST($7 AS BIGINT)';
 
 /** SQL for whether the claim continues the epoch of the record, so that the window of the record is kept. */
 const isSameEpoch = `record.expires_at > ${claimTime} AND record.epoch = excluded.epoch`;
+
+/** The row of a new record. `$8` is an empty window. */
+const newRecord = (now: string, expiry: string) =>
+  `$1, $2, $3, 0, ${now}, ${now} + $4, ${expiry}, (${expiry}) / 60000, ${epoch}, ${sequence}, -1, $8`;
 
 /**
  * The statement that claims an initial sequence, 0 or 1. In one atomic step it inserts the record of the series, begins
  * a new epoch, or claims the position in the epoch of the record. It returns a row with the stored window if the claim
  * is granted. `decideSequence` applies the same rules.
- * @param now SQL for the time
+ * @param source SQL for the row to insert
  */
-const claimInitialSql = (now: string) => `
+const claimInitialSql = (source: string) => `
   INSERT INTO ${TABLE} AS record (scope, id, fingerprint, state, fence, lease_until, expires_at,
     expires_minute, epoch, sequence, completed, replies)
-  SELECT $1, $2, $3, 0, now, now + $4, ${retainedUntil}, (${retainedUntil}) / 60000, ${epoch}, ${sequence}, -1, $10
-  FROM (SELECT ${now} AS now) AS clock
-  WHERE ${firstSentIsValid}
+  ${source}
   ON CONFLICT (scope, id) DO UPDATE SET
     fingerprint = excluded.fingerprint,
     state = CASE WHEN ${isSameEpoch} AND record.state <= 0 THEN -1 ELSE 0 END,
@@ -49,20 +62,20 @@ const claimInitialSql = (now: string) => `
 
 /**
  * The statement that claims a later sequence. It changes an existing record only: a later sequence never starts a
- * series. It returns a row with the stored window if the claim is granted.
+ * series. It returns a row with the stored window if the claim is granted. The clock is read in a subquery, because a
+ * distributed Postgres allows no clock inside CASE.
  * @param now SQL for the time
  */
-const claimLaterSql = (now: string) => `
+const claimLaterSql = (now: string, { isValid, expiry }: FirstSentSql) => `
   UPDATE ${TABLE} AS record SET
     fingerprint = $3, sequence = ${sequence},
     state = CASE WHEN record.state <= 0 THEN -1 ELSE 0 END,
     fence = CASE WHEN record.fence >= now THEN record.fence + 1 ELSE now END,
     lease_until = now + $4,
-    expires_at = CASE WHEN record.expires_at > ${retainedUntil} THEN record.expires_at ELSE ${retainedUntil} END,
-    expires_minute = CASE WHEN record.expires_at > ${retainedUntil} THEN record.expires_minute
-      ELSE (${retainedUntil}) / 60000 END
+    expires_at = CASE WHEN record.expires_at > ${expiry} THEN record.expires_at ELSE ${expiry} END,
+    expires_minute = CASE WHEN record.expires_at > ${expiry} THEN record.expires_minute ELSE (${expiry}) / 60000 END
   FROM (SELECT ${now} AS now) AS clock
-  WHERE ${atAddress} AND ${firstSentIsValid} AND record.expires_at > now AND record.epoch = ${epoch}
+  WHERE ${atAddress} AND ${isValid} AND record.expires_at > now AND record.epoch = ${epoch}
     AND CASE WHEN record.state > 0 THEN record.completed = ${sequence} - 1
       ELSE record.sequence = ${sequence} AND ${mayBeTakenOver('now', 'record', '$3')} END
   RETURNING state AS claimed, fence, expires_at, replies`;
@@ -72,8 +85,9 @@ const claimLaterSql = (now: string) => `
  * @param forUpdate the row lock clause, or an empty text if the engine has no row locks
  */
 export function producerStatements(time: StatementTime, forUpdate = ''): RecordStatements {
-  const claimInitial = claimInitialSql(time.sql(11));
-  const claimLater = claimLaterSql(time.sql(10));
+  const claimInitial = claimInitialSql(valuesToInsert(newRecord, time.sql(9)));
+  const claimInitialIfValid = claimInitialSql(rowToInsertIfValid(newRecord, time.sql(11), 9));
+  const claimLater = claimLaterSql(time.sql(10), firstSentSql('now', 8));
   const texts = {
     table: TABLE,
     columns: 'fingerprint, replies, epoch, sequence, completed',
@@ -86,9 +100,11 @@ export function producerStatements(time: StatementTime, forUpdate = ''): RecordS
     claim: (address, request) => {
       const { epoch: ofEpoch = 0n, sequence: position = 0n } = request.series ?? {};
       const common: SqlValue[] = [...commonParams(address, request), ofEpoch, position];
-      return position <= 1n
-        ? { text: claimInitial, params: [...common, EMPTY_WINDOW, ...time.params] }
-        : { text: claimLater, params: [...common, ...time.params] };
+      const bounds = firstSentParams(request);
+      if (position > 1n) return { text: claimLater, params: [...common, ...bounds, ...time.params] };
+      return request.firstSent
+        ? { text: claimInitialIfValid, params: [...common, EMPTY_WINDOW, ...bounds, ...time.params] }
+        : { text: claimInitial, params: [...common, EMPTY_WINDOW, ...time.params] };
     },
   };
 }

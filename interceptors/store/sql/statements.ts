@@ -1,6 +1,4 @@
-import type { SqlValue } from '../../database/database.js';
 import type { Statement, StatementTime } from '../../database/engine.js';
-import { firstSentBounds } from '../first-sent.js';
 import type { ClaimRequest } from '../store.js';
 import { atAddress, type StoredAddress } from './address.js';
 
@@ -73,11 +71,4 @@ export function statementsOn(
     complete: (address, fence, stored) => on(complete, ...address, fence, stored),
     release: (address, fence) => on(giveUp, ...address, fence),
   };
-}
-
-/** The parameters that every claim has, `$1` to `$7`. `claim-sql.ts` lists them. */
-export function commonParams(address: StoredAddress, request: ClaimRequest): SqlValue[] {
-  const { fingerprint, leaseMs, retentionMs } = request;
-  const { earliestMs, latestMs } = firstSentBounds(request);
-  return [...address, fingerprint, leaseMs, retentionMs, earliestMs, latestMs];
 }

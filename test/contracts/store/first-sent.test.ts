@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import type { Claim, ClaimRequest, ClaimResult, FirstSent } from 'grpc-replay-guard/store';
 import { claimed, completed, digest, hour, minute, reply, request } from './requests.js';
@@ -116,6 +117,22 @@ for (const name of storeNames) {
     for (const server of [store, other]) completed(t, await server.claim(operation));
     await advance(minute);
     for (const server of [store, other]) t.is((await server.claim(operation)).outcome, 'expired');
+  });
+
+  it('the first-sent time decides whether an initial sequence is claimed', async (t, { store, now }) => {
+    for (const [earliest, latest, expected] of freshKeys) {
+      const firstSent = { earliestMs: now() + earliest, latestMs: now() + latest };
+      const series = { id: digest(randomUUID()), epoch: 7n, sequence: 1n };
+      const result = await store.claim(request({ series, firstSent }));
+      t.is(result.outcome, expected, `${earliest} to ${latest}`);
+      const found = await store.findProducer({ scope: 'tenant', id: series.id });
+      t.is(found?.running?.sequence, expected === 'claimed' ? 1n : undefined);
+      if (result.outcome !== 'claimed') continue;
+      t.is(found?.epoch, 7n);
+      t.is(result.claim.expiresAtMs, now() + Math.max(earliest, 0) + hour);
+      await result.claim.complete(reply('one'));
+      completed(t, await store.claim(request({ series, firstSent })));
+    }
   });
 
   it('a takeover does not shorten the retention of the first claim', async (t, subject) => {

@@ -225,6 +225,32 @@ test.serial('a run of erasures goes on after locked records', async (t) => {
   t.is((await other.store.erase('tenant', 100)).erased, 2);
 });
 
+for (const [name, code] of [
+  ['deadlock', '40P01'],
+  ['serialization failure', '40001'],
+]) {
+  test.serial(`a purge and an erasure skip a record whose change ends in a ${name}`, async (t) => {
+    const { one, other } = await twoServers(t);
+    for (let index = 0; index < 8; index++) await (await take(t, one, request())).complete(reply('old'));
+    const [record] = await one.database.query(
+      'SELECT id FROM replay_guard_records ORDER BY id OFFSET 3 LIMIT 1',
+    );
+    await one.database.query(`
+      CREATE FUNCTION fail() RETURNS TRIGGER LANGUAGE plpgsql AS
+      'BEGIN RAISE EXCEPTION ''on purpose'' USING ERRCODE = ''${code}''; END'`);
+    await one.database.query(`
+      CREATE TRIGGER fail BEFORE UPDATE OR DELETE ON replay_guard_records FOR EACH ROW
+      WHEN (OLD.id = '${record?.id}') EXECUTE FUNCTION fail()`);
+    t.is((await other.store.erase('tenant', 100)).erased, 7);
+    await one.database.query('ALTER TABLE replay_guard_records DISABLE TRIGGER fail');
+    await one.database.query('UPDATE replay_guard_records SET expires_at = 1');
+    await one.database.query('ALTER TABLE replay_guard_records ENABLE TRIGGER fail');
+    t.is((await other.store.purge(100)).purged, 7);
+    await one.database.query('DROP TRIGGER fail ON replay_guard_records');
+    t.is((await other.store.purge(100)).purged, 1);
+  });
+}
+
 test.serial('an erasure skips a locked record', async (t) => {
   const { one, other } = await twoServers(t);
   for (let index = 0; index < 3; index++) await (await take(t, one, request())).complete(reply('secret'));

@@ -7,20 +7,25 @@ import {
   ServerCredentials,
   type ServerUnaryCall,
   type sendUnaryData,
+  status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
 import { openPostgres } from 'grpc-replay-guard/postgres';
-import type { OpenStore } from 'grpc-replay-guard/store';
+import type { IdempotencyStore, OpenStore } from 'grpc-replay-guard/store';
 import pg, { type PoolConfig } from 'pg';
 import { openUrl } from '../databases/open-url.js';
 import { loadLedger } from '../servers/ledger.js';
-import type { LedgerSettings, ReleaseMessage } from './ledger-process.js';
+import { ContestedStore } from '../stores/contested-store.js';
+import { type LedgerSettings, type ReleaseMessage, ROLLED_BACK } from './ledger-process.js';
 
 type Request = { account?: string; from?: string };
 
 const settings: LedgerSettings = JSON.parse(String(process.argv[2]));
-const { store, database } = await openStore();
+const opened = await openStore();
+const { database } = opened;
+const waiting = new Map<string, () => void>();
+const store = settings.failures === 'held' ? holdRollbacks(opened.store) : opened.store;
 await database.migrate('ledger', ['CREATE TABLE effects (account TEXT NOT NULL, amount BIGINT NOT NULL)']);
 const { leaseMs, waitMs } = settings;
 const policy = { leaseMs, waitMs };
@@ -30,7 +35,6 @@ const guard = createReplayGuard({
   scope: singleTenant(),
   policies: { [`${path}Append`]: policy, [`${path}Transfer`]: policy },
 });
-const waiting = new Map<string, () => void>();
 const server = new Server({ interceptors: [guard.interceptor] });
 server.addService(guard.protect(loadLedger()), {
   // While this handler is held, its transaction is open and has a write.
@@ -38,6 +42,7 @@ server.addService(guard.protect(loadLedger()), {
     await write(request);
     await hold(request);
     block();
+    fail();
     return { entryId: randomUUID() };
   }),
   // While this handler is held, it has not written yet.
@@ -45,6 +50,7 @@ server.addService(guard.protect(loadLedger()), {
     await hold(request);
     await write(request);
     block();
+    fail();
     return { transferId: randomUUID() };
   }),
 } as UntypedServiceImplementation);
@@ -85,6 +91,18 @@ async function hold(request: Request): Promise<void> {
   const released = new Promise<void>((resolve) => waiting.set(name, resolve));
   process.send?.({ held: name });
   await released;
+}
+
+/** Pauses each failure between the rollback and its storage. */
+function holdRollbacks(real: IdempotencyStore): IdempotencyStore {
+  const contested = new ContestedStore(real);
+  waiting.set(ROLLED_BACK, () => contested.rolledBack.open());
+  void contested.rolledBack.reached().then(() => process.send?.({ held: ROLLED_BACK }));
+  return contested;
+}
+
+function fail(): void {
+  if (settings.failures) throw Object.assign(new Error('no such account'), { code: status.NOT_FOUND });
 }
 
 let blockMs = settings.blockMs ?? 0;

@@ -15,9 +15,17 @@ export interface LedgerSettings {
   readonly holdHandlers?: boolean;
   /** How long the first handler blocks the event loop after its write. Default: 0. */
   readonly blockMs?: number;
+  /**
+   * Whether each handler fails with NOT_FOUND after its write. With 'held', the process pauses between the rollback and
+   * the storage of the failure, until `release(ROLLED_BACK)`. Default: handlers succeed.
+   */
+  readonly failures?: 'held' | 'stored';
   /** Postgres only: `idle_in_transaction_session_timeout`. */
   readonly idleTransactionMs?: number;
 }
+
+/** Stands for the account of a held handler when a rollback is held. */
+export const ROLLED_BACK = 'rolled back';
 
 /** The message that releases the held handler of an account. */
 export interface ReleaseMessage {

@@ -1,13 +1,15 @@
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
+import Sqlite from 'better-sqlite3';
 import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
 import { DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
+import { openSqlite } from 'grpc-replay-guard/sqlite';
 import type { OpenStore, PurgedBatch } from 'grpc-replay-guard/store';
 import { Registry } from 'prom-client';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
-import { engines } from '../../helpers/databases/engines.js';
+import { type Engine, engines } from '../../helpers/databases/engines.js';
 import { type Ledger, methods, onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
 import { RecordingObserver } from '../../helpers/servers/recording-observer.js';
 import { copyRecord } from '../../helpers/stores/copy-record.js';
@@ -135,6 +137,41 @@ test.serial('postgres: servers that purge at the same time delete each record on
     );
   t.like(await first.append('key'), { replayed: true });
 });
+
+/** Opens a store in which each deletion of a record takes long: 1 ms on SQLite, 5 ms on Postgres. */
+async function openSlow(t: ExecutionContext, engine: Engine): Promise<OpenStore> {
+  if (engine === 'sqlite') {
+    const handle = new Sqlite(':memory:');
+    const opened = await openSqlite({ database: handle });
+    t.teardown(opened.close);
+    handle.function('slow', () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1));
+    handle.exec('CREATE TRIGGER slow BEFORE DELETE ON replay_guard_records BEGIN SELECT slow(); END');
+    return opened;
+  }
+  const opened = await (await emptied(t, engine)).open();
+  for (const text of [
+    `CREATE FUNCTION slow() RETURNS TRIGGER LANGUAGE plpgsql AS
+     'BEGIN PERFORM pg_sleep(0.005); RETURN OLD; END'`,
+    `CREATE TRIGGER slow BEFORE DELETE ON replay_guard_records FOR EACH ROW EXECUTE FUNCTION slow()`,
+  ])
+    await opened.database.query(text);
+  return opened;
+}
+
+for (const engine of engines) {
+  test.serial(`${engine}: slow deletions make the batches small`, async (t) => {
+    const opened = await openSlow(t, engine);
+    const ledger = await openLedger(t, engine, { opened });
+    await ledger.append('key');
+    await copyRecord(opened.database, engine, 200, LONG_AGO);
+    const observer = new RecordingObserver();
+    const { store } = opened;
+    const guard = createReplayGuard({ store, scope: singleTenant(), observer, purgeEveryMs: 1 });
+    t.teardown(() => guard.close());
+    await poll('four batches', () => observer.purged.length >= 4);
+    t.deepEqual(observer.purged.slice(0, 4), [100, 25, 10, 10]);
+  });
+}
 
 /** A store whose purges return the results that the test provides. */
 class PurgedStore extends PassingStore {
