@@ -31,28 +31,26 @@ export class InsufficientStock {
   }
 }
 
-/**
- * The columns of an `Item`. Stock of overdue holds counts as free, because an overdue hold can only expire.
- * @param now SQL for the time
- */
-const columns = (now: string) => `
-  sku, name, unit_price_minor, currency, on_hand, reserved - COALESCE((
-    SELECT CAST(SUM(line.quantity) AS BIGINT)
-    FROM inventory_reservations AS hold
-    JOIN inventory_reservation_lines AS line ON line.reservation_id = hold.reservation_id
-    WHERE hold.state = 'HELD' AND hold.expires_at <= ${now} AND line.sku = inventory_items.sku), 0) AS reserved`;
+const columns = 'sku, name, unit_price_minor, currency, on_hand, reserved';
 
 const put = `
   INSERT INTO inventory_items (sku, name, unit_price_minor, currency) VALUES ($1, $2, $3, $4)
   ON CONFLICT (sku) DO UPDATE SET
     name = excluded.name, unit_price_minor = excluded.unit_price_minor, currency = excluded.currency
-  RETURNING ${columns('$5')}`;
+  RETURNING ${columns}`;
 
 const receive = `
   UPDATE inventory_items SET on_hand = on_hand + $2
-  WHERE sku = $1 AND on_hand <= ${MAX_INT64} - $2 RETURNING ${columns('$3')}`;
+  WHERE sku = $1 AND on_hand <= ${MAX_INT64} - $2 RETURNING ${columns}`;
 
-const find = `SELECT ${columns('$2')} FROM inventory_items WHERE sku = $1`;
+// Stock of overdue holds counts as free, because an overdue hold can only expire.
+const find = `
+  SELECT sku, name, unit_price_minor, currency, on_hand, reserved - COALESCE((
+    SELECT CAST(SUM(line.quantity) AS BIGINT)
+    FROM inventory_reservations AS hold
+    JOIN inventory_reservation_lines AS line ON line.reservation_id = hold.reservation_id
+    WHERE hold.state = 'HELD' AND hold.expires_at <= $2 AND line.sku = item.sku), 0) AS reserved
+  FROM inventory_items AS item WHERE sku = $1`;
 
 const hold = `
   UPDATE inventory_items SET reserved = reserved + $2
@@ -75,9 +73,9 @@ export class Items {
     item: Pick<Item, 'sku' | 'name' | 'unit_price_minor' | 'currency'>,
     nowMs: number,
   ): Promise<Item> {
-    const values = [item.sku, item.name, item.unit_price_minor, item.currency, nowMs];
+    const values = [item.sku, item.name, item.unit_price_minor, item.currency];
     const [stored] = await this.#database.query<Item>(put, values);
-    return stored as Item;
+    return this.#withoutOverdue(stored as Item, nowMs);
   }
 
   /**
@@ -85,13 +83,21 @@ export class Items {
    * @throws ServiceError NOT_FOUND, or OUT_OF_RANGE when the stock would not fit into its field
    */
   async receive({ sku, quantity }: Line, nowMs: number): Promise<Item> {
-    const [item] = await this.#database.query<Item>(receive, [sku, quantity, nowMs]);
-    if (item) return item;
+    const [item] = await this.#database.query<Item>(receive, [sku, quantity]);
+    if (item) return this.#withoutOverdue(item, nowMs);
     const { on_hand } = await this.get(sku, nowMs);
     throw outOfRange('STOCK_OUT_OF_RANGE', `the stock of ${sku} would be too large`, {
       sku,
       on_hand: String(on_hand),
     });
+  }
+
+  /**
+   * Subtracts the stock of overdue holds. The statement that changed the item cannot do so: after a wait for the row,
+   * Postgres reads the row anew, but the holds as they were before the wait.
+   */
+  #withoutOverdue(item: Item, nowMs: number): Item | Promise<Item> {
+    return item.reserved === 0n ? item : this.get(item.sku, nowMs);
   }
 
   /**
