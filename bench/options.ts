@@ -54,8 +54,8 @@ Options:
   --node VERSION|PATH   also run guard and yardstick in this Node (default: 24, installed with npm into a
                         temporary folder; none if quick, or with --node none)
   --better-sqlite3 DIR  the better-sqlite3 for the binary at PATH, if the project's own does not fit it
-  --rounds N            measured rounds (default: 3)
-  --duration MS         time of one server with one work in one round (default: 300; 120 if quick)
+  --rounds N            measured rounds (default: 3; 2 if quick)
+  --duration MS         time of one server with one work in one round (default: 250; 120 if quick)
   --concurrency N,N     calls that are running at the same time (default: 1,32,256; 32 if quick)
   --processes N,N       numbers of server processes (default: 1,2,4)
   --calls N             calls of each soak (default: 10000)
@@ -65,7 +65,7 @@ const quick: Pick<BenchOptions, 'parts' | 'kinds' | 'works' | 'warmUp' | 'counte
   parts: ['counts', 'rounds'],
   kinds: ['yardstick', 'noKey', 'unguarded', 'guarded'],
   works: ['ReceiveStock, new key', 'ReceiveStock, hot replay', 'PlaceOrder, new key'],
-  warmUp: { 'ReceiveStock, new key': 2_500, 'ReceiveStock, hot replay': 2_000, 'PlaceOrder, new key': 400 },
+  warmUp: { 'ReceiveStock, new key': 2_500, 'ReceiveStock, hot replay': 2_000, 'PlaceOrder, new key': 250 },
   countedCalls: 11,
 };
 
@@ -86,7 +86,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
       out: { type: 'string' },
       node: { type: 'string' },
       'better-sqlite3': { type: 'string' },
-      rounds: { type: 'string', default: '3' },
+      rounds: { type: 'string' },
       duration: { type: 'string' },
       concurrency: { type: 'string' },
       processes: { type: 'string', default: '1,2,4' },
@@ -101,8 +101,8 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
     parts:
       positionals.length === 0 ? base.parts : parts.filter((part) => positionals.map(partOf).includes(part)),
     engines: values.engine === undefined ? engines : [engineOf(values.engine)],
-    rounds: positive('rounds', values.rounds),
-    durationMs: positive('duration', values.duration ?? (isQuick ? '120' : '300')),
+    rounds: positive('rounds', values.rounds ?? (isQuick ? '2' : '3')),
+    durationMs: positive('duration', values.duration ?? (isQuick ? '120' : '250')),
     concurrencies: list('concurrency', values.concurrency ?? (isQuick ? '32' : '1,32,256')),
     processes: list('processes', values.processes),
     soakCalls: positive('calls', values.calls),

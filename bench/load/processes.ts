@@ -9,6 +9,11 @@ import { measureRounds } from './rounds.js';
 
 /** Duplicates reach different processes, so that most of them wait for an execution in another process. */
 const spread: readonly Work[] = ['ReceiveStock, new key', 'ReceiveStock, half duplicates'];
+/** For each process. */
+const warmUp: Partial<Record<Work, number>> = {
+  'ReceiveStock, new key': 2_500,
+  'ReceiveStock, half duplicates': 500,
+};
 
 /** Measures guarded calls to several server processes on one Postgres. Each number of processes has a database. */
 export async function measureProcesses(
@@ -28,7 +33,7 @@ export async function measureProcesses(
   try {
     const series = await measureRounds(load, fleet.members, {
       ...{ rounds: options.rounds, durationMs: 2 * options.durationMs },
-      ...{ concurrenciesOf: () => [goalConcurrency], works: spread, onStep: options.onStep },
+      ...{ concurrenciesOf: () => [goalConcurrency], works: spread, warmUp, onStep: options.onStep },
     });
     return spread.flatMap((work) => series.filter((each) => each.work === work));
   } finally {

@@ -27,7 +27,7 @@ export const warmUpCalls: Readonly<Record<Work, number>> = {
   'ReceiveStock, hot replay': 4_000,
   'ReceiveStock, cold replay': 500,
   'ReceiveStock, half duplicates': 1_000,
-  'PlaceOrder, new key': 1_500,
+  'PlaceOrder, new key': 1_000,
 };
 
 /** Calls of one measurement at least. With fewer calls, the timers and polls of a server change the CPU time of a call. */

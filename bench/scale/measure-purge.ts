@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
 import type { ClaimRequest, IdempotencyStore } from 'grpc-replay-guard/store';
-import type { FilledRecord } from './fill.js';
+import { type FilledRecord, REPLY_BYTES } from './fill.js';
 
 /** Calls that run at the same time while expired records are purged. */
 const CLIENTS = 4;
 /** How long calls are measured before the purge, in milliseconds. */
 const BEFORE_MS = 3_000;
-const REPLY = Buffer.alloc(24, 'r');
+const REPLY = Buffer.alloc(REPLY_BYTES, 'r');
 
 /** The latencies of calls, in milliseconds. */
 export interface Latency {

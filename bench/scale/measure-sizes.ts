@@ -14,6 +14,7 @@ import {
   replayRecord,
 } from './measure-purge.js';
 import { openFilled } from './open-filled.js';
+import { type StatementTime, statementTimes } from './statement-times.js';
 
 /** The latencies of one kind of call, and their ratio to the latencies at the smallest number of records. */
 export interface GrowingLatency extends Latency {
@@ -30,6 +31,8 @@ export interface ScaleReport {
   readonly newKey: GrowingLatency;
   readonly replay: GrowingLatency;
   readonly purge?: PurgeMeasure;
+  /** The statements before and during the purge. SQLite only. */
+  readonly statements?: readonly StatementTime[];
 }
 
 /** How the numbers of records are measured. */
@@ -72,13 +75,14 @@ export async function measureSizes(
     );
     const newKeys = await latenciesOf(tables, calls, ({ store }) => executeNewKey(store));
     const reports: ScaleReport[] = [];
-    for (const [index, { records, store, fillSeconds, bytesPerRecord }] of tables.entries()) {
+    for (const [index, { url, records, store, fillSeconds, bytesPerRecord }] of tables.entries()) {
       onStep?.(`purge of ${records} records`);
       reports.push({
         ...{ engine, records, fillSeconds, bytesPerRecord },
         newKey: newKeys[index] as GrowingLatency,
         replay: replays[index] as GrowingLatency,
-        ...(purgeMs !== undefined && { purge: await measurePurge(store, expiredOf(records), purgeMs) }),
+        ...(purgeMs !== undefined &&
+          (await purgeOf(url, () => measurePurge(store, expiredOf(records), purgeMs)))),
       });
     }
     return reports;
@@ -87,7 +91,18 @@ export async function measureSizes(
   }
 }
 
+/** SQLite runs its statements in this process, so that their durations can be measured. */
+async function purgeOf(
+  url: string,
+  measure: () => Promise<PurgeMeasure>,
+): Promise<Pick<ScaleReport, 'purge' | 'statements'>> {
+  if (!url.startsWith('sqlite:')) return { purge: await measure() };
+  const { result, times } = await statementTimes(url.slice('sqlite:'.length), measure);
+  return { purge: result, statements: times };
+}
+
 interface FilledTable extends Pick<OpenStore, 'store' | 'close'> {
+  readonly url: string;
   readonly records: number;
   readonly fillSeconds: number;
   readonly bytesPerRecord: number;
@@ -112,7 +127,7 @@ async function filledTable(
   const { store, database, close } = await openFilled(url);
   const bytesPerRecord = (await tableBytes(database)) / records;
   const sample = await sampleRecords(database, records, Math.min(calls + WARM_UP_CALLS, records / 4));
-  return { records, fillSeconds, bytesPerRecord, sample, store, close };
+  return { url, records, fillSeconds, bytesPerRecord, sample, store, close };
 }
 
 /** Makes one call after another. The rounds change the table after every tenth of the calls. */

@@ -1,6 +1,7 @@
 import { align } from '../report/table.js';
 import type { ScaleReport } from './measure-sizes.js';
 import type { OldSnapshotMeasure } from './old-snapshot.js';
+import type { StatementTime } from './statement-times.js';
 
 /** Returns the reports of one engine as tables of text. The first report is the base of the ratios. */
 export function tablesOf(reports: readonly ScaleReport[]): string {
@@ -44,7 +45,23 @@ export function tablesOf(reports: readonly ScaleReport[]): string {
       align([[...purgeTitles, 'calls/s before', 'during'], ...purges]),
     );
   }
+  const last = reports.at(-1);
+  if (last?.statements) tables.push(statementsTable(last.records, last.statements));
   return tables.join('\n');
+}
+
+/** The statements of SQLite block their process, so that their durations explain the latencies. */
+function statementsTable(records: number, statements: readonly StatementTime[]): string {
+  const rows = statements.map(({ kind, statements: number, totalMs, p50Ms, p99Ms, maxMs }) => [
+    kind,
+    count(number),
+    ...[p50Ms, p99Ms, maxMs].map(ms),
+    count(Math.round(totalMs)),
+  ]);
+  return [
+    `sqlite: statements before and during the purge of ${count(records)} records, in ms`,
+    align([['', 'statements', 'p50', 'p99', 'max', 'in all'], ...rows]),
+  ].join('\n');
 }
 
 /** Returns the durations of a purge beside an open transaction as a table of text. */
