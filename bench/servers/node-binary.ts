@@ -94,11 +94,12 @@ function npm(cwd: string, args: readonly string[], timeoutMs: number): Promise<v
     child.once('close', (code, signal) => {
       if (code === 0) resolve();
       else if (signal) reject(new Error(`npm install did not end within ${timeoutMs / 1_000} s`));
-      else reject(new Error(firstLine(messages) ?? `npm install ended with code ${code}`));
+      else reject(new Error(`npm install failed: ${errorCode(messages) ?? `status ${code}`}`));
     });
   });
 }
 
-function firstLine(messages: string): string | undefined {
-  return messages.split('\n').find((line) => line.trim() !== '');
+/** Returns the code of npm's error, for example `ENOTFOUND`. Its other messages name hosts and folders. */
+function errorCode(messages: string): string | undefined {
+  return /^npm \S+ code (\S+)$/m.exec(messages)?.[1];
 }
