@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createHistogram } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { nextMessage } from '../servers/next-message.js';
 import type { ServerProcess } from '../servers/server-process.js';
@@ -9,7 +10,7 @@ import type { RunRequest, RunResult } from './messages.js';
 /** What one run of calls cost. */
 export interface Measure {
   readonly callsPerSecond: number;
-  /** CPU time of the server process for one call, in microseconds. */
+  /** CPU time of all threads of the server's processes for one call, in microseconds. */
   readonly cpuMicros: number;
   /** Half of the calls took at most this time, in milliseconds. */
   readonly p50Ms: number;
@@ -24,7 +25,11 @@ export interface Measure {
 export interface Run {
   readonly work: Work;
   readonly concurrency: number;
+  /** Default: 10 minutes. */
   readonly durationMs?: number;
+  /** Calls that are made even if the time is over. Default: 0. */
+  readonly minCalls?: number;
+  /** Default: no limit. */
   readonly maxCalls?: number;
 }
 
@@ -45,11 +50,15 @@ export class Load {
     );
   }
 
-  /** Makes calls to one server and measures them. */
-  async measure(server: ServerProcess, run: Run): Promise<Measure> {
-    const { cpuMicros: before } = await server.usage();
-    const results = await this.run(server, run);
-    const { cpuMicros: after } = await server.usage();
+  /**
+   * Makes calls to one server and measures them.
+   * @param servers the processes of the server
+   */
+  async measure(servers: readonly ServerProcess[], run: Run): Promise<Measure> {
+    const before = await cpuMicrosOf(servers);
+    const results = await this.run(servers, run);
+    // The deliveries of the orders belong to the calls, and must not burden the next measurement.
+    const after = await (run.work === 'PlaceOrder, new key' ? cpuMicrosWhenIdle : cpuMicrosOf)(servers);
     const histogram = createHistogram();
     for (const { latencies } of results) for (const micros of latencies) histogram.record(micros);
     const calls = histogram.count;
@@ -67,16 +76,17 @@ export class Load {
   }
 
   /** Makes calls to one server; concurrency and calls are shared out among the load processes. */
-  run(server: ServerProcess, run: Run): Promise<RunResult[]> {
-    const { work, concurrency, durationMs = 600_000, maxCalls = Number.MAX_SAFE_INTEGER } = run;
+  run(servers: readonly ServerProcess[], run: Run): Promise<RunResult[]> {
+    const { work, concurrency, durationMs = 600_000, minCalls = 0, maxCalls = Number.MAX_SAFE_INTEGER } = run;
     const processes = this.#processes.slice(0, concurrency);
     return Promise.all(
       processes.map((child, number) =>
         ask(child, {
-          port: server.port,
+          ports: servers.map(({ port }) => port),
           work,
           concurrency: share(concurrency, processes.length, number),
           durationMs,
+          minCalls: share(minCalls, processes.length, number),
           maxCalls: share(maxCalls, processes.length, number),
         }),
       ),
@@ -86,6 +96,28 @@ export class Load {
   stop(): void {
     for (const child of this.#processes) child.kill('SIGKILL');
   }
+}
+
+const CHECK_MS = 50;
+const MAX_CHECKS = 100;
+/** A server that uses less CPU time than this between two checks is idle, in microseconds. */
+const IDLE_MICROS = 5_000;
+
+async function cpuMicrosOf(servers: readonly ServerProcess[]): Promise<number> {
+  const usages = await Promise.all(servers.map((server) => server.usage()));
+  return usages.reduce((sum, { cpuMicros }) => sum + cpuMicros, 0);
+}
+
+/** Resolves to the CPU time after the work that calls have left to the server. */
+async function cpuMicrosWhenIdle(servers: readonly ServerProcess[]): Promise<number> {
+  let last = await cpuMicrosOf(servers);
+  for (let check = 0; check < MAX_CHECKS; check++) {
+    await delay(CHECK_MS);
+    const now = await cpuMicrosOf(servers);
+    if (now - last < IDLE_MICROS) return now;
+    last = now;
+  }
+  return last;
 }
 
 function share(total: number, parts: number, part: number): number {

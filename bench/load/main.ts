@@ -3,6 +3,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { Calls } from './calls.js';
 import type { RunRequest, RunResult } from './messages.js';
 
+/** To each process of the server. */
 const CONNECTIONS = 2;
 /** A call that takes longer has failed, so that no server can stop the benchmark. */
 const TIMEOUT_MS = 30_000;
@@ -12,7 +13,7 @@ interface Target {
   readonly calls: Calls;
 }
 
-const targets = new Map<number, Target>();
+const targets = new Map<string, Target>();
 
 process.on('message', (request) => {
   run(request as RunRequest).then(
@@ -25,8 +26,15 @@ process.on('message', (request) => {
 });
 process.on('disconnect', () => process.exit(0));
 
-async function run({ port, work, concurrency, durationMs, maxCalls }: RunRequest): Promise<RunResult> {
-  const { clients, calls } = targetAt(port);
+async function run({
+  ports,
+  work,
+  concurrency,
+  durationMs,
+  minCalls,
+  maxCalls,
+}: RunRequest): Promise<RunResult> {
+  const { clients, calls } = targetAt(ports);
   const { call, max } = calls.of(work);
   const end = Math.min(max, maxCalls);
   const latencies: number[] = [];
@@ -35,7 +43,7 @@ async function run({ port, work, concurrency, durationMs, maxCalls }: RunRequest
   let next = 0;
   const begunAt = performance.now();
   const caller = async (client: Client) => {
-    while (next < end && performance.now() - begunAt < durationMs) {
+    while (next < end && (next < minCalls || performance.now() - begunAt < durationMs)) {
       const calledAt = performance.now();
       try {
         await call(client, next++);
@@ -58,13 +66,16 @@ async function run({ port, work, concurrency, durationMs, maxCalls }: RunRequest
   };
 }
 
-function targetAt(port: number): Target {
-  let target = targets.get(port);
+function targetAt(ports: readonly number[]): Target {
+  const name = ports.join();
+  let target = targets.get(name);
   if (!target) {
-    const connect = () =>
+    const connect = (port: number) =>
       new Client(`127.0.0.1:${port}`, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
-    target = { clients: Array.from({ length: CONNECTIONS }, connect), calls: new Calls(TIMEOUT_MS) };
-    targets.set(port, target);
+    // Neighbouring callers use different processes, so that most duplicates meet at two processes.
+    const clients = Array.from({ length: CONNECTIONS }, () => ports.map(connect)).flat();
+    target = { clients, calls: new Calls(TIMEOUT_MS) };
+    targets.set(name, target);
   }
   return target;
 }

@@ -2,13 +2,14 @@ import type { Work } from '../servers/subject.js';
 
 /** One run of calls that a load process makes. */
 export interface RunRequest {
-  /** The port of the server. */
-  readonly port: number;
+  /** The ports of the server's processes. The calls are spread over them. */
+  readonly ports: readonly number[];
   readonly work: Work;
   /** How many calls are running at the same time. */
   readonly concurrency: number;
-  /** No call starts after this time, in milliseconds. */
+  /** No call starts after this time, in milliseconds, when `minCalls` have started. */
   readonly durationMs: number;
+  readonly minCalls: number;
   /** No more calls than this number. */
   readonly maxCalls: number;
 }

@@ -1,15 +1,27 @@
 import { cpus } from 'node:os';
 import type { CountedWork } from '../counts/count-all.js';
+import type { ScaleReport } from '../scale/measure-sizes.js';
 import type { NotRun } from '../servers/fleet.js';
 import { type Kind, kinds, nameOf } from '../servers/subject.js';
+import type { SoakReport } from '../soak/soak.js';
 import { ratioOf, type Series, type Spread, spreadOf } from './statistics.js';
 
-/** Everything that was measured with one Node binary. */
-export interface NodeReport {
+/** The rounds in one Node. */
+export interface NodeRounds {
   /** The version of Node, for example `v20.19.0`. */
   readonly node: string;
   readonly series: readonly Series[];
+}
+
+/** Everything that was measured. A part that did not run is empty. */
+export interface BenchReport {
   readonly counts: readonly CountedWork[];
+  /** The promises of a transaction with one statement on SQLite. */
+  readonly transactionPromises?: number;
+  readonly nodes: readonly NodeRounds[];
+  readonly processes: readonly Series[];
+  readonly soaks: readonly SoakReport[];
+  readonly growth: readonly ScaleReport[];
   readonly notRun: readonly NotRun[];
 }
 
@@ -30,26 +42,32 @@ export function baselineOf(series: Series, all: readonly Series[], kind: Baselin
 }
 
 /** Returns the report as an object for JSON, with every median, bound and ratio. */
-export function toJson(reports: readonly NodeReport[], takenAt: Date): object {
+export function toJson(report: BenchReport, takenAt: Date): object {
+  const { counts, transactionPromises, nodes, processes, soaks, growth, notRun } = report;
   return {
     takenAt: takenAt.toISOString(),
     machine: { cpus: cpus().length, model: cpus()[0]?.model, platform: process.platform },
-    nodes: reports.map(({ node, series, counts, notRun }) => ({
+    counts: counts.map(({ subject, work, counts: perCall }) => ({
+      ...{ engine: subject.engine, server: kinds[subject.kind], work },
+      perCall,
+    })),
+    transactionPromises,
+    nodes: nodes.map(({ node, series }) => ({
       node,
       series: series.map((each) => seriesJson(each, series)),
-      counts: counts.map(({ subject, work, counts: perCall }) => ({
-        ...{ engine: subject.engine, server: kinds[subject.kind], work },
-        perCall,
-      })),
-      notRun,
     })),
+    processes: processes.map((each) => seriesJson(each, processes)),
+    soaks,
+    growth,
+    notRun,
   };
 }
 
 function seriesJson(series: Series, all: readonly Series[]): object {
-  const { subject, work, concurrency, measures } = series;
+  const { subject, processes, work, concurrency, measures } = series;
   return {
-    ...{ name: nameOf(subject), engine: subject.engine, server: kinds[subject.kind], work, concurrency },
+    ...{ name: nameOf(subject), engine: subject.engine, server: kinds[subject.kind], processes },
+    ...{ work, concurrency },
     callsPerSecond: spreadOf(series, 'callsPerSecond'),
     cpuMicrosPerCall: spreadOf(series, 'cpuMicros'),
     p50Ms: spreadOf(series, 'p50Ms'),

@@ -1,5 +1,5 @@
 import { kinds, type Work } from '../servers/subject.js';
-import type { NodeReport } from './bench-report.js';
+import type { NodeRounds } from './bench-report.js';
 import { type Series, spreadOf } from './statistics.js';
 
 const WIDTH = 720;
@@ -11,7 +11,7 @@ const TITLE_HEIGHT = 34;
 const charted: readonly Work[] = ['ReceiveStock, new key', 'ReceiveStock, hot replay', 'PlaceOrder, new key'];
 
 /** Returns a bar chart of the calls per second of every server, as SVG. */
-export function chartOf(reports: readonly NodeReport[]): string {
+export function chartOf(reports: readonly NodeRounds[]): string {
   const panels = reports.flatMap(panelsOf);
   const parts: string[] = [];
   let y = 8;
@@ -33,7 +33,7 @@ interface Panel {
 }
 
 /** One panel for each engine and work, at the concurrency that the goals name, or else at the only one. */
-function panelsOf({ node, series }: NodeReport): Panel[] {
+function panelsOf({ node, series }: NodeRounds): Panel[] {
   const concurrencies = [...new Set(series.map(({ concurrency }) => concurrency))];
   const shown = concurrencies.includes(32) ? 32 : concurrencies[0];
   const panels = new Map<string, Series[]>();

@@ -4,6 +4,10 @@ import type { Subject, Work } from '../servers/subject.js';
 /** The measures of one server with one work at one concurrency, one for each round. */
 export interface Series {
   readonly subject: Subject;
+  /** The version of the server's Node. */
+  readonly node: string;
+  /** The number of processes of the server, all on one database. */
+  readonly processes: number;
   readonly work: Work;
   readonly concurrency: number;
   readonly measures: Measure[];
@@ -26,15 +30,18 @@ export function spreadOf({ measures }: Series, figure: Figure): Spread {
 
 /** Returns the spread of the ratios of two series, round by round. A slow round is slow for both. */
 export function ratioOf(series: Series, base: Series, figure: Figure): Spread {
-  const rounds = Math.min(series.measures.length, base.measures.length);
-  const values = Array.from({ length: rounds }, (_, round) => {
-    const [own, other] = [series.measures[round], base.measures[round]];
-    return own && other ? own[figure] / other[figure] : Number.NaN;
-  });
-  return spread(values);
+  const valuesOf = ({ measures }: Series) => measures.map((measure) => measure[figure]);
+  return spread(ratios(valuesOf(series), valuesOf(base)));
 }
 
-function spread(values: readonly number[]): Spread {
+/** Returns the ratios of the values of two lists, round by round. */
+export function ratios(values: readonly number[], bases: readonly number[]): number[] {
+  const rounds = Math.min(values.length, bases.length);
+  return Array.from({ length: rounds }, (_, round) => (values[round] as number) / (bases[round] as number));
+}
+
+/** Returns the middle and the bounds of some values. */
+export function spread(values: readonly number[]): Spread {
   return { median: medianOf(values), min: Math.min(...values), max: Math.max(...values) };
 }
 

@@ -1,24 +1,8 @@
+import { cpus } from 'node:os';
 import { kinds, nameOf } from '../servers/subject.js';
-import { type Baseline, baselineOf, baselines, type NodeReport } from './bench-report.js';
-import { goals } from './goals.js';
-import { ratioOf, type Series, type Spread, spreadOf } from './statistics.js';
-
-/** Returns a report as tables of text, one for each engine, work and concurrency. */
-export function tableOf(report: NodeReport): string {
-  const tables = [...groupsOf(report.series)].map(([title, group]) => seriesTable(title, group));
-  const skipped = report.notRun.map(({ name, reason }) => `${name}: not run: ${reason}`);
-  return [`Node ${report.node}`, ...tables, countsTable(report), goalsTable(report), ...skipped].join('\n\n');
-}
-
-function groupsOf(all: readonly Series[]): Map<string, Series[]> {
-  const groups = new Map<string, Series[]>();
-  for (const series of all) {
-    const { subject, work, concurrency } = series;
-    const title = `${subject.engine}: ${work}, ${concurrency} concurrent`;
-    groups.set(title, [...(groups.get(title) ?? []), series]);
-  }
-  return groups;
-}
+import { type Baseline, type BenchReport, baselineOf, baselines, type NodeRounds } from './bench-report.js';
+import { type CheckedGoal, ratioText } from './goals.js';
+import { type Figure, ratioOf, type Series, spreadOf } from './statistics.js';
 
 const baselineTitles: Readonly<Record<Baseline, string>> = {
   yardstick: 'yardstick',
@@ -26,17 +10,25 @@ const baselineTitles: Readonly<Record<Baseline, string>> = {
   noKey: 'no key',
 };
 
+/** Returns the rounds in one Node as tables of text, one for each engine, work and concurrency. */
+export function roundsTables({ node, series }: NodeRounds): string {
+  const groups = new Map<string, Series[]>();
+  for (const each of series) {
+    const { subject, work, concurrency } = each;
+    const title = `${subject.engine}: ${work}, ${concurrency} concurrent`;
+    groups.set(title, [...(groups.get(title) ?? []), each]);
+  }
+  return [`Node ${node}`, ...[...groups].map(([title, group]) => groupTable(title, group))].join('\n\n');
+}
+
 /** Ratios are medians over the rounds, with the lowest and the highest round. */
-function seriesTable(title: string, group: readonly Series[]): string {
+function groupTable(title: string, group: readonly Series[]): string {
   const present = baselines.filter((kind) => group.some(({ subject }) => subject.kind === kind));
   const ratioTitles = present.flatMap((kind) => [
     `calls/s to ${baselineTitles[kind]}`,
     `CPU to ${baselineTitles[kind]}`,
   ]);
   const rows = group.map((series) => {
-    const number = (figure: Parameters<typeof spreadOf>[1], digits: number) =>
-      spreadOf(series, figure).median.toFixed(digits);
-    const failures = series.measures.reduce((sum, measure) => sum + measure.failures, 0);
     const ratios = present.flatMap((kind) => {
       const base = baselineOf(series, group, kind);
       if (!base) return ['', ''];
@@ -45,19 +37,75 @@ function seriesTable(title: string, group: readonly Series[]): string {
         ratioText(ratioOf(series, base, 'cpuMicros')),
       ];
     });
-    return [
-      kinds[series.subject.kind] + (failures > 0 ? ` (${failures} failed)` : ''),
-      number('callsPerSecond', 0),
-      number('cpuMicros', 0),
-      number('p50Ms', 1),
-      number('p99Ms', 1),
-      ...ratios,
-    ];
+    return [kinds[series.subject.kind] + failuresOf(series), ...figuresOf(series), ...ratios];
   });
-  return `${title}\n${align([['', 'calls/s', 'CPU us', 'p50 ms', 'p99 ms', ...ratioTitles], ...rows])}`;
+  return `${title}\n${align([['', ...figureTitles, ...ratioTitles], ...rows])}`;
 }
 
-function countsTable({ counts }: NodeReport): string {
+const figureTitles = ['calls/s', 'CPU us', 'p50 ms', 'p99 ms'];
+
+function figuresOf(series: Series): string[] {
+  return [
+    median(series, 'callsPerSecond', 0),
+    median(series, 'cpuMicros', 0),
+    median(series, 'p50Ms', 1),
+    median(series, 'p99Ms', 1),
+  ];
+}
+
+function median(series: Series, figure: Figure, digits: number): string {
+  return spreadOf(series, figure).median.toFixed(digits);
+}
+
+function failuresOf({ measures }: Series): string {
+  const failures = measures.reduce((sum, measure) => sum + measure.failures, 0);
+  return failures > 0 ? ` (${failures} failed)` : '';
+}
+
+/** Returns what guarded calls cost in each Node, side by side, as a table of text. */
+export function nodesTable(nodes: readonly NodeRounds[]): string {
+  const [first] = nodes;
+  const guarded = first?.series.filter(({ subject }) => subject.kind === 'guarded') ?? [];
+  const rows = guarded.flatMap((own) => {
+    const cells = nodes.map(({ series }) => {
+      const same = series.find(
+        ({ subject, work, concurrency }) =>
+          nameOf(subject) === nameOf(own.subject) && work === own.work && concurrency === own.concurrency,
+      );
+      const base = same && baselineOf(same, series, 'yardstick');
+      if (!same || !base) return undefined;
+      const ratio = ratioText(ratioOf(same, base, 'cpuMicros'));
+      return [
+        median(same, 'callsPerSecond', 0),
+        median(same, 'cpuMicros', 0),
+        median(base, 'cpuMicros', 0),
+        ratio,
+      ];
+    });
+    if (cells.includes(undefined)) return [];
+    return [[`${own.subject.engine}: ${own.work}`, ...cells.flatMap((each) => each ?? [])]];
+  });
+  const titles = nodes.flatMap(({ node }) => [`${node} calls/s`, 'CPU us', 'yardstick', 'ratio']);
+  return `guarded calls and the CPU time of the yardstick, 32 concurrent\n${align([['', ...titles], ...rows])}`;
+}
+
+/** Returns the calls to several server processes on one Postgres as a table of text. */
+export function processesTable(all: readonly Series[]): string {
+  const rows = all.map((series) => {
+    const one = all.find(({ work, processes }) => work === series.work && processes === all[0]?.processes);
+    const ratios =
+      one && one !== series
+        ? [ratioText(ratioOf(series, one, 'callsPerSecond')), ratioText(ratioOf(series, one, 'cpuMicros'))]
+        : ['', ''];
+    return [`${series.processes}: ${series.work}${failuresOf(series)}`, ...figuresOf(series), ...ratios];
+  });
+  const title = `guarded server processes on one Postgres, ${all[0]?.concurrency} concurrent calls in all, ${cpus().length} CPUs for servers, Postgres and load`;
+  const first = `${all[0]?.processes}`;
+  return `${title}\n${align([['', ...figureTitles, `calls/s to ${first}`, `CPU to ${first}`], ...rows])}`;
+}
+
+/** Returns the counts as a table of text. */
+export function countsTable({ counts }: Pick<BenchReport, 'counts'>): string {
   const columns = [
     'promises',
     'timers',
@@ -76,19 +124,24 @@ function countsTable({ counts }: NodeReport): string {
   return `counts per call, one call at a time\n${align([['', ...columns, 'fsyncs'], ...rows])}`;
 }
 
-function goalsTable({ series }: NodeReport): string {
-  const rows = goals.flatMap((goal) => {
-    const reached = goal.reached(series);
-    if (!reached) return [];
-    const isReached = goal.isUpperBound ? reached.median <= goal.bound : reached.median >= goal.bound;
-    const bound = `${goal.isUpperBound ? 'at most' : 'at least'} ${goal.bound}`;
-    return [[goal.name, ratioText(reached), bound, isReached ? 'reached' : 'not reached']];
-  });
-  return `goals, 32 concurrent\n${align([['', 'ratio', 'goal', ''], ...rows])}`;
+/** The goals as they were checked in one Node. */
+export interface GoalColumn {
+  /** For example the version of Node. */
+  readonly title: string;
+  readonly goals: readonly CheckedGoal[];
 }
 
-function ratioText({ median, min, max }: Spread): string {
-  return `${median.toFixed(2)} (${min.toFixed(2)}-${max.toFixed(2)})`;
+/** Returns checked goals as a table of text. The first column names the goals. */
+export function goalsTable(title: string, columns: readonly GoalColumn[]): string {
+  const [first] = columns;
+  const rows = (first?.goals ?? []).map(({ name, bound }) => {
+    const cells = columns.flatMap(({ goals }) => {
+      const goal = goals.find((one) => one.name === name);
+      return goal ? [goal.measured, goal.isReached ? 'reached' : 'not reached'] : ['', ''];
+    });
+    return [name, bound, ...cells];
+  });
+  return `${title}\n${align([['', 'goal', ...columns.flatMap((column) => [column.title, ''])], ...rows])}`;
 }
 
 /** The first column is aligned to its start, all others to their end. */

@@ -7,6 +7,8 @@ import type { Engine } from '../servers/subject.js';
 const CHUNK = 50_000;
 const scopes = Array.from({ length: 1_000 }, (_, index) => `scope ${index}`);
 const RETENTION_MS = 24 * 3_600_000;
+/** The size of a stored reply. The reply of ReceiveStock has 48 bytes. */
+export const REPLY_BYTES = 48;
 
 /** A record of the filled table, for replays. The table stores the first 16 of the 32 bytes of its id. */
 export interface FilledRecord extends RecordAddress {
@@ -15,19 +17,19 @@ export interface FilledRecord extends RecordAddress {
 
 /**
  * Inserts `$1` completed records. The record `i` expires at `$2 + i * $3`. `$4` is the list of scope digests, separated by
- * commas. The ids are random, as digests are.
+ * commas. The ids are random, as digests are. SQLite indexes a materialized list of scopes, and no list of JSON.
  */
 const insert: Readonly<Record<Engine, string>> = {
   sqlite: `
     WITH RECURSIVE numbers(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < $1),
-      scope(number, digest) AS MATERIALIZED (SELECT key, value FROM json_each('[' || $4 || ']'))
+      scopes(number, digest) AS MATERIALIZED (SELECT key, value FROM json_each('[' || $4 || ']'))
     INSERT INTO replay_guard_records (id, fingerprint, scope, state, expires_at, reply)
-    SELECT randomblob(16), randomblob(32), scope.digest, 1, CAST($2 + i * $3 AS INTEGER), randomblob(24)
-    FROM numbers CROSS JOIN scope ON scope.number = i % ${scopes.length}`,
+    SELECT randomblob(16), randomblob(32), scopes.digest, 1, CAST($2 + i * $3 AS INTEGER), randomblob(${REPLY_BYTES})
+    FROM numbers CROSS JOIN scopes ON scopes.number = i % ${scopes.length}`,
   postgres: `
     INSERT INTO replay_guard_records (id, fingerprint, scope, state, expires_at, reply)
     SELECT gen_random_uuid(), sha256(convert_to(CAST(i AS TEXT), 'UTF8')), scope.digest, 1,
-      CAST($2 AS BIGINT) + CAST(i * CAST($3 AS DOUBLE PRECISION) AS BIGINT), convert_to(repeat('r', 24), 'UTF8')
+      CAST($2 AS BIGINT) + CAST(i * CAST($3 AS DOUBLE PRECISION) AS BIGINT), convert_to(repeat('r', ${REPLY_BYTES}), 'UTF8')
     FROM generate_series(0, CAST($1 AS INTEGER) - 1) AS i
     JOIN unnest(CAST(string_to_array($4, ',') AS BIGINT[])) WITH ORDINALITY AS scope(digest, number)
       ON scope.number = 1 + i % ${scopes.length}`,

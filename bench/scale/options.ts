@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { type Engine, engines } from '../servers/subject.js';
+import { type Engine, engineOf, engines } from '../servers/subject.js';
 
 /** What `npm run scale` measures. */
 export interface ScaleOptions {
@@ -18,6 +18,7 @@ export const usage = `npm run scale -- [options]
   --quick            10 thousand and 200 thousand records, under two minutes
   --records N,N      the numbers of records (default: 10000,10000000)
   --engine NAME      only sqlite or only postgres (default: both)
+  --purge-seconds N  the maximum duration of each purge (default: 30; 5 if quick)
 `;
 
 /**
@@ -32,6 +33,7 @@ export function readOptions(args: readonly string[]): ScaleOptions | undefined {
       quick: { type: 'boolean', default: false },
       records: { type: 'string' },
       engine: { type: 'string' },
+      'purge-seconds': { type: 'string' },
     },
   });
   if (values.help) return undefined;
@@ -43,7 +45,7 @@ export function readOptions(args: readonly string[]): ScaleOptions | undefined {
       .sort((a, b) => a - b),
     engines: values.engine === undefined ? engines : [engineOf(values.engine)],
     calls: values.quick ? 1_000 : 5_000,
-    purgeMs: values.quick ? 5_000 : 30_000,
+    purgeMs: secondsOf(values['purge-seconds'] ?? (values.quick ? '5' : '30')) * 1_000,
   };
 }
 
@@ -53,8 +55,8 @@ function sizeOf(text: string): number {
   throw new TypeError(`--records must be whole numbers from 1000, not '${text}'`);
 }
 
-function engineOf(name: string): Engine {
-  const engine = engines.find((known) => known === name);
-  if (engine) return engine;
-  throw new TypeError(`--engine must be one of ${engines.join(', ')}, not '${name}'`);
+function secondsOf(text: string): number {
+  const seconds = Number(text);
+  if (Number.isSafeInteger(seconds) && seconds > 0) return seconds;
+  throw new TypeError(`--purge-seconds must be a positive whole number, not '${text}'`);
 }

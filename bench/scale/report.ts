@@ -1,18 +1,7 @@
 import { align } from '../report/table.js';
-import type { Engine } from '../servers/subject.js';
-import type { Latency, PurgeMeasure } from './measure.js';
+import type { ScaleReport } from './measure-sizes.js';
 import type { OldSnapshotMeasure } from './old-snapshot.js';
-
-/** What was measured with one number of records on one engine. */
-export interface ScaleReport {
-  readonly engine: Engine;
-  readonly records: number;
-  readonly fillSeconds: number;
-  readonly bytesPerRecord: number;
-  readonly newKey: Latency;
-  readonly replay: Latency;
-  readonly purge: PurgeMeasure;
-}
+import type { StatementTime } from './statement-times.js';
 
 /** Returns the reports of one engine as tables of text. The first report is the base of the ratios. */
 export function tablesOf(reports: readonly ScaleReport[]): string {
@@ -23,18 +12,17 @@ export function tablesOf(reports: readonly ScaleReport[]): string {
     fillSeconds.toFixed(1),
     bytesPerRecord.toFixed(0),
     ...[newKey.p50Ms, newKey.p99Ms].map(ms),
-    (newKey.p50Ms / base.newKey.p50Ms).toFixed(1),
+    newKey.growth.median.toFixed(2),
     ...[replay.p50Ms, replay.p99Ms].map(ms),
-    (replay.p50Ms / base.replay.p50Ms).toFixed(1),
+    replay.growth.median.toFixed(2),
   ]);
-  const purges = reports.map(({ records, purge }) => [
-    count(records),
-    count(purge.purged),
-    count(Math.round(purge.purgedPerSecond)),
-    ...[purge.before, purge.latency].flatMap(({ p50Ms, p99Ms, maxMs }) => [p50Ms, p99Ms, maxMs].map(ms)),
-    count(Math.round(purge.callsPerSecondBefore)),
-    count(Math.round(purge.callsPerSecond)),
-  ]);
+  const purges = reports.flatMap(({ records, purge }) => {
+    if (!purge) return [];
+    const { purged, purgedPerSecond, before, latency, callsPerSecondBefore, callsPerSecond } = purge;
+    const latencies = [before, latency].flatMap(({ p50Ms, p99Ms, maxMs }) => [p50Ms, p99Ms, maxMs].map(ms));
+    const rates = [callsPerSecondBefore, callsPerSecond].map((rate) => count(Math.round(rate)));
+    return [[count(records), count(purged), count(Math.round(purgedPerSecond)), ...latencies, ...rates]];
+  });
   const callTitles = ['records', 'fill s', 'bytes', 'new p50', 'p99', 'ratio', 'replay p50', 'p99', 'ratio'];
   const purgeTitles = [
     'records',
@@ -47,11 +35,32 @@ export function tablesOf(reports: readonly ScaleReport[]): string {
     'p99',
     'max',
   ];
-  return [
+  const tables = [
     `${base.engine}: one call at a time, latencies in ms, bytes per record with indexes`,
     align([callTitles, ...calls]),
-    `${base.engine}: new keys while expired records are purged, latencies in ms`,
-    align([[...purgeTitles, 'calls/s before', 'during'], ...purges]),
+  ];
+  if (purges.length > 0) {
+    tables.push(
+      `${base.engine}: new keys while expired records are purged, latencies in ms`,
+      align([[...purgeTitles, 'calls/s before', 'during'], ...purges]),
+    );
+  }
+  const last = reports.at(-1);
+  if (last?.statements) tables.push(statementsTable(last.records, last.statements));
+  return tables.join('\n');
+}
+
+/** The statements of SQLite block their process, so that their durations explain the latencies. */
+function statementsTable(records: number, statements: readonly StatementTime[]): string {
+  const rows = statements.map(({ kind, statements: number, totalMs, p50Ms, p99Ms, maxMs }) => [
+    kind,
+    count(number),
+    ...[p50Ms, p99Ms, maxMs].map(ms),
+    count(Math.round(totalMs)),
+  ]);
+  return [
+    `sqlite: statements before and during the purge of ${count(records)} records, in ms`,
+    align([['', 'statements', 'p50', 'p99', 'max', 'in all'], ...rows]),
   ].join('\n');
 }
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +15,8 @@ export interface Databases {
   create(engine: Engine): Promise<string>;
   /** The processes of Postgres that serve a database. */
   backends(databaseUrl: string): Promise<number[]>;
+  /** The size of a database on the disk, in bytes. */
+  bytes(databaseUrl: string): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -36,6 +38,10 @@ export async function startDatabases(): Promise<Databases> {
           ? Promise.resolve(`sqlite:${join(folder, `${randomUUID()}.db`)}`)
           : createDatabase(clusterUrl),
       backends: (databaseUrl) => backendsOf(clusterUrl, new URL(databaseUrl).pathname.slice(1)),
+      bytes: (databaseUrl) =>
+        databaseUrl.startsWith('sqlite:')
+          ? fileBytes(databaseUrl.slice('sqlite:'.length))
+          : databaseBytes(databaseUrl),
       stop: async () => {
         await Promise.all([end(postgres), rm(folder, { recursive: true, force: true })]);
       },
@@ -70,6 +76,17 @@ async function createDatabase(clusterUrl: string): Promise<string> {
 async function backendsOf(clusterUrl: string, name: string): Promise<number[]> {
   const rows = await query(clusterUrl, 'SELECT pid FROM pg_stat_activity WHERE datname = $1', [name]);
   return rows.map(({ pid }) => Number(pid));
+}
+
+/** The size of a SQLite file and its log. */
+async function fileBytes(path: string): Promise<number> {
+  const files = await Promise.all([stat(path), stat(`${path}-wal`)]);
+  return files.reduce((sum, { size }) => sum + size, 0);
+}
+
+async function databaseBytes(url: string): Promise<number> {
+  const [row] = await query(url, 'SELECT pg_database_size(current_database()) AS bytes');
+  return Number(row?.bytes);
 }
 
 async function query(url: string, text: string, values: string[] = []): Promise<Record<string, unknown>[]> {

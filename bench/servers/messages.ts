@@ -8,6 +8,11 @@ export interface ServerSetup {
   readonly databaseUrl: string;
   /** `redis://...`, for `@node-idempotency/core` only. */
   readonly redisUrl?: string;
+  /**
+   * How long the guarded shop keeps the replies of ReceiveStock, in milliseconds. Expired replies are then purged twice a
+   * second. Default: 24 hours.
+   */
+  readonly retentionMs?: number;
 }
 
 /** What a server process has used since its start. */
@@ -18,7 +23,17 @@ export interface Usage {
   readonly created?: Created;
 }
 
+/** What a server process uses, in bytes. */
+export interface Memory {
+  readonly heapUsed: number;
+  readonly rss: number;
+}
+
+/** What the parent asks a server process. */
+export type ServerQuestion = 'usage' | 'memory';
+
 /** What a server process sends to its parent. */
 export type ServerMessage =
   | { readonly event: 'listening'; readonly port: number }
-  | { readonly event: 'usage'; readonly usage: Usage };
+  | { readonly event: 'usage'; readonly usage: Usage }
+  | { readonly event: 'memory'; readonly memory: Memory };

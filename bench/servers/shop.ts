@@ -13,6 +13,9 @@ import type { ServerSetup } from './messages.js';
 import { withNodeIdempotency } from './node-idempotency.js';
 import { openWithTables } from './tables.js';
 
+/** The pause between two purges when replies are kept briefly, in milliseconds. */
+const PURGE_EVERY_MS = 500;
+
 /** Starts the shop, with or without the guard, and the relay of its events. Resolves to the port. */
 export async function startShop(
   setup: ServerSetup,
@@ -23,7 +26,14 @@ export async function startShop(
     setup.kind === 'unguardedAlone' ? 1 : undefined,
   );
   const mode = setup.kind === 'guarded' ? 'ENFORCE' : 'OFF';
-  const guard = createReplayGuard({ store, scope: singleTenant(), mode });
+  const { retentionMs } = setup;
+  const guard = createReplayGuard({
+    ...{ store, scope: singleTenant(), mode },
+    ...(retentionMs !== undefined && {
+      policies: { [inventoryService.ReceiveStock.path]: { retentionMs, leaseMs: retentionMs } },
+      purgeEveryMs: PURGE_EVERY_MS,
+    }),
+  });
   const server = new Server({ interceptors: [guard.interceptor] });
   const clock = { now: Date.now };
   const ids = { next: stableId };

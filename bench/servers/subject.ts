@@ -2,6 +2,16 @@
 export const engines = ['sqlite', 'postgres'] as const;
 export type Engine = (typeof engines)[number];
 
+/**
+ * Reads the option `--engine`.
+ * @throws TypeError when there is no such engine
+ */
+export function engineOf(name: string): Engine {
+  const engine = engines.find((known) => known === name);
+  if (engine) return engine;
+  throw new TypeError(`--engine must be one of ${engines.join(', ')}, not '${name}'`);
+}
+
 /** The kinds of calls that the load makes. A replay is hot if its key repeats, cold if its key comes back once. */
 export const works = [
   'ReceiveStock, new key',
@@ -11,6 +21,10 @@ export const works = [
   'PlaceOrder, new key',
 ] as const;
 export type Work = (typeof works)[number];
+
+/** The works and the number of concurrent calls for which there are goals. */
+export const goalWorks: readonly Work[] = ['ReceiveStock, new key', 'ReceiveStock, hot replay'];
+export const goalConcurrency = 32;
 
 /** The ways to serve the shop that are measured against each other. */
 export const kinds = {

@@ -5,7 +5,7 @@ import { MessageInProgressError } from './errors.js';
 import type { MessageName } from './message.js';
 import { type ConsumerObserver, consumerObserverMethods } from './observer.js';
 import { checkedRetention, type ProcessResult, processOnce } from './process-once.js';
-import { createPruner } from './pruner.js';
+import { MessagePruner } from './pruner.js';
 
 /** The options of `createConsumer`. */
 export interface ConsumerOptions {
@@ -63,8 +63,8 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   const observer = completeObserver(options.observer, consumerObserverMethods);
   const retentionMs = checkedRetention(options);
   await database.migrate(COMPONENT, schema);
-  const pruner = createPruner(database, observer, clock);
-  pruner.start('after-interval');
+  const pruner = new MessagePruner(database, observer, clock);
+  pruner.start();
   return {
     async processOnce(message, work) {
       try {

@@ -1,38 +1,120 @@
-import type { Database, Dialect } from '../database/database.js';
+import type { Database, Dialect, SqlColumn } from '../database/database.js';
+import { LockTimeoutError } from '../database/errors.js';
 import { type Clock, clockValue } from '../timing/clock.js';
+import { type Batch, PacedBatches } from '../timing/paced-batches.js';
 import { RepeatingTask } from '../timing/repeating-task.js';
 import type { ConsumerObserver } from './observer.js';
 
 const INTERVAL_MS = 60_000;
-const BATCH_SIZE = 500;
+/** The position before every expiry. */
+const BEGINNING = -(2n ** 63n);
 
-// A materialized CTE runs once, so the statement locks only the rows that it deletes.
-const purge = ({ name, now }: Dialect) => `
-  WITH expired AS MATERIALIZED (
-    SELECT id FROM replay_guard_messages WHERE expires_at <= COALESCE($1, ${now})
-    ORDER BY expires_at LIMIT ${BATCH_SIZE}${name === 'postgres' ? ' FOR UPDATE SKIP LOCKED' : ''})
-  DELETE FROM replay_guard_messages WHERE id IN (SELECT id FROM expired)
-  RETURNING expires_at`;
+/** The SQL of one engine. */
+interface PurgeSql {
+  /** Selects at most `$3` messages that have expired at `$1`, from the position `$2`. Returns `ref` and `position`. */
+  readonly select: string;
+  /** Deletes the messages of the list `$1` that have expired at `$2`. Returns one row per deleted message. */
+  readonly remove: string;
+  /** Makes the list of the references that `select` returned. */
+  list(refs: readonly SqlColumn[]): string;
+}
+
+/** SQLite may give a rowid to another row after a VACUUM, so the deletion repeats the condition of the selection. */
+function purgeSql({ name, now }: Dialect): PurgeSql {
+  const isPostgres = name === 'postgres';
+  const expired = (time: string) => `expires_at <= COALESCE(${time}, ${now})`;
+  return {
+    select: `
+      SELECT ${isPostgres ? `encode(id, 'hex')` : 'rowid'} AS ref, expires_at AS position FROM replay_guard_messages
+      WHERE ${expired('$1')} AND expires_at >= $2 ORDER BY expires_at LIMIT $3`,
+    remove: `
+      DELETE FROM replay_guard_messages
+      WHERE ${isPostgres ? 'id = ANY (CAST($1 AS BYTEA[]))' : 'rowid IN (SELECT value FROM json_each($1))'}
+        AND ${expired('$2')} RETURNING expires_at`,
+    list: isPostgres
+      ? (refs) => `{${refs.map((ref) => `"\\\\x${ref}"`).join()}}`
+      : (refs) => `[${refs.join()}]`,
+  };
+}
 
 /**
- * Creates the task that deletes expired messages every minute, in batches of bounded size. Several servers
- * may prune at the same time: each row is deleted once. The task does not keep the process alive.
+ * Deletes expired messages every minute, in batches that leave time for deliveries. Several servers may prune at the same
+ * time: each row is deleted once. The pruner does not keep the process alive.
  */
-export function createPruner(
-  database: Database,
-  observer: ConsumerObserver,
-  clock: Clock | undefined,
-): RepeatingTask {
-  const statement = purge(database.dialect);
-  return new RepeatingTask({
-    async run() {
-      const { length } = await database.query(statement, [clockValue(clock)]);
-      observer.messagesPurged(length);
-      // A full batch means that more rows may have expired. The task then runs again at once.
-      return length === BATCH_SIZE;
-    },
-    intervalMs: INTERVAL_MS,
-    onError: (error) => observer.purgeFailed(error),
-    keepsProcessAlive: false,
-  });
+export class MessagePruner {
+  readonly #database: Database;
+  readonly #observer: ConsumerObserver;
+  readonly #clock: Clock | undefined;
+  readonly #sql: PurgeSql;
+  /** Postgres locks single rows, and serves other connections while it purges. */
+  readonly #blocksCalls: boolean;
+  readonly #batches = new PacedBatches();
+  readonly #stopped = new AbortController();
+  readonly #task: RepeatingTask;
+
+  constructor(database: Database, observer: ConsumerObserver, clock: Clock | undefined) {
+    this.#database = database;
+    this.#observer = observer;
+    this.#clock = clock;
+    this.#sql = purgeSql(database.dialect);
+    this.#blocksCalls = database.dialect.name === 'sqlite';
+    this.#task = new RepeatingTask({
+      run: () => this.#batches.run((size, after?: bigint) => this.#purge(size, after), this.#stopped.signal),
+      intervalMs: INTERVAL_MS,
+      onError: (error) => observer.purgeFailed(error),
+      keepsProcessAlive: false,
+    });
+  }
+
+  /** Starts the purges. The first purge begins after one interval. */
+  start(): void {
+    this.#task.start('after-interval');
+  }
+
+  /** Resolves when the current batch has ended. No other batch starts. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#task.stop();
+  }
+
+  async #purge(size: number, after = BEGINNING): Promise<Batch<bigint>> {
+    const { select, list } = this.#sql;
+    const now = clockValue(this.#clock);
+    const start = performance.now();
+    const rows = await this.#database.query<{ ref: SqlColumn; position: bigint }>(select, [now, after, size]);
+    const selectMs = performance.now() - start;
+    const refs = rows.map(({ ref }) => ref);
+    const removed = refs.length === 0 ? noneRemoved : await this.#remove(list(refs), now);
+    this.#observer.messagesPurged(removed.count);
+    const last = rows.at(-1);
+    return {
+      busyMs: selectMs + removed.busyMs,
+      blocksCalls: this.#blocksCalls,
+      // If another server is deleting the same messages, this run leaves the rest to that server.
+      ...(rows.length === size && last && !removed.isLocked && { next: last.position }),
+    };
+  }
+
+  /** A transaction, so that the measured time contains neither the queue of the writer nor the commit. */
+  async #remove(list: string, now: number | null): Promise<Removed> {
+    const start = performance.now();
+    try {
+      return await this.#database.transaction(async () => {
+        const begun = performance.now();
+        const { length } = await this.#database.query(this.#sql.remove, [list, now]);
+        return { count: length, busyMs: performance.now() - begun };
+      });
+    } catch (error) {
+      if (this.#blocksCalls || !(error instanceof LockTimeoutError)) throw error;
+      return { count: 0, busyMs: performance.now() - start, isLocked: true };
+    }
+  }
 }
+
+interface Removed {
+  readonly count: number;
+  readonly busyMs: number;
+  readonly isLocked?: boolean;
+}
+
+const noneRemoved: Removed = { count: 0, busyMs: 0 };

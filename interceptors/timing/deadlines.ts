@@ -13,19 +13,28 @@ const MAX_RESOLUTION_MS = 500;
 /** The maximum delay of a Node timer, in milliseconds. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** The number of batches below which empty batches are kept. */
+const MIN_BATCHES_TO_SWEEP = 32;
+
+/** The deadlines that expire together. */
+interface Batch {
+  readonly deadlines: Set<BatchedDeadline>;
+  timer?: NodeJS.Timeout;
+}
+
 /** A deadline among the deadlines that expire together. */
 class BatchedDeadline implements Deadline {
   readonly expire: () => void;
-  readonly #batch: Set<BatchedDeadline>;
+  readonly #batch: Batch;
 
-  constructor(expire: () => void, batch: Set<BatchedDeadline>) {
+  constructor(expire: () => void, batch: Batch) {
     this.expire = expire;
     this.#batch = batch;
-    batch.add(this);
+    batch.deadlines.add(this);
   }
 
   cancel(): void {
-    this.#batch.delete(this);
+    this.#batch.deadlines.delete(this);
   }
 }
 
@@ -34,9 +43,13 @@ class BatchedDeadline implements Deadline {
  * 2 ms, at most 512 ms), never earlier. Deadlines that end at about the same time share a timer. The timers do not
  * keep the process alive. All actions run in the asynchronous context in which this object was constructed, because
  * the calls that share a timer have different contexts.
+ *
+ * A batch whose deadlines were all cancelled is kept for a while, because the next call may join it. The number of
+ * batches in memory is at most twice the number of batches with deadlines, or a small constant.
  */
 export class Deadlines {
-  readonly #batches = new Map<number, Set<BatchedDeadline>>();
+  readonly #batches = new Map<number, Batch>();
+  #sweepAt = MIN_BATCHES_TO_SWEEP;
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
 
   /** Runs `expire` once, `ms` milliseconds from now. */
@@ -49,22 +62,33 @@ export class Deadlines {
     return new BatchedDeadline(expire, this.#batches.get(end) ?? this.#open(end));
   }
 
-  #open(end: number): Set<BatchedDeadline> {
-    const batch = new Set<BatchedDeadline>();
+  #open(end: number): Batch {
+    if (this.#batches.size >= this.#sweepAt) this.#sweep();
+    const batch: Batch = { deadlines: new Set() };
     this.#batches.set(end, batch);
     this.#inOwnContext(() => this.#wait(end, batch));
     return batch;
   }
 
-  #wait(end: number, batch: Set<BatchedDeadline>): void {
+  /** Drops the empty batches. The next sweep is due when the number of batches has doubled. */
+  #sweep(): void {
+    for (const [end, { deadlines, timer }] of this.#batches) {
+      if (deadlines.size > 0) continue;
+      clearTimeout(timer);
+      this.#batches.delete(end);
+    }
+    this.#sweepAt = Math.max(2 * this.#batches.size, MIN_BATCHES_TO_SWEEP);
+  }
+
+  #wait(end: number, batch: Batch): void {
     const remainingMs = Math.min(Math.ceil(end - performance.now()), MAX_TIMER_MS);
     const onTime = () => {
       // A Node timer can fire slightly early, and its length has an upper bound.
       if (performance.now() < end) return this.#wait(end, batch);
       this.#batches.delete(end);
-      for (const { expire } of batch) runSafely(expire);
+      for (const { expire } of batch.deadlines) runSafely(expire);
     };
-    setTimeout(onTime, remainingMs).unref();
+    batch.timer = setTimeout(onTime, remainingMs).unref();
   }
 }
 

@@ -117,3 +117,28 @@ test('a deadline beyond the longest timer does not expire at once', async (t) =>
   await new Promise<void>((resolve) => deadlines.set(30, resolve));
   t.false(isExpired);
 });
+
+test('cancelled deadlines leave few timers, and a deadline among them expires', async (t) => {
+  keepAlive(t);
+  const deadlines = new Deadlines();
+  const { setTimeout: start, clearTimeout: clear } = globalThis;
+  const open = new Set<unknown>();
+  globalThis.setTimeout = ((...args: Parameters<typeof setTimeout>) => {
+    const timer = start(...args);
+    open.add(timer);
+    return timer;
+  }) as typeof setTimeout;
+  globalThis.clearTimeout = (timer) => {
+    open.delete(timer);
+    clear(timer);
+  };
+  let expired: Promise<void> | undefined;
+  try {
+    expired = new Promise<void>((resolve) => deadlines.set(50, resolve));
+    for (let hours = 1; hours <= 1_000; hours++) deadlines.set(hours * 3_600_000, () => {}).cancel();
+  } finally {
+    Object.assign(globalThis, { setTimeout: start, clearTimeout: clear });
+  }
+  t.true(open.size < 100, `${open.size} timers`);
+  await expired;
+});

@@ -28,7 +28,7 @@ const itemColumns = `
 const receiveText = `
   UPDATE inventory_items SET on_hand = on_hand + $1 WHERE sku = $2 RETURNING ${itemColumns}`;
 
-/** ReceiveStock: one statement. The shop's own handler needs two. */
+/** ReceiveStock: one statement, as in the shop's own handler. */
 export function receiveStock(sku: string, quantity: number): Write {
   return {
     statements: [{ text: receiveText, values: [quantity, sku, Date.now()] }],

@@ -2,15 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
 import type { ClaimRequest, IdempotencyStore } from 'grpc-replay-guard/store';
-import type { FilledRecord } from './fill.js';
+import { type FilledRecord, REPLY_BYTES } from './fill.js';
 
 /** Calls that run at the same time while expired records are purged. */
 const CLIENTS = 4;
 /** How long calls are measured before the purge, in milliseconds. */
 const BEFORE_MS = 3_000;
-/** Calls before each measurement. `measureReplays` uses records for them. */
-export const WARM_UP_CALLS = 200;
-const REPLY = Buffer.alloc(24, 'r');
+const REPLY = Buffer.alloc(REPLY_BYTES, 'r');
 
 /** The latencies of calls, in milliseconds. */
 export interface Latency {
@@ -29,23 +27,6 @@ export interface PurgeMeasure {
   /** Calls per second during the purge, and directly before it. */
   readonly callsPerSecond: number;
   readonly callsPerSecondBefore: number;
-}
-
-/** Measures the claim and the completion of new keys, one after another. */
-export async function measureNewKeys(store: IdempotencyStore, calls: number): Promise<Latency> {
-  return measured(calls, () => executeNewKey(store));
-}
-
-/** Measures claims of completed keys, one after another. Each key is used once, so its pages may not be cached. */
-export async function measureReplays(
-  store: IdempotencyStore,
-  records: readonly FilledRecord[],
-): Promise<Latency> {
-  let index = 0;
-  return measured(records.length - WARM_UP_CALLS, async () => {
-    const result = await store.claim(requestOf(records[index++] as FilledRecord));
-    if (result.outcome !== 'completed') throw new Error(`the claim of a completed key was ${result.outcome}`);
-  });
 }
 
 /**
@@ -102,20 +83,15 @@ async function serveWhile(store: IdempotencyStore, goesOn: (elapsedMs: number) =
   return { latency: latencyOf(histogram), calls: histogram.count, seconds };
 }
 
-async function measured(calls: number, call: () => Promise<void>): Promise<Latency> {
-  const histogram = createHistogram();
-  for (let count = 0; count < WARM_UP_CALLS; count++) await call();
-  for (let count = 0; count < calls; count++) await recorded(histogram, call);
-  return latencyOf(histogram);
-}
-
-async function recorded(histogram: RecordableHistogram, call: () => Promise<void>): Promise<void> {
+/** Runs one call and records how long it took, in microseconds. */
+export async function recorded(histogram: RecordableHistogram, call: () => Promise<void>): Promise<void> {
   const start = performance.now();
   await call();
   histogram.record(Math.max(1, Math.round((performance.now() - start) * 1_000)));
 }
 
-function latencyOf(histogram: RecordableHistogram): Latency {
+/** Returns the latencies of a histogram of microseconds. */
+export function latencyOf(histogram: RecordableHistogram): Latency {
   return {
     p50Ms: histogram.percentile(50) / 1_000,
     p99Ms: histogram.percentile(99) / 1_000,
@@ -123,12 +99,19 @@ function latencyOf(histogram: RecordableHistogram): Latency {
   };
 }
 
-async function executeNewKey(store: IdempotencyStore): Promise<void> {
+/** Claims a new key and completes it. */
+export async function executeNewKey(store: IdempotencyStore): Promise<void> {
   const result = await store.claim(
     requestOf({ scope: 'scale', id: randomBytes(32), fingerprint: randomBytes(32) }),
   );
   if (result.outcome !== 'claimed') throw new Error(`the claim of a new key was ${result.outcome}`);
   await result.claim.complete(REPLY);
+}
+
+/** Claims a completed key. */
+export async function replayRecord(store: IdempotencyStore, record: FilledRecord): Promise<void> {
+  const result = await store.claim(requestOf(record));
+  if (result.outcome !== 'completed') throw new Error(`the claim of a completed key was ${result.outcome}`);
 }
 
 function requestOf({ scope, id, fingerprint }: FilledRecord): ClaimRequest {
