@@ -72,7 +72,8 @@ export class ProxiedConnection {
   #execute(text: string): boolean {
     this.#listener.statement(text.trim());
     const cut = this.#listener.cut(text.trim());
-    this.#cutAtReady = cut === 'after';
+    // The statements of one batch have one ReadyForQuery message.
+    if (cut === 'after') this.#cutAtReady = true;
     return cut === 'before';
   }
 
