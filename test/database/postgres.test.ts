@@ -280,7 +280,7 @@ test('TRANSACTION: a claim adds statements, but no commits and no round trips', 
   t.true(proxy.roundTrips <= unguarded);
   t.is(proxy.roundTrips, 3);
   const kinds = proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
-  t.deepEqual(kinds, ['BEGIN', 'INSERT', 'SET', 'INSERT', 'UPDATE', 'COMMIT']);
+  t.deepEqual(kinds, ['BEGIN', 'SET', 'INSERT', 'SET', 'INSERT', 'UPDATE', 'COMMIT']);
 });
 
 test('LEASE: a claim has two commits and no open transaction before the first write', async (t) => {
@@ -301,6 +301,7 @@ test('LEASE: a claim has two commits and no open transaction before the first wr
   t.deepEqual(kinds, [
     'SELECT',
     'BEGIN',
+    'SET',
     'INSERT',
     'COMMIT',
     'SELECT',

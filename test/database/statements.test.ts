@@ -15,6 +15,7 @@ const kinds: readonly [RegExp, string][] = [
   [/INSERT INTO replay_guard_(records|producers)/, 'claim'],
   [/^SELECT fence FROM replay_guard_(records|producers)/, 'lock'],
   [/^SELECT state/, 'find'],
+  [/^SET LOCAL lock_timeout = 25$/, 'shorten'],
   [/^SET LOCAL lock_timeout TO DEFAULT$/, 'restore'],
   [/^INSERT INTO effects/, 'work'],
   [/^UPDATE replay_guard_producers SET state = 1 WHERE/, 'release'],
@@ -74,7 +75,7 @@ test.serial(
     const plain = await count(unguarded);
     const guarded = await count(() => ledger.append('key', { account: 'alice' }));
     t.deepEqual(plain.statements, ['begin', 'work', 'commit']);
-    t.deepEqual(guarded.statements, ['begin', 'claim', 'restore', 'work', 'complete', 'commit']);
+    t.deepEqual(guarded.statements, ['begin', 'shorten', 'claim', 'restore', 'work', 'complete', 'commit']);
     t.is(plain.roundTrips, 3);
     t.is(guarded.roundTrips, plain.roundTrips);
   },
@@ -84,7 +85,7 @@ test.serial('postgres: a LEASE call commits twice', async (t) => {
   const { ledger, count } = await counted(t);
   await warm(ledger);
   const { statements, roundTrips } = await count(() => ledger.transfer('key', { from: 'alice' }));
-  const claiming = ['find', 'begin', 'claim', 'commit'];
+  const claiming = ['find', 'begin', 'shorten', 'claim', 'commit'];
   t.deepEqual(statements, [...claiming, 'begin', 'lock', 'work', 'complete', 'commit']);
   t.is(roundTrips, 5);
 });
@@ -93,7 +94,7 @@ test.serial('postgres: a replay commits no write', async (t) => {
   const { ledger, count } = await counted(t);
   await warm(ledger);
   const replays = {
-    append: ['begin', 'claim', 'find', 'rollback'],
+    append: ['begin', 'shorten', 'claim', 'find', 'rollback'],
     transfer: ['find'],
   };
   for (const method of methods) {
@@ -110,12 +111,12 @@ test.serial('postgres: a kept failure commits once, and another failure rolls ba
   await warm(ledger);
   const kept = await count(() => ledger.append('kept', { account: 'fails' }));
   t.deepEqual(kept.statements, [
-    ...['begin', 'claim', 'restore', 'work', 'rollback'],
-    ...['begin', 'claim', 'complete', 'commit'],
+    ...['begin', 'shorten', 'claim', 'restore', 'work', 'rollback'],
+    ...['begin', 'shorten', 'claim', 'complete', 'commit'],
   ]);
   t.is(kept.roundTrips, 5);
   const released = await count(() => ledger.append('released', { account: 'aborts' }));
-  t.deepEqual(released.statements, ['begin', 'claim', 'restore', 'work', 'rollback']);
+  t.deepEqual(released.statements, ['begin', 'shorten', 'claim', 'restore', 'work', 'rollback']);
   const lease = await count(() => ledger.transfer('released', { from: 'aborts' }));
   t.deepEqual(lease.statements.slice(-2), ['rollback', 'release']);
 });
@@ -190,7 +191,7 @@ test.serial(
     barrier.open();
     for (const reply of await Promise.all(calls)) t.is(reply.code, 0);
     const kinds = proxy.statements.map(kindOf);
-    const each = ['begin', 'claim', 'complete', 'commit'];
+    const each = ['begin', 'shorten', 'claim', 'complete', 'commit'];
     t.deepEqual(kinds, [...each, ...each, ...each, ...each, ...each]);
   },
 );

@@ -150,5 +150,10 @@ export const engineExceptions: Readonly<Record<string, string>> = {
   'interceptors/store/postgres/addressing.ts': 'a store in memory has no tables of an earlier version',
   'interceptors/store/sqlite/addressing.ts': 'a store in memory has no tables of an earlier version',
   'interceptors/database/sqlite/writer.ts': 'SQLite has one writer, so units of work share a commit',
+  'interceptors/database/postgres/batch.ts': 'Postgres is asked by messages, SQLite by function calls',
+  'interceptors/database/postgres/messages.ts': 'Postgres is asked by messages, SQLite by function calls',
+  'interceptors/database/postgres/prepared-statements.ts':
+    'better-sqlite3 keeps prepared statements as objects',
+  'interceptors/database/postgres/reads.ts': 'SQLite itself says which statements only read',
   'interceptors/store/memory/claim.ts': 'the SQL stores share the claim in store/sql',
 };

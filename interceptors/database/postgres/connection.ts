@@ -1,83 +1,130 @@
-import { createHash } from 'node:crypto';
-import pg, {
-  type ClientBase,
-  type CustomTypesConfig,
-  type Pool,
-  type PoolClient,
-  type QueryResult,
-} from 'pg';
-import type { Row } from '../database.js';
+import type { Pool, PoolClient } from 'pg';
 import type { Statement } from '../engine.js';
 import { DatabaseUnavailableError } from '../errors.js';
+import { type BatchClass, batchClassOf, type QueryClass } from './batch.js';
+import { type BatchEnd, endsReplicationWait } from './errors.js';
+import { PreparedStatements } from './prepared-statements.js';
 
-/** The clients that lost their connection while they were checked out. */
-const disconnected = new WeakSet<PoolClient>();
+const begin: Statement = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED', params: [] };
+const rollback: Statement = { text: 'ROLLBACK', params: [] };
 
-/** Checks a client out of the pool. @throws DatabaseUnavailableError when the pool provides no connection in time */
-export async function checkOut(pool: Pool): Promise<PoolClient> {
-  try {
-    const client = await pool.connect();
-    // The pool listens only to idle clients. Without a listener, a lost connection would end the process.
-    client.on('error', noteDisconnect);
-    return client;
-  } catch (error) {
-    throw new DatabaseUnavailableError(`no connection to the database: ${(error as Error).message}`, {
-      cause: error,
+/** A client of the pool. Between `checkOut` and `release` it belongs to one user. */
+export class Connection {
+  readonly #client: PoolClient;
+  readonly #answerLimitMs: number | undefined;
+  readonly #Batch: BatchClass;
+  readonly #prepared = new PreparedStatements();
+  #hasUnconfirmedCommit = false;
+
+  /** @param answerLimitMs how long a batch may wait for its answer before the connection is closed. Default: no limit */
+  constructor(client: PoolClient, answerLimitMs: number | undefined) {
+    this.#client = client;
+    this.#answerLimitMs = answerLimitMs;
+    this.#Batch = batchClassOf((client.constructor as unknown as { readonly Query: QueryClass }).Query);
+    client.on('notice', (notice) => {
+      if (endsReplicationWait(notice)) this.#hasUnconfirmedCommit = true;
     });
   }
-}
 
-/**
- * Returns a client to its pool.
- * @param destroy whether to close the connection; must be true if its state is not known
- */
-export function returnToPool(client: PoolClient, destroy: boolean): void {
-  client.removeListener('error', noteDisconnect);
-  client.release(destroy);
-}
-
-/** Whether the client has lost its connection. Such a client cannot send a statement. */
-export function isDisconnected(client: PoolClient): boolean {
-  return disconnected.has(client);
-}
-
-function noteDisconnect(this: PoolClient): void {
-  disconnected.add(this);
-}
-
-const integers: ReadonlySet<number> = new Set([
-  pg.types.builtins.INT2,
-  pg.types.builtins.INT4,
-  pg.types.builtins.INT8,
-]);
-
-/** Parses integers as bigint, as every engine does. */
-const types: CustomTypesConfig = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-    integers.has(oid) ? BigInt : pg.types.getTypeParser(oid, format as 'text'),
-};
-
-const names = new Map<string, string>();
-
-/**
- * Sends a statement. Each connection prepares the statement once. The name of the prepared statement is a digest of
- * the text.
- */
-export async function send(client: ClientBase, statement: Statement): Promise<Row[]> {
-  const result: QueryResult<Row> = await client.query<Row>({
-    name: nameOf(statement.text),
-    text: statement.text,
-    values: [...statement.params],
-    types,
-  });
-  return result.rows;
-}
-
-function nameOf(text: string): string {
-  let name = names.get(text);
-  if (!name) {
-    name = `rg_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
-    names.set(text, name);
+  /** Whether a commit ended its wait for the synchronous standby early. Reading resets the value. */
+  takeUnconfirmedCommit(): boolean {
+    const isUnconfirmed = this.#hasUnconfirmedCommit;
+    this.#hasUnconfirmedCommit = false;
+    return isUnconfirmed;
   }
-  return name;
+
+  /** Sends a batch, also while the answer to another one is awaited. `done` must not throw. */
+  send(statements: readonly Statement[], done: (end: BatchEnd) => void): void {
+    this.#client.query(new this.#Batch(statements, this.#prepared, this.#answerLimitMs, done));
+  }
+
+  /** Sends a batch that begins a transaction: BEGIN, then `statements`. */
+  begin(statements: readonly Statement[], done: (end: BatchEnd) => void): void {
+    // A server that has dropped the prepared statements does not know BEGIN, and this batch can be sent again. Without
+    // BEGIN among them, a dropped statement would show later, where the transaction cannot be repeated.
+    if (!this.#prepared.get(begin.text)) this.#prepared.forgetAll();
+    this.sendRepeatable([begin, ...statements], done);
+  }
+
+  /**
+   * Sends a batch that has no effect if it fails. If a prepared statement is outdated, the batch is sent again with its
+   * statements prepared anew.
+   */
+  sendRepeatable(statements: readonly Statement[], done: (end: BatchEnd) => void): void {
+    this.send(statements, (end) => {
+      if (end.isOutdated) this.send([rollback], () => this.send(statements, done));
+      else done(end);
+    });
+  }
+
+  /** Rolls the transaction back, if there is one, and returns the connection to the pool. */
+  rollBack(done: () => void): void {
+    this.send([rollback], ({ error }) => {
+      this.release(error !== undefined);
+      done();
+    });
+  }
+
+  /** @param destroy whether to close the connection; must be true if its state is not known */
+  release(destroy = false): void {
+    this.#client.removeListener('error', ignore);
+    this.#client.release(destroy);
+  }
+
+  /** Called by the pool. */
+  checkedOut(): this {
+    // The pool listens only to idle clients. Without a listener, a lost connection would end the process.
+    this.#client.on('error', ignore);
+    return this;
+  }
 }
+
+/** The connections of a pool of pg. */
+export class Connections {
+  readonly #pool: Pool;
+  readonly #answerLimitMs: number | undefined;
+  readonly #byClient = new WeakMap<PoolClient, Connection>();
+
+  constructor(pool: Pool, answerLimitMs: number | undefined) {
+    this.#pool = pool;
+    this.#answerLimitMs = answerLimitMs;
+  }
+
+  /**
+   * Checks a connection out of the pool for `use`, which resolves or rejects the returned promise.
+   * @throws DatabaseUnavailableError when the pool provides no connection in time
+   * @throws TypeError when the pool has clients of pg-native
+   */
+  use<T>(
+    use: (connection: Connection, resolve: (result: T) => void, reject: (error: Error) => void) => void,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: Error | undefined) =>
+        reject(
+          new DatabaseUnavailableError(`no connection to the database: ${error?.message}`, { cause: error }),
+        );
+      try {
+        this.#pool.connect((error, client) => {
+          if (client && 'connection' in client) use(this.#connectionOf(client).checkedOut(), resolve, reject);
+          else if (!client) failed(error);
+          else {
+            (client as PoolClient).release();
+            reject(new TypeError('the pool must have JavaScript clients of pg, not clients of pg-native'));
+          }
+        });
+      } catch (error) {
+        failed(error as Error);
+      }
+    });
+  }
+
+  #connectionOf(client: PoolClient): Connection {
+    const known = this.#byClient.get(client);
+    if (known) return known;
+    const created = new Connection(client, this.#answerLimitMs);
+    this.#byClient.set(client, created);
+    return created;
+  }
+}
+
+function ignore(): void {}

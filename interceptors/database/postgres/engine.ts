@@ -1,4 +1,4 @@
-import type { Pool, PoolClient } from 'pg';
+import type { Pool } from 'pg';
 import type { Row } from '../database.js';
 import type {
   Attempt,
@@ -8,18 +8,34 @@ import type {
   Statement,
   StatementTime,
 } from '../engine.js';
-import { CommitInDoubtError, LockTimeoutError } from '../errors.js';
-import { checkOut, returnToPool, send } from './connection.js';
-import { isReadOnlyViolation, leavesCommitInDoubt, toDatabaseError } from './errors.js';
-import { beginWithShortLockWait, PostgresSession } from './session.js';
-
-const reading = /^\s*(select|values|table)\b/i;
-/** A statement that starts with WITH may read or write. */
-const perhapsReading = /^\s*(select|values|table|with)\b/i;
-const locking = /\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b/i;
+import { CommitInDoubtError } from '../errors.js';
+import { Connections } from './connection.js';
+import {
+  type BatchEnd,
+  isLockTimeout,
+  isReadOnlyViolation,
+  mayBeCommitted,
+  toDatabaseError,
+} from './errors.js';
+import { onlyReads } from './reads.js';
+import { commit, endCommit, PostgresSession } from './session.js';
 
 /**
- * The Postgres engine over a pool of pipelined clients. A unit of work holds one client from its start to its end.
+ * The lock timeout of an attempted statement, in milliseconds. An execution near its end finishes within
+ * this time. The duplicates of a longer execution must not occupy connections.
+ */
+const SHORT_LOCK_WAIT_MS = 25;
+
+const beginReading = control('BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY');
+const shortenLockWait = control(`SET LOCAL lock_timeout = ${SHORT_LOCK_WAIT_MS}`);
+const rollback = control('ROLLBACK');
+
+/** The statements that have no effect if they fail. A procedure that CALL runs may commit before it fails. */
+const atomic = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i;
+
+/**
+ * The Postgres engine over a pool. A unit of work holds one connection from its start to its end. Each step of a unit
+ * is one batch: BEGIN travels with the first statement, the last statement with COMMIT.
  */
 export class PostgresEngine implements DatabaseEngine {
   readonly name = 'postgres';
@@ -32,96 +48,82 @@ export class PostgresEngine implements DatabaseEngine {
     text: "SELECT set_config('lock_timeout', '0', true), pg_advisory_xact_lock(7267136, 1)",
     params: [],
   };
-  readonly #pool: Pool;
+  readonly #connections: Connections;
 
-  constructor(pool: Pool, unitLimitMs: number) {
-    this.#pool = pool;
+  /** @param answerLimitMs how long a batch may wait for its answer before its connection is closed. Default: no limit */
+  constructor(pool: Pool, unitLimitMs: number, answerLimitMs?: number) {
+    this.#connections = new Connections(pool, answerLimitMs);
     this.unitLimitMs = unitLimitMs;
   }
 
-  async open(first?: Statement): Promise<OpenedSession> {
-    const session = new PostgresSession(await checkOut(this.#pool));
-    return { session, rows: await session.begin(first) };
-  }
-
-  async run(statement: Statement): Promise<Row[]> {
-    const client = await checkOut(this.#pool);
-    return this.#returnAfter(
-      client,
-      () => send(client, statement),
-      () => !onlyReads(statement.text),
+  open(first?: Statement): Promise<OpenedSession> {
+    return this.#connections.use((connection, resolve, reject) =>
+      connection.begin(first ? [first] : [], (end) => {
+        if (end.error) connection.rollBack(() => reject(toDatabaseError(end)));
+        else resolve({ session: new PostgresSession(connection), rows: end.results[1] ?? [] });
+      }),
     );
   }
 
-  /**
-   * Returns the client to the pool after `work`.
-   * @param mayCommit whether a lost answer leaves a commit in doubt
-   */
-  async #returnAfter<T>(client: PoolClient, work: () => Promise<T>, mayCommit: () => boolean): Promise<T> {
-    try {
-      const result = await work();
-      returnToPool(client, false);
-      return result;
-    } catch (error) {
-      const isInDoubt = leavesCommitInDoubt(error);
-      returnToPool(client, isInDoubt);
-      if (isInDoubt && mayCommit()) {
-        throw new CommitInDoubtError('the statement was sent and its answer was lost', { cause: error });
-      }
-      throw toDatabaseError(error);
-    }
+  run(statement: Statement): Promise<Row[]> {
+    return this.#connections.use((connection, resolve, reject) => {
+      const done = (end: BatchEnd) => {
+        const isInDoubt = connection.takeUnconfirmedCommit() || (end.error && mayBeCommitted(end, 0));
+        connection.release(isInDoubt);
+        if (isInDoubt && !onlyReads(statement.text)) reject(inDoubt(end));
+        else if (end.error) reject(toDatabaseError(end));
+        else resolve(end.results[0] as Row[]);
+      };
+      if (atomic.test(statement.text)) connection.sendRepeatable([statement], done);
+      else connection.send([statement], done);
+    });
   }
 
-  async attempt(first: Statement, instead: Statement, mode: AttemptMode): Promise<Attempt> {
-    const client = await checkOut(this.#pool);
-    if (mode === 'open') return new PostgresSession(client).attempt(first, instead);
-    let isDecided = false;
-    const work = async (): Promise<Attempt> => {
-      const rows = await runAlone(client, first);
-      isDecided = true;
-      if (rows && rows.length > 0) return { rows };
-      return { instead: await send(client, instead), isLocked: rows === undefined };
-    };
-    return this.#returnAfter(client, work, () => !isDecided);
+  attempt(first: Statement, instead: Statement, mode: AttemptMode): Promise<Attempt> {
+    return this.#connections.use((connection, resolve, reject) => {
+      const runInstead = (statements: readonly Statement[], isLocked: boolean) =>
+        connection.sendRepeatable(statements, (end) => {
+          connection.release(end.error !== undefined);
+          const found = end.results[statements.indexOf(instead)];
+          if (found) resolve({ instead: found, isLocked });
+          else reject(toDatabaseError(end));
+        });
+      const last = mode === 'alone' ? [commit] : [];
+      connection.begin([shortenLockWait, first, ...last], (end) => {
+        const rows = end.results[2] ?? [];
+        if (isLockTimeout(end)) runInstead([rollback, instead], true);
+        else if (!end.error && rows.length === 0) {
+          runInstead(mode === 'alone' ? [instead] : [instead, rollback], false);
+        } else if (mode === 'alone') {
+          endCommit(connection, end, 3, (error) => (error ? reject(error) : resolve({ rows })));
+        } else if (end.error) connection.rollBack(() => reject(toDatabaseError(end)));
+        else resolve({ rows, session: new PostgresSession(connection, true) });
+      });
+    });
   }
 
   mayOnlyRead(text: string): boolean {
-    return perhapsReading.test(text) && !locking.test(text);
+    return onlyReads(text);
   }
 
-  /** Runs the statement in a read-only transaction, because a function that a SELECT calls may write. */
-  async read(statement: Statement): Promise<Row[] | undefined> {
-    const client = await checkOut(this.#pool);
-    const [begin, rows, commit] = await Promise.allSettled([
-      client.query('BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY'),
-      send(client, statement),
-      client.query('COMMIT'),
-    ]);
-    returnToPool(client, begin.status === 'rejected' || commit.status === 'rejected');
-    if (rows.status === 'fulfilled') return rows.value;
-    if (isReadOnlyViolation(rows.reason)) return undefined;
-    throw toDatabaseError(rows.reason);
+  /** Runs the statement in a transaction that cannot write and that is rolled back. */
+  read(statement: Statement): Promise<Row[] | undefined> {
+    return this.#connections.use((connection, resolve, reject) =>
+      connection.sendRepeatable([beginReading, statement, rollback], (end) => {
+        if (!end.error) {
+          connection.release();
+          resolve(end.results[1]);
+        } else if (isReadOnlyViolation(end)) connection.rollBack(() => resolve(undefined));
+        else connection.rollBack(() => reject(toDatabaseError(end)));
+      }),
+    );
   }
 }
 
-/**
- * Runs a statement that waits only briefly for a locked row, and commits it. The transaction costs no round trip.
- * @returns the rows, or undefined if another transaction holds the row
- * @throws the error of the connection or of the statement
- */
-async function runAlone(client: PoolClient, statement: Statement): Promise<Row[] | undefined> {
-  const [begun, rows, committed] = await Promise.allSettled([
-    client.query(beginWithShortLockWait),
-    send(client, statement),
-    client.query('COMMIT'),
-  ]);
-  if (begun.status === 'rejected') throw begun.reason;
-  if (committed.status === 'rejected') throw committed.reason;
-  if (rows.status === 'fulfilled') return rows.value;
-  if (toDatabaseError(rows.reason) instanceof LockTimeoutError) return undefined;
-  throw rows.reason;
+function inDoubt({ error }: BatchEnd): Error {
+  return new CommitInDoubtError('the statement was sent and its answer was lost', { cause: error });
 }
 
-function onlyReads(text: string): boolean {
-  return reading.test(text) && !locking.test(text);
+function control(text: string): Statement {
+  return { text, params: [] };
 }

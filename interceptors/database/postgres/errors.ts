@@ -1,31 +1,78 @@
+import type { Row } from '../database.js';
 import { DatabaseUnavailableError, LockTimeoutError } from '../errors.js';
+
+/** How a batch of statements has ended. */
+export interface BatchEnd {
+  /** The rows of each statement that the server has executed. */
+  readonly results: readonly Row[][];
+  /** The command tag of the statement that was executed last, for example `COMMIT`. */
+  readonly command: string;
+  /** The error of the first statement that was not executed, or of the connection. Undefined after a success. */
+  readonly error: Error | undefined;
+  /** Whether the batch was sent. If not, no statement was executed. */
+  readonly isSent: boolean;
+  /** Whether the batch failed because the server has dropped a prepared statement or its plan is outdated. */
+  readonly isOutdated: boolean;
+}
 
 /**
  * SQLSTATE classes and codes after which a retry may succeed: connection, resources, operator, rollback, time-outs.
  */
 const transient = /^(08|53|57|58|40|25P03|25P04)/;
 
-/** Converts an error of Postgres to an error of the port. An error of the statement itself is returned unchanged. */
-export function toDatabaseError(error: unknown): Error {
+/** Returns the error of the port for a batch that failed. An error of the statement itself is returned unchanged. */
+export function toDatabaseError({ error, isOutdated }: BatchEnd): Error {
   const code = sqlState(error);
   if (code === '55P03') return new LockTimeoutError('another transaction holds the row', { cause: error });
+  // The parameters cannot be sent.
+  if (error instanceof TypeError || error instanceof RangeError) return error;
+  if (isOutdated) {
+    const text = 'a prepared statement was outdated, and is prepared again when it is next used';
+    return new DatabaseUnavailableError(text, { cause: error });
+  }
   if (code === undefined || transient.test(code)) {
-    return new DatabaseUnavailableError(`the database did not answer: ${(error as Error).message}`, {
-      cause: error,
-    });
+    return new DatabaseUnavailableError(`the database did not answer: ${error?.message}`, { cause: error });
   }
   return error as Error;
 }
 
-/** Whether a statement that failed with this error may have been committed, because its answer was lost. */
-export function leavesCommitInDoubt(error: unknown): boolean {
+/**
+ * Returns whether a batch that failed may have been committed.
+ * @param commitAt the position of the statement that commits
+ */
+export function mayBeCommitted({ error, isSent, results }: BatchEnd, commitAt: number): boolean {
+  if (!isSent) return false;
   const code = sqlState(error);
-  return code === undefined || /^(08|57P|40003)/.test(code);
+  // The answer was lost. A pooler between client and server reports that with a code of class 08.
+  if (code === undefined || code.startsWith('08')) return true;
+  // The server names the statement that failed. What stands behind that statement was not executed.
+  return results.length >= commitAt && /^(57P|40003)/.test(code);
 }
 
-/** Whether Postgres refused a statement because it would write in a read-only transaction. */
-export function isReadOnlyViolation(error: unknown): boolean {
+/** Returns whether a batch failed because another transaction holds the row that it needs. */
+export function isLockTimeout({ error }: BatchEnd): boolean {
+  return sqlState(error) === '55P03';
+}
+
+/** Returns whether Postgres refused a batch because it would write in a read-only transaction. */
+export function isReadOnlyViolation({ error }: BatchEnd): boolean {
   return sqlState(error) === '25006';
+}
+
+/** Returns whether the plan of a prepared statement is outdated because the schema has changed. */
+export function isOutdatedPlan(error: unknown): boolean {
+  return sqlState(error) === '0A000';
+}
+
+/** Returns whether the server does not know a prepared statement, for example after DISCARD ALL. */
+export function isUnknownStatement(error: unknown): boolean {
+  return sqlState(error) === '26000';
+}
+
+/** Returns whether a notice says that a COMMIT has ended its wait for the synchronous standby before the standby answered. */
+export function endsReplicationWait(notice: { readonly routine: string | undefined }): boolean {
+  // The text of the message depends on the language of the server. The name of its source routine does not.
+  return notice.routine === 'SyncRepWaitForLSN';
 }
 
 /** The SQLSTATE that the server sent. Undefined for an error of the connection. */

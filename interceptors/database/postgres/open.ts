@@ -1,13 +1,18 @@
 import pg, { type Pool, type PoolConfig } from 'pg';
 import { PostgresEngine } from './engine.js';
 
+const DEFAULT_STATEMENT_TIMEOUT_MS = 10_000;
+/** How long a database that never answers may be late after the statement time-out, in milliseconds. */
+const ANSWER_DELAY_MS = 5_000;
+
 /** The options of `openPostgres`. One of `connectionString` and `pool` is required. */
 export interface PostgresOptions {
   /** The address of the database, `postgres://...`. */
   readonly connectionString?: string;
   /**
-   * A pool of the application. The pool should have `pipeline: true`, `statement_timeout`, `lock_timeout`,
-   * `idle_in_transaction_session_timeout` and an `error` listener. The pool stays open when the store closes.
+   * A pool of the application, with JavaScript clients of `pg` 8.23 or later. Clients of `pg-native` are not supported.
+   * The pool should have `pipeline: true`, `statement_timeout`, `lock_timeout`, `idle_in_transaction_session_timeout`,
+   * `query_timeout` and an `error` listener. The pool stays open when the store closes.
    */
   readonly pool?: Pool;
   /** The maximum number of connections in the pool. Not used with `pool`. Default: 20. */
@@ -37,12 +42,15 @@ export function openPostgresEngine(options: PostgresOptions): {
   const close = async () => {
     if (!options.pool) await pool.end();
   };
-  return { engine: new PostgresEngine(pool, unitLimitMs), close };
+  const { statementTimeoutMs = DEFAULT_STATEMENT_TIMEOUT_MS } = options;
+  // The pool of the application limits its queries itself.
+  const answerLimitMs = options.pool ? undefined : statementTimeoutMs + ANSWER_DELAY_MS;
+  return { engine: new PostgresEngine(pool, unitLimitMs, answerLimitMs), close };
 }
 
 function createPool(options: PostgresOptions, unitLimitMs: number): Pool {
   if (!options.connectionString) throw new TypeError('openPostgres needs a `connectionString` or a `pool`');
-  const { statementTimeoutMs = 10_000 } = options;
+  const { statementTimeoutMs = DEFAULT_STATEMENT_TIMEOUT_MS } = options;
   const config: PoolConfig & { pipeline: boolean } = {
     connectionString: options.connectionString,
     pipeline: true,
@@ -53,8 +61,6 @@ function createPool(options: PostgresOptions, unitLimitMs: number): Pool {
     lock_timeout: options.lockTimeoutMs ?? 2_000,
     // If a server loses its network, the database itself ends the open transaction of that server.
     idle_in_transaction_session_timeout: unitLimitMs + 5_000,
-    // If the database never answers, this time-out ends the connection.
-    query_timeout: statementTimeoutMs + 5_000,
   };
   const pool = new pg.Pool(config);
   // The pool replaces an idle connection that breaks. Without a listener the error would end the process.

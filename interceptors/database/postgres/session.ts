@@ -1,151 +1,102 @@
-import type { PoolClient } from 'pg';
 import type { Row } from '../database.js';
-import type { Attempt, Session, Statement } from '../engine.js';
-import {
-  CommitInDoubtError,
-  DatabaseUnavailableError,
-  LockTimeoutError,
-  UnitOfWorkError,
-} from '../errors.js';
-import { isDisconnected, returnToPool, send } from './connection.js';
-import { leavesCommitInDoubt, toDatabaseError } from './errors.js';
+import type { Session, Statement } from '../engine.js';
+import { CommitInDoubtError, UnitOfWorkError } from '../errors.js';
+import type { Connection } from './connection.js';
+import { type BatchEnd, mayBeCommitted, toDatabaseError } from './errors.js';
 
-const begin = 'BEGIN ISOLATION LEVEL READ COMMITTED';
-
-/**
- * The lock timeout of an attempted statement, in milliseconds. An execution near its end finishes within
- * this time. The duplicates of a longer execution must not occupy connections.
- */
-const SHORT_LOCK_WAIT_MS = 25;
-
-const restoreLockWait = 'SET LOCAL lock_timeout TO DEFAULT';
 const control = /^(SAVEPOINT|RELEASE|ROLLBACK)\b/;
+const restoreLockWait: Statement = { text: 'SET LOCAL lock_timeout TO DEFAULT', params: [] };
 
-/** Begins a transaction in which statements wait only briefly for a locked row. */
-export const beginWithShortLockWait = `${begin}; SET LOCAL lock_timeout = ${SHORT_LOCK_WAIT_MS}`;
+/** Ends the transaction. The command tag of the answer is ROLLBACK if a statement of the transaction has failed. */
+export const commit: Statement = { text: 'COMMIT', params: [] };
 
-/** A transaction on a client of the pool. The client returns to the pool only in a clean state. */
+/** A transaction on a connection of the pool. The connection returns to the pool only in a clean state. */
 export class PostgresSession implements Session {
-  readonly #client: PoolClient;
-  #hasShortLockWait = false;
+  readonly #connection: Connection;
+  #hasShortLockWait: boolean;
   #hasEnded = false;
 
-  constructor(client: PoolClient) {
-    this.#client = client;
-  }
-
-  /** Begins the transaction and runs `first`. Both statements are sent in one round trip. */
-  async begin(first?: Statement): Promise<Row[]> {
-    const begun = this.#client.query(begin);
-    try {
-      const [, rows] = await Promise.all([begun, first ? send(this.#client, first) : []]);
-      return rows;
-    } catch (error) {
-      await this.rollback();
-      throw toDatabaseError(error);
-    }
-  }
-
-  /** Begins the transaction with a statement that waits only briefly for a locked row. See `DatabaseEngine.attempt`. */
-  async attempt(first: Statement, instead: Statement): Promise<Attempt> {
-    this.#hasShortLockWait = true;
-    const begun = this.#client.query(beginWithShortLockWait);
-    let rows: Row[];
-    try {
-      [, rows] = await Promise.all([begun, send(this.#client, first)]);
-    } catch (error) {
-      const failure = toDatabaseError(error);
-      if (failure instanceof LockTimeoutError) return this.#endLockedWith(instead);
-      await this.rollback();
-      throw failure;
-    }
-    return rows.length > 0 ? { session: this, rows } : this.#endWith(instead);
-  }
-
-  /** Runs `instead` and rolls back. The rows do not wait for the end of the empty transaction. */
-  async #endWith(instead: Statement): Promise<Attempt> {
-    const found = send(this.#client, instead);
-    void this.rollback();
-    try {
-      return { instead: await found, isLocked: false };
-    } catch (error) {
-      throw toDatabaseError(error);
-    }
-  }
-
-  /** Rolls back and then runs `instead`, because the failed transaction accepts no statement. */
-  async #endLockedWith(instead: Statement): Promise<Attempt> {
-    this.#hasEnded = true;
-    const [ended, found] = await Promise.allSettled([
-      this.#client.query('ROLLBACK'),
-      send(this.#client, instead),
-    ]);
-    returnToPool(this.#client, ended.status === 'rejected');
-    if (found.status === 'rejected') throw toDatabaseError(found.reason);
-    return { instead: found.value, isLocked: true };
-  }
-
-  async query(statement: Statement): Promise<Row[]> {
-    if (this.#hasEnded) throw new UnitOfWorkError('this unit of work has already ended');
-    try {
-      if (control.test(statement.text)) return await this.#sendControl(statement.text);
-      if (this.#hasShortLockWait) this.#restoreLockWait();
-      return await send(this.#client, statement);
-    } catch (error) {
-      throw toDatabaseError(error);
-    }
-  }
-
-  async commit(last?: Statement): Promise<Row[]> {
-    if (this.#hasEnded) throw new UnitOfWorkError('this unit of work has already ended');
-    if (isDisconnected(this.#client)) {
-      await this.rollback();
-      throw new DatabaseUnavailableError('the connection was lost before the commit was sent');
-    }
-    this.#hasEnded = true;
-    const [rows, commit] = await Promise.allSettled([
-      last ? send(this.#client, last) : [],
-      this.#client.query('COMMIT'),
-    ]);
-    returnToPool(this.#client, commit.status === 'rejected');
-    if (commit.status === 'rejected') throw commitError(commit.reason);
-    if (rows.status === 'rejected') throw toDatabaseError(rows.reason);
-    // After a failed statement COMMIT succeeds, but Postgres rolls back and reports ROLLBACK.
-    if (commit.value.command !== 'COMMIT') throw new UnitOfWorkError('the transaction was rolled back');
-    return rows.value;
-  }
-
-  async rollback(): Promise<void> {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    try {
-      await this.#client.query('ROLLBACK');
-      returnToPool(this.#client, false);
-    } catch {
-      returnToPool(this.#client, true);
-    }
-  }
-
   /**
-   * Sends a transaction control statement without preparing it, which needs one message instead of five. If it is the
-   * first statement, it also restores the lock timeout of the pool.
+   * @param connection a connection whose transaction is open
+   * @param hasShortLockWait whether the lock timeout of the pool must be restored before the next statement
    */
-  async #sendControl(text: string): Promise<Row[]> {
-    const restore = this.#hasShortLockWait ? `${restoreLockWait}; ` : '';
-    this.#hasShortLockWait = false;
-    await this.#client.query(`${restore}${text}`);
-    return [];
+  constructor(connection: Connection, hasShortLockWait = false) {
+    this.#connection = connection;
+    this.#hasShortLockWait = hasShortLockWait;
   }
 
-  /** Restores the lock timeout of the pool. If this fails, the statement that follows it fails too. */
-  #restoreLockWait(): void {
+  query(statement: Statement): Promise<Row[]> {
+    if (this.#hasEnded) throw alreadyEnded();
+    const statements = this.#toSend(statement);
+    return new Promise((resolve, reject) => {
+      this.#connection.send(statements, (end) => {
+        if (end.error) reject(toDatabaseError(end));
+        else resolve(end.results.at(-1) as Row[]);
+      });
+    });
+  }
+
+  commit(last?: Statement): Promise<Row[]> {
+    if (this.#hasEnded) return Promise.reject(alreadyEnded());
+    this.#hasEnded = true;
+    const statements = last ? [last, commit] : [commit];
+    return new Promise((resolve, reject) => {
+      this.#connection.send(statements, (end) =>
+        endCommit(this.#connection, end, statements.length - 1, (error) => {
+          if (error) reject(error);
+          else resolve(last ? (end.results[0] as Row[]) : []);
+        }),
+      );
+    });
+  }
+
+  rollback(): Promise<void> | undefined {
+    if (this.#hasEnded) return undefined;
+    this.#hasEnded = true;
+    return new Promise((resolve) => this.#connection.rollBack(resolve));
+  }
+
+  /** Returns the statements to send. The first ones also restore the lock timeout of the pool. */
+  #toSend(statement: Statement): Statement[] {
+    const statements = control.test(statement.text) ? controlsOf(statement.text) : [statement];
+    if (!this.#hasShortLockWait) return statements;
     this.#hasShortLockWait = false;
-    this.#client.query(restoreLockWait).catch(() => {});
+    return [restoreLockWait, ...statements];
   }
 }
 
-function commitError(error: unknown): Error {
-  return leavesCommitInDoubt(error)
-    ? new CommitInDoubtError('the commit was sent and its answer was lost', { cause: error })
-    : toDatabaseError(error);
+/**
+ * Returns the connection to the pool after a batch that commits.
+ * @param commitAt the position of COMMIT in the batch
+ * @param done receives the error of a batch that is not known to be committed
+ */
+export function endCommit(
+  connection: Connection,
+  end: BatchEnd,
+  commitAt: number,
+  done: (error?: Error) => void,
+): void {
+  const { error, command } = end;
+  if (connection.takeUnconfirmedCommit()) {
+    connection.release(true);
+    done(new CommitInDoubtError('the commit did not wait for the synchronous standby', { cause: error }));
+  } else if (!error) {
+    connection.release();
+    // After a failed statement COMMIT succeeds, but Postgres rolls back and reports ROLLBACK.
+    done(command === 'COMMIT' ? undefined : new UnitOfWorkError('the transaction was rolled back'));
+  } else if (mayBeCommitted(end, commitAt)) {
+    connection.release(true);
+    done(new CommitInDoubtError('the commit was sent and its answer was lost', { cause: error }));
+  } else {
+    connection.rollBack(() => done(toDatabaseError(end)));
+  }
+}
+
+/** One text may release a savepoint and set the next one. A prepared statement has one of them. */
+function controlsOf(text: string): Statement[] {
+  return text.split('; ').map((part) => ({ text: part, params: [] }));
+}
+
+function alreadyEnded(): Error {
+  return new UnitOfWorkError('this unit of work has already ended');
 }

@@ -33,6 +33,11 @@ export interface PostgresProxy {
    * @param skipped the number of matching statements that pass before the cut
    */
   cutAt(text: RegExp, when: 'before' | 'after', then?: 'down' | 'hang', skipped?: number): void;
+  /**
+   * Makes the server fail the next statement that matches, in its place in the protocol, as if for example an operator
+   * had cancelled the statement. The statement has no effect.
+   */
+  failAt(text: RegExp, sqlState: string): void;
   /** Cuts every connection and refuses new ones until `up`. */
   down(): void;
   /** Keeps every connection open but forwards nothing. New connections are forwarded again after `up`. */
@@ -52,6 +57,7 @@ export async function startProxy(
   let refusing: 'cut' | 'hang' | undefined;
   let cut: { text: RegExp; when: 'before' | 'after'; skipped: number } | undefined;
   let afterCut: 'down' | 'hang' | undefined;
+  let failing: { text: RegExp; sqlState: string } | undefined;
   const server = createServer((client) => {
     if (refusing) {
       proxy.refused++;
@@ -70,6 +76,12 @@ export async function startProxy(
         const { when } = cut;
         cut = undefined;
         return when;
+      },
+      fail: (text) => {
+        if (!failing?.text.test(text)) return undefined;
+        const { sqlState } = failing;
+        failing = undefined;
+        return sqlState;
       },
       disconnected: () => {
         proxy.cuts++;
@@ -96,6 +108,9 @@ export async function startProxy(
     cutAt: (text, when, then, skipped = 0) => {
       cut = { text, when, skipped };
       afterCut = then;
+    },
+    failAt: (text, sqlState) => {
+      failing = { text, sqlState };
     },
     down: () => {
       refusing = 'cut';

@@ -8,6 +8,8 @@ export interface ConnectionListener {
   roundTrip(): void;
   /** Returns whether to cut the connection before or after this statement. */
   cut(text: string): 'before' | 'after' | undefined;
+  /** Returns the SQLSTATE with which the server must fail this statement, if it must fail. */
+  fail(text: string): string | undefined;
   /** Called when the connection was cut because `cut` returned a value. */
   disconnected(): void;
 }
@@ -57,7 +59,8 @@ export class ProxiedConnection {
       this.#expectedReady.push(this.#cutAtReady);
       this.#cutAtReady = false;
     }
-    this.#upstream.write(raw);
+    const failure = type === 'B' ? this.#listener.fail(this.#boundText.trim()) : undefined;
+    this.#upstream.write(failure === undefined ? raw : failingStatement(failure));
   }
 
   /** Tracks Parse and Bind. Returns the text of the statement that the message executes, if any. */
@@ -72,7 +75,8 @@ export class ProxiedConnection {
   #execute(text: string): boolean {
     this.#listener.statement(text.trim());
     const cut = this.#listener.cut(text.trim());
-    this.#cutAtReady = cut === 'after';
+    // The statements of one batch have one ReadyForQuery message.
+    if (cut === 'after') this.#cutAtReady = true;
     return cut === 'before';
   }
 
@@ -93,6 +97,17 @@ export class ProxiedConnection {
     this.#upstream.destroy();
     this.#listener.disconnected();
   }
+}
+
+/** Returns the Parse and Bind messages of a statement that fails when it is executed. */
+function failingStatement(sqlState: string): Buffer {
+  const text = `DO $$ BEGIN RAISE EXCEPTION 'failed by the test' USING ERRCODE = '${sqlState}'; END $$`;
+  const message = (type: string, body: string) => {
+    const raw = Buffer.from(`${type}\0\0\0\0${body}`);
+    raw.writeInt32BE(raw.length - 1, 1);
+    return raw;
+  };
+  return Buffer.concat([message('P', `\0${text}\0\0\0`), message('B', '\0\0\0\0\0\0\0\0')]);
 }
 
 /** Splits a stream into protocol messages. The first message of a client has no type byte. */

@@ -1,0 +1,179 @@
+import type { Connection, FieldDef, Submittable } from 'pg';
+import { type Deadline, deadlines } from '../../timing/deadlines.js';
+import type { Row, SqlValue } from '../database.js';
+import type { Statement } from '../engine.js';
+import { type BatchEnd, isOutdatedPlan, isUnknownStatement } from './errors.js';
+import { MessageWriter } from './messages.js';
+import {
+  type Columns,
+  columnsOf,
+  nameOf,
+  noColumns,
+  noteSchemaChange,
+  type PreparedStatements,
+  rowOf,
+} from './prepared-statements.js';
+
+/**
+ * Statements that travel together and end with one Sync. After the first error the server skips the rest of them, so
+ * no statement takes effect behind a statement that failed.
+ */
+export interface Batch extends Submittable, BatchEnd {}
+
+/** Creates a batch. `done` is called once, when the batch has ended. It must not throw. */
+export type BatchClass = new (
+  statements: readonly Statement[],
+  prepared: PreparedStatements,
+  limitMs: number | undefined,
+  done: (end: BatchEnd) => void,
+) => Batch;
+
+/** The class of the queries of pg. */
+export type QueryClass = new (text: string) => object;
+
+const classes = new WeakMap<QueryClass, BatchClass>();
+const writer = new MessageWriter();
+
+/**
+ * Returns the class of the batches that a client of pg sends. A client in pipeline mode accepts only queries that
+ * extend the query class of its own copy of pg.
+ */
+export function batchClassOf(Query: QueryClass): BatchClass {
+  const known = classes.get(Query);
+  if (known) return known;
+  const created = createBatchClass(Query);
+  classes.set(Query, created);
+  return created;
+}
+
+/** pg calls the methods of a query: `submit` once, and a handler for each message of the server. */
+function createBatchClass(Query: QueryClass): BatchClass {
+  return class PreparedBatch extends Query implements Batch {
+    readonly results: Row[][] = [];
+    command = '';
+    error: Error | undefined;
+    isSent = false;
+    isOutdated = false;
+    readonly #statements: readonly Statement[];
+    readonly #prepared: PreparedStatements;
+    readonly #limitMs: number | undefined;
+    readonly #done: (end: BatchEnd) => void;
+    /** The columns of each statement. Undefined for a statement that this batch prepares and that is not described yet. */
+    readonly #columns: (Columns | undefined)[] = [];
+    /** Whether this batch prepares the statement. */
+    readonly #prepares: boolean[] = [];
+    #currentRows: Row[] = [];
+    #limit: Deadline | undefined;
+    #hasEnded = false;
+
+    constructor(
+      statements: readonly Statement[],
+      prepared: PreparedStatements,
+      limitMs: number | undefined,
+      done: (end: BatchEnd) => void,
+    ) {
+      super('');
+      this.#statements = statements;
+      this.#prepared = prepared;
+      this.#limitMs = limitMs;
+      this.#done = done;
+    }
+
+    /** Called at the end. If the client has a `query_timeout`, pg replaces this property, and calls it at the time-out. */
+    callback = (error?: Error | null): void => {
+      if (this.#hasEnded) return;
+      this.#hasEnded = true;
+      this.error ??= error ?? undefined;
+      this.#limit?.cancel();
+      this.#done(this);
+    };
+
+    /** Sends the batch. Returns an error if nothing was sent. */
+    submit({ stream }: Connection): Error | null {
+      if (!stream.writable) return new Error('the connection to the database was lost');
+      try {
+        for (const statement of this.#statements) this.#write(statement);
+      } catch (error) {
+        writer.clear();
+        return error as Error;
+      }
+      writer.sync();
+      this.isSent = true;
+      stream.write(writer.take());
+      const ms = this.#limitMs;
+      if (ms !== undefined) {
+        this.#limit = deadlines.set(ms, () =>
+          stream.destroy(new Error(`the database did not answer within ${ms} ms`)),
+        );
+      }
+      return null;
+    }
+
+    #write({ text, params }: Statement): void {
+      const columns = this.#prepared.get(text);
+      const name = nameOf(text);
+      this.#columns.push(columns);
+      this.#prepares.push(!columns);
+      if (!columns) writer.prepare(name, text);
+      writer.bind(name, params as readonly SqlValue[]);
+      if (!columns) writer.describe();
+      writer.execute();
+    }
+
+    handleRowDescription({ fields }: { fields: readonly FieldDef[] }): void {
+      this.#columns[this.results.length] = columnsOf(fields);
+    }
+
+    handleDataRow({ fields }: { fields: readonly (string | null)[] }): void {
+      if (this.error) return;
+      try {
+        this.#currentRows.push(rowOf(this.#columns[this.results.length] ?? noColumns, fields));
+      } catch (error) {
+        this.error = error as Error;
+        this.#prepared.forgetAll();
+      }
+    }
+
+    handleCommandComplete({ text }: { text: string }): void {
+      const index = this.results.length;
+      if (this.#prepares[index]) this.#prepared.add(this.#text, this.#columns[index] ?? noColumns);
+      this.command = text;
+      this.results.push(this.#currentRows);
+      this.#currentRows = [];
+    }
+
+    /** A statement without text was executed. */
+    handleEmptyQuery(): void {
+      this.handleCommandComplete({ text: '' });
+    }
+
+    /** The server has dropped the Sync of the batch, because it waits for data. */
+    handleCopyInResponse(connection: Connection & { sendCopyFail(reason: string): void }): void {
+      connection.sendCopyFail('the database handle sends no data');
+      connection.sync();
+    }
+
+    handleCopyData(): void {}
+
+    /** Called with the error of the server, or when the connection is lost. */
+    handleError(error: Error): void {
+      const index = this.results.length;
+      const wasPrepared = this.#prepares[index] === false;
+      if (wasPrepared && (isOutdatedPlan(error) || isUnknownStatement(error))) {
+        this.isOutdated = true;
+        this.#prepared.forgetAll();
+        if (isOutdatedPlan(error)) noteSchemaChange();
+      } else if (!wasPrepared) this.#prepared.forget(this.#text);
+      this.callback(error);
+    }
+
+    handleReadyForQuery(): void {
+      this.callback(this.error);
+    }
+
+    /** The text of the statement that the server executes at present. */
+    get #text(): string {
+      return this.#statements[this.results.length]?.text ?? '';
+    }
+  };
+}

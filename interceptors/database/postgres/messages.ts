@@ -1,0 +1,143 @@
+import type { SqlValue } from '../database.js';
+
+/** The size to which the buffer returns after a large batch, in bytes. */
+const USUAL_BYTES = 16_384;
+const [BIND, CLOSE, DESCRIBE, EXECUTE, PARSE, SYNC] = [0x42, 0x43, 0x44, 0x45, 0x50, 0x53] as const;
+const TEXT = 0;
+const BINARY = 1;
+
+/**
+ * Writes messages of the extended query protocol of Postgres (version 3.0) into one buffer. Results are requested in
+ * text format, because pg parses that format.
+ */
+export class MessageWriter {
+  #buffer: Buffer = Buffer.allocUnsafe(USUAL_BYTES);
+  #length = 0;
+
+  /** Closes the prepared statement of this name, if there is one, and prepares the text under the name. */
+  prepare(name: string, text: string): void {
+    let start = this.#start(CLOSE);
+    this.#ascii(`S${name}\0`);
+    this.#end(start);
+    start = this.#start(PARSE);
+    this.#ascii(`${name}\0`);
+    this.#utf8(text, Buffer.byteLength(text));
+    this.#ascii('\0');
+    this.#uint16(0);
+    this.#end(start);
+  }
+
+  /**
+   * Binds the parameters to the unnamed portal.
+   * @throws TypeError when a parameter has another type than `SqlValue`
+   */
+  bind(name: string, params: readonly SqlValue[]): void {
+    const start = this.#start(BIND);
+    this.#ascii('\0');
+    this.#ascii(name);
+    this.#ascii('\0');
+    this.#uint16(params.length);
+    for (const param of params) this.#uint16(typeof param === 'object' && param !== null ? BINARY : TEXT);
+    this.#uint16(params.length);
+    for (const param of params) this.#param(param);
+    this.#uint16(0);
+    this.#end(start);
+  }
+
+  /** Requests the description of the rows of the unnamed portal. */
+  describe(): void {
+    const start = this.#start(DESCRIBE);
+    this.#ascii('P\0');
+    this.#end(start);
+  }
+
+  /** Executes the unnamed portal to its end. */
+  execute(): void {
+    const start = this.#start(EXECUTE);
+    this.#ascii('\0');
+    this.#int32(0);
+    this.#end(start);
+  }
+
+  /** Ends the messages that the server skips together after an error. */
+  sync(): void {
+    this.#end(this.#start(SYNC));
+  }
+
+  /** Returns the written bytes and starts again. */
+  take(): Buffer {
+    const written = this.#buffer.subarray(0, this.#length);
+    this.#length = 0;
+    if (this.#buffer.length === USUAL_BYTES) return Buffer.from(written);
+    this.#buffer = Buffer.allocUnsafe(USUAL_BYTES);
+    return written;
+  }
+
+  /** Drops the written bytes. */
+  clear(): void {
+    this.take();
+  }
+
+  /** Starts a message. Returns the position of its length. */
+  #start(type: number): number {
+    this.#reserve(5);
+    this.#buffer[this.#length] = type;
+    const start = this.#length + 1;
+    this.#length += 5;
+    return start;
+  }
+
+  /** Ends a message: its length counts from the length itself. */
+  #end(start: number): void {
+    this.#buffer.writeInt32BE(this.#length - start, start);
+  }
+
+  #param(value: SqlValue): void {
+    if (value === null || value === undefined) {
+      this.#int32(-1);
+    } else if (value instanceof Uint8Array) {
+      this.#int32(value.byteLength);
+      this.#reserve(value.byteLength);
+      this.#buffer.set(value, this.#length);
+      this.#length += value.byteLength;
+    } else if (typeof value === 'object') {
+      throw new TypeError('a parameter must be text, a number, bytes or null');
+    } else if (typeof value === 'string') {
+      const bytes = Buffer.byteLength(value);
+      this.#int32(bytes);
+      this.#utf8(value, bytes);
+    } else {
+      const text = String(value);
+      this.#int32(text.length);
+      this.#ascii(text);
+    }
+  }
+
+  #utf8(text: string, bytes: number): void {
+    this.#reserve(bytes);
+    this.#length += this.#buffer.write(text, this.#length);
+  }
+
+  #ascii(text: string): void {
+    this.#reserve(text.length);
+    this.#length += this.#buffer.write(text, this.#length, 'latin1');
+  }
+
+  #uint16(value: number): void {
+    this.#reserve(2);
+    this.#length = this.#buffer.writeUInt16BE(value, this.#length);
+  }
+
+  #int32(value: number): void {
+    this.#reserve(4);
+    this.#length = this.#buffer.writeInt32BE(value, this.#length);
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(2 * needed);
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
+}

@@ -1,0 +1,170 @@
+import test, { type ExecutionContext } from 'ava';
+import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
+import type { OpenStore } from 'grpc-replay-guard/store';
+import { claimed, completed, reply, request } from '../contracts/store/requests.js';
+import { freshData } from '../helpers/databases/engines.js';
+import { transactionsEnded } from '../helpers/databases/open-transactions.js';
+import { openUrl } from '../helpers/databases/open-url.js';
+import { startProxy } from '../helpers/proxies/postgres-proxy.js';
+
+const CANCELLED = '57014';
+const TERMINATED = '57P01';
+const insert = 'INSERT INTO notes VALUES ($1)';
+const unavailable = { instanceOf: DatabaseUnavailableError };
+
+/** Opens a database on one connection, through a proxy that makes statements fail. */
+async function throughProxy(t: ExecutionContext) {
+  const data = await freshData(t, 'postgres');
+  const proxy = await startProxy(t, data.url);
+  const opened = await openUrl(proxy.url, { maxConnections: 1 });
+  t.teardown(() => opened.close());
+  await opened.database.migrate('notes', ['CREATE TABLE notes (id BIGINT PRIMARY KEY)']);
+  const direct = (await data.open()).database;
+  /** Checks what is committed, and that no transaction was left open. */
+  const assertCommitted = async (notes: bigint[], records: number) => {
+    await transactionsEnded(direct);
+    const ids = await direct.query<{ id: bigint }>('SELECT id FROM notes ORDER BY id');
+    t.deepEqual(
+      ids.map(({ id }) => id),
+      notes,
+    );
+    t.deepEqual(await direct.query('SELECT count(*) AS kept FROM replay_guard_records'), [
+      { kept: BigInt(records) },
+    ]);
+  };
+  return { proxy, opened, database: opened.database, direct, assertCommitted };
+}
+
+const claim = async (t: ExecutionContext, { store }: OpenStore, operation = request()) =>
+  claimed(t, await store.claim(operation));
+
+for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
+  for (const [what, text] of [
+    ['BEGIN', /^BEGIN/],
+    ['the statement between BEGIN and the claim', /^SET LOCAL/],
+  ] as const) {
+    test(`${atomicity}: a claim behind ${what} that fails takes no effect`, async (t) => {
+      const { proxy, opened, assertCommitted } = await throughProxy(t);
+      const operation = request({ atomicity });
+      for (const isPrepared of [false, true]) {
+        proxy.failAt(text, CANCELLED);
+        await t.throwsAsync(
+          async () => opened.store.claim(operation),
+          unavailable,
+          `prepared: ${isPrepared}`,
+        );
+        await assertCommitted([], 0);
+        await (await claim(t, opened, operation)).release();
+      }
+    });
+  }
+
+  test(`${atomicity}: a COMMIT behind a completion that fails is not executed`, async (t) => {
+    const { proxy, opened, database, assertCommitted } = await throughProxy(t);
+    for (const [sqlState, id] of [CANCELLED, TERMINATED].entries()) {
+      const operation = request({ atomicity });
+      const held = await claim(t, opened, operation);
+      await held.run(() => database.query(insert, [sqlState]));
+      proxy.failAt(/^UPDATE replay_guard_records/, id);
+      await t.throwsAsync(async () => held.complete(reply('done')), unavailable);
+      await assertCommitted([], atomicity === 'LEASE' ? sqlState + 1 : 0);
+    }
+  });
+
+  test(`${atomicity}: a completion whose connection is cut behind it is in doubt and not committed`, async (t) => {
+    const { proxy, opened, database, assertCommitted } = await throughProxy(t);
+    const held = await claim(t, opened, request({ atomicity }));
+    await held.run(() => database.query(insert, [1]));
+    proxy.cutAt(/^COMMIT/, 'before');
+    await t.throwsAsync(async () => held.complete(reply('done')), { instanceOf: CommitInDoubtError });
+    await assertCommitted([], atomicity === 'LEASE' ? 1 : 0);
+  });
+}
+
+test('a transaction whose BEGIN fails does not run its work', async (t) => {
+  const { proxy, database, assertCommitted } = await throughProxy(t);
+  proxy.failAt(/^BEGIN/, CANCELLED);
+  const failing = database.transaction(async () => {
+    await database.query(insert, [1]);
+  });
+  await t.throwsAsync(failing, unavailable);
+  await assertCommitted([], 0);
+  await database.transaction(() => database.query(insert, [2]));
+  await assertCommitted([2n], 0);
+});
+
+test('LEASE: the first write behind a BEGIN that fails takes no effect', async (t) => {
+  const { proxy, opened, database, assertCommitted } = await throughProxy(t);
+  const held = await claim(t, opened);
+  proxy.failAt(/^BEGIN/, CANCELLED);
+  await t.throwsAsync(
+    held.run(() => database.query(insert, [1])),
+    unavailable,
+  );
+  await held.release();
+  await assertCommitted([], 0);
+});
+
+test('LEASE: a statement that writes behind a read-only BEGIN that fails takes no effect', async (t) => {
+  const { proxy, opened, database, assertCommitted } = await throughProxy(t);
+  const writing = `WITH made AS (${insert} RETURNING id) SELECT id FROM made`;
+  const held = await claim(t, opened);
+  proxy.failAt(/^BEGIN .* READ ONLY/, CANCELLED);
+  await t.throwsAsync(
+    held.run(() => database.query(writing, [1])),
+    unavailable,
+  );
+  await held.release();
+  await assertCommitted([], 0);
+  const again = await claim(t, opened);
+  await again.run(() => database.query(writing, [2]));
+  await again.complete(reply('done'));
+  await assertCommitted([2n], 1);
+});
+
+test('a COMMIT that the server cancels has committed nothing', async (t) => {
+  const { proxy, opened, database, assertCommitted } = await throughProxy(t);
+  const operation = request({ atomicity: 'TRANSACTION' });
+  const held = await claim(t, opened, operation);
+  await held.run(() => database.query(insert, [1]));
+  proxy.failAt(/^COMMIT/, CANCELLED);
+  await t.throwsAsync(async () => held.complete(reply('done')), unavailable);
+  await assertCommitted([], 0);
+});
+
+test('a COMMIT during which the server terminates the session is in doubt', async (t) => {
+  const { proxy, database, assertCommitted } = await throughProxy(t);
+  proxy.failAt(/^COMMIT/, TERMINATED);
+  await t.throwsAsync(
+    database.transaction(() => database.query(insert, [1])),
+    { instanceOf: CommitInDoubtError },
+  );
+  await assertCommitted([], 0);
+});
+
+test('a replay whose rollback fails is answered, and its connection is closed', async (t) => {
+  const { proxy, opened, assertCommitted } = await throughProxy(t);
+  const operation = request({ atomicity: 'TRANSACTION' });
+  await (await claim(t, opened, operation)).complete(reply('done'));
+  proxy.reset();
+  proxy.failAt(/^ROLLBACK/, CANCELLED);
+  t.deepEqual(completed(t, await opened.store.claim(operation)).reply, reply('done'));
+  await assertCommitted([], 1);
+  t.deepEqual(completed(t, await opened.store.claim(operation)).reply, reply('done'));
+  t.is(proxy.connections, 1, 'the next call has a new connection');
+});
+
+test('a rollback to a savepoint travels behind a failed statement and is executed', async (t) => {
+  const { database, assertCommitted } = await throughProxy(t);
+  await database.transaction(async () => {
+    await database.query(insert, [1]);
+    const failing = database.transaction(async () => {
+      database.query('SELECT nothing FROM nowhere').catch(() => {});
+      throw new Error('rolled back');
+    });
+    await t.throwsAsync(failing, { message: 'rolled back' });
+    await database.transaction(() => database.query(insert, [2]));
+    await database.transaction(() => database.query(insert, [3]));
+  });
+  await assertCommitted([1n, 2n, 3n], 0);
+});

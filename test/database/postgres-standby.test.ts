@@ -1,0 +1,61 @@
+import test, { type ExecutionContext } from 'ava';
+import { CommitInDoubtError } from 'grpc-replay-guard/database';
+import { claimed, completed, reply, request } from '../contracts/store/requests.js';
+import { openUrl } from '../helpers/databases/open-url.js';
+import { startCluster } from '../helpers/databases/postgres-cluster.js';
+import { poll } from '../helpers/waiting/poll.js';
+
+const inDoubt = { instanceOf: CommitInDoubtError };
+const waitForStandby = "SELECT set_config('synchronous_commit', 'on', true)";
+
+/** Opens a database whose synchronous standby does not exist. Only commits that ask for the standby wait for it. */
+async function withoutStandby(t: ExecutionContext) {
+  const cluster = await startCluster(['synchronous_standby_names=nobody', 'synchronous_commit=local']);
+  t.teardown(cluster.stop);
+  const opened = await openUrl(cluster.url, { maxConnections: 1 });
+  t.teardown(opened.close);
+  const operator = await openUrl(cluster.url, { maxConnections: 1 });
+  t.teardown(operator.close);
+  await opened.database.migrate('notes', ['CREATE TABLE notes (id BIGINT PRIMARY KEY)']);
+  /** Cancels or terminates the session whose commit waits for the standby. */
+  const end = (by: 'cancel' | 'terminate') =>
+    poll('a commit waits for the standby', async () => {
+      const text = `SELECT pg_${by}_backend(pid) AS ended FROM pg_stat_activity WHERE wait_event = 'SyncRep'`;
+      return (await operator.database.query(text)).length === 1;
+    });
+  return { opened, database: opened.database, end };
+}
+
+test('a commit whose wait for the synchronous standby is cancelled is in doubt', async (t) => {
+  const { opened, database, end } = await withoutStandby(t);
+  const insert = 'INSERT INTO notes VALUES ($1)';
+  for (const [id, by] of (['cancel', 'terminate'] as const).entries()) {
+    const commit = database.transaction(async () => {
+      await database.query(waitForStandby);
+      await database.query(insert, [id]);
+    });
+    await Promise.all([t.throwsAsync(commit, inDoubt, by), end(by)]);
+  }
+
+  const operation = request({ atomicity: 'TRANSACTION' });
+  const claim = claimed(t, await opened.store.claim(operation));
+  await claim.run(() => database.query(waitForStandby));
+  const completion = (async () => claim.complete(reply('done')))();
+  await Promise.all([t.throwsAsync(completion, inDoubt), end('cancel')]);
+  completed(t, await opened.store.claim(operation));
+
+  // The next commits on the connections do not wait, so they are certain.
+  await database.transaction(() => database.query(insert, [2]));
+  await database.query(insert, [3]);
+  t.deepEqual(
+    await database.query('SELECT id FROM notes ORDER BY id'),
+    [0n, 1n, 2n, 3n].map((id) => ({ id })),
+  );
+});
+
+test('a single write whose wait for the synchronous standby is cancelled is in doubt', async (t) => {
+  const { database, end } = await withoutStandby(t);
+  await database.query("SELECT set_config('synchronous_commit', 'on', false)");
+  const write = database.query('INSERT INTO notes VALUES (1)');
+  await Promise.all([t.throwsAsync(write, inDoubt), end('cancel')]);
+});
