@@ -12,6 +12,29 @@ export function parseTime(text: string): number | undefined {
   return Date.parse(`${date}T${minute}${second === '60' ? '59' : second}${fraction}${zone}`);
 }
 
+/** The time range of a Date (ECMA-262, section 21.4.1.1). */
+const MAX_DATE_MS = 8.64e15;
+
+let formattedSecond = Number.NaN;
+let secondAsText = '';
+
+/**
+ * Formats a time as `Date.toISOString` does: RFC 3339 in UTC, with milliseconds. Times of the same second share the
+ * formatted second, because a server formats a time for each of its replies.
+ * @param epochMs whole milliseconds since the epoch
+ * @throws RangeError if a Date cannot represent the time
+ */
+export function formatTime(epochMs: number): string {
+  if (!(Math.abs(epochMs) <= MAX_DATE_MS)) throw new RangeError('the time is out of the range of a Date');
+  const second = Math.floor(epochMs / 1_000);
+  if (second !== formattedSecond) {
+    secondAsText = new Date(second * 1_000).toISOString().slice(0, -'.000Z'.length);
+    formattedSecond = second;
+  }
+  const ms = epochMs - second * 1_000;
+  return `${secondAsText}.${ms < 100 ? String(ms).padStart(3, '0') : ms}Z`;
+}
+
 /** Whether the date exists. Without this check Date would read 30 February as 2 March. */
 function isDate(text: string): boolean {
   const midnight = new Date(text);

@@ -1,5 +1,8 @@
 import test from 'ava';
+import fc from 'fast-check';
 import { parseTime } from 'grpc-replay-guard/protocol';
+import { formatTime } from '#library/protocol/rfc3339.js';
+import { assertProperty } from '../helpers/messages/assert-property.js';
 
 const valid: Record<string, string> = {
   '2026-01-31T08:30:00Z': '2026-01-31T08:30:00.000Z',
@@ -41,4 +44,21 @@ const invalid = [
 
 test('a text of another form is not a time', (t) => {
   for (const text of invalid) t.is(parseTime(text), undefined, text);
+});
+
+test('a time is formatted as Date formats it, also directly before or after another time', async (t) => {
+  const anyTime = fc.integer({ min: -8.64e15, max: 8.64e15 });
+  await assertProperty(
+    t,
+    fc.property(anyTime, fc.integer({ min: -2_000, max: 2_000 }), (time, distance) => {
+      for (const ms of [time, time + distance, time]) {
+        if (Math.abs(ms) <= 8.64e15) t.is(formatTime(ms), new Date(ms).toISOString());
+      }
+    }),
+    2_000,
+  );
+  for (const ms of [8.64e15, -8.64e15]) t.is(formatTime(ms), new Date(ms).toISOString());
+  for (const ms of [8.64e15 + 1, -8.64e15 - 1, Number.NaN, Number.POSITIVE_INFINITY]) {
+    t.throws(() => formatTime(ms), { instanceOf: RangeError });
+  }
 });

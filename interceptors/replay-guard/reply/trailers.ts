@@ -1,5 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 import { EXPIRES_TRAILER, isGuardMetadata, REPLAYED_TRAILER } from '../../protocol/headers.js';
+import { formatTime } from '../../protocol/rfc3339.js';
 import type { Reply } from './reply.js';
 
 /**
@@ -15,7 +16,7 @@ export function ownMetadata(sent: Metadata | undefined): Metadata {
 
 /** Adds or changes the trailer that states when the retention of the key ends. Returns the same reply. */
 export function addExpiry(reply: Reply, expiresAtMs: number): Reply {
-  reply.trailing.set(EXPIRES_TRAILER, new Date(expiresAtMs).toISOString());
+  reply.trailing.set(EXPIRES_TRAILER, formatTime(expiresAtMs));
   return reply;
 }
 
