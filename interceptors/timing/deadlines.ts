@@ -57,7 +57,7 @@ export class Deadlines {
     const at = performance.now() + ms;
     const resolution = Math.min(Math.max(ms / LATENESS, MIN_RESOLUTION_MS), MAX_RESOLUTION_MS);
     // A power of two, so that deadlines of similar lengths round to the same times.
-    const step = 2 ** (32 - Math.clz32(Math.ceil(resolution) - 1));
+    const step = 1 << (32 - Math.clz32(Math.ceil(resolution) - 1));
     const end = Math.ceil(at / step) * step;
     return new BatchedDeadline(expire, this.#batches.get(end) ?? this.#open(end));
   }

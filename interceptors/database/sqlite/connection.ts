@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Database as Handle, Statement as Prepared } from 'better-sqlite3';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
-import type { Row, SqlValue } from '../database.js';
+import type { Row, SqlColumn, SqlValue } from '../database.js';
 import { currentTime, type Statement } from '../engine.js';
 import { LockTimeoutError } from '../errors.js';
 import { toDatabaseError } from './errors.js';
@@ -16,6 +16,8 @@ interface PreparedStatement {
   readonly prepared: Prepared;
   readonly positions: readonly number[];
   readonly returnsRows: boolean;
+  /** The names of the columns, if the statement returns its rows as lists of values. */
+  readonly names: readonly string[] | undefined;
   readonly onlyReads: boolean;
 }
 
@@ -38,11 +40,14 @@ export class Connection {
   /** Runs one statement and returns its rows. */
   run({ text, params }: Statement): Row[] {
     try {
-      const { prepared, positions, returnsRows } = this.#statement(text);
+      const { prepared, positions, returnsRows, names } = this.#statement(text);
       this.#now = undefined;
       const values = [];
       for (const position of positions) values.push(this.#valueOf(params[position]));
-      if (returnsRows) return prepared.all(...values) as Row[];
+      if (returnsRows) {
+        const rows = prepared.all(...values);
+        return names ? (rows as SqlColumn[][]).map((row) => named(names, row)) : (rows as Row[]);
+      }
       prepared.run(...values);
       return [];
     } catch (error) {
@@ -62,7 +67,8 @@ export class Connection {
 
   /** Runs statements that control transactions, separated by `; `. */
   control(text: string): void {
-    for (const each of text.split('; ')) this.run({ text: each, params: [] });
+    if (!text.includes(';')) this.run({ text, params: [] });
+    else for (const each of text.split('; ')) this.run({ text: each, params: [] });
   }
 
   /** Whether the statement only reads. Transaction control counts as writing. */
@@ -87,10 +93,33 @@ export class Connection {
     const { sql, positions } = byPosition(text);
     const prepared = this.#handle.prepare(sql).safeIntegers(true);
     const returnsRows = prepared.reader;
-    const statement = { prepared, positions, returnsRows, onlyReads: prepared.readonly && returnsRows };
+    const statement = {
+      prepared,
+      positions,
+      returnsRows,
+      names: returnsRows ? fixedNames(text, prepared) : undefined,
+      onlyReads: prepared.readonly && returnsRows,
+    };
     this.#statements.set(text, statement);
     return statement;
   }
+}
+
+/**
+ * Makes a statement return its rows as lists of values, and returns the names of its columns. better-sqlite3 reads the
+ * names again for each row, which costs more than the values. The columns of `*` can change with the schema, so such a
+ * statement returns objects.
+ */
+function fixedNames(text: string, prepared: Prepared): readonly string[] | undefined {
+  if (text.includes('*')) return undefined;
+  prepared.raw(true);
+  return prepared.columns().map(({ name }) => name);
+}
+
+function named(names: readonly string[], values: readonly SqlColumn[]): Row {
+  const row: Row = {};
+  for (let index = 0; index < names.length; index++) row[names[index] as string] = values[index] as SqlColumn;
+  return row;
 }
 
 /** The parts of a SQL text in which `$1` is not a parameter: texts, quoted names, comments. */

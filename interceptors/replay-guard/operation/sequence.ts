@@ -24,9 +24,9 @@ export interface Sequence {
  * @throws Refusal IDEMPOTENCY_KEY_INVALID if a value is missing, malformed, or sent more than once
  */
 export function readSequence(metadata: Metadata): Sequence | undefined {
-  const [producer, sequence, epoch] = [PRODUCER_HEADER, SEQUENCE_HEADER, EPOCH_HEADER].map((name) =>
-    textOf(metadata, name),
-  );
+  const producer = textOf(metadata, PRODUCER_HEADER);
+  const sequence = textOf(metadata, SEQUENCE_HEADER);
+  const epoch = textOf(metadata, EPOCH_HEADER);
   if (producer === undefined && sequence === undefined && epoch === undefined) return undefined;
   if (producer === undefined) throw invalidName(PRODUCER_HEADER, 'is required with a sequence or an epoch');
   if (!isKey(producer))
