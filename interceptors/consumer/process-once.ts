@@ -1,10 +1,11 @@
-import type { Database, Dialect, SqlValue } from '../database/database.js';
+import type { Database } from '../database/database.js';
 import { LockTimeoutError } from '../database/errors.js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { assertWholeNumber } from '../options/whole-number.js';
-import { clockValue } from '../timing/clock.js';
+import type { Clock } from '../timing/clock.js';
 import { MessageInProgressError } from './errors.js';
 import { type MessageName, recordIdOf } from './message.js';
+import { timeOf } from './time.js';
 
 /** The result of one delivery of a message. Acknowledge the delivery in both cases. */
 export type ProcessResult<T> =
@@ -25,8 +26,8 @@ const MIN_RETENTION_MS = 60_000;
 
 // If another transaction has inserted the same row, the insert waits. The insert returns no row if the other
 // transaction commits.
-const insert = ({ now }: Dialect) => `
-  INSERT INTO replay_guard_messages (id, expires_at) VALUES ($1, COALESCE($2, ${now}) + $3)
+const insert = (time: string) => `
+  INSERT INTO replay_guard_messages (id, expires_at) VALUES ($1, ${time} + $2)
   ON CONFLICT (id) DO NOTHING RETURNING expires_at`;
 
 /**
@@ -56,7 +57,7 @@ export async function processOnce<T>(
   // Report a duplicate only after the commit, because on SQLite a row is visible before the commit of its
   // transaction.
   return database.transaction(async () => {
-    const isNew = await record(database, [id, clockValue(options.clock), retentionMs]);
+    const isNew = await record(database, id, retentionMs, options.clock);
     return isNew ? { outcome: 'processed', value: await work() } : { outcome: 'duplicate' };
   });
 }
@@ -70,9 +71,15 @@ export function checkedRetention({ retentionMs = DEFAULT_RETENTION_MS }: Process
   return retentionMs;
 }
 
-async function record(database: Database, params: readonly SqlValue[]): Promise<boolean> {
+async function record(
+  database: Database,
+  id: Buffer,
+  retentionMs: number,
+  clock: Clock | undefined,
+): Promise<boolean> {
+  const time = timeOf(database.dialect, clock, 3);
   try {
-    return (await database.query(insert(database.dialect), params)).length > 0;
+    return (await database.query(insert(time.sql), [id, retentionMs, ...time.params])).length > 0;
   } catch (error) {
     if (!(error instanceof LockTimeoutError)) throw error;
     throw new MessageInProgressError('another delivery of the message is being processed', { cause: error });

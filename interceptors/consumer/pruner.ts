@@ -1,36 +1,36 @@
 import type { Database, Dialect, SqlColumn } from '../database/database.js';
 import { LockTimeoutError } from '../database/errors.js';
-import { type Clock, clockValue } from '../timing/clock.js';
+import type { Clock } from '../timing/clock.js';
 import { type Batch, PacedBatches } from '../timing/paced-batches.js';
 import { RepeatingTask } from '../timing/repeating-task.js';
 import type { ConsumerObserver } from './observer.js';
+import { timeOf } from './time.js';
 
 const INTERVAL_MS = 60_000;
 /** The position before every expiry. */
 const BEGINNING = -(2n ** 63n);
 
-/** The SQL of one engine. */
+/** The SQL of one engine. The functions take SQL for the time. */
 interface PurgeSql {
-  /** Selects at most `$3` messages that have expired at `$1`, from the position `$2`. Returns `ref` and `position`. */
-  readonly select: string;
-  /** Deletes the messages of the list `$1` that have expired at `$2`. Returns one row per deleted message. */
-  readonly remove: string;
+  /** Selects at most `$2` messages that have expired, from the position `$1`. Returns `ref` and `position`. */
+  select(time: string): string;
+  /** Deletes the expired messages of the list `$1`. Returns one row per deleted message. */
+  remove(time: string): string;
   /** Makes the list of the references that `select` returned. */
   list(refs: readonly SqlColumn[]): string;
 }
 
 /** SQLite may give a rowid to another row after a VACUUM, so the deletion repeats the condition of the selection. */
-function purgeSql({ name, now }: Dialect): PurgeSql {
+function purgeSql({ name }: Dialect): PurgeSql {
   const isPostgres = name === 'postgres';
-  const expired = (time: string) => `expires_at <= COALESCE(${time}, ${now})`;
   return {
-    select: `
+    select: (time) => `
       SELECT ${isPostgres ? `encode(id, 'hex')` : 'rowid'} AS ref, expires_at AS position FROM replay_guard_messages
-      WHERE ${expired('$1')} AND expires_at >= $2 ORDER BY expires_at LIMIT $3`,
-    remove: `
+      WHERE expires_at <= ${time} AND expires_at >= $1 ORDER BY expires_at LIMIT $2`,
+    remove: (time) => `
       DELETE FROM replay_guard_messages
       WHERE ${isPostgres ? 'id = ANY (CAST($1 AS BYTEA[]))' : 'rowid IN (SELECT value FROM json_each($1))'}
-        AND ${expired('$2')} RETURNING expires_at`,
+        AND expires_at <= ${time} RETURNING expires_at`,
     list: isPostgres
       ? (refs) => `{${refs.map((ref) => `"\\\\x${ref}"`).join()}}`
       : (refs) => `[${refs.join()}]`,
@@ -79,12 +79,13 @@ export class MessagePruner {
 
   async #purge(size: number, after = BEGINNING): Promise<Batch<bigint>> {
     const { select, list } = this.#sql;
-    const now = clockValue(this.#clock);
+    const time = timeOf(this.#database.dialect, this.#clock, 3);
     const start = performance.now();
-    const rows = await this.#database.query<{ ref: SqlColumn; position: bigint }>(select, [now, after, size]);
+    const params = [after, size, ...time.params];
+    const rows = await this.#database.query<{ ref: SqlColumn; position: bigint }>(select(time.sql), params);
     const selectMs = performance.now() - start;
     const refs = rows.map(({ ref }) => ref);
-    const removed = refs.length === 0 ? noneRemoved : await this.#remove(list(refs), now);
+    const removed = refs.length === 0 ? noneRemoved : await this.#remove(list(refs));
     this.#observer.messagesPurged(removed.count);
     const last = rows.at(-1);
     return {
@@ -96,12 +97,14 @@ export class MessagePruner {
   }
 
   /** A transaction, so that the measured time contains neither the queue of the writer nor the commit. */
-  async #remove(list: string, now: number | null): Promise<Removed> {
+  async #remove(list: string): Promise<Removed> {
+    const time = timeOf(this.#database.dialect, this.#clock, 2);
+    const text = this.#sql.remove(time.sql);
     const start = performance.now();
     try {
       return await this.#database.transaction(async () => {
         const begun = performance.now();
-        const { length } = await this.#database.query(this.#sql.remove, [list, now]);
+        const { length } = await this.#database.query(text, [list, ...time.params]);
         return { count: length, busyMs: performance.now() - begun };
       });
     } catch (error) {

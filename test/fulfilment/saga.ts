@@ -13,9 +13,9 @@ import { createHoldExpiry, type HoldExpiry } from '#src/inventory/hold-expiry.js
 import { createOrderHandlers } from '#src/order/handlers.js';
 import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import type { Connection } from '../helpers/calls/call.js';
+import { administer } from '../helpers/databases/administer.js';
 import { type Engine, freshData } from '../helpers/databases/engines.js';
 import { rounds } from '../helpers/databases/outbox.js';
-import { administer } from '../helpers/databases/postgres.js';
 import { FaultPlan } from '../helpers/faults/fault-plan.js';
 import { startServer } from '../helpers/servers/server.js';
 import { openTables, silent, stockOf, TestClock } from '../helpers/servers/shop.js';

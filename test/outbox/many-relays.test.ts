@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import type { Database } from 'grpc-replay-guard/database';
 import { createRelay, type Outbox } from 'grpc-replay-guard/outbox';
+import { administer } from '../helpers/databases/administer.js';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
 import {
@@ -11,7 +12,6 @@ import {
   RecordingObserver,
   states,
 } from '../helpers/databases/outbox.js';
-import { administer } from '../helpers/databases/postgres.js';
 import { poll } from '../helpers/waiting/poll.js';
 
 const data = emptiedData(test);

@@ -2,6 +2,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { Database } from 'grpc-replay-guard/database';
 import { type Outbox, SubscriptionEndedError, UndeliverableError } from 'grpc-replay-guard/outbox';
 import pg from 'pg';
+import { administer } from '../helpers/databases/administer.js';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { engines } from '../helpers/databases/engines.js';
 import {
@@ -15,7 +16,6 @@ import {
   rounds,
   states,
 } from '../helpers/databases/outbox.js';
-import { administer } from '../helpers/databases/postgres.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
 

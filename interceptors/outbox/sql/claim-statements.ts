@@ -41,7 +41,8 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
     /**
      * Examines the $5 events (at most 200) with the earliest `due_at`. Claims at most $3 events that are
      * first in their aggregate, with a lease of $4 milliseconds. Parks the events that are not first, and
-     * returns them with a NULL `due_at`.
+     * returns them with a NULL `due_at`. The time is a column of the taken events, because Citus allows no clock
+     * inside CASE or COALESCE.
      */
     claim: `
       WITH due AS MATERIALIZED (
@@ -54,15 +55,15 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
           ${first('first.event_id', 'due.aggregate')} = event_id AS is_first
         FROM due LIMIT ${MAX_EXAMINED_EVENTS}),
       taken AS MATERIALIZED (
-        SELECT found, goes_to, is_first
+        SELECT found, goes_to, is_first, ${now} AS now
         FROM (SELECT * FROM examined WHERE is_first ORDER BY since LIMIT $3) AS claimed
         UNION ALL
-        SELECT found, goes_to, is_first FROM examined WHERE NOT is_first)
+        SELECT found, goes_to, is_first, NULL FROM examined WHERE NOT is_first)
       UPDATE replay_guard_outbox SET
-        due_at = CASE WHEN is_first THEN ${now} + $4 END,
+        due_at = now + $4,
         attempts = CASE WHEN is_first THEN attempts + 1 ELSE attempts END,
         fence = CASE WHEN is_first THEN fence + 1 ELSE fence END,
-        first_attempt_at = CASE WHEN is_first THEN COALESCE(first_attempt_at, ${now}) ELSE first_attempt_at END
+        first_attempt_at = COALESCE(first_attempt_at, now)
       FROM taken WHERE event_id = found AND destination = goes_to
       RETURNING event_id, type, aggregate, format, CASE WHEN due_at IS NOT NULL THEN payload END AS payload,
         created_at, attempts, fence, first_attempt_at, due_at`,

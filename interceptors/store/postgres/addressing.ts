@@ -1,13 +1,14 @@
 /**
- * Returns the migration step that makes (scope, id) the primary key of a table. The step needs no scan: the index was
+ * Returns the migration steps that make (scope, id) the primary key of a table. The steps need no scan: the index was
  * built by an earlier step. The rows are not checked, because version 0.1 deleted the scope of erased records. The check
- * refuses such an erasure by a server of version 0.1: the record would then have another address.
+ * refuses such an erasure by a server of version 0.1: the record would then have another address. Each statement has one
+ * action, because Citus refuses several.
  */
-const addressing = (table: string) => `
-  ALTER TABLE ${table}
-    DROP CONSTRAINT ${table}_pkey,
-    ADD CONSTRAINT ${table}_pkey PRIMARY KEY USING INDEX ${table}_address,
-    ADD CONSTRAINT ${table}_keeps_scope CHECK (scope <> 0) NOT VALID`;
+const addressing = (table: string) => [
+  `ALTER TABLE ${table} DROP CONSTRAINT ${table}_pkey`,
+  `ALTER TABLE ${table} ADD CONSTRAINT ${table}_pkey PRIMARY KEY USING INDEX ${table}_address`,
+  `ALTER TABLE ${table} ADD CONSTRAINT ${table}_keeps_scope CHECK (scope <> 0) NOT VALID`,
+];
 
 /**
  * Returns the migration step that builds the index of the primary key. It blocks writes, and no reads. An operator may
@@ -26,8 +27,8 @@ export const addressingSchema = [
   'SET LOCAL statement_timeout = 0',
   index('replay_guard_records'),
   index('replay_guard_producers'),
-  addressing('replay_guard_records'),
-  addressing('replay_guard_producers'),
+  ...addressing('replay_guard_records'),
+  ...addressing('replay_guard_producers'),
   'DROP INDEX replay_guard_records_scope',
   'DROP INDEX replay_guard_producers_scope',
 ];

@@ -6,6 +6,7 @@ import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { type DataSource, type EngineOptions, engines } from '../../helpers/databases/engines.js';
 import { openUrl } from '../../helpers/databases/open-url.js';
 import { type PostgresProxy, startProxy } from '../../helpers/proxies/postgres-proxy.js';
+import { scopeDigest } from '../../helpers/stores/scope-digest.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
 import { poll } from '../../helpers/waiting/poll.js';
 import { claimed, completed, inProgress, reply, request } from './requests.js';
@@ -13,6 +14,8 @@ import { claimed, completed, inProgress, reply, request } from './requests.js';
 const emptied = emptiedData(test);
 const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
+/** The records of the scope of all requests. A cluster locks rows of one scope only. */
+const ofTenant = `FROM replay_guard_records WHERE scope = ${scopeDigest('tenant')}`;
 const unavailable = { instanceOf: DatabaseUnavailableError };
 // The time-outs are so long that no wait ends because of them.
 const longTimeouts = { unitLimitMs: 60_000, lockTimeoutMs: 60_000 };
@@ -187,7 +190,7 @@ test.serial(
     const opened = await openOn(data, { unitLimitMs: 60_000, lockTimeoutMs: 50 });
     const claim = await take(t, opened);
     await opened.database.transaction(async () => {
-      await opened.database.query('SELECT id FROM replay_guard_records FOR UPDATE');
+      await opened.database.query(`SELECT id ${ofTenant} FOR UPDATE`);
       await t.throwsAsync(claim.renew(), unavailable);
     });
     t.false(claim.lost.aborted);

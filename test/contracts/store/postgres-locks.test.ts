@@ -6,11 +6,14 @@ import pg, { type PoolConfig } from 'pg';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { openUrl } from '../../helpers/databases/open-url.js';
 import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
+import { scopeDigest } from '../../helpers/stores/scope-digest.js';
 import { claimed, completed, inProgress, reply, request } from './requests.js';
 
 const emptied = emptiedData(test);
 const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
+/** The records of the scope of all requests. A cluster locks rows of one scope only. */
+const ofTenant = `FROM replay_guard_records WHERE scope = ${scopeDigest('tenant')}`;
 const atomicities = ['TRANSACTION', 'LEASE'] as const;
 // The time-outs are so long that a test fails if a statement waits for a lock.
 const longTimeouts = { lockTimeoutMs: 60_000, unitLimitMs: 60_000 };
@@ -189,7 +192,7 @@ test.serial('a purge skips many locked records, and the next run deletes them', 
   }
   let first = { purged: 0 };
   await one.database.transaction(async () => {
-    await one.database.query('SELECT id FROM replay_guard_records ORDER BY expires_at LIMIT 40 FOR UPDATE');
+    await one.database.query(`SELECT id ${ofTenant} ORDER BY expires_at LIMIT 40 FOR UPDATE`);
     first = await other.store.purge(60);
     t.true(first.purged <= 20, `${first.purged} records were deleted`);
     t.like(await other.store.purge(10), { purged: 0, next: undefined }, 'a blocked run ends');
@@ -202,7 +205,7 @@ test.serial('a run of erasures goes on after locked records', async (t) => {
   for (let index = 0; index < 6; index++) await (await take(t, one, request())).complete(reply('secret'));
   let erased = 0;
   await one.database.transaction(async () => {
-    await one.database.query('SELECT id FROM replay_guard_records ORDER BY id LIMIT 2 FOR UPDATE');
+    await one.database.query(`SELECT id ${ofTenant} ORDER BY id LIMIT 2 FOR UPDATE`);
     let next: string | undefined;
     do {
       const batch = await other.store.erase('tenant', 2, next);
@@ -244,7 +247,7 @@ test.serial('an erasure skips a locked record', async (t) => {
   const { one, other } = await twoServers(t);
   for (let index = 0; index < 3; index++) await (await take(t, one, request())).complete(reply('secret'));
   await one.database.transaction(async () => {
-    await one.database.query('SELECT id FROM replay_guard_records LIMIT 1 FOR UPDATE');
+    await one.database.query(`SELECT id ${ofTenant} LIMIT 1 FOR UPDATE`);
     t.is((await other.store.erase('tenant', 100)).erased, 2);
   });
   t.is((await other.store.erase('tenant', 100)).erased, 1);

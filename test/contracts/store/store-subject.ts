@@ -2,9 +2,9 @@ import type { ExecutionContext, TestFn } from 'ava';
 import type { Database } from 'grpc-replay-guard/database';
 import { createMemoryStore } from 'grpc-replay-guard/memory';
 import type { IdempotencyStore } from 'grpc-replay-guard/store';
+import { administerNodes } from '../../helpers/databases/citus.js';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { freshData } from '../../helpers/databases/engines.js';
-import { administer } from '../../helpers/databases/postgres.js';
 
 /** A store under test, with access to its data and its clock. The clock stands still until a test advances it. */
 export interface StoreSubject {
@@ -56,7 +56,10 @@ export function storeSubjects(test: TestFn): (t: ExecutionContext, name: StoreNa
   };
 }
 
-/** Replaces the clock of Postgres. Returns a function that sets the new clock. */
+/**
+ * Replaces the clock of Postgres. Returns a function that sets the new clock. Every node of a cluster has a clock of its
+ * own.
+ */
 async function stopTime(url: string): Promise<(ms: number) => Promise<void>> {
   const name = new URL(url).pathname.slice(1);
   for (const sql of [
@@ -67,7 +70,7 @@ async function stopTime(url: string): Promise<(ms: number) => Promise<void>> {
     // Without a search path Postgres finds the function of pg_catalog first.
     `ALTER DATABASE ${name} SET search_path = public, pg_catalog`,
   ]) {
-    await administer(url, sql);
+    await administerNodes(url, sql);
   }
-  return (ms) => administer(url, `UPDATE set_time SET ms = ${ms}`);
+  return (ms) => administerNodes(url, `UPDATE set_time SET ms = ${ms}`);
 }

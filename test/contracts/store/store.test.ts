@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { LeaseLostError } from 'grpc-replay-guard/database';
 import type { ClaimRequest, IdempotencyStore } from 'grpc-replay-guard/store';
+import { isCitus } from '../../helpers/databases/citus.js';
 import { poll } from '../../helpers/waiting/poll.js';
 import { digest as bytes, claimed, completed, hour, minute, reply, request } from './requests.js';
 import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js';
@@ -364,7 +365,9 @@ for (const name of storeNames) {
     for (let count = 0; count < 12; count++) {
       await claimed(t, await store.claim(request({ retentionMs: 20 * minute }))).complete(reply('kept'));
     }
-    await poll('an estimate of 12 records', async () => (await store.estimateRecords()) === 12);
+    // The statistics on the coordinator of a Citus cluster do not count the rows on its nodes.
+    const expected = name === 'postgres' && (await isCitus()) ? 0 : 12;
+    await poll('an estimate of all records', async () => (await store.estimateRecords()) === expected);
     await advance(20 * minute + 1);
     t.is((await store.purge(100)).purged, 12);
     await poll('an estimate of no records', async () => (await store.estimateRecords()) === 0);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { registerSharedWorker } from 'ava/plugin';
-import pg from 'pg';
+import { administer } from './administer.js';
+import { alone, distribute, givenServer, nodesOf } from './citus.js';
 import type { ClusterAnswer } from './postgres-worker.js';
 
 /** A registry of clean-up functions, for example ava's `t`. */
@@ -13,30 +14,30 @@ const worker = registerSharedWorker<unknown>({
   supportedProtocols: ['ava-4'],
 });
 
-let cluster: Promise<string> | undefined;
+let server: Promise<string> | undefined;
 
 /**
- * Creates an empty database in the Postgres of the test run. Resolves to its connection string. The database is
- * dropped after the test.
+ * Creates an empty database in the Postgres of the test run, or in the one that `TEST_POSTGRES_URL` names. On the
+ * coordinator of a Citus cluster the database has the guard's tables, distributed by scope. Resolves to the connection
+ * string. The database is dropped after the test.
  */
 export async function freshDatabase(t: Cleanup): Promise<string> {
-  cluster ??= askForCluster();
-  const server = await cluster;
+  server ??= givenServer ? Promise.resolve(givenServer) : askForCluster();
   const name = `test_${randomUUID().replaceAll('-', '')}`;
-  await administer(server, `CREATE DATABASE ${name}`);
-  t.teardown(() => administer(server, `DROP DATABASE ${name} WITH (FORCE)`));
-  return Object.assign(new URL(server), { pathname: name }).href;
-}
-
-/** Runs one statement on a new connection. */
-export async function administer(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    await client.query(sql);
-  } finally {
-    await client.end();
+  const nodes = await nodesOf(await server);
+  const onEveryNode = async (sql: string) => {
+    for (const node of nodes) await administer(node, sql);
+  };
+  const [url = '', ...others] = nodes.map((node) => Object.assign(new URL(node), { pathname: name }).href);
+  t.teardown(() => onEveryNode(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
+  if (others.length === 0) await onEveryNode(`CREATE DATABASE ${name}`);
+  else {
+    await alone(async () => {
+      await onEveryNode(`CREATE DATABASE ${name}`);
+      await distribute([url, ...others]);
+    });
   }
+  return url;
 }
 
 async function askForCluster(): Promise<string> {
