@@ -73,6 +73,8 @@ export class Connection {
 
   /** Called by the pool. */
   checkedOut(): this {
+    // An earlier user may have ended with a commit whose outcome was of no importance.
+    this.#hasUnconfirmedCommit = false;
     // The pool listens only to idle clients. Without a listener, a lost connection would end the process.
     this.#client.on('error', ignore);
     return this;
