@@ -46,9 +46,10 @@ export function intentFor(path: string): Intent {
  * execution.
  */
 function derivedIntent(execution: Execution, path: string): Intent {
-  execution.callCounts ??= new Map();
-  const ordinal = (execution.callCounts.get(path) ?? 0) + 1;
-  execution.callCounts.set(path, ordinal);
+  const { progress } = execution;
+  progress.callCounts ??= new Map();
+  const ordinal = (progress.callCounts.get(path) ?? 0) + 1;
+  progress.callCounts.set(path, ordinal);
   const key = deriveDigest(execution, 'call', path, String(ordinal)).toString('base64url');
   const { firstSentMs } = execution;
   return firstSentMs === undefined ? { key } : { key, firstSent: new Date(firstSentMs).toISOString() };

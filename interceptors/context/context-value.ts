@@ -31,6 +31,17 @@ export class ContextValue<T> {
 
   /** Runs `work`, and everything that `work` starts, in a context in which the value is `value`. */
   run<R>(value: T, work: () => R): R {
-    return storage.run({ of: this, value, around: storage.getStore() }, work);
+    return storage.run({ of: this, value, around: without(this, storage.getStore()) }, work);
   }
+}
+
+/**
+ * Returns the context without the value that a new value hides. Otherwise the contexts of work that starts itself again
+ * would become longer each time, and would keep all earlier values in memory.
+ */
+function without(hidden: ContextValue<unknown>, context: Context | undefined): Context | undefined {
+  if (!context) return undefined;
+  if (context.of === hidden) return context.around;
+  const around = without(hidden, context.around);
+  return around === context.around ? context : { ...context, around };
 }

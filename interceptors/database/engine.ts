@@ -72,10 +72,13 @@ export interface DatabaseEngine extends Dialect {
   readonly unitLimitMs: number;
   /** The time of the store's own statements. */
   readonly time: StatementTime;
-  /** The first statement of a schema migration, if the engine does not serialise writers by itself. */
-  readonly migrationLock?: Statement;
   /** Opens a transaction and runs `first` in it. `first` travels with the opening. */
   open(first?: Statement): MaybePromise<OpenedSession>;
+  /**
+   * Opens the transaction of a schema migration, after the migrations of other servers have ended. The statements of the
+   * transaction have no time limit.
+   */
+  openMigration(): MaybePromise<OpenedSession>;
   /** Runs one statement on its own. The statement is committed when its rows are there. */
   run(statement: Statement): MaybePromise<Row[]>;
   /**

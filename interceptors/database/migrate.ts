@@ -10,7 +10,7 @@ export async function migrate(
   component: string,
   steps: readonly string[],
 ): Promise<void> {
-  const { session } = await engine.open(engine.migrationLock);
+  const { session } = await engine.openMigration();
   const query = (text: string, params: SqlValue[] = []) => session.query({ text, params });
   try {
     await query(

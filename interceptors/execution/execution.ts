@@ -3,6 +3,14 @@ import { ContextValue } from '../context/context-value.js';
 import { lengthPrefixed, sha256 } from '../store/record-id.js';
 import type { LazySignal } from '../timing/lazy-signal.js';
 
+/** The steps and calls that were started inside one step. */
+export interface StepProgress {
+  /** The names of the started steps. Absent before the first. */
+  startedSteps?: Set<string>;
+  /** The number of calls to each method, by method path. Absent before the first. */
+  callCounts?: Map<string, number>;
+}
+
 /** One execution of a guarded call, for the code that runs inside its handler. */
 export interface Execution {
   /** The id of the operation's record. The id is equal in every execution of the operation. */
@@ -13,10 +21,8 @@ export interface Execution {
   readonly firstSentMs?: number;
   /** The names of the steps around the current code, the outermost step first. */
   readonly steps: readonly string[];
-  /** The names of the steps that were started inside the current step. Undefined before the first. */
-  startedSteps: Set<string> | undefined;
-  /** The number of calls that the current step has made to each method, by method path. Undefined before the first. */
-  callCounts: Map<string, number> | undefined;
+  /** The progress of the current step. Copies of the execution for a part of the step share this object. */
+  readonly progress: StepProgress;
   /** Aborted when the execution ends before its handler. Later writes of the handler are not committed. */
   readonly stopped: LazySignal;
   /** Ends the execution as failed. After the end of the execution the error is only reported. */

@@ -12,10 +12,11 @@ import { currentExecution } from './execution.js';
 export function step<T>(name: string, work: () => T): T {
   const execution = currentExecution.get();
   if (!execution) return work();
+  const { progress } = execution;
   const steps = [...execution.steps, name];
-  execution.startedSteps ??= new Set();
-  if (execution.startedSteps.has(name))
+  progress.startedSteps ??= new Set();
+  if (progress.startedSteps.has(name))
     throw new Error(`step ${JSON.stringify(steps)} has already started: step names must be unique`);
-  execution.startedSteps.add(name);
-  return currentExecution.run({ ...execution, steps, startedSteps: undefined, callCounts: undefined }, work);
+  progress.startedSteps.add(name);
+  return currentExecution.run({ ...execution, steps, progress: {} }, work);
 }

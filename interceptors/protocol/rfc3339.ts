@@ -21,17 +21,18 @@ let secondAsText = '';
 /**
  * Formats a time as `Date.toISOString` does: RFC 3339 in UTC, with milliseconds. Times of the same second share the
  * formatted second, because a server formats a time for each of its replies.
- * @param epochMs whole milliseconds since the epoch
+ * @param epochMs milliseconds since the epoch. A fraction is dropped: the clock of a store may have one.
  * @throws RangeError if a Date cannot represent the time
  */
 export function formatTime(epochMs: number): string {
   if (!(Math.abs(epochMs) <= MAX_DATE_MS)) throw new RangeError('the time is out of the range of a Date');
-  const second = Math.floor(epochMs / 1_000);
+  const time = Math.trunc(epochMs);
+  const second = Math.floor(time / 1_000);
   if (second !== formattedSecond) {
     secondAsText = new Date(second * 1_000).toISOString().slice(0, -'.000Z'.length);
     formattedSecond = second;
   }
-  const ms = epochMs - second * 1_000;
+  const ms = time - second * 1_000;
   return `${secondAsText}.${ms < 100 ? String(ms).padStart(3, '0') : ms}Z`;
 }
 

@@ -145,7 +145,7 @@ export interface IdempotencyStore {
    * address. An erased record of a key still shows that the key was executed. An erased record of a series still shows
    * the last completed sequence. A record with a valid lease is not erased.
    * @param after where to start: `next` of the previous batch. Default: the beginning. A run of batches erases each
-   *   record that was completed before the run began.
+   *   record that was completed before the run began, except records that another transaction holds meanwhile.
    */
   erase(scope: string, limit: number, after?: string): Promise<ErasedBatch>;
   /** Resolves when the store answers. @throws DatabaseUnavailableError when the store cannot be reached */

@@ -29,15 +29,15 @@ export function unary<Request, Response>(
   log?: Log,
 ): handleUnaryCall<Request, Response> {
   return async (call, callback) => {
-    let reply: Response | undefined;
-    let failure: Partial<StatusObject> | null = null;
+    let answer: () => void;
     try {
-      reply = await handle(call.request, call);
+      const reply = await handle(call.request, call);
+      answer = () => callback(null, reply);
     } catch (error) {
-      failure = statusOf(error, call.getPath(), log);
+      answer = () => callback(statusOf(error, call.getPath(), log));
     }
     try {
-      callback(failure, reply);
+      answer();
     } catch (error) {
       log?.error({ err: error, method: call.getPath() }, 'the reply could not be sent');
     }

@@ -248,6 +248,21 @@ test('every attempt carries the intent of the handler, even if its key is the ke
   t.deepEqual(keys, ['Append caller', 'Append caller', 'Append caller']);
 });
 
+test('calls inside a sending with a chosen key and later calls of the handler have different derived keys', async (t) => {
+  const { execute } = await chain(t, async ({ append }) => {
+    const send = (_metadata: Metadata, _options: unknown, callback: (error: null, reply: object) => void) => {
+      append().then(() => callback(null, {}));
+      return { cancel() {} };
+    };
+    for (const key of ['first', 'second']) await sendUntilKnown(send as never, { intent: { key } });
+    await append();
+  });
+  const keys = await execute('k');
+  t.is(keys.length, 3);
+  t.is(new Set(keys).size, 3);
+  t.deepEqual(await execute('k'), keys);
+});
+
 test('the callback of a call that waited for a connection runs in the context of the call', async (t) => {
   const caller = new AsyncLocalStorage<string>();
   const { client, definition } = await farService(t);

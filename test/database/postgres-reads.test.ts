@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import test, { type ExecutionContext } from 'ava';
 import pg from 'pg';
+import { onlyReads } from '#library/database/postgres/reads.js';
 import { claimed, reply, request } from '../contracts/store/requests.js';
 import { freshData } from '../helpers/databases/engines.js';
 
@@ -28,6 +29,8 @@ for (const [what, text] of [
   ['that a query sends', "SELECT pg_notify('tests', 'handler')"],
   ['that a query sends behind a comment', "/* hint */ SELECT pg_notify('tests', 'handler')"],
   ['of a quoted function', `SELECT "pg_notify"('tests', 'handler')`],
+  ['of a function before a comment', "SELECT pg_notify/* channel */('tests', 'handler')"],
+  ['of a function before the comment of a line', "SELECT pg_notify -- as\n('tests', 'handler')"],
 ] as const) {
   test(`LEASE: a notification ${what} before the first write belongs to the unit of work`, async (t) => {
     for (const ending of ['release', 'complete'] as const) {
@@ -38,6 +41,21 @@ for (const [what, text] of [
       await operator.query("SELECT pg_notify('tests', 'later')");
       t.is(await notified, ending === 'release' ? 'later' : 'handler');
     }
+  });
+}
+
+for (const name of ['"other".count', 'other.count', 'public.préparé']) {
+  test(`LEASE: a notification that ${name} sends before the first write belongs to the unit of work`, async (t) => {
+    const { data, operator, claim, query } = await withLease(t);
+    await operator.migrate('function', [
+      'CREATE SCHEMA other',
+      `CREATE FUNCTION ${name}() RETURNS TEXT LANGUAGE SQL AS 'SELECT pg_notify(''tests'', ''function'')::text'`,
+    ]);
+    const notified = (await listen(t, data.url))();
+    await query(`SELECT ${name}() AS sent`);
+    await claim.complete(reply('done'));
+    await operator.query("SELECT pg_notify('tests', 'later')");
+    t.is(await notified, 'function');
   });
 }
 
@@ -78,3 +96,8 @@ for (const text of [
     await claim.release();
   });
 }
+
+test('a long word in a query is read once', (t) => {
+  // A search that starts again at each character would take hours.
+  t.true(onlyReads(`SELECT '${'a'.repeat(4_000_000)}' AS word, count(*)`));
+});

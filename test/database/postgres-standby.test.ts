@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import { CommitInDoubtError } from 'grpc-replay-guard/database';
-import { claimed, completed, reply, request } from '../contracts/store/requests.js';
+import { claimed, completed, digest, inProgress, reply, request } from '../contracts/store/requests.js';
 import { openUrl } from '../helpers/databases/open-url.js';
 import { startCluster } from '../helpers/databases/postgres-cluster.js';
 import { poll } from '../helpers/waiting/poll.js';
@@ -58,4 +58,20 @@ test('a single write whose wait for the synchronous standby is cancelled is in d
   await database.query("SELECT set_config('synchronous_commit', 'on', false)");
   const write = database.query('INSERT INTO notes VALUES (1)');
   await Promise.all([t.throwsAsync(write, inDoubt), end('cancel')]);
+});
+
+test('a commit is certain after a claim without effect whose wait for the synchronous standby was cancelled', async (t) => {
+  const { opened, database, end } = await withoutStandby(t);
+  const operation = request({ atomicity: 'LEASE', leaseMs: 0 });
+  claimed(t, await opened.store.claim(operation));
+  await database.query("SELECT set_config('synchronous_commit', 'on', false)");
+  // Only a claim with the same fingerprint takes the lease over. The other claim locks the record and changes nothing.
+  const refused = (async () => opened.store.claim({ ...operation, fingerprint: digest('other') }))();
+  await end('cancel');
+  inProgress(t, await refused);
+  await database.transaction(async () => {
+    await database.query("SELECT set_config('synchronous_commit', 'local', true)");
+    await database.query('INSERT INTO notes VALUES (1)');
+  });
+  t.deepEqual(await database.query('SELECT id FROM notes'), [{ id: 1n }]);
 });

@@ -29,7 +29,8 @@ test('the answer of a duplicate in the group of its first call does not leave be
     // The constraint fails at the COMMIT of the group.
     const violating = database.transaction(() => database.query('INSERT INTO notes (id, of) VALUES (1, 99)'));
     const [ended, answered] = await Promise.allSettled([completed, duplicate, violating]);
-    t.is(answered.status, ended.status);
+    if (ended.status === 'rejected') t.is(answered.status, 'rejected');
+    // After the commit of the first call, the duplicate can still share a failing commit with the last unit.
     if (answered.status === 'rejected') t.true(answered.reason instanceof DatabaseUnavailableError);
     else t.is(answered.value.outcome, 'completed');
     t.is((await store.find(operation))?.outcome, ended.status === 'rejected' ? undefined : 'completed');

@@ -2,10 +2,14 @@ import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import type { Database } from 'grpc-replay-guard/database';
 import { pino } from 'pino';
+import { expireReservation } from '#src/inventory/end-reservation.js';
 import { createHoldExpiry } from '#src/inventory/hold-expiry.js';
+import { Items } from '#src/inventory/items.js';
+import { Reservations } from '#src/inventory/reservations.js';
 import { inventoryService } from '#src/rpc/definitions.js';
 import { engines } from '../helpers/databases/engines.js';
 import { failureOf, openShop, type Shop, silent, stock, stockOf } from '../helpers/servers/shop.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
 
 const { PutItem, ReceiveStock, ReserveStock, ConfirmReservation } = inventoryService;
@@ -265,3 +269,35 @@ for (const engine of engines) {
     t.deepEqual(await stockOf(shop.database, 'a'), confirmed ? [6, 0] : [10, 0]);
   });
 }
+
+test('postgres: a receipt and a put that wait while an overdue hold expires report the stock after the expiry', async (t) => {
+  const shop = await openShop(t, 'postgres');
+  const { database, clock } = shop;
+  await stock(shop, 'a', 10);
+  const changes = {
+    receipt: () => shop.callInventory(ReceiveStock, { sku: 'a', quantity: 1 }),
+    put: () => shop.callInventory(PutItem, { sku: 'a', name: 'a', unitPriceMinor: '250', currency: 'EUR' }),
+  };
+  for (const change of Object.values(changes)) {
+    const { reservationId } = await reserve(shop, ['a', 4]);
+    clock.advance(HOLD_MS);
+    const services = { database, items: new Items(database), reservations: new Reservations(database) };
+    const expired = new Barrier();
+    const expiring = database.transaction(async () => {
+      t.true(await expireReservation(services, reservationId, clock.now()));
+      await expired.pass();
+    });
+    await expired.reached();
+    const changing = change();
+    await poll('the change waits for the row', async () => {
+      const waiting = `SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      return (await database.query(waiting)).length > 0;
+    });
+    expired.open();
+    await expiring;
+    const { item } = await changing;
+    const [onHand] = await stockOf(database, 'a');
+    t.like(item, { onHand: String(onHand), reserved: '0', available: String(onHand) });
+  }
+});

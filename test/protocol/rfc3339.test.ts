@@ -57,7 +57,8 @@ test('a time is formatted as Date formats it, also directly before or after anot
     }),
     2_000,
   );
-  for (const ms of [8.64e15, -8.64e15]) t.is(formatTime(ms), new Date(ms).toISOString());
+  for (const ms of [8.64e15, -8.64e15, 0.5, 999.9, -0.5, -1_000.5, 1_790_000_000_099.25])
+    t.is(formatTime(ms), new Date(ms).toISOString());
   for (const ms of [8.64e15 + 1, -8.64e15 - 1, Number.NaN, Number.POSITIVE_INFINITY]) {
     t.throws(() => formatTime(ms), { instanceOf: RangeError });
   }

@@ -65,3 +65,17 @@ test('a handler that throws before its first await fails the call', async (t) =>
     metadata: { a: '1' },
   });
 });
+
+test('a log that throws does not reject the promise of the handler', async (t) => {
+  const throwing = new Proxy(silent, {
+    get: (log, name) =>
+      name === 'warn'
+        ? () => {
+            throw new Error('the log is full');
+          }
+        : Reflect.get(log, name),
+  });
+  const handler = unary(async () => Promise.reject(new LockTimeoutError('row 17')), throwing);
+  const call = { request: {}, getPath: () => '/service/Method' };
+  await t.notThrowsAsync(async () => handler(call as never, () => {}));
+});

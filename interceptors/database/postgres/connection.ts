@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
+import { MAX_TIMER_MS } from '../../options/whole-number.js';
 import type { Statement } from '../engine.js';
 import { DatabaseUnavailableError } from '../errors.js';
 import { type BatchClass, batchClassOf, type QueryClass } from './batch.js';
@@ -15,6 +16,7 @@ export class Connection {
   readonly #Batch: BatchClass;
   readonly #prepared = new PreparedStatements();
   #hasUnconfirmedCommit = false;
+  #hasLimit = true;
 
   /** @param answerLimitMs how long a batch may wait for its answer before the connection is closed. Default: no limit */
   constructor(client: PoolClient, answerLimitMs: number | undefined) {
@@ -35,7 +37,15 @@ export class Connection {
 
   /** Sends a batch, also while the answer to another one is awaited. `done` must not throw. */
   send(statements: readonly Statement[], done: (end: BatchEnd) => void): void {
-    this.#client.query(new this.#Batch(statements, this.#prepared, this.#answerLimitMs, done));
+    const limitMs = this.#hasLimit ? this.#answerLimitMs : undefined;
+    const batch = new this.#Batch(statements, this.#prepared, limitMs, done);
+    // A pool of the application may have a `query_timeout`, which a query can change and not remove.
+    this.#client.query(this.#hasLimit ? batch : Object.assign(batch, { query_timeout: MAX_TIMER_MS }));
+  }
+
+  /** Removes the limit on the wait for an answer, until the connection is released. */
+  waitWithoutLimit(): void {
+    this.#hasLimit = false;
   }
 
   /** Sends a batch that begins a transaction: BEGIN, then `statements`. */
@@ -73,6 +83,9 @@ export class Connection {
 
   /** Called by the pool. */
   checkedOut(): this {
+    // An earlier user may have ended with a commit whose outcome was of no importance.
+    this.#hasUnconfirmedCommit = false;
+    this.#hasLimit = true;
     // The pool listens only to idle clients. Without a listener, a lost connection would end the process.
     this.#client.on('error', ignore);
     return this;

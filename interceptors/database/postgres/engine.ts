@@ -29,6 +29,10 @@ const SHORT_LOCK_WAIT_MS = 25;
 const beginReading = control('BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY');
 const shortenLockWait = control(`SET LOCAL lock_timeout = ${SHORT_LOCK_WAIT_MS}`);
 const rollback = control('ROLLBACK');
+const withoutTimeouts = control(
+  "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)",
+);
+const lockMigrations = control('SELECT pg_advisory_xact_lock(7267136, 1)');
 
 /** The statements that have no effect if they fail. A procedure that CALL runs may commit before it fails. */
 const atomic = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i;
@@ -43,11 +47,6 @@ export class PostgresEngine implements DatabaseEngine {
   readonly hasSeparateReader = false;
   readonly time: StatementTime = { sql: () => this.now, params: [] };
   readonly unitLimitMs: number;
-  /** Servers that start at the same time migrate one after another. The wait for the lock has no limit. */
-  readonly migrationLock: Statement = {
-    text: "SELECT set_config('lock_timeout', '0', true), pg_advisory_xact_lock(7267136, 1)",
-    params: [],
-  };
   readonly #connections: Connections;
 
   /** @param answerLimitMs how long a batch may wait for its answer before its connection is closed. Default: no limit */
@@ -57,12 +56,22 @@ export class PostgresEngine implements DatabaseEngine {
   }
 
   open(first?: Statement): Promise<OpenedSession> {
-    return this.#connections.use((connection, resolve, reject) =>
-      connection.begin(first ? [first] : [], (end) => {
+    return this.#open(first ? [first] : [], true);
+  }
+
+  /** Servers that start at the same time migrate one after another. */
+  openMigration(): Promise<OpenedSession> {
+    return this.#open([withoutTimeouts, lockMigrations], false);
+  }
+
+  #open(statements: readonly Statement[], hasLimit: boolean): Promise<OpenedSession> {
+    return this.#connections.use((connection, resolve, reject) => {
+      if (!hasLimit) connection.waitWithoutLimit();
+      connection.begin(statements, (end) => {
         if (end.error) connection.rollBack(() => reject(toDatabaseError(end)));
         else resolve({ session: new PostgresSession(connection), rows: end.results[1] ?? [] });
-      }),
-    );
+      });
+    });
   }
 
   run(statement: Statement): Promise<Row[]> {

@@ -1,7 +1,7 @@
 const reading = /^\s*(select|values|table|with)\b/i;
 const locking = /\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b/i;
-/** A word, or the end of a quoted name, before an opening parenthesis. */
-const called = /([a-z_][\w$]*|")\s*\(/gi;
+/** A name, which may have a schema, or the end of a quoted name or of a comment, before an opening parenthesis. */
+const called = /((?<![\w$.\u0080-\uffff])[\w$.\u0080-\uffff]+|"|\*\/|--.*\n)\s*\(/g;
 
 const keywords = `
   all and any array as between by case cast distinct else except exists filter from group having in intersect into is

@@ -53,6 +53,11 @@ export class SqliteEngine implements DatabaseEngine {
     return this.#writer.open(first);
   }
 
+  /** The writer serialises the migrations. It waits for another process like any other unit of work. */
+  openMigration(): MaybePromise<OpenedSession> {
+    return this.#writer.open();
+  }
+
   run(statement: Statement): MaybePromise<Row[]> {
     const reader = this.#reader;
     if (reader && this.mayOnlyRead(statement.text)) {

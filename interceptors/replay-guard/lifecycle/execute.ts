@@ -85,8 +85,7 @@ export class Executor {
       callerMetadata: call.metadata,
       ...(firstSent && { firstSentMs: firstSent.earliestMs }),
       steps: noSteps,
-      startedSteps: undefined,
-      callCounts: undefined,
+      progress: {},
       stopped: new LazySignal(),
       fail: (error) => {
         if (!call.fail(error)) this.#observer.handlerFailed(call.method.observed, error);
