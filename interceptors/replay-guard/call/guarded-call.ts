@@ -47,6 +47,8 @@ export class GuardedCall extends ServerInterceptingCall {
   /** Whether the captured answer is also sent. */
   #isLive = false;
   #isAnswered = false;
+  /** Computes the fingerprint of the request. Undefined before the request has arrived. */
+  #fingerprint: ((message: unknown) => Buffer) | undefined;
 
   constructor(wire: ServerInterceptingCallInterface, method: GuardedMethod, lifecycle: Lifecycle) {
     super(wire);
@@ -60,6 +62,15 @@ export class GuardedCall extends ServerInterceptingCall {
     return Number(this.getDeadline()) - Date.now();
   }
 
+  /**
+   * Returns the fingerprint of the request, 32 bytes. Must be called before a handler can change the request.
+   * @throws Error if the request has not arrived, is malformed or is nested too deeply
+   */
+  fingerprint(): Buffer {
+    if (!this.#fingerprint) throw new Error('the request has not arrived');
+    return this.#fingerprint(this.request);
+  }
+
   override start(listener: InterceptingServerListener): void {
     this.#listener = listener;
     this.#wire.start({
@@ -70,6 +81,7 @@ export class GuardedCall extends ServerInterceptingCall {
       },
       onReceiveMessage: (message) => {
         this.request = message;
+        this.#fingerprint = this.method.receive(message);
         listener.onReceiveMessage(message);
       },
       onReceiveHalfClose: () => void this.#lifecycle.handle(this),

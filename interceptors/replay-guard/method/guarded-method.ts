@@ -17,11 +17,11 @@ export interface GuardedMethod {
   /** The service and method names for the observer. */
   readonly observed: ObservedMethod;
   /**
-   * Returns the fingerprint of a request, 32 bytes.
+   * Returns the function that computes the fingerprint of a request, see `ReceivedRequest`. Must be called once for each
+   * message, when grpc-js passes the message on.
    * @param message a request that the protected definition decoded
-   * @throws Error if the request is malformed or nested too deeply
    */
-  fingerprint(message: object): Buffer;
+  receive(message: object): ReceivedRequest['fingerprint'];
   /** Encodes a response message. */
   serialize(response: unknown): Buffer;
 }
@@ -73,15 +73,36 @@ export function protectService<T extends ServiceDefinition>(
       return [name, method];
     }
     const read = requestReader(method.path, policy, declared.requestSchema);
-    const received: ReceivedRequests = new WeakMap();
+    const received = new ReceivedRequests();
     methods.push(guardedMethod(method, policy, read, received));
     return [name, { ...method, ...codecs(method, read, received) }];
   });
   return { definition: Object.fromEntries(entries) as T, methods, unguardable };
 }
 
-/** The received requests, by decoded message. */
-type ReceivedRequests = WeakMap<object, ReceivedRequest>;
+/**
+ * The received requests of one method, by decoded message. grpc-js passes a message on directly after its decoding, so
+ * the last request is usually the one that is taken. A map with weak keys costs the garbage collector more.
+ */
+class ReceivedRequests {
+  #lastMessage: object | undefined;
+  #lastRequest: ReceivedRequest | undefined;
+  readonly #earlier = new WeakMap<object, ReceivedRequest>();
+
+  add(message: object, request: ReceivedRequest): void {
+    if (this.#lastMessage && this.#lastRequest) this.#earlier.set(this.#lastMessage, this.#lastRequest);
+    this.#lastMessage = message;
+    this.#lastRequest = request;
+  }
+
+  take(message: object): ReceivedRequest | undefined {
+    if (message !== this.#lastMessage) return this.#earlier.get(message);
+    const request = this.#lastRequest;
+    this.#lastMessage = undefined;
+    this.#lastRequest = undefined;
+    return request;
+  }
+}
 
 function guardedMethod(
   method: AnyMethod,
@@ -95,8 +116,11 @@ function guardedMethod(
     streams: method.responseStream,
     policy,
     observed: { service, method: name },
-    fingerprint: (message) =>
-      (received.get(message) ?? read(method.requestSerialize(message))).fingerprint(message),
+    receive: (message) => {
+      const request = received.take(message);
+      // Another interceptor may have replaced the message.
+      return request?.fingerprint ?? (() => read(method.requestSerialize(message)).fingerprint(message));
+    },
     serialize: (response) => method.responseSerialize(response),
   };
 }
@@ -106,7 +130,7 @@ function codecs(method: AnyMethod, read: RequestReader, received: ReceivedReques
     requestDeserialize: (bytes: Buffer) => {
       const request = read(bytes);
       const message = method.requestDeserialize(request.bytes) as object;
-      received.set(message, request);
+      received.add(message, request);
       return message;
     },
     responseSerialize: (response: unknown) =>

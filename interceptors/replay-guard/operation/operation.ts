@@ -38,7 +38,7 @@ export class OperationReader {
     if (!name) throw missingKey(policy.keyField);
     const datedKey = 'key' in name && policy.rejectOldKeys ? name.key : undefined;
     const firstSent = readFirstSent(call.metadata, datedKey);
-    const fingerprint = call.method.fingerprint(call.request);
+    const fingerprint = call.fingerprint();
     return then(this.#scopeOf(call), (scope) => {
       const { current, previous, precededBy } = this.#identify(scope, path, name);
       const { id, series } = current;

@@ -45,6 +45,15 @@ interface Entry {
   readonly value: Uint8Array;
 }
 
+/** A reply as protobufjs decodes it. Absent fields have their defaults. The messages are parts of the decoded bytes. */
+interface EncodedReply {
+  readonly code: number;
+  readonly details: string;
+  readonly messages: readonly Buffer[];
+  readonly initial: readonly Entry[];
+  readonly trailing: readonly Entry[];
+}
+
 /**
  * Encodes a reply: a version byte, a CRC-32 of record id and body, then the body as protobuf.
  * @param recordId the id of the record that stores the reply; another id cannot decode the reply
@@ -77,17 +86,8 @@ export function decodeReply(stored: Buffer, recordId: Buffer): Reply {
   ) {
     throw new UnreadableReplyError('the stored reply is corrupt or of an unknown version');
   }
-  const { code, details, messages, initial, trailing } = StoredReply.toObject(StoredReply.decode(body), {
-    defaults: true,
-    arrays: true,
-  });
-  return {
-    code,
-    details,
-    messages: messages.map((message: Uint8Array) => Buffer.from(message)),
-    initial: toMetadata(initial),
-    trailing: toMetadata(trailing),
-  };
+  const { code, details, messages, initial, trailing } = StoredReply.decode(body) as unknown as EncodedReply;
+  return { code, details, messages, initial: toMetadata(initial), trailing: toMetadata(trailing) };
 }
 
 function checksum(body: Uint8Array, recordId: Buffer): number {
