@@ -1,6 +1,8 @@
 import test, { type ExecutionContext } from 'ava';
 import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import type { OpenStore } from 'grpc-replay-guard/store';
+import pg from 'pg';
+import { type BatchEnd, mayBeCommitted } from '#library/database/postgres/errors.js';
 import { claimed, completed, reply, request } from '../contracts/store/requests.js';
 import { freshData } from '../helpers/databases/engines.js';
 import { transactionsEnded } from '../helpers/databases/open-transactions.js';
@@ -199,4 +201,22 @@ test('a rollback to a savepoint travels behind a failed statement and is execute
     await database.transaction(() => database.query(insert, [3]));
   });
   await assertCommitted([1n, 2n, 3n], 0);
+});
+
+/** The end of a batch of one statement and COMMIT, which fails with an error of the server. */
+function failed(executed: number, severity: string, code: string): BatchEnd {
+  const error = Object.assign(new pg.DatabaseError('failed', 0, 'error'), { severity, code });
+  return { results: Array(executed).fill([]), command: '', error, isSent: true, isOutdated: false };
+}
+
+for (const code of ['53100', '58030', 'XX000']) {
+  test(`a COMMIT during which the server panics with ${code} is in doubt`, (t) => {
+    t.true(mayBeCommitted(failed(1, 'PANIC', code), 1));
+    t.false(mayBeCommitted(failed(0, 'PANIC', code), 1), 'the statement before COMMIT failed');
+    t.false(mayBeCommitted(failed(1, 'ERROR', code), 1), 'the transaction was rolled back');
+  });
+}
+
+test('a COMMIT that violates a deferred constraint is not in doubt in any language', (t) => {
+  for (const severity of ['ERROR', 'FEHLER']) t.false(mayBeCommitted(failed(1, severity, '23505'), 1));
 });

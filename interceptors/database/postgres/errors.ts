@@ -45,7 +45,14 @@ export function mayBeCommitted({ error, isSent, results }: BatchEnd, commitAt: n
   // The answer was lost. A pooler between client and server reports that with a code of class 08.
   if (code === undefined || code.startsWith('08')) return true;
   // The server names the statement that failed. What stands behind that statement was not executed.
-  return results.length >= commitAt && /^(57P|40003)/.test(code);
+  if (results.length < commitAt) return false;
+  // A server that panics because it cannot flush its log may find the commit in the log when it starts again.
+  return /^(57P|40003)/.test(code) || (/^(53|58|XX)/.test(code) && mayBePanic(error));
+}
+
+/** Returns whether an error may be a panic. The server may translate its severity, so another text counts as a panic. */
+function mayBePanic(error: Error | undefined): boolean {
+  return error !== undefined && 'severity' in error && error.severity !== 'ERROR';
 }
 
 /** Returns whether a batch failed without an answer of the server, so that the state of the connection is not known. */
