@@ -29,6 +29,7 @@ export interface Database {
   readonly dialect: Dialect;
   /**
    * Runs one statement and resolves to its rows.
+   * @throws TypeError when the statement controls transactions, for example COMMIT; use `transaction`
    * @throws DatabaseUnavailableError when the database cannot be reached, or is busy or full; a retry may succeed
    * @throws CommitInDoubtError when, outside a transaction, the statement was sent and its answer was lost
    * @throws UnitOfWorkError when the surrounding unit of work has ended, or an earlier statement in it failed

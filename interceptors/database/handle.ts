@@ -6,6 +6,10 @@ import { migrate } from './migrate.js';
 import type { Savepoint } from './savepoint.js';
 import { UnitOfWork } from './unit-of-work.js';
 
+/** A statement that controls transactions, behind any comments and empty statements. */
+const control =
+  /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)*(?:begin|commit|end|rollback|abort|savepoint|release|(?:start|prepare|set)\s+transaction)\b/i;
+
 /**
  * The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one.
  */
@@ -23,6 +27,8 @@ export class DatabaseHandle implements Database {
 
   /** Not `async`: the only promise is the one that the caller receives. */
   query<R extends object = Row>(text: string, params: readonly SqlValue[] = []): Promise<R[]> {
+    if (control.test(text))
+      return Promise.reject(new TypeError(`use transaction() in place of ${text.trim()}`));
     const savepoint = this.#current.get();
     try {
       const rows = savepoint ? savepoint.query({ text, params }) : this.#engine.run({ text, params });

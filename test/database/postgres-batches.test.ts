@@ -1,6 +1,8 @@
 import test, { type ExecutionContext } from 'ava';
 import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import type { OpenStore } from 'grpc-replay-guard/store';
+import pg from 'pg';
+import { type BatchEnd, mayBeCommitted } from '#library/database/postgres/errors.js';
 import { claimed, completed, reply, request } from '../contracts/store/requests.js';
 import { freshData } from '../helpers/databases/engines.js';
 import { transactionsEnded } from '../helpers/databases/open-transactions.js';
@@ -11,6 +13,8 @@ const CANCELLED = '57014';
 const TERMINATED = '57P01';
 const insert = 'INSERT INTO notes VALUES ($1)';
 const unavailable = { instanceOf: DatabaseUnavailableError };
+const writeNote = "RETURNS BIGINT LANGUAGE sql AS 'INSERT INTO notes VALUES (7) RETURNING id'";
+const makeNote = `CREATE FUNCTION make_note() ${writeNote}`;
 
 /** Opens a database on one connection, through a proxy that makes statements fail. */
 async function throughProxy(t: ExecutionContext) {
@@ -81,6 +85,34 @@ for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
   });
 }
 
+for (const text of [
+  'WITH made AS (INSERT INTO notes SELECT 7 RETURNING id) SELECT id FROM made',
+  'SELECT 7::bigint AS id INTO made',
+  'SELECT make_note()',
+  'SELECT make_note/* of seven */()',
+  'SELECT audit.lead()',
+  'SELECT audit . lead()',
+  'SELECT "noté"()',
+  'SELECT noté()',
+]) {
+  test(`a statement that writes and whose answer is lost is in doubt: ${text}`, async (t) => {
+    const { proxy, database, direct } = await throughProxy(t);
+    const setUp = ['CREATE SCHEMA audit', makeNote];
+    for (const name of ['audit.lead()', 'noté()']) setUp.push(`CREATE FUNCTION ${name} ${writeNote}`);
+    for (const statement of setUp) await direct.query(statement);
+    proxy.cutAt(/^(WITH|SELECT)/, 'after');
+    await t.throwsAsync(database.query(text), { instanceOf: CommitInDoubtError });
+    const made = text.includes('INTO made') ? 'made' : 'notes';
+    t.deepEqual(await direct.query(`SELECT id FROM ${made}`), [{ id: 7n }]);
+  });
+}
+
+test('a read whose answer is lost is not in doubt', async (t) => {
+  const { proxy, database } = await throughProxy(t);
+  proxy.cutAt(/^SELECT/, 'after');
+  await t.throwsAsync(database.query('SELECT count(*) AS notes FROM notes'), unavailable);
+});
+
 test('a transaction whose BEGIN fails does not run its work', async (t) => {
   const { proxy, database, assertCommitted } = await throughProxy(t);
   proxy.failAt(/^BEGIN/, CANCELLED);
@@ -106,20 +138,22 @@ test('LEASE: the first write behind a BEGIN that fails takes no effect', async (
 });
 
 test('LEASE: a statement that writes behind a read-only BEGIN that fails takes no effect', async (t) => {
-  const { proxy, opened, database, assertCommitted } = await throughProxy(t);
-  const writing = `WITH made AS (${insert} RETURNING id) SELECT id FROM made`;
+  const { proxy, opened, database, direct, assertCommitted } = await throughProxy(t);
+  await direct.query(makeNote);
+  await direct.query('CREATE VIEW made AS SELECT make_note() AS id');
+  const writing = 'SELECT id FROM made';
   const held = await claim(t, opened);
   proxy.failAt(/^BEGIN .* READ ONLY/, CANCELLED);
   await t.throwsAsync(
-    held.run(() => database.query(writing, [1])),
+    held.run(() => database.query(writing)),
     unavailable,
   );
   await held.release();
   await assertCommitted([], 0);
   const again = await claim(t, opened);
-  await again.run(() => database.query(writing, [2]));
+  await again.run(() => database.query(writing));
   await again.complete(reply('done'));
-  await assertCommitted([2n], 1);
+  await assertCommitted([7n], 1);
 });
 
 test('a COMMIT that the server cancels has committed nothing', async (t) => {
@@ -167,4 +201,22 @@ test('a rollback to a savepoint travels behind a failed statement and is execute
     await database.transaction(() => database.query(insert, [3]));
   });
   await assertCommitted([1n, 2n, 3n], 0);
+});
+
+/** The end of a batch of one statement and COMMIT, which fails with an error of the server. */
+function failed(executed: number, severity: string, code: string): BatchEnd {
+  const error = Object.assign(new pg.DatabaseError('failed', 0, 'error'), { severity, code });
+  return { results: Array(executed).fill([]), command: '', error, isSent: true, isOutdated: false };
+}
+
+for (const code of ['53100', '58030', 'XX000']) {
+  test(`a COMMIT during which the server panics with ${code} is in doubt`, (t) => {
+    t.true(mayBeCommitted(failed(1, 'PANIC', code), 1));
+    t.false(mayBeCommitted(failed(0, 'PANIC', code), 1), 'the statement before COMMIT failed');
+    t.false(mayBeCommitted(failed(1, 'ERROR', code), 1), 'the transaction was rolled back');
+  });
+}
+
+test('a COMMIT that violates a deferred constraint is not in doubt in any language', (t) => {
+  for (const severity of ['ERROR', 'FEHLER']) t.false(mayBeCommitted(failed(1, severity, '23505'), 1));
 });

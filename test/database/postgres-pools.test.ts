@@ -67,6 +67,58 @@ for (const pipeline of [true, false]) {
   });
 }
 
+test('a commit behind a rollback to a savepoint that pg dropped at the query time-out takes no effect', async (t) => {
+  const { url } = await freshData(t, 'postgres');
+  const { database } = await openOn(
+    t,
+    new pg.Pool({ connectionString: url, pipeline: false, max: 1, query_timeout: 500 } as PoolConfig),
+  );
+  await database.query(insert, [1]);
+  const holder = new pg.Client({ connectionString: url });
+  await holder.connect();
+  t.teardown(() => holder.end());
+  await holder.query('BEGIN');
+  await holder.query('SELECT id FROM notes FOR UPDATE');
+  const slow = 'WITH made AS (INSERT INTO notes VALUES (2)) UPDATE notes SET id = id WHERE id = 1';
+  const failing = database.transaction(async () => {
+    let answer: Promise<unknown> | undefined;
+    const nested = database.transaction(async () => {
+      answer = database.query(slow);
+      answer.catch(() => {});
+      throw new Error('rolled back');
+    });
+    await t.throwsAsync(nested, { message: 'rolled back' });
+    await t.throwsAsync(async () => answer, unavailable);
+    void holder.query('ROLLBACK');
+  });
+  await t.throwsAsync(failing, unavailable);
+  t.deepEqual(await database.query('SELECT id FROM notes'), [{ id: 1n }]);
+});
+
+for (const [state, text] of [
+  ['an open', 'SELECT 1'],
+  ['a failed', 'SELECT 1 / 0'],
+] as const) {
+  test(`a connection that the application returns in ${state} transaction is closed`, async (t) => {
+    const { url } = await freshData(t, 'postgres');
+    const pool = new pg.Pool({ connectionString: url, max: 1 });
+    const { database } = await openOn(t, pool);
+    const forget = async () => {
+      const client = await pool.connect();
+      await client.query('BEGIN');
+      await client.query(insert, [1]);
+      await client.query(text).catch(() => {});
+      client.release();
+    };
+    await forget();
+    await database.query(insert, [2]);
+    await forget();
+    await database.transaction(() => database.query(insert, [3]));
+    t.deepEqual(await database.query('SELECT id FROM notes ORDER BY id'), [{ id: 2n }, { id: 3n }]);
+    t.is(pool.totalCount, 1);
+  });
+}
+
 test('a database that never answers ends a batch', async (t) => {
   const { url } = await freshData(t, 'postgres');
   const proxy = await startProxy(t, url);

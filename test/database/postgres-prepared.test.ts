@@ -187,7 +187,9 @@ test('a parameter of another type is refused before anything is sent', async (t)
   await database.query(insert, [1]);
   proxy.reset();
   const wrong = [new Date()] as unknown as SqlValue[];
-  await t.throwsAsync(database.query(insert, wrong), { instanceOf: TypeError });
+  for (const value of [wrong[0], [1], {}, () => 1, Symbol('one')])
+    await t.throwsAsync(database.query(insert, [value as SqlValue]), { instanceOf: TypeError });
+  await t.throwsAsync(database.query('SELECT 1\0 AS one'), { instanceOf: TypeError, message: /NUL/ });
   t.deepEqual(proxy.statements, []);
   const failing = database.transaction(() => database.query(insert, wrong));
   await t.throwsAsync(failing, { instanceOf: TypeError });

@@ -75,6 +75,13 @@ export class Connection {
     });
   }
 
+  /**
+   * Closes the connection, so that no statement behind a failed one takes effect. The waiting batches end with an error.
+   */
+  close(): void {
+    this.#client.connection.stream.destroy();
+  }
+
   /** @param destroy whether to close the connection; must be true if its state is not known */
   release(destroy = false): void {
     this.#client.removeListener('error', ignore);
@@ -88,7 +95,16 @@ export class Connection {
     this.#hasLimit = true;
     // The pool listens only to idle clients. Without a listener, a lost connection would end the process.
     this.#client.on('error', ignore);
+    // The notice may belong to a commit of the application.
+    this.#hasUnconfirmedCommit = false;
     return this;
+  }
+
+  /** Whether the user before has left a transaction open. */
+  get isInTransaction(): boolean {
+    // The status of a new connection is null.
+    const status = this.#client.getTransactionStatus();
+    return status === 'T' || status === 'E';
   }
 }
 
@@ -118,8 +134,15 @@ export class Connections {
         );
       try {
         this.#pool.connect((error, client) => {
-          if (client && 'connection' in client) use(this.#connectionOf(client).checkedOut(), resolve, reject);
-          else if (!client) failed(error);
+          if (client && 'connection' in client) {
+            const connection = this.#connectionOf(client).checkedOut();
+            if (!connection.isInTransaction) use(connection, resolve, reject);
+            else {
+              // The statements of this user would commit with a transaction of the application, or never.
+              connection.release(true);
+              this.use(use).then(resolve, reject);
+            }
+          } else if (!client) failed(error);
           else {
             (client as PoolClient).release();
             reject(new TypeError('the pool must have JavaScript clients of pg, not clients of pg-native'));

@@ -24,8 +24,7 @@ const transient = /^(08|53|57|58|40|25P03|25P04)/;
 export function toDatabaseError({ error, isOutdated }: BatchEnd): Error {
   const code = sqlState(error);
   if (code === '55P03') return new LockTimeoutError('another transaction holds the row', { cause: error });
-  // The parameters cannot be sent.
-  if (error instanceof TypeError || error instanceof RangeError) return error;
+  if (isParameterError(error)) return error as Error;
   if (isOutdated) {
     const text = 'a prepared statement was outdated, and is prepared again when it is next used';
     return new DatabaseUnavailableError(text, { cause: error });
@@ -46,7 +45,24 @@ export function mayBeCommitted({ error, isSent, results }: BatchEnd, commitAt: n
   // The answer was lost. A pooler between client and server reports that with a code of class 08.
   if (code === undefined || code.startsWith('08')) return true;
   // The server names the statement that failed. What stands behind that statement was not executed.
-  return results.length >= commitAt && /^(57P|40003)/.test(code);
+  if (results.length < commitAt) return false;
+  // A server that panics because it cannot flush its log may find the commit in the log when it starts again.
+  return /^(57P|40003)/.test(code) || (/^(53|58|XX)/.test(code) && mayBePanic(error));
+}
+
+/** Returns whether an error may be a panic. The server may translate its severity, so another text counts as a panic. */
+function mayBePanic(error: Error | undefined): boolean {
+  return error !== undefined && 'severity' in error && error.severity !== 'ERROR';
+}
+
+/** Returns whether a batch failed without an answer of the server, so that the state of the connection is not known. */
+export function isConnectionFailure({ error }: BatchEnd): boolean {
+  return error !== undefined && sqlState(error) === undefined && !isParameterError(error);
+}
+
+/** Returns whether the parameters of a statement cannot be sent. */
+function isParameterError(error: Error | undefined): boolean {
+  return error instanceof TypeError || error instanceof RangeError;
 }
 
 /** Returns whether a batch failed because another transaction holds the row that it needs. */

@@ -14,8 +14,12 @@ export class MessageWriter {
   #buffer: Buffer = Buffer.allocUnsafe(USUAL_BYTES);
   #length = 0;
 
-  /** Closes the prepared statement of this name, if there is one, and prepares the text under the name. */
+  /**
+   * Closes the prepared statement of this name, if there is one, and prepares the text under the name.
+   * @throws TypeError when the text contains a NUL character, which would end the text in the message
+   */
   prepare(name: string, text: string): void {
+    if (text.includes('\0')) throw new TypeError('a SQL text must not contain a NUL character');
     let start = this.#start(CLOSE);
     this.#ascii(`S${name}\0`);
     this.#end(start);
@@ -100,16 +104,16 @@ export class MessageWriter {
       this.#reserve(value.byteLength);
       this.#buffer.set(value, this.#length);
       this.#length += value.byteLength;
-    } else if (typeof value === 'object') {
-      throw new TypeError('a parameter must be text, a number, bytes or null');
     } else if (typeof value === 'string') {
       const bytes = Buffer.byteLength(value);
       this.#int32(bytes);
       this.#utf8(value, bytes);
-    } else {
+    } else if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') {
       const text = String(value);
       this.#int32(text.length);
       this.#ascii(text);
+    } else {
+      throw new TypeError('a parameter must be text, a number, bytes or null');
     }
   }
 

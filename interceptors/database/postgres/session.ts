@@ -2,7 +2,7 @@ import type { Row } from '../database.js';
 import type { Session, Statement } from '../engine.js';
 import { CommitInDoubtError, UnitOfWorkError } from '../errors.js';
 import type { Connection } from './connection.js';
-import { type BatchEnd, mayBeCommitted, toDatabaseError } from './errors.js';
+import { type BatchEnd, isConnectionFailure, mayBeCommitted, toDatabaseError } from './errors.js';
 
 const control = /^(SAVEPOINT|RELEASE|ROLLBACK)\b/;
 const restoreLockWait: Statement = { text: 'SET LOCAL lock_timeout TO DEFAULT', params: [] };
@@ -30,6 +30,8 @@ export class PostgresSession implements Session {
     const statements = this.#toSend(statement);
     return new Promise((resolve, reject) => {
       this.#connection.send(statements, (end) => {
+        // pg drops a batch that waits longer than `query_timeout`, and would send the batches behind it.
+        if (isConnectionFailure(end)) this.#connection.close();
         if (end.error) reject(toDatabaseError(end));
         else resolve(end.results.at(-1) as Row[]);
       });
