@@ -15,15 +15,15 @@ const bounds: readonly [Engine, Kind, Partial<Record<Work, Bounds>>][] = [
     'sqlite',
     'guarded',
     {
-      'ReceiveStock, new key': bound(37, 0, 0, 0, { statements: 8, commits: 1 }),
+      'ReceiveStock, new key': bound(22, 1, 0, 0, { statements: 6, commits: 1 }),
       'ReceiveStock, hot replay': bound(4, 0, 0, 0, { statements: 1, commits: 0 }),
-      'PlaceOrder, new key': bound(340, 12, 2, 3, { statements: 46, commits: 8 }),
+      'PlaceOrder, new key': bound(280, 13, 2, 3, { statements: 46, commits: 8 }),
     },
   ],
   [
     'sqlite',
     'unguardedAlone',
-    { 'ReceiveStock, new key': bound(25, 0, 0, 0, { statements: 4, commits: 1 }) },
+    { 'ReceiveStock, new key': bound(12, 1, 0, 0, { statements: 3, commits: 1 }) },
   ],
   [
     'postgres',

@@ -39,11 +39,11 @@ export const transactions: readonly ListedStatement[] = [
 /** The statements of migrations. They run when a server starts. */
 export const migrations: readonly ListedStatement[] = [
   listed(
-    "SELECT set_config('lock_timeout', ..), pg_advisory_xact_lock(..)",
+    "SELECT set_config('statement_timeout', ..), set_config('lock_timeout', ..)",
     'no table',
-    'advisory lock',
     'lock timeout',
   ),
+  listed('SELECT pg_advisory_xact_lock(..)', 'no table', 'advisory lock'),
   listed('CREATE TABLE IF NOT EXISTS replay_guard_schema ..', 'a whole table'),
   listed('SELECT version FROM replay_guard_schema ..', 'one component'),
   listed('INSERT INTO replay_guard_schema ..', 'one component', 'ON CONFLICT DO UPDATE'),

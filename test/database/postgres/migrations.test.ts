@@ -2,8 +2,8 @@ import test from 'ava';
 import pg, { type Pool, type PoolConfig } from 'pg';
 import { migrate } from '#library/database/migrate.js';
 import { PostgresEngine } from '#library/database/postgres/engine.js';
-import { freshData } from '../helpers/databases/engines.js';
-import { poll } from '../helpers/waiting/poll.js';
+import { freshData } from '../../helpers/databases/engines.js';
+import { poll } from '../../helpers/waiting/poll.js';
 
 const LIMIT_MS = 200;
 

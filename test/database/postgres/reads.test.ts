@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import test, { type ExecutionContext } from 'ava';
 import pg from 'pg';
 import { onlyReads } from '#library/database/postgres/reads.js';
-import { claimed, reply, request } from '../contracts/store/requests.js';
-import { freshData } from '../helpers/databases/engines.js';
+import { claimed, reply, request } from '../../contracts/store/requests.js';
+import { freshData } from '../../helpers/databases/engines.js';
 
 /** Opens a database with a lease that has not written yet. */
 async function withLease(t: ExecutionContext) {

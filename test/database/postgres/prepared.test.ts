@@ -2,9 +2,9 @@ import test, { type ExecutionContext } from 'ava';
 import { DatabaseUnavailableError, type SqlValue } from 'grpc-replay-guard/database';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import pg, { type PoolConfig } from 'pg';
-import { claimed, completed, reply, request } from '../contracts/store/requests.js';
-import { freshData } from '../helpers/databases/engines.js';
-import { startProxy } from '../helpers/proxies/postgres-proxy.js';
+import { claimed, completed, reply, request } from '../../contracts/store/requests.js';
+import { freshData } from '../../helpers/databases/engines.js';
+import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
 
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
 const all = 'SELECT * FROM notes ORDER BY id';

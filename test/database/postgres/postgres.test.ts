@@ -4,12 +4,12 @@ import { CommitInDoubtError, DatabaseUnavailableError, UnitOfWorkError } from 'g
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import type { Claim, ClaimRequest, OpenStore } from 'grpc-replay-guard/store';
 import pg, { type PoolConfig } from 'pg';
-import { freshData } from '../helpers/databases/engines.js';
-import { transactionsEnded } from '../helpers/databases/open-transactions.js';
-import { openUrl } from '../helpers/databases/open-url.js';
-import { startProxy } from '../helpers/proxies/postgres-proxy.js';
-import { Barrier } from '../helpers/waiting/barrier.js';
-import { poll } from '../helpers/waiting/poll.js';
+import { freshData } from '../../helpers/databases/engines.js';
+import { transactionsEnded } from '../../helpers/databases/open-transactions.js';
+import { openUrl } from '../../helpers/databases/open-url.js';
+import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
+import { Barrier } from '../../helpers/waiting/barrier.js';
+import { poll } from '../../helpers/waiting/poll.js';
 
 const table = ['CREATE TABLE notes (id BIGINT PRIMARY KEY)'];
 const insert = 'INSERT INTO notes (id) VALUES ($1)';

@@ -3,11 +3,11 @@ import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/
 import type { OpenStore } from 'grpc-replay-guard/store';
 import pg from 'pg';
 import { type BatchEnd, mayBeCommitted } from '#library/database/postgres/errors.js';
-import { claimed, completed, reply, request } from '../contracts/store/requests.js';
-import { freshData } from '../helpers/databases/engines.js';
-import { transactionsEnded } from '../helpers/databases/open-transactions.js';
-import { openUrl } from '../helpers/databases/open-url.js';
-import { startProxy } from '../helpers/proxies/postgres-proxy.js';
+import { claimed, completed, reply, request } from '../../contracts/store/requests.js';
+import { freshData } from '../../helpers/databases/engines.js';
+import { transactionsEnded } from '../../helpers/databases/open-transactions.js';
+import { openUrl } from '../../helpers/databases/open-url.js';
+import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
 
 const CANCELLED = '57014';
 const TERMINATED = '57P01';

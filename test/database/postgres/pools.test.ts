@@ -3,9 +3,9 @@ import test, { type ExecutionContext } from 'ava';
 import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import pg, { type Pool, type PoolConfig } from 'pg';
-import { claimed, completed, reply, request } from '../contracts/store/requests.js';
-import { freshData } from '../helpers/databases/engines.js';
-import { startProxy } from '../helpers/proxies/postgres-proxy.js';
+import { claimed, completed, reply, request } from '../../contracts/store/requests.js';
+import { freshData } from '../../helpers/databases/engines.js';
+import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
 
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
 const unavailable = { instanceOf: DatabaseUnavailableError };

@@ -1,9 +1,9 @@
 import test, { type ExecutionContext } from 'ava';
 import { CommitInDoubtError } from 'grpc-replay-guard/database';
-import { claimed, completed, digest, inProgress, reply, request } from '../contracts/store/requests.js';
-import { openUrl } from '../helpers/databases/open-url.js';
-import { startCluster } from '../helpers/databases/postgres-cluster.js';
-import { poll } from '../helpers/waiting/poll.js';
+import { claimed, completed, digest, inProgress, reply, request } from '../../contracts/store/requests.js';
+import { openUrl } from '../../helpers/databases/open-url.js';
+import { startCluster } from '../../helpers/databases/postgres-cluster.js';
+import { poll } from '../../helpers/waiting/poll.js';
 
 const inDoubt = { instanceOf: CommitInDoubtError };
 const waitForStandby = "SELECT set_config('synchronous_commit', 'on', true)";
