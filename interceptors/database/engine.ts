@@ -82,8 +82,8 @@ export interface DatabaseEngine extends Dialect {
   /** Runs one statement on its own. The statement is committed when its rows are there. */
   run(statement: Statement): MaybePromise<Row[]>;
   /**
-   * Runs a read at once, and sees the rows of all units of work, also of those that have not committed. Absent if the
-   * engine cannot do this. Returns undefined if another process holds the database.
+   * Runs a read at once. The read also sees the rows that open units of work have written. An engine that would have to
+   * wait has no such method. Returns undefined if another process holds the database.
    */
   peek?(statement: Statement): Peeked | undefined;
   /**

@@ -194,9 +194,7 @@ for (const when of ['before', 'after'] as const) {
     const { proxy, ledger, name, previousAttempts, effects, ask } = await behindProxy(t);
     proxy.cutAt(/INSERT INTO replay_guard_records/, when);
     t.like(await ask('append', 'key', name), { code: status.OK, replayed: false });
-    // The server side of the broken connection may hold the key for a moment. More attempts are then needed.
-    t.true(previousAttempts.length > 1);
-    t.deepEqual(previousAttempts, [...previousAttempts.keys()]);
+    t.deepEqual(previousAttempts, [0, 1]);
     t.is(ledger.entered, 1);
     t.is(await effects(), 1);
   });
