@@ -7,7 +7,8 @@ import { canCountFsyncs } from './counts/fsyncs.js';
 import { Load } from './load/load.js';
 import { measureProcesses } from './load/processes.js';
 import { measureRounds } from './load/rounds.js';
-import { type BenchOptions, type Part, readOptions, usage } from './options.js';
+import { type Part, readOptions, usage } from './options.js';
+import { optionsOrExit } from './options-or-exit.js';
 import { type BenchReport, type NodeRounds, toJson } from './report/bench-report.js';
 import { chartOf } from './report/chart.js';
 import { countGoals, cpuGoals, growthGoals, speedGoals } from './report/goals.js';
@@ -33,7 +34,7 @@ const GROWTH_CALLS = 1_000;
 /** What the rounds compare in a second Node. */
 const OTHER_NODE_KINDS: readonly string[] = ['yardstick', 'guarded'];
 
-const options = optionsOrExit();
+const options = optionsOrExit(readOptions, usage);
 const databases = await startDatabases();
 const load = new Load();
 const notRun: NotRun[] = [];
@@ -180,16 +181,4 @@ async function writeFiles(folder: string, report: BenchReport): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'bench.json'), `${JSON.stringify(toJson(report, new Date()), null, 2)}\n`);
   await writeFile(join(folder, 'bench.svg'), chartOf(report.nodes));
-}
-
-function optionsOrExit(): BenchOptions {
-  try {
-    const given = readOptions(process.argv.slice(2));
-    if (given) return given;
-    console.log(usage);
-    process.exit(0);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${usage}`);
-    process.exit(1);
-  }
 }

@@ -1,14 +1,15 @@
 // `npm run scale`: measures how latency, purge and size grow with the number of records.
+import { optionsOrExit } from '../options-or-exit.js';
 import { growthGoals } from '../report/goals.js';
 import { progress } from '../report/progress.js';
 import { goalsTable } from '../report/table.js';
 import { startDatabases } from '../servers/databases.js';
 import { measureSizes, type ScaleReport } from './measure-sizes.js';
 import { measureOldSnapshot } from './old-snapshot.js';
-import { readOptions, type ScaleOptions, usage } from './options.js';
+import { readOptions, usage } from './options.js';
 import { oldSnapshotTable, tablesOf } from './report.js';
 
-const options = optionsOrExit();
+const options = optionsOrExit(readOptions, usage);
 const databases = await startDatabases();
 try {
   const all: ScaleReport[] = [];
@@ -27,16 +28,4 @@ try {
   );
 } finally {
   await databases.stop();
-}
-
-function optionsOrExit(): ScaleOptions {
-  try {
-    const given = readOptions(process.argv.slice(2));
-    if (given) return given;
-    console.log(usage);
-    process.exit(0);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${usage}`);
-    process.exit(1);
-  }
 }

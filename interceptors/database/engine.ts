@@ -41,8 +41,8 @@ export interface OpenedSession {
 }
 
 /**
- * The result of `attempt`: the rows of the attempted statement, with the open transaction if there is one, or the rows
- * of the statement that ran instead.
+ * The result of `attempt`. It has the rows of the attempted statement, and the transaction if one is still open. Or it has
+ * the rows of the statement that ran instead.
  */
 export type Attempt =
   | { readonly rows: Row[]; readonly session?: Session }

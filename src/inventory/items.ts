@@ -93,8 +93,8 @@ export class Items {
   }
 
   /**
-   * Subtracts the stock of overdue holds. The statement that changed the item cannot do so: after a wait for the row,
-   * Postgres reads the row anew, but the holds as they were before the wait.
+   * Subtracts the stock of overdue holds, in a statement of its own. The statement that changes the item may wait for the
+   * row. After the wait, Postgres reads the new row together with the holds from before the wait.
    */
   #withoutOverdue(item: Item, nowMs: number): Item | Promise<Item> {
     return item.reserved === 0n ? item : this.get(item.sku, nowMs);

@@ -1,5 +1,6 @@
 import test from 'ava';
 import { type Counts, countCalls } from '../../bench/counts/count-calls.js';
+import { countTransaction } from '../../bench/counts/count-transaction.js';
 import { type Kind, nameOf, type Work } from '../../bench/servers/subject.js';
 import { type Engine, freshData } from '../helpers/databases/engines.js';
 
@@ -53,6 +54,11 @@ for (const [engine, kind, boundsOfWorks] of bounds) {
     for (const work of works) t.deepEqual(excess(counted.get(work), boundsOfWorks[work]), {}, work);
   });
 }
+
+test('sqlite: an unguarded transaction of one statement makes no more promises than its bound', async (t) => {
+  const promises = await countTransaction((await freshData(t, 'sqlite')).url);
+  t.true(promises <= 7, `${promises} promises`);
+});
 
 function bound(
   promises: number,

@@ -29,8 +29,8 @@ const harmless = new Set(`${keywords} ${types} ${functions}`.trim().split(/\s+/)
 const known = new Map<string, boolean>();
 
 /**
- * Returns whether a statement only reads: it is a query without a word that writes, it locks no rows, and it calls only
- * functions that have no effect. A function of another name or of a schema may write, notify or take a lock. A
+ * Returns whether a statement only reads. A statement only reads if it is a query without a word that writes, locks no rows,
+ * and calls only functions without effects. A function of another name or of a schema may write, notify or take a lock. A
  * read-only transaction prevents some effects only. What a view or an operator calls is not known.
  */
 export function onlyReads(text: string): boolean {

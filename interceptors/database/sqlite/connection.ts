@@ -106,9 +106,9 @@ export class Connection {
 }
 
 /**
- * Makes a statement return its rows as lists of values, and returns the names of its columns. better-sqlite3 reads the
- * names again for each row, which costs more than the values. The columns of `*` can change with the schema, so such a
- * statement returns objects.
+ * Makes a statement return each row as a list of values. Returns the names of the columns, or undefined if the statement
+ * returns objects. To make objects, better-sqlite3 reads the names again for each row, which costs more than the values.
+ * A statement with `*` returns objects, because its columns can change with the schema.
  */
 function fixedNames(text: string, prepared: Prepared): readonly string[] | undefined {
   if (text.includes('*')) return undefined;

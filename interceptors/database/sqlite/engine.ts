@@ -97,8 +97,8 @@ export class SqliteEngine implements DatabaseEngine {
   }
 
   /**
-   * Runs `instead` and ends the unit, which has written nothing. The rows may come from units of the group that wait for
-   * the commit, so they are given out after the commit of the group.
+   * Runs `instead` and ends the unit, which has written nothing. Other units of the group may have
+   * written the rows, so the rows are returned after the commit of the group.
    */
   async #endWith(session: Session, instead: Statement): Promise<Attempt> {
     return { instead: await session.commit(instead), isLocked: false };

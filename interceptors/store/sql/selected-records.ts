@@ -16,9 +16,9 @@ export interface ChangedRecords {
 }
 
 /**
- * Changes a list of selected records, each list in a transaction of its own. A locked record does not hold the others
- * up: the list is divided until the locked record is alone, and that record is skipped. Lists that two servers change
- * in a different order cannot block each other for longer than the short lock wait.
+ * Changes a list of selected records, each list in a transaction of its own. If a record is locked, the
+ * list is divided until the locked record is alone. That record is skipped, and the other records are changed. Two
+ * servers may change their lists in different orders. They block each other at most for the short lock wait.
  * @param refs the references of the records, as the select statement returned them
  * @param change returns the statement for a list of references, which repeats the condition of the select statement
  * @param hasRowLocks whether other transactions can lock single records

@@ -2,8 +2,8 @@
  * Returns the migration steps that make (scope, id) the address of the records in a table. SQLite cannot change a
  * primary key, so the records move to a new table. All steps run in one transaction, so a crash undoes them.
  *
- * The new table has a rowid: an entry of the expiry index then holds no address, and records with long replies do not
- * widen the search tree. The indexes are built after the move, because sorted entries fill their pages.
+ * The new table has a rowid, so that an entry of the expiry index holds a rowid and no address. Records with long replies
+ * then do not widen the search tree. The indexes are built after the move, because sorted entries fill their pages.
  * @param columns the definitions of all columns
  * @param expiry the column with the expiry index
  */
