@@ -1,6 +1,7 @@
 import { openPostgresEngine, type PostgresOptions } from '../../database/postgres/open.js';
 import { assertKnownOptions } from '../../options/known-options.js';
 import type { OpenStore } from '../open-store.js';
+import { atAddress } from '../sql/address.js';
 import { keyStatements } from '../sql/keys.js';
 import { maintenanceStatements } from '../sql/maintenance.js';
 import { producerStatements } from '../sql/producers.js';
@@ -30,10 +31,11 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
   const maintenance = [keys(now), producers(now)].map((table) =>
     maintenanceStatements(table, maintenanceSql, now),
   );
+  const recordSql = { time: engine.time, forUpdate: ' FOR UPDATE', joinedAtAddress: atAddress };
   const sql = {
     schema,
-    keys: keyStatements(engine.time, ' FOR UPDATE'),
-    producers: producerStatements(engine.time, ' FOR UPDATE'),
+    keys: keyStatements(recordSql),
+    producers: producerStatements(recordSql),
     maintenance,
   };
   return openSqlStore(engine, sql, close);

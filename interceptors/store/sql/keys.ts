@@ -1,5 +1,4 @@
 import type { Row } from '../../database/database.js';
-import type { StatementTime } from '../../database/engine.js';
 import { isTooFarAhead, isTooOld } from '../first-sent.js';
 import type { ClaimRequest, FoundRecord, NotClaimed } from '../store.js';
 import {
@@ -14,7 +13,7 @@ import {
 } from './claim-sql.js';
 import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
-import { COMPLETED, ERASED, type RecordStatements, statementsOn } from './statements.js';
+import { COMPLETED, ERASED, type RecordSql, type RecordStatements, statementsOn } from './statements.js';
 
 const TABLE = 'replay_guard_records';
 
@@ -37,11 +36,9 @@ const claimSql = (source: string) => `
   WHERE record.expires_at <= ${claimTime} OR (${mayBeTakenOver(claimTime, 'record', 'excluded.fingerprint')})
   RETURNING state AS claimed, fence, expires_at`;
 
-/**
- * The statements on the records of keys.
- * @param forUpdate the row lock clause, or an empty text if the engine has no row locks
- */
-export function keyStatements(time: StatementTime, forUpdate = ''): RecordStatements {
+/** The statements on the records of keys. */
+export function keyStatements(sql: RecordSql): RecordStatements {
+  const { time } = sql;
   const claim = claimSql(valuesToInsert(newRecord, time.sql(6)));
   const claimIfValid = claimSql(rowToInsertIfValid(newRecord, time.sql(8), 6));
   const texts = {
@@ -51,7 +48,7 @@ export function keyStatements(time: StatementTime, forUpdate = ''): RecordStatem
     release: `DELETE FROM ${TABLE}`,
   };
   return {
-    ...statementsOn(texts, time, forUpdate),
+    ...statementsOn(texts, sql),
     claim: (address, request) => {
       const common = commonParams(address, request);
       return request.firstSent

@@ -1,5 +1,4 @@
 import type { Row, SqlValue } from '../../database/database.js';
-import type { StatementTime } from '../../database/engine.js';
 import { grantSequence } from '../producer/sequence-claim.js';
 import { decideSequence, isFinal, type SequenceRequest, seriesAddress } from '../producer/sequence-rules.js';
 import type { FoundProducer } from '../store.js';
@@ -18,7 +17,7 @@ import {
 } from './claim-sql.js';
 import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
-import { type RecordStatements, statementsOn } from './statements.js';
+import { type RecordSql, type RecordStatements, statementsOn } from './statements.js';
 
 const TABLE = 'replay_guard_producers';
 const EMPTY_WINDOW = Buffer.alloc(0);
@@ -80,11 +79,9 @@ const claimLaterSql = (now: string, { isValid, expiry }: FirstSentSql) => `
       ELSE record.sequence = ${sequence} AND ${mayBeTakenOver('now', 'record', '$3')} END
   RETURNING state AS claimed, fence, expires_at, replies`;
 
-/**
- * The statements on the records of series.
- * @param forUpdate the row lock clause, or an empty text if the engine has no row locks
- */
-export function producerStatements(time: StatementTime, forUpdate = ''): RecordStatements {
+/** The statements on the records of series. */
+export function producerStatements(sql: RecordSql): RecordStatements {
+  const { time } = sql;
   const claimInitial = claimInitialSql(valuesToInsert(newRecord, time.sql(9)));
   const claimInitialIfValid = claimInitialSql(rowToInsertIfValid(newRecord, time.sql(11), 9));
   const claimLater = claimLaterSql(time.sql(10), firstSentSql('now', 8));
@@ -96,7 +93,7 @@ export function producerStatements(time: StatementTime, forUpdate = ''): RecordS
     release: `UPDATE ${TABLE} SET state = 1`,
   };
   return {
-    ...statementsOn(texts, time, forUpdate),
+    ...statementsOn(texts, sql),
     claim: (address, request) => {
       const { epoch: ofEpoch = 0n, sequence: position = 0n } = request.series ?? {};
       const common: SqlValue[] = [...commonParams(address, request), ofEpoch, position];

@@ -39,23 +39,28 @@ export interface RecordTexts {
   readonly release: string;
 }
 
+/** The SQL that differs between the engines. */
+export interface RecordSql {
+  readonly time: StatementTime;
+  /** The row lock clause, or an empty text if the engine has no row locks. */
+  readonly forUpdate: string;
+  /** SQL for the record at the address `$1`, `$2`, in the condition of an outer join. */
+  readonly joinedAtAddress: string;
+}
+
 /** The statements on one table, without the claim. */
 export type OwnedRecordStatements = Omit<RecordStatements, 'claim'>;
 
-/**
- * Returns the statements on one table, without the claim.
- * @param forUpdate the row lock clause, or an empty text if the engine has no row locks
- */
+/** Returns the statements on one table, without the claim. */
 export function statementsOn(
   { table, columns, completed, release }: RecordTexts,
-  time: StatementTime,
-  forUpdate: string,
+  { time, forUpdate, joinedAtAddress }: RecordSql,
 ): OwnedRecordStatements {
   const owned = `WHERE ${atAddress} AND fence = $3 AND state <= 0`;
   const find = `
     SELECT state, ${columns}, fence, lease_until, expires_at, now
     FROM (SELECT ${time.sql(3)} AS now) AS clock
-    LEFT JOIN ${table} ON ${atAddress} AND expires_at > now`;
+    LEFT JOIN ${table} ON ${joinedAtAddress} AND expires_at > now`;
   const lock = `SELECT fence FROM ${table} ${owned}${forUpdate}`;
   const hold = `SELECT fence FROM ${table} WHERE ${atAddress}${forUpdate}`;
   const renew = `UPDATE ${table} SET lease_until = ${time.sql(5)} + $4 ${owned} RETURNING fence`;

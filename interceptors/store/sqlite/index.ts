@@ -6,7 +6,7 @@ import { maintenanceStatements } from '../sql/maintenance.js';
 import { producerStatements } from '../sql/producers.js';
 import { openSqlStore } from '../sql/sql-store.js';
 import { producers } from './producers.js';
-import { keys, maintenanceSql, schema } from './records.js';
+import { joinedAtAddress, keys, maintenanceSql, schema } from './records.js';
 
 export type { SqliteOptions } from '../../database/sqlite/open.js';
 export type { OpenStore } from '../open-store.js';
@@ -30,10 +30,11 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenStore> {
   const maintenance = [keys(now), producers(now)].map((table) =>
     maintenanceStatements(table, maintenanceSql, now),
   );
+  const recordSql = { time: engine.time, forUpdate: '', joinedAtAddress };
   const sql = {
     schema,
-    keys: keyStatements(engine.time),
-    producers: producerStatements(engine.time),
+    keys: keyStatements(recordSql),
+    producers: producerStatements(recordSql),
     maintenance,
   };
   return openSqlStore(engine, sql, close);
