@@ -29,7 +29,8 @@ export interface Database {
   readonly dialect: Dialect;
   /**
    * Runs one statement and resolves to its rows.
-   * @throws TypeError when the statement controls transactions, for example COMMIT; use `transaction`
+   * @throws TypeError when the statement controls transactions, for example COMMIT, or changes the connection for
+   *   later calls, for example SET; the message names what to use in its place
    * @throws DatabaseUnavailableError when the database cannot be reached, or is busy or full; a retry may succeed
    * @throws CommitInDoubtError when, outside a transaction, the statement was sent and its answer was lost
    * @throws UnitOfWorkError when the surrounding unit of work has ended, or an earlier statement in it failed
@@ -51,6 +52,7 @@ export interface Database {
   /**
    * Migrates the schema of one component to the current version. Each step is one statement. Every step is applied
    * once, in the given order. Several servers may migrate at the same time.
+   * @throws TypeError when a step controls transactions, or changes the connection for later calls
    */
   migrate(component: string, steps: readonly string[]): Promise<void>;
 }

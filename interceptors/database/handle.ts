@@ -3,12 +3,9 @@ import type { Database, Dialect, Row, SqlValue } from './database.js';
 import type { DatabaseEngine } from './engine.js';
 import { UnitOfWorkError } from './errors.js';
 import { migrate } from './migrate.js';
+import { assertNoControl } from './refused-statements.js';
 import type { Savepoint } from './savepoint.js';
 import { UnitOfWork } from './unit-of-work.js';
-
-/** A statement that controls transactions, behind any comments and empty statements. */
-const control =
-  /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)*(?:begin|commit|end|rollback|abort|savepoint|release|(?:start|prepare|set)\s+transaction)\b/i;
 
 /**
  * The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one.
@@ -27,10 +24,9 @@ export class DatabaseHandle implements Database {
 
   /** Not `async`: the only promise is the one that the caller receives. */
   query<R extends object = Row>(text: string, params: readonly SqlValue[] = []): Promise<R[]> {
-    if (control.test(text))
-      return Promise.reject(new TypeError(`use transaction() in place of ${text.trim()}`));
-    const savepoint = this.#current.get();
     try {
+      assertNoControl(text, this.#engine.name);
+      const savepoint = this.#current.get();
       const rows = savepoint ? savepoint.query({ text, params }) : this.#engine.run({ text, params });
       return (rows instanceof Promise ? rows : Promise.resolve(rows)) as Promise<R[]>;
     } catch (error) {

@@ -1,15 +1,18 @@
 import type { SqlValue } from './database.js';
 import type { DatabaseEngine } from './engine.js';
+import { assertNoControl } from './refused-statements.js';
 
 /**
  * Applies the missing migration steps of a component in one transaction. If a newer server has already applied more
  * steps, the database is not changed.
+ * @throws TypeError when a step controls transactions
  */
 export async function migrate(
   engine: DatabaseEngine,
   component: string,
   steps: readonly string[],
 ): Promise<void> {
+  for (const step of steps) assertNoControl(step, engine.name);
   const { session } = await engine.openMigration();
   const query = (text: string, params: SqlValue[] = []) => session.query({ text, params });
   try {
