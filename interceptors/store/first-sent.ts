@@ -11,18 +11,15 @@ export function firstSentBounds({ firstSent }: Pick<ClaimRequest, 'firstSent'>):
   return { earliestMs: Math.floor(firstSent.earliestMs), latestMs: Math.ceil(firstSent.latestMs) };
 }
 
-/** Whether the first-sent time is too far in the future. @param now the time of the store's clock, in milliseconds */
-export function isTooFarAhead(request: DatedRequest, now: number): boolean {
-  return firstSentBounds(request).latestMs > now + MAX_FIRST_SENT_AHEAD_MS;
-}
-
 /**
- * Whether the retention has already ended, counted from the first-sent time. The record of the first attempt may then
- * be purged.
+ * Whether the first-sent time permits a new execution. It must not be too far ahead of the store's clock. The retention,
+ * counted from the first-sent time, must not have ended, because the record of the first attempt may then be purged. A
+ * retained record answers the operation without this check.
  * @param now the time of the store's clock, in milliseconds
  */
-export function isTooOld(request: DatedRequest, now: number): boolean {
-  return firstSentBounds(request).earliestMs + request.retentionMs <= now;
+export function mayStart(request: DatedRequest, now: number): boolean {
+  const { earliestMs, latestMs } = firstSentBounds(request);
+  return latestMs <= now + MAX_FIRST_SENT_AHEAD_MS && earliestMs + request.retentionMs > now;
 }
 
 /**

@@ -27,7 +27,10 @@ export interface ClaimRequest extends RecordAddress {
   readonly leaseMs: number;
   /** How long the key is retained, in milliseconds, counted from the claim. */
   readonly retentionMs: number;
-  /** When the operation was first sent, if known. The store checks the time before it grants a claim. */
+  /**
+   * When the operation was first sent, if known. The store checks the time before it grants a claim. A retained record
+   * answers without this check.
+   */
   readonly firstSent?: FirstSent;
 }
 
@@ -108,7 +111,7 @@ export type FoundRecord =
 export type NotClaimed =
   | FoundRecord
   | SequenceRefusal
-  /** The first-sent time is too far ahead, or is too old and no record is retained. See `ClaimRequest.firstSent`. */
+  /** No record is retained, and the first-sent time is too far ahead or too old. See `ClaimRequest.firstSent`. */
   | { readonly outcome: 'expired' };
 
 /** The result of `IdempotencyStore.claim`. */

@@ -1,4 +1,3 @@
-import { isTooFarAhead } from '../../store/first-sent.js';
 import {
   decideByRecord,
   isFinal,
@@ -152,15 +151,12 @@ export function isReused(operation: Operation, found: object & { readonly finger
 }
 
 /**
- * Reads the record of an operation without a claim.
+ * Reads the record of an operation without a claim. A look-up does not check the first-sent time, because only a claim
+ * starts an execution.
  * @throws DatabaseUnavailableError when the store is unavailable
  */
 export async function lookUp(store: ObservedStore, operation: Operation): Promise<LookUp> {
-  const found = isSequenceRequest(operation)
-    ? await lookUpSequence(store, operation)
-    : await lookUpKey(store, operation);
-  // A look-up does not check whether an operation is too old, because only a claim reads the clock of the store.
-  return isTooFarAhead(operation, Date.now()) ? { ...found, answer: { outcome: 'expired' } } : found;
+  return isSequenceRequest(operation) ? lookUpSequence(store, operation) : lookUpKey(store, operation);
 }
 
 async function lookUpKey(store: ObservedStore, operation: Operation): Promise<LookUp> {

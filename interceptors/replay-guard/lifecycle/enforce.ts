@@ -1,5 +1,4 @@
 import { status } from '@grpc/grpc-js';
-import { isTooFarAhead } from '../../store/first-sent.js';
 import type { Claim } from '../../store/store.js';
 import { LazySignal } from '../../timing/lazy-signal.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
@@ -128,10 +127,8 @@ export class EnforceLifecycle implements Lifecycle {
     { served, operation, wait }: GuardedRequest,
     first: InFlightCall,
   ): Promise<CallEnd | undefined> {
-    const inProgress = () => refusals.inProgress(Date.now() - first.startedAtMs);
+    const inProgress = () => refusals.inProgress(first.ageMs);
     const { inFlight, codec } = this.#parts;
-    // This call does not claim, so the store does not check its first-sent time.
-    if (isTooFarAhead(operation, Date.now())) throw refusals.keyExpired();
     if (isReused(operation, first)) {
       const claimed = await inFlight.wait(first, () => wait.resultOf(first.claimed));
       if (claimed === true) throw refusals.keyReused();

@@ -23,7 +23,7 @@ export class InFlightCall {
   /** The key of the call among the `InFlightCalls`. */
   readonly mapKey: string;
   readonly fingerprint: Buffer;
-  readonly startedAtMs = Date.now();
+  readonly #startedAt = performance.now();
   /** How many duplicates wait at present. `InFlightCalls` updates this count. */
   waiting = 0;
   /** Whether the call was refused as in progress. The later calls of the same producer must then also be retried. */
@@ -38,6 +38,11 @@ export class InFlightCall {
   constructor(mapKey: string, fingerprint: Buffer) {
     this.mapKey = mapKey;
     this.fingerprint = fingerprint;
+  }
+
+  /** The time since the call began, in milliseconds. */
+  get ageMs(): number {
+    return performance.now() - this.#startedAt;
   }
 
   /** Resolves to whether this call claimed the key with its fingerprint. Pending until the store has answered. */

@@ -72,7 +72,7 @@ export class ProducerOrder {
     { series }: Operation,
     wait: Wait,
   ): Promise<boolean | 'call-ended'> {
-    const inProgress = () => refusals.inProgress(Date.now() - previous.startedAtMs);
+    const inProgress = () => refusals.inProgress(previous.ageMs);
     const end = await this.#inFlight.wait(previous, () => previous.wait(wait.remainingMs, call.ended));
     if (end === 'timeout') throw inProgress();
     if (end === 'call-ended') return end;

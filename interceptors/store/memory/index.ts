@@ -1,5 +1,5 @@
 import { assertKnownOptions } from '../../options/known-options.js';
-import { isTooFarAhead, isTooOld, retainedUntil } from '../first-sent.js';
+import { mayStart, retainedUntil } from '../first-sent.js';
 import { isSequenceRequest } from '../producer/sequence-rules.js';
 import type {
   Claim,
@@ -49,9 +49,8 @@ export class MemoryStore implements IdempotencyStore {
     const now = this.#clock();
     const address = addressKey(request);
     const live = this.#live(address, now);
-    if (isTooFarAhead(request, now)) return { outcome: 'expired' };
     if (live && !mayBeTakenOver(live, request, now)) return foundRecord(live, now);
-    if (isTooOld(request, now)) return live ? foundRecord(live, now) : { outcome: 'expired' };
+    if (!mayStart(request, now)) return live ? foundRecord(live, now) : { outcome: 'expired' };
     return { outcome: 'claimed', claim: this.#grant(address, request, now, live) };
   }
 

@@ -1,4 +1,4 @@
-import { isTooFarAhead, isTooOld } from '../first-sent.js';
+import { mayStart } from '../first-sent.js';
 import type { ClaimRequest, FoundProducer, NotClaimed, RecordAddress, SeriesPosition } from '../store.js';
 import { SequenceWindow } from './sequence-window.js';
 
@@ -34,10 +34,9 @@ export function decideSequence(
   found: FoundProducer | undefined,
   now: number,
 ): SequenceDecision {
-  if (isTooFarAhead(request, now)) return { outcome: 'expired' };
   const decision = decideByRecord(request, found);
-  if (decision.outcome !== 'claimable' || !isTooOld(request, now)) return decision;
-  // A request that is too old cannot take an execution over. The execution is then in progress, as with keys.
+  if (decision.outcome !== 'claimable' || mayStart(request, now)) return decision;
+  // A request that may not start cannot take an execution over. The execution is then in progress, as with keys.
   const { epoch, sequence } = request.series;
   const isSameOperation = found?.epoch === epoch && found.running?.sequence === sequence;
   return isSameOperation && found.running ? inProgress(found.running) : { outcome: 'expired' };

@@ -1,5 +1,5 @@
 import type { Row } from '../../database/database.js';
-import { isTooFarAhead, isTooOld } from '../first-sent.js';
+import { mayStart } from '../first-sent.js';
 import type { ClaimRequest, FoundRecord, NotClaimed } from '../store.js';
 import {
   claimTime,
@@ -86,9 +86,7 @@ export function foundRecord(row: Row): FoundRecord | undefined {
 }
 
 function decide(request: ClaimRequest, row: Row): NotClaimed | undefined {
-  const now = Number(row.now);
-  if (isTooFarAhead(request, now)) return { outcome: 'expired' };
-  return foundRecord(row) ?? (isTooOld(request, now) ? { outcome: 'expired' } : undefined);
+  return foundRecord(row) ?? (mayStart(request, Number(row.now)) ? undefined : { outcome: 'expired' });
 }
 
 /** The rules for claims of keys. */

@@ -62,11 +62,11 @@ for (const name of storeNames) {
     ahead: { earliestMs: now, latestMs: now + 5 * minute + 1 },
   });
   const cases: Record<Retained, Record<'fine' | 'too old' | 'ahead', ClaimResult['outcome']>> = {
-    'in progress': { fine: 'in-progress', 'too old': 'in-progress', ahead: 'expired' },
+    'in progress': { fine: 'in-progress', 'too old': 'in-progress', ahead: 'in-progress' },
     // A takeover starts a new execution.
-    'lease ran out': { fine: 'claimed', 'too old': 'in-progress', ahead: 'expired' },
-    completed: { fine: 'completed', 'too old': 'completed', ahead: 'expired' },
-    erased: { fine: 'erased', 'too old': 'erased', ahead: 'expired' },
+    'lease ran out': { fine: 'claimed', 'too old': 'in-progress', ahead: 'in-progress' },
+    completed: { fine: 'completed', 'too old': 'completed', ahead: 'completed' },
+    erased: { fine: 'erased', 'too old': 'erased', ahead: 'erased' },
     expired: { fine: 'claimed', 'too old': 'expired', ahead: 'expired' },
   };
   for (const [state, outcomes] of Object.entries(cases) as [Retained, (typeof cases)[Retained]][]) {

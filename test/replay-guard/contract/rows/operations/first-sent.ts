@@ -4,7 +4,7 @@ import { refusals, stored } from '../../table/expected-result.js';
 import { endsWith, writesAndWaits } from '../../table/handlers.js';
 import { executedOnce, failureStored, finalState, noRecord, type Row } from '../../table/row.js';
 import { clockedStores, everyKind } from '../../table/setup.js';
-import { advance, call, ends, held, release, replays, start } from '../../table/steps.js';
+import { advance, call, ends, endsReplayed, held, release, replays, start } from '../../table/steps.js';
 
 const { firstSentInvalid, inProgress, keyExpired } = refusals;
 const minute = 60_000;
@@ -97,10 +97,17 @@ export const firstSentRows: readonly Row[] = [
     ...refused,
   },
   {
-    title: 'a time 6 minutes in the future, with a live record: the call is refused',
-    steps: [call(), call(ago(-6 * minute), keyExpired)],
+    title: 'a time 6 minutes in the future, with a live record: the call replays',
+    steps: [call(), replays(ago(-6 * minute))],
     final: executedOnce,
-    counts: { executed: 1, expired: 1 },
+    counts: { executed: 1, replayed: 1 },
+  },
+  {
+    title: 'a time 6 minutes in the future, while the first call executes: the call joins it',
+    handler: writesAndWaits,
+    steps: [start(), held(), start(ago(-6 * minute)), release(), ends(), endsReplayed],
+    final: executedOnce,
+    counts: { executed: 1, joined: 1 },
   },
   {
     title: 'an expired key without a first-sent time is a new operation and executes',

@@ -124,10 +124,11 @@ export const sequenceMetadataRows: readonly Row[] = [
     steps: [
       ...[call(ago(day + minute, at(0)), keyExpired), call(ago(0, at(0))), replays(ago(day + minute, at(0)))],
       ...[call(ago(day + minute, at(1)), keyExpired), call(ago(23 * 60 * minute, at(1)))],
-      ...[call(ago(-6 * minute, at(1)), keyExpired), call(ago(day + minute, at(0, 1)), keyExpired)],
+      ...[replays(ago(-6 * minute, at(1))), call(ago(-6 * minute, at(2)), keyExpired)],
+      call(ago(day + minute, at(0, 1)), keyExpired),
       call({ ...at(2), metadata: () => ({ 'idempotency-first-sent': 'yesterday' }) }, firstSentInvalid),
     ],
     final: finalState('completed', 2, 2),
-    counts: { executed: 2, replayed: 1, expired: 4, key_invalid: 1 },
+    counts: { executed: 2, replayed: 2, expired: 4, key_invalid: 1 },
   },
 ];
