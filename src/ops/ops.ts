@@ -1,4 +1,10 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import type { Address } from '../config/address.js';
@@ -18,7 +24,7 @@ export type PostHandler = (request: IncomingMessage) => Promise<Answer>;
 export interface Ops {
   /** The bound port. */
   readonly port: number;
-  /** Adds a JSON page. `content` is called at each request. */
+  /** Adds a JSON page for GET and HEAD. `content` is called at each request. */
   show(path: string, content: () => unknown): void;
   /** Adds a path that accepts POST only. */
   receive(path: string, handler: PostHandler): void;
@@ -32,67 +38,128 @@ export interface Ops {
   close(): Promise<void>;
 }
 
+/** The limits of the operators' listener. */
+export interface OpsLimits {
+  /** How long a request may take to arrive, from the connection or the previous response, in milliseconds. */
+  readonly requestMs: number;
+  /** How long a connection may be idle after a response, in milliseconds. */
+  readonly idleMs: number;
+  /** How long a response may make no progress before its connection is closed, in milliseconds. */
+  readonly stalledMs: number;
+  /** The interval at which late requests are looked for, in milliseconds. A request may take this much longer. */
+  readonly checkMs: number;
+  /** The maximum number of connections. Further connections are closed at once. */
+  readonly maxConnections: number;
+}
+
+const LIMITS: OpsLimits = {
+  requestMs: 10_000,
+  idleMs: 5_000,
+  stalledMs: 60_000,
+  checkMs: 1_000,
+  maxConnections: 2_000,
+};
+
 /**
  * Starts the operators' listener.
  * @throws ConfigError naming OPS_ADDRESS when the address cannot be bound
  */
-export async function listenOps(address: Address, readiness: Readiness, registry: Registry): Promise<Ops> {
-  const pages = createPages(readiness, registry);
-  const postHandlers = new Map<string, PostHandler>();
-  const actions = new Map<string, Page>();
-  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+export async function listenOps(
+  address: Address,
+  readiness: Readiness,
+  registry: Registry,
+  limits = LIMITS,
+): Promise<Ops> {
+  const routes = new Map<string, Route>(pages(readiness, registry));
+  const server = createServer(timeoutsOf(limits), (request, response) => {
     const [path = '', query = ''] = (request.url ?? '').split('?', 2);
-    const handler = postHandlers.get(path);
-    const page = { GET: pages, POST: actions }[request.method ?? '']?.get(path) ?? notFound;
-    const isFromWebPage = request.method === 'POST' && request.headers.origin !== undefined;
-    const handled = handler
-      ? post(handler, request, response)
-      : (isFromWebPage ? forbidden : page)(response, query);
-    handled.catch(() => fail(response));
+    const route = routes.get(path);
+    if (!route) return text(response, 404, 'not found');
+    answer(route, request, response, query).catch(() => fail(response));
   });
+  server.timeout = limits.stalledMs;
+  server.maxConnections = limits.maxConnections;
   await bind(server, address);
   return {
     port: (server.address() as AddressInfo).port,
-    show: (path, content) => void pages.set(path, async (response) => json(response, await content())),
-    receive: (path, handler) => void postHandlers.set(path, handler),
-    act: (path, action) => void actions.set(path, actionPage(action)),
+    show: (path, content) =>
+      void routes.set(
+        path,
+        page(async (response) => json(response, await content())),
+      ),
+    receive: (path, handler) => void routes.set(path, receiver(handler)),
+    act: (path, action) => void routes.set(path, actionPage(action)),
     close: () => close(server),
   };
 }
 
-type Page = (response: ServerResponse, query: string) => Promise<void>;
+function timeoutsOf({ requestMs, idleMs, checkMs }: OpsLimits): ServerOptions {
+  return {
+    headersTimeout: requestMs,
+    requestTimeout: requestMs,
+    keepAliveTimeout: idleMs,
+    connectionsCheckingInterval: checkMs,
+  };
+}
 
-function createPages(readiness: Readiness, registry: Registry): Map<string, Page> {
-  return new Map<string, Page>([
-    ['/livez', async (response) => text(response, 200, 'alive')],
-    ['/readyz', async (response) => ready(response, await readiness.obstacle())],
-    ['/metrics', async (response) => send(response, 200, registry.contentType, await registry.metrics())],
-  ]);
+/** A path of the listener: the methods that it allows, and its response to them. */
+interface Route {
+  readonly methods: readonly string[];
+  respond(request: IncomingMessage, response: ServerResponse, query: string): Promise<void>;
+}
+
+async function answer(
+  { methods, respond }: Route,
+  request: IncomingMessage,
+  response: ServerResponse,
+  query: string,
+): Promise<void> {
+  if (methods.includes(request.method ?? '')) return respond(request, response, query);
+  response.setHeader('allow', methods.join(', '));
+  text(response, 405, `allowed here: ${methods.join(', ')}`);
+}
+
+/** A path that accepts GET. The response to HEAD has the same status and headers. Node omits its body. */
+function page(content: (response: ServerResponse) => Promise<void>): Route {
+  return { methods: ['GET', 'HEAD'], respond: (_request, response) => content(response) };
+}
+
+function pages(readiness: Readiness, registry: Registry): [string, Route][] {
+  return [
+    ['/livez', page(async (response) => text(response, 200, 'alive'))],
+    ['/readyz', page(async (response) => ready(response, await readiness.obstacle()))],
+    [
+      '/metrics',
+      page(async (response) => send(response, 200, registry.contentType, await registry.metrics())),
+    ],
+  ];
 }
 
 function ready(response: ServerResponse, obstacle: string | undefined): void {
   text(response, obstacle ? 503 : 200, obstacle ?? 'ready');
 }
 
-async function post(handler: PostHandler, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  if (request.method !== 'POST') {
-    response.setHeader('allow', 'POST');
-    return text(response, 405, 'only POST is allowed here');
-  }
-  const { status, line } = await handler(request);
-  // Otherwise the unread part of the body would be parsed as the next request.
-  if (!request.complete) response.setHeader('connection', 'close');
-  text(response, status, line);
+function receiver(handler: PostHandler): Route {
+  return {
+    methods: ['POST'],
+    async respond(request, response) {
+      const { status, line } = await handler(request);
+      // Otherwise the unread part of the body would be parsed as the next request.
+      if (!request.complete) response.setHeader('connection', 'close');
+      text(response, status, line);
+    },
+  };
 }
 
-const notFound: Page = async (response) => text(response, 404, 'not found');
-const forbidden: Page = async (response) => text(response, 403, 'not for web pages');
-
-function actionPage(action: Parameters<Ops['act']>[1]): Page {
-  return async (response, query) => {
-    const done = await action(Object.fromEntries(new URLSearchParams(query)));
-    if (done === undefined) text(response, 400, 'a parameter is missing');
-    else json(response, done);
+function actionPage(action: Parameters<Ops['act']>[1]): Route {
+  return {
+    methods: ['POST'],
+    async respond({ headers }, response, query) {
+      if (headers.origin !== undefined) return text(response, 403, 'not for web pages');
+      const done = await action(Object.fromEntries(new URLSearchParams(query)));
+      if (done === undefined) text(response, 400, 'a parameter is missing');
+      else json(response, done);
+    },
   };
 }
 
@@ -111,7 +178,8 @@ function json(response: ServerResponse, content: unknown): void {
 }
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {
-  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(body);
+  const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) };
+  response.writeHead(status, { ...headers, 'cache-control': 'no-store' }).end(body);
 }
 
 function bind(server: Server, { host, port }: Address): Promise<void> {

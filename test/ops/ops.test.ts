@@ -1,17 +1,20 @@
+import { once } from 'node:events';
 import { Agent, get } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import { Gauge, Registry } from 'prom-client';
 import { ConfigError } from '#src/config/config.js';
-import { listenOps } from '#src/ops/ops.js';
+import { listenOps, type OpsLimits } from '#src/ops/ops.js';
 import { Readiness } from '#src/ops/readiness.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 type Test = ExecutionContext;
 
-async function serve(t: Test) {
+async function serve(t: Test, limits?: OpsLimits) {
   const readiness = new Readiness();
   const registry = new Registry();
   new Gauge({ name: 'answer', help: 'known', registers: [registry] }).set(42);
-  const ops = await listenOps({ host: '127.0.0.1', port: 0 }, readiness, registry);
+  const ops = await listenOps({ host: '127.0.0.1', port: 0 }, readiness, registry, limits);
   t.teardown(() => ops.close());
   const page = async (path: string, init?: RequestInit) => {
     const response = await fetch(`http://127.0.0.1:${ops.port}${path}`, init);
@@ -86,7 +89,7 @@ test('the result of a POST action is JSON, and a request from a web page is refu
   t.like(await post('/do?what=fail'), { status: 503, body: 'cannot be answered for now\n' });
   t.like(await post('/do?what=c', { origin: 'http://evil.example' }), { status: 403 });
   t.like(await post('/do?what=c', { origin: 'null' }), { status: 403 });
-  t.like(await page('/do?what=c'), { status: 404 });
+  t.like(await page('/do?what=c'), { status: 405 });
   t.like(await post('/other?what=c'), { status: 404 });
   t.deepEqual(done, ['a b']);
 });
@@ -105,13 +108,97 @@ test('/metrics shows the metrics of the registry', async (t) => {
   t.regex(body, /^answer 42$/m);
 });
 
-test('responses are not cached, and unknown paths and methods are not found', async (t) => {
+test('HEAD has the status and the headers of GET and no body', async (t) => {
+  const { ops, readiness, page } = await serve(t);
+  ops.show('/page', () => ({ content: 'of the page' }));
+  for (const path of ['/livez', '/readyz', '/metrics', '/page', '/nowhere']) {
+    const [got, head] = [await page(path), await page(path, { method: 'HEAD' })];
+    t.is(head.status, got.status, path);
+    t.is(head.body, '', path);
+    for (const name of ['content-type', 'content-length', 'cache-control'])
+      t.is(head.headers.get(name), got.headers.get(name), path);
+  }
+  t.is((await page('/readyz', { method: 'HEAD' })).status, 503);
+  readiness.serve(async () => {});
+  t.is((await page('/readyz', { method: 'HEAD' })).status, 200);
+});
+
+test('a method that a path does not allow is answered with 405 and the allowed methods', async (t) => {
+  const { ops, page } = await serve(t);
+  ops.act('/do', async () => t.fail('the action must not run'));
+  ops.receive('/hook', async () => ({ status: 200, line: 'received' }));
+  const allowed = async (path: string, method: string) => {
+    const { status, headers } = await page(path, { method });
+    return [status, headers.get('allow')];
+  };
+  for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
+    for (const path of ['/livez', '/readyz', '/metrics'])
+      t.deepEqual(await allowed(path, method), [405, 'GET, HEAD'], `${method} ${path}`);
+  }
+  for (const method of ['GET', 'HEAD', 'PUT']) {
+    for (const path of ['/do', '/hook']) t.deepEqual(await allowed(path, method), [405, 'POST'], path);
+  }
+});
+
+/** Times short enough for a test. */
+const SHORT: OpsLimits = { requestMs: 200, idleMs: 200, stalledMs: 400, checkMs: 50, maxConnections: 100 };
+
+/** Opens a connection, sends the text, and returns the socket. */
+function send(t: Test, port: number, text: string): Socket {
+  const socket = connect(port, '127.0.0.1');
+  t.teardown(() => socket.destroy());
+  socket.on('error', () => {}).write(text);
+  return socket;
+}
+
+/** Resolves to everything that the server sent, when the server has closed the connection. */
+async function received(socket: Socket): Promise<string> {
+  let text = '';
+  socket.on('data', (chunk) => {
+    text += chunk;
+  });
+  await once(socket, 'close');
+  return text;
+}
+
+for (const [what, text] of [
+  ['no byte', ''],
+  ['a part of the request line', 'GET /li'],
+  ['a part of the headers', 'GET /livez HTTP/1.1\r\nHost: a\r\nX-Part: '],
+  ['a part of the body', 'POST /hook HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\npart'],
+] as const) {
+  test(`a connection that sends ${what} is closed after the time of a request`, async (t) => {
+    const { ops } = await serve(t, SHORT);
+    ops.receive('/hook', () => new Promise(() => {}));
+    t.regex(await received(send(t, ops.port, text)), /^(HTTP\/1\.1 408 .*)?$/s);
+  });
+}
+
+test('a connection is closed after a response when the next request does not come', async (t) => {
+  const { ops } = await serve(t, SHORT);
+  const answers = await received(send(t, ops.port, 'GET /livez HTTP/1.1\r\nHost: a\r\n\r\n'));
+  t.regex(answers, /^HTTP\/1\.1 200 .*alive\n$/s);
+});
+
+test('a connection whose client does not read the response is closed', async (t) => {
+  const { ops } = await serve(t, { ...SHORT, maxConnections: 1 });
+  ops.show('/long', () => 'x'.repeat(32 * 1024 * 1024));
+  const stalled = send(t, ops.port, 'GET /long HTTP/1.1\r\nHost: a\r\n\r\n').pause();
+  await once(stalled, 'connect');
+  const alive = async () => {
+    const answers = await received(send(t, ops.port, 'GET /livez HTTP/1.1\r\nHost: a\r\n\r\n'));
+    return answers.startsWith('HTTP/1.1 200');
+  };
+  t.false(await alive(), 'the listener has one connection');
+  await poll('the connection is closed', alive);
+});
+
+test('responses are not cached, and unknown paths are not found', async (t) => {
   const { page } = await serve(t);
   t.is((await page('/readyz')).headers.get('cache-control'), 'no-store');
   for (const path of ['/', '/metrics/', '/livezz', '/__proto__', '/constructor', '//']) {
     t.is((await page(path)).status, 404, path);
   }
-  t.is((await page('/livez', { method: 'POST', body: 'x' })).status, 404);
 });
 
 test('an idle keep-alive connection does not delay the close', async (t) => {
