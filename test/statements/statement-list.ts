@@ -25,6 +25,8 @@ export const transactions: readonly ListedStatement[] = [
     'isolation level',
     'read-only transaction',
   ),
+  // Before each read that runs outside of the transaction of its call. It reads the catalog.
+  listed('SELECT 1 / CASE WHEN EXISTS .. AS harmless', 'no table', 'array'),
   listed('SET LOCAL lock_timeout = 25', 'no table', 'lock timeout'),
   listed('SET LOCAL lock_timeout TO DEFAULT', 'no table', 'lock timeout'),
   listed('SAVEPOINT nested_1', 'no table', 'savepoint'),

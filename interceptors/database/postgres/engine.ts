@@ -12,12 +12,13 @@ import { CommitInDoubtError } from '../errors.js';
 import { Connections } from './connection.js';
 import {
   type BatchEnd,
+  isDivisionByZero,
   isLockTimeout,
   isReadOnlyViolation,
   mayBeCommitted,
   toDatabaseError,
 } from './errors.js';
-import { onlyReads } from './reads.js';
+import { appearsToRead, checkOf, noteSuspect } from './reads.js';
 import { commit, endCommit, PostgresSession } from './session.js';
 
 /**
@@ -79,7 +80,7 @@ export class PostgresEngine implements DatabaseEngine {
       const done = (end: BatchEnd) => {
         const isInDoubt = connection.takeUnconfirmedCommit() || (end.error && mayBeCommitted(end, 0));
         connection.release(isInDoubt);
-        if (isInDoubt && !onlyReads(statement.text)) reject(inDoubt(end));
+        if (isInDoubt && !appearsToRead(statement.text)) reject(inDoubt(end));
         else if (end.error) reject(toDatabaseError(end));
         else resolve(end.results[0] as Row[]);
       };
@@ -112,17 +113,23 @@ export class PostgresEngine implements DatabaseEngine {
   }
 
   mayOnlyRead(text: string): boolean {
-    return onlyReads(text);
+    return appearsToRead(text);
   }
 
-  /** Runs the statement in a transaction that cannot write and that is rolled back. */
+  /**
+   * Runs the statement in a transaction that cannot write and that is rolled back. The check before the statement fails
+   * if the statement may run code of the application. Then the statement is not executed.
+   */
   read(statement: Statement): Promise<Row[] | undefined> {
+    const batch = [beginReading, checkOf(statement.text), statement, rollback];
     return this.#connections.use((connection, resolve, reject) =>
-      connection.sendRepeatable([beginReading, statement, rollback], (end) => {
+      connection.sendRepeatable(batch, (end) => {
+        const isSuspect = isDivisionByZero(end) && end.results.length === batch.indexOf(statement) - 1;
+        if (isSuspect) noteSuspect(statement.text);
         if (!end.error) {
           connection.release();
-          resolve(end.results[1]);
-        } else if (isReadOnlyViolation(end)) connection.rollBack(() => resolve(undefined));
+          resolve(end.results[2]);
+        } else if (isSuspect || isReadOnlyViolation(end)) connection.rollBack(() => resolve(undefined));
         else connection.rollBack(() => reject(toDatabaseError(end)));
       }),
     );

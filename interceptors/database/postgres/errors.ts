@@ -75,6 +75,11 @@ export function isReadOnlyViolation({ error }: BatchEnd): boolean {
   return sqlState(error) === '25006';
 }
 
+/** Returns whether a statement of a batch has divided by zero. */
+export function isDivisionByZero({ error }: BatchEnd): boolean {
+  return sqlState(error) === '22012';
+}
+
 /** Returns whether the plan of a prepared statement is outdated because the schema has changed. */
 export function isOutdatedPlan(error: unknown): boolean {
   return sqlState(error) === '0A000';
