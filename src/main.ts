@@ -1,5 +1,5 @@
 import { setLogger } from '@grpc/grpc-js';
-import { ConfigError, readConfig } from './config/config.js';
+import { ConfigError, misspeltSettings, readConfig } from './config/config.js';
 import { welcome } from './ops/welcome.js';
 import { createLog, type Log } from './platform/log.js';
 import { startShop } from './shop.js';
@@ -22,6 +22,9 @@ async function run(): Promise<void> {
   const config = readConfig(process.env);
   const log = createLog(config.logLevel);
   logFailures(log);
+  for (const { name, nearest } of misspeltSettings(process.env)) {
+    log.warn(`the variable ${name} is not a setting; did you mean ${nearest}?`);
+  }
   const signalled = stopSignal(log);
   const shop = await startShop(config, log, running.signal);
   log.info({ grpc: shop.grpc, ops: shop.ops, services: [...config.services] }, 'serving');

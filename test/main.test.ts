@@ -114,6 +114,21 @@ test('an unknown setting ends the process with code 1 and one line on stderr', a
   t.is(shop.err(), 'TLS_CERTIFICATE: unknown setting\n');
 });
 
+test('a misspelt setting is named in one warning without its value, and the server starts', async (t) => {
+  const misspelt = { REPLAY_GAURD_MODE: 'secret', GRPC_ADDRES: 'secret' };
+  const shop = launch(t, misspelt, await freshFolder(t));
+  await logged(shop, 'serving');
+  const warnings = lines(shop).filter(({ msg }) => msg.includes('is not a setting'));
+  t.deepEqual(
+    warnings.map(({ msg }) => msg),
+    [
+      'the variable REPLAY_GAURD_MODE is not a setting; did you mean REPLAY_GUARD_MODE?',
+      'the variable GRPC_ADDRES is not a setting; did you mean GRPC_ADDRESS?',
+    ],
+  );
+  t.false(shop.out().includes('secret'));
+});
+
 test('a setting that cannot be applied ends the process with code 1 and one line on stderr', async (t) => {
   const folder = await freshFolder(t);
   await writeFile(join(folder, 'file'), '');

@@ -3,6 +3,7 @@ import { address, isLoopback, remoteAddress } from './address.js';
 import { callerIdentity } from './caller-identity.js';
 import { guardSettings, toGuardConfig } from './guard-settings.js';
 import { jwtConflicts, jwtSettings, toTokenIdentity } from './jwt-settings.js';
+import { type Misspelt, nearestSetting } from './misspelt.js';
 import { outboxSettings, toOutboxConfig, webhookSecret } from './outbox-settings.js';
 import * as setting from './settings.js';
 
@@ -82,9 +83,33 @@ const OWN_PREFIX = /^(REPLAY_GUARD|TLS|CALLER|OPS|JWT|WAREHOUSE|WEBHOOK|OUTBOX)_
 const SERVICE_LINK =
   /^\w+_(SERVICE_(HOST|PORT)(_\w+)?=|PORT=(tcp|udp|sctp):|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=)/;
 
-function unknownSetting(env: NodeJS.ProcessEnv): string | undefined {
-  const foreign = (name: string) => !OWN_PREFIX.test(name) || SERVICE_LINK.test(`${name}=${env[name]}`);
-  return Object.keys(env).find((name) => !(name in schema.shape) && !foreign(name));
+const NAMES = Object.keys(schema.shape);
+
+/** Yields the names of variables that are neither settings nor variables of Kubernetes. */
+function* foreignNames(env: NodeJS.ProcessEnv): Generator<string> {
+  for (const name of Object.keys(env)) {
+    if (!(name in schema.shape) && !SERVICE_LINK.test(`${name}=${env[name]}`)) yield name;
+  }
+}
+
+/**
+ * Returns the variables of the environment that are probably misspelt settings. `readConfig` refuses unknown names with
+ * a prefix of this program. A name with another prefix may belong to another program.
+ */
+export function misspeltSettings(env: NodeJS.ProcessEnv): Misspelt[] {
+  return [...foreignNames(env)].flatMap((name) => {
+    const nearest = nearestSetting(name, NAMES);
+    return nearest ? [{ name, nearest }] : [];
+  });
+}
+
+/** @throws ConfigError when a name with a prefix of this program is not a setting */
+function refuseUnknown(env: NodeJS.ProcessEnv): void {
+  for (const name of foreignNames(env)) {
+    if (!OWN_PREFIX.test(name)) continue;
+    const nearest = nearestSetting(name, NAMES);
+    throw new ConfigError(name, nearest ? `unknown setting; did you mean ${nearest}?` : 'unknown setting');
+  }
 }
 
 /** The checked settings. */
@@ -95,8 +120,7 @@ export type Config = ReturnType<typeof readConfig>;
  * @throws ConfigError when a setting is wrong or unknown
  */
 export function readConfig(env: NodeJS.ProcessEnv) {
-  const unknown = unknownSetting(env);
-  if (unknown) throw new ConfigError(unknown, 'unknown setting');
+  refuseUnknown(env);
   const parsed = schema.safeParse(env);
   const issue = parsed.error?.issues[0];
   if (!parsed.success) throw new ConfigError(String(issue?.path[0]), String(issue?.message));

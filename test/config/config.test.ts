@@ -1,5 +1,5 @@
 import test from 'ava';
-import { ConfigError, readConfig } from '#src/config/config.js';
+import { ConfigError, misspeltSettings, readConfig } from '#src/config/config.js';
 
 test('without settings the shop hosts both services on SQLite and listens on loopback only', (t) => {
   t.deepEqual(readConfig({}), {
@@ -238,7 +238,7 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ OUTBOX_MAX_ATTEMPTS: '1000000' }, 'OUTBOX_MAX_ATTEMPTS', /whole number from 1/],
   [{ OUTBOX_RETENTION: '7' }, 'OUTBOX_RETENTION', /must be a duration/],
   [{ OUTBOX_POLL: '1s' }, 'OUTBOX_POLL', /unknown setting/],
-  [{ REPLAY_GUARD_TLL: '24h' }, 'REPLAY_GUARD_TLL', /unknown setting/],
+  [{ REPLAY_GUARD_TLL: '24h' }, 'REPLAY_GUARD_TLL', /unknown setting; did you mean REPLAY_GUARD_TTL\?/],
   [{ TLS_CERTIFICATE: 'c' }, 'TLS_CERTIFICATE', /unknown setting/],
   [{ CALLER_ID: 'mtls' }, 'CALLER_ID', /unknown setting/],
   [{ OPS_PORT: '9464' }, 'OPS_PORT', /unknown setting/],
@@ -295,4 +295,47 @@ test('variables of Kubernetes and of other programs are ignored', (t) => {
       PATH: '/bin',
     }),
   );
+});
+
+for (const [name, nearest] of [
+  ['REPLAY_GAURD_MODE', 'REPLAY_GUARD_MODE'],
+  ['REPLAYGUARD_MODE_FILE', 'REPLAY_GUARD_MODE_FILE'],
+  ['GRPC_ADDRES', 'GRPC_ADDRESS'],
+  ['GRCP_ADDRESS', 'GRPC_ADDRESS'],
+  ['grpc_address', 'GRPC_ADDRESS'],
+  ['DATABASE_URI', 'DATABASE_URL'],
+  ['SERVICE', 'SERVICES'],
+  ['INVENTORY_ADRESS', 'INVENTORY_ADDRESS'],
+  ['LOGLEVEL', 'LOG_LEVEL'],
+  ['SHUTDOWN_GRACE_', 'SHUTDOWN_GRACE'],
+  ['OUTBX_RELAY', 'OUTBOX_RELAY'],
+] as const) {
+  test(`the variable ${name} is a misspelt ${nearest}`, (t) => {
+    t.notThrows(() => readConfig({ [name]: 'x' }));
+    t.deepEqual(misspeltSettings({ [name]: 'x', PATH: '/bin' }), [{ name, nearest }]);
+  });
+}
+
+test('an ordinary environment has no misspelt settings', (t) => {
+  const names = [
+    'PATH HOME HOSTNAME HOST USER LOGNAME SHELL SHLVL PWD OLDPWD TERM LANG LC_ALL TZ TMPDIR EDITOR DISPLAY MAIL _',
+    'NODE_ENV NODE_OPTIONS NODE_VERSION NODE_EXTRA_CA_CERTS NODE_TLS_REJECT_UNAUTHORIZED YARN_VERSION PORT CI DEBUG',
+    'npm_command npm_config_loglevel npm_config_cache npm_lifecycle_event npm_package_name npm_execpath INIT_CWD',
+    'GRPC_VERBOSITY GRPC_TRACE GRPC_NODE_VERBOSITY GRPC_NODE_TRACE GRPC_DNS_RESOLVER GRPC_SSL_CIPHER_SUITES',
+    'GRPC_DEFAULT_SSL_ROOTS_FILE_PATH GRPC_PROXY grpc_proxy http_proxy https_proxy no_proxy HTTPS_PROXY NO_PROXY',
+    'PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSSLMODE PGAPPNAME SSL_CERT_FILE SSL_CERT_DIR JAVA_HOME',
+    'KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT KUBERNETES_PORT POD_NAME POD_IP NAMESPACE SERVICE_NAME',
+    'AWS_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY GOOGLE_APPLICATION_CREDENTIALS AZURE_CLIENT_ID',
+    'OTEL_SERVICE_NAME OTEL_EXPORTER_OTLP_ENDPOINT OTEL_LOG_LEVEL SENTRY_DSN DD_AGENT_HOST DD_SERVICE',
+    'REDIS_URL RABBITMQ_URL DB_HOST DB_URL DATABASE_HOST DATABASE_USER DATABASE_PASSWORD WEB_CONCURRENCY',
+    'INVOCATION_ID JOURNAL_STREAM LISTEN_FDS LISTEN_PID NOTIFY_SOCKET SYSTEMD_EXEC_PID XDG_RUNTIME_DIR',
+  ];
+  const env = Object.fromEntries(names.flatMap((line) => line.split(' ')).map((name) => [name, 'x']));
+  t.deepEqual(misspeltSettings(env), []);
+  t.deepEqual(misspeltSettings({ INVENTORY_SERVICE_HOST: '10.0.0.1', OPS_PORT: 'tcp://10.0.0.1:80' }), []);
+  t.notThrows(() => readConfig(env));
+});
+
+test('a setting with the right name is not misspelt, whatever its value is', (t) => {
+  t.deepEqual(misspeltSettings({ GRPC_ADDRESS: 'x', LOG_LEVEL: 'x', SERVICES: 'x' }), []);
 });
