@@ -103,7 +103,7 @@ export type FoundRecord =
       /** Absent if an open transaction hides the fingerprint. */
       readonly fingerprint?: Buffer;
       readonly ageMs: number;
-      /** The remaining time of the lease. 0 or less if the key may be taken over. */
+      /** The remaining time of the lease. `hasRunOut` says whether the key may be taken over. */
       readonly leaseLeftMs: number;
     };
 
@@ -200,7 +200,7 @@ export interface FoundProducer {
     readonly sequence: bigint;
     readonly fingerprint: Buffer;
     readonly ageMs: number;
-    /** The remaining time of the lease. 0 or less if the sequence may be taken over. */
+    /** The remaining time of the lease. `hasRunOut` says whether the sequence may be taken over. */
     readonly leaseLeftMs: number;
   };
 }

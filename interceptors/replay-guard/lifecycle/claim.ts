@@ -1,3 +1,4 @@
+import { hasRunOut } from '../../store/lease.js';
 import {
   decideByRecord,
   isFinal,
@@ -161,7 +162,8 @@ export async function lookUp(store: ObservedStore, operation: Operation): Promis
 
 async function lookUpKey(store: ObservedStore, operation: Operation): Promise<LookUp> {
   const found = await store.find(operation);
-  const answer = found && !mayBeTakenOver(found) && { answer: found };
+  const isOrphaned = found?.outcome === 'in-progress' && hasRunOut(found.leaseLeftMs, operation.leaseMs);
+  const answer = found && !isOrphaned && { answer: found };
   return { isKnown: found !== undefined, ...answer };
 }
 
@@ -177,10 +179,6 @@ async function hasRecord(store: ObservedStore, operation: Operation): Promise<bo
     ? store.findProducer(seriesAddress(operation))
     : store.find(operation);
   return (await found) !== undefined;
-}
-
-function mayBeTakenOver(found: FoundRecord): boolean {
-  return found.outcome === 'in-progress' && found.leaseLeftMs <= 0;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { assertKnownOptions } from '../../options/known-options.js';
 import { mayStart, retainedUntil } from '../first-sent.js';
+import { hasRunOut } from '../lease.js';
 import { isSequenceRequest } from '../producer/sequence-rules.js';
 import type {
   Claim,
@@ -144,7 +145,11 @@ export class MemoryStore implements IdempotencyStore {
 
 function mayBeTakenOver(record: MemoryRecord, request: ClaimRequest, now: number): boolean {
   const isRunning = !record.reply && !record.isErased;
-  return isRunning && record.leaseUntilMs <= now && record.fingerprint.equals(request.fingerprint);
+  return (
+    isRunning &&
+    hasRunOut(record.leaseUntilMs - now, request.leaseMs) &&
+    record.fingerprint.equals(request.fingerprint)
+  );
 }
 
 function foundRecord(record: MemoryRecord, now: number): FoundRecord {

@@ -1,4 +1,5 @@
 import { mayStart } from '../first-sent.js';
+import { hasRunOut } from '../lease.js';
 import type { ClaimRequest, FoundProducer, NotClaimed, RecordAddress, SeriesPosition } from '../store.js';
 import { SequenceWindow } from './sequence-window.js';
 
@@ -47,15 +48,17 @@ export function decideByRecord(request: SequenceRequest, found: FoundProducer | 
   const { epoch, sequence } = request.series;
   if (!found) return sequence <= MAX_INITIAL_SEQUENCE ? { outcome: 'claimable' } : { outcome: 'gap' };
   if (epoch < found.epoch) return { outcome: 'fenced', epoch: found.epoch };
-  if (epoch > found.epoch) return decideNewEpoch(sequence, found);
+  if (epoch > found.epoch) return decideNewEpoch(request, found);
   if (sequence <= found.completed) return fromWindow(sequence, found);
   return found.running ? decideBesideRunning(request, found, found.running) : decideNext(sequence, found);
 }
 
-function decideNewEpoch(sequence: bigint, found: FoundProducer): SequenceDecision {
-  if (sequence > MAX_INITIAL_SEQUENCE) return { outcome: 'gap' };
+function decideNewEpoch({ series, leaseMs }: SequenceRequest, found: FoundProducer): SequenceDecision {
+  if (series.sequence > MAX_INITIAL_SEQUENCE) return { outcome: 'gap' };
   // The running execution is not rolled back. The new epoch begins when the execution has ended.
-  return isLeaseValid(found) ? withoutFingerprint(found) : { outcome: 'claimable' };
+  return found.running && !hasRunOut(found.running.leaseLeftMs, leaseMs)
+    ? withoutFingerprint(found)
+    : { outcome: 'claimable' };
 }
 
 function fromWindow(sequence: bigint, { replies, completed, expiresAtMs }: FoundProducer): SequenceDecision {
@@ -69,17 +72,18 @@ function fromWindow(sequence: bigint, { replies, completed, expiresAtMs }: Found
 
 /** Decides on an uncompleted sequence, while the record has an uncompleted execution. */
 function decideBesideRunning(
-  { series: { sequence }, fingerprint }: SequenceRequest,
+  { series: { sequence }, fingerprint, leaseMs }: SequenceRequest,
   found: FoundProducer,
   running: Running,
 ): SequenceDecision {
+  const isOrphaned = hasRunOut(running.leaseLeftMs, leaseMs);
   if (sequence === running.sequence) {
-    const mayBeTakenOver = !isLeaseValid(found) && running.fingerprint.equals(fingerprint);
+    const mayBeTakenOver = isOrphaned && running.fingerprint.equals(fingerprint);
     return mayBeTakenOver ? { outcome: 'claimable' } : inProgress(running);
   }
   // The series began with 1, so sequence 0 was never executed.
   if (sequence < running.sequence) return { outcome: 'outdated' };
-  if (!isLeaseValid(found)) return gapAt(running.sequence, sequence);
+  if (isOrphaned) return gapAt(running.sequence, sequence);
   const isNext = sequence === running.sequence + 1n;
   return isNext ? withoutFingerprint(found) : { outcome: 'gap', expected: running.sequence + 1n };
 }
@@ -99,8 +103,6 @@ const gapAt = (expected: bigint, sequence: bigint): SequenceDecision => ({
   expected,
   ...(expected === sequence - 1n && { mayBeHidden: true }),
 });
-
-const isLeaseValid = ({ running }: FoundProducer) => running !== undefined && running.leaseLeftMs > 0;
 
 function inProgress({ fingerprint, ageMs, leaseLeftMs }: Running): NotClaimed {
   return { outcome: 'in-progress', fingerprint, ageMs, leaseLeftMs };

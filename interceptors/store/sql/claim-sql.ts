@@ -3,18 +3,29 @@
 // allows no clock there.
 import type { SqlValue } from '../../database/database.js';
 import { firstSentBounds } from '../first-sent.js';
+import { MAX_LEASE_AHEAD_MS } from '../lease.js';
 import { type ClaimRequest, MAX_FIRST_SENT_AHEAD_MS } from '../store.js';
 import type { StoredAddress } from './address.js';
 
 /** The time inside `DO UPDATE`. */
 export const claimTime = 'excluded.fence';
+/** The end of the lease of the claim inside `DO UPDATE`. */
+export const claimedUntil = 'excluded.lease_until';
+
+/**
+ * SQL for whether the lease of a record has run out, by the rule of `hasRunOut`.
+ * @param newLeaseUntil SQL for the end of a lease that begins now
+ */
+export const leaseHasRunOut = (now: string, newLeaseUntil: string) =>
+  `(record.lease_until <= ${now} OR record.lease_until > ${newLeaseUntil} + ${MAX_LEASE_AHEAD_MS})`;
 
 /**
  * SQL for whether the execution of a record may be taken over.
+ * @param newLeaseUntil SQL for the end of a lease that begins now
  * @param fingerprint SQL for the fingerprint of the request
  */
-export const mayBeTakenOver = (now: string, record: string, fingerprint: string) =>
-  `${record}.state <= 0 AND ${record}.lease_until <= ${now} AND ${record}.fingerprint = ${fingerprint}`;
+export const mayBeTakenOver = (now: string, newLeaseUntil: string, fingerprint: string) =>
+  `record.state <= 0 AND ${leaseHasRunOut(now, newLeaseUntil)} AND record.fingerprint = ${fingerprint}`;
 
 /** The first parameters of every claim: `$1` and `$2` the address, `$3` fingerprint, `$4` leaseMs, `$5` retentionMs. */
 export function commonParams(address: StoredAddress, request: ClaimRequest): SqlValue[] {

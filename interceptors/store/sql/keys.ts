@@ -1,7 +1,9 @@
 import type { Row } from '../../database/database.js';
 import { mayStart } from '../first-sent.js';
+import { hasRunOut } from '../lease.js';
 import type { ClaimRequest, FoundRecord, NotClaimed } from '../store.js';
 import {
+  claimedUntil,
   claimTime,
   commonParams,
   firstSentParams,
@@ -33,7 +35,7 @@ const claimSql = (source: string) => `
     state = CASE WHEN record.expires_at <= ${claimTime} THEN 0 ELSE -1 END,
     fence = ${nextFence},
     lease_until = excluded.lease_until, expires_at = ${later('expires_at')}, reply = NULL
-  WHERE record.expires_at <= ${claimTime} OR (${mayBeTakenOver(claimTime, 'record', 'excluded.fingerprint')})
+  WHERE record.expires_at <= ${claimTime} OR (${mayBeTakenOver(claimTime, claimedUntil, 'excluded.fingerprint')})
   RETURNING state AS claimed, fence, expires_at`;
 
 /** The statements on the records of keys. */
@@ -86,7 +88,10 @@ export function foundRecord(row: Row): FoundRecord | undefined {
 }
 
 function decide(request: ClaimRequest, row: Row): NotClaimed | undefined {
-  return foundRecord(row) ?? (mayStart(request, Number(row.now)) ? undefined : { outcome: 'expired' });
+  const found = foundRecord(row);
+  if (!found) return mayStart(request, Number(row.now)) ? undefined : { outcome: 'expired' };
+  const isOrphaned = found.outcome === 'in-progress' && hasRunOut(found.leaseLeftMs, request.leaseMs);
+  return isOrphaned ? { ...found, leaseLeftMs: Math.min(found.leaseLeftMs, 0) } : found;
 }
 
 /** The rules for claims of keys. */

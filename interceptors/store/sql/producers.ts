@@ -4,12 +4,14 @@ import { decideSequence, isFinal, type SequenceRequest, seriesAddress } from '..
 import type { FoundProducer } from '../store.js';
 import { atAddress } from './address.js';
 import {
+  claimedUntil,
   claimTime,
   commonParams,
   type FirstSentSql,
   firstSentParams,
   firstSentSql,
   later,
+  leaseHasRunOut,
   mayBeTakenOver,
   nextFence,
   rowToInsertIfValid,
@@ -52,11 +54,11 @@ const claimInitialSql = (source: string) => `
     completed = CASE WHEN ${isSameEpoch} THEN record.completed ELSE -1 END,
     replies = CASE WHEN ${isSameEpoch} THEN record.replies ELSE excluded.replies END
   WHERE CASE WHEN record.expires_at <= ${claimTime} THEN TRUE
-    WHEN record.epoch < excluded.epoch THEN record.state > 0 OR record.lease_until <= ${claimTime}
+    WHEN record.epoch < excluded.epoch THEN record.state > 0 OR ${leaseHasRunOut(claimTime, claimedUntil)}
     WHEN record.epoch > excluded.epoch THEN FALSE
     WHEN record.state > 0 THEN record.completed = excluded.sequence - 1 OR record.completed = -1
     ELSE record.sequence = excluded.sequence
-      AND ${mayBeTakenOver(claimTime, 'record', 'excluded.fingerprint')} END
+      AND ${mayBeTakenOver(claimTime, claimedUntil, 'excluded.fingerprint')} END
   RETURNING state AS claimed, fence, expires_at, replies`;
 
 /**
@@ -76,7 +78,7 @@ const claimLaterSql = (now: string, { isValid, expiry }: FirstSentSql) => `
   FROM (SELECT ${now} AS now) AS clock
   WHERE ${atAddress} AND ${isValid} AND record.expires_at > now AND record.epoch = ${epoch}
     AND CASE WHEN record.state > 0 THEN record.completed = ${sequence} - 1
-      ELSE record.sequence = ${sequence} AND ${mayBeTakenOver('now', 'record', '$3')} END
+      ELSE record.sequence = ${sequence} AND ${mayBeTakenOver('now', 'now + $4', '$3')} END
   RETURNING state AS claimed, fence, expires_at, replies`;
 
 /** The statements on the records of series. */

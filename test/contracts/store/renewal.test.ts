@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import { LeaseLostError } from 'grpc-replay-guard/database';
 import type { Claim } from 'grpc-replay-guard/store';
-import { claimed, completed, inProgress, minute, reply, request } from './requests.js';
+import { claimed, completed, digest, hour, inProgress, minute, reply, request } from './requests.js';
 import { type StoreSubject, storeNames, storeSubjects } from './store-subject.js';
 
 const subjects = storeSubjects(test);
@@ -50,6 +51,56 @@ for (const name of storeNames) {
     t.is(inProgress(t, await other.claim(operation)).leaseLeftMs, 10 * minute);
     await claim.complete(reply('late'));
     t.deepEqual(completed(t, await other.claim(operation)).reply, reply('late'));
+  });
+
+  it('after the clock was set back an hour, the key of a crashed execution is taken over at once', async (t, subject) => {
+    const { store, other, advance } = subject;
+    const operation = request();
+    const crashed = claimed(t, await store.claim(operation));
+    await advance(-hour);
+    const taken = claimed(t, await other.claim(operation));
+    t.true(taken.takenOver);
+    // The new lease counts from the new time, so no other execution takes it over.
+    t.is(inProgress(t, await store.claim(operation)).leaseLeftMs, 10 * minute);
+    await t.throwsAsync(crashed.complete(reply('late')), { instanceOf: LeaseLostError });
+    await taken.complete(reply('done'));
+    t.deepEqual(completed(t, await store.claim(operation)).reply, reply('done'));
+  });
+
+  it('after the clock was set back, an execution that renews its lease keeps its key', async (t, subject) => {
+    const { store, other, advance } = subject;
+    const operation = request();
+    const claim = claimed(t, await store.claim(operation));
+    await advance(-hour);
+    await claim.renew();
+    t.is(inProgress(t, await other.claim(operation)).leaseLeftMs, 10 * minute);
+    await claim.complete(reply('done'));
+  });
+
+  it('a clock that is set back by 5 seconds does not end a lease', async (t, { store, other, advance }) => {
+    const operation = request();
+    const claim = claimed(t, await store.claim(operation));
+    await advance(-5_000);
+    t.is(inProgress(t, await other.claim(operation)).leaseLeftMs, 10 * minute + 5_000);
+    await claim.complete(reply('done'));
+  });
+
+  it('after the clock was set back an hour, a series continues with the sequence of the crashed execution', async (t, subject) => {
+    const { store, other, advance } = subject;
+    for (const [epoch, sequence] of [
+      [0n, 1n],
+      [0n, 2n],
+      [1n, 0n],
+    ] as const) {
+      const series = { id: digest(randomUUID()), epoch: 0n, sequence: 1n };
+      if (sequence === 2n) await claimed(t, await store.claim(request({ series }))).complete(reply('one'));
+      const crashed = sequence === 2n ? { ...series, sequence } : series;
+      claimed(t, await store.claim(request({ series: crashed })));
+      await advance(-hour);
+      const taken = claimed(t, await other.claim(request({ series: { ...series, epoch, sequence } })));
+      t.is(taken.takenOver, epoch === 0n);
+      await taken.complete(reply('done'));
+    }
   });
 
   const losses: Record<string, (subject: StoreSubject, taker: Claim) => Promise<unknown>> = {

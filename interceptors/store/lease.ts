@@ -1,0 +1,16 @@
+/**
+ * How far a lease may end beyond one lease from now, in milliseconds. Clocks are set back by less in normal operation.
+ */
+export const MAX_LEASE_AHEAD_MS = 5_000;
+
+/**
+ * Whether the lease of an execution has run out. A lease ends at most one lease after its claim or renewal. If the lease
+ * ends clearly later, the store's clock was set back after the claim. The lease then counts as run out. Otherwise a crashed
+ * execution would keep its key until the clock has caught up. The fence prevents that an execution which still runs
+ * commits after a takeover.
+ * @param leaseLeftMs the time until the end of the lease by the store's clock, in milliseconds
+ * @param leaseMs the length of a lease, in milliseconds
+ */
+export function hasRunOut(leaseLeftMs: number, leaseMs: number): boolean {
+  return leaseLeftMs <= 0 || leaseLeftMs > leaseMs + MAX_LEASE_AHEAD_MS;
+}
