@@ -8,7 +8,10 @@ export type DeliveryOutcome =
   /** The work threw, the database was unavailable, the commit is in doubt, or the message is invalid. */
   | 'failed';
 
-/** Receives the events of a consumer. Implementations must return quickly and must not throw. */
+/**
+ * Receives the events of a consumer. The methods must return quickly. A method that throws or rejects changes no
+ * delivery: the first error of each method becomes a process warning with the code `REPLAY_GUARD_OBSERVER_FAILED`.
+ */
 export interface ConsumerObserver {
   /** @param consumer the `consumer` of the message name; its id and scope are never passed */
   deliveryEnded(consumer: string, outcome: DeliveryOutcome): void;

@@ -1,7 +1,11 @@
+import { inspect } from 'node:util';
+
 type Method = (...args: never[]) => void;
 
 /**
- * Returns an observer with all methods. A method that the given observer omits has no effect.
+ * Returns an observer with all methods. A method that the given observer omits has no effect. The methods of the
+ * returned observer never throw: an error of a given method becomes one process warning for each method name, with the
+ * code `REPLAY_GUARD_OBSERVER_FAILED`.
  * @param names every method of the observer
  * @throws TypeError when a property with the name of a method is not a function, or when an object literal has a
  *   function with another name
@@ -16,10 +20,36 @@ export function completeObserver<Observer extends { readonly [Name in keyof Obse
     const method: unknown = given[name];
     if (method === undefined) return [name, () => {}];
     if (typeof method !== 'function') throw new TypeError(`observer: ${name} must be a function`);
-    // Read the method at each call, because a test or a tracer may replace it later.
-    return [name, (...args: never[]) => (given[name] as Method).apply(given, args)];
+    const warn = warnOnce(name);
+    return [
+      name,
+      (...args: never[]) => {
+        try {
+          // Read the method at each call, because a test or a tracer may replace it later.
+          const result: unknown = (given[name] as Method).apply(given, args);
+          // The rejection of an async method would end the process, or fail the call that is executing.
+          if (result instanceof Promise) result.catch(warn);
+        } catch (error) {
+          warn(error);
+        }
+      },
+    ];
   });
   return Object.fromEntries(methods);
+}
+
+/** Returns a function that emits one process warning about the errors of an observer's method. */
+function warnOnce(name: string): (error: unknown) => void {
+  let hasWarned = false;
+  return (error) => {
+    if (hasWarned) return;
+    hasWarned = true;
+    process.emitWarning(`the method ${name} of an observer failed; its later failures are not reported`, {
+      type: 'ReplayGuardWarning',
+      code: 'REPLAY_GUARD_OBSERVER_FAILED',
+      detail: inspect(error),
+    });
+  };
 }
 
 /** Refuses misspelt methods. An instance of a class may have methods of its own. */

@@ -12,7 +12,10 @@ export interface ObservedAttempt {
   readonly attempt: number;
 }
 
-/** Receives the events of a relay. Implementations must return quickly and must not throw. */
+/**
+ * Receives the events of a relay. The methods must return quickly. A method that throws or rejects changes no delivery:
+ * the first error of each method becomes a process warning with the code `REPLAY_GUARD_OBSERVER_FAILED`.
+ */
 export interface OutboxObserver {
   /** @param seconds the duration of the attempt */
   delivered(attempt: ObservedAttempt, seconds: number): void;

@@ -1,17 +1,19 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { SharedMetrics } from '../options/shared-metrics.js';
 import type { OutboxObserver } from './observer.js';
 
 /**
  * Creates an observer that keeps the metrics of relays in a prom-client registry. The names of the metrics begin with
- * `replay_guard_outbox_`. Create one observer per registry.
+ * `replay_guard_outbox_`. Several observers of one registry share their metrics.
+ * @throws Error when the registry has a metric of the application with one of these names
  */
 export function createPrometheusOutboxObserver(register: Registry): OutboxObserver {
-  const registers = [register];
+  const metrics = new SharedMetrics(register);
   const byType = ['destination', 'type'] as const;
   const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
-    new Counter({ name: `replay_guard_outbox_${name}`, help, labelNames, registers });
+    metrics.counter(`replay_guard_outbox_${name}`, help, labelNames);
   const gauge = (name: string, help: string) =>
-    new Gauge({ name: `replay_guard_outbox_${name}`, help, labelNames: ['destination'], registers });
+    metrics.gauge(`replay_guard_outbox_${name}`, help, ['destination']);
   const delivered = counter('delivered_total', 'Events delivered', byType);
   const failed = counter('failed_attempts_total', 'Failed attempts at a delivery', byType);
   const died = counter('dead_letters_total', 'Events that became dead letters', byType);
@@ -24,13 +26,12 @@ export function createPrometheusOutboxObserver(register: Registry): OutboxObserv
   const dead = gauge('dead', 'Current dead letters');
   const oldest = gauge('oldest_seconds', 'Age of the oldest event that waits for delivery');
   const closed = gauge('closed', '1 if the receiver has ended its subscription, else 0');
-  const seconds = new Histogram({
-    name: 'replay_guard_outbox_delivery_seconds',
-    help: 'Duration of an attempt at a delivery',
-    labelNames: ['destination'],
-    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
-    registers,
-  });
+  const seconds = metrics.histogram(
+    'replay_guard_outbox_delivery_seconds',
+    'Duration of an attempt at a delivery',
+    ['destination'],
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  );
 
   return {
     delivered({ destination, type }, took) {

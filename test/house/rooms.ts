@@ -107,11 +107,14 @@ export const closedRooms: readonly string[] = [
   'interceptors/replay-guard',
 ];
 
+/** The only file that creates metrics. It is imported by files that users import on demand. */
+const sharedMetrics = 'interceptors/options/shared-metrics.ts';
+
 /** Files that import nothing of the library except the listed files. */
 export const limitedFiles: Readonly<Record<string, readonly string[]>> = {
-  'interceptors/replay-guard/prometheus.ts': ['interceptors/replay-guard/observer.ts'],
-  'interceptors/consumer/prometheus.ts': ['interceptors/consumer/observer.ts'],
-  'interceptors/outbox/prometheus.ts': ['interceptors/outbox/observer.ts'],
+  'interceptors/replay-guard/prometheus.ts': ['interceptors/replay-guard/observer.ts', sharedMetrics],
+  'interceptors/consumer/prometheus.ts': ['interceptors/consumer/observer.ts', sharedMetrics],
+  'interceptors/outbox/prometheus.ts': ['interceptors/outbox/observer.ts', sharedMetrics],
 };
 
 /** Packages that only some rooms or files of the library and the shop import. Most are optional for users. */
@@ -119,6 +122,7 @@ export const packageOwners: Readonly<Record<string, readonly string[]>> = {
   'better-sqlite3': ['interceptors/database/sqlite'],
   pg: ['interceptors/database/postgres', 'interceptors/outbox/postgres.ts'],
   'prom-client': [
+    sharedMetrics,
     'interceptors/replay-guard/prometheus.ts',
     'interceptors/consumer/prometheus.ts',
     'interceptors/outbox/prometheus.ts',

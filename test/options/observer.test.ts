@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import test from 'ava';
 import { completeObserver } from '#library/options/observer.js';
 
@@ -70,3 +72,38 @@ test('a method that is not a function is refused by name', (t) => {
     message: 'observer: ended must be a function',
   });
 });
+
+const throwing = () => {
+  throw new Error('the disk is full');
+};
+const failing: Record<string, () => unknown> = {
+  throws: throwing,
+  'throws undefined': () => {
+    throw undefined;
+  },
+  rejects: async () => throwing(),
+};
+for (const [title, ended] of Object.entries(failing)) {
+  test.serial(
+    `a method that ${title} becomes one process warning, and later calls reach the method`,
+    async (t) => {
+      const warnings: NodeJS.ErrnoException[] = [];
+      const listen = (warning: Error) => warnings.push(warning);
+      process.on('warning', listen);
+      t.teardown(() => process.removeListener('warning', listen));
+      let calls = 0;
+      const count = () => {
+        calls++;
+        return ended();
+      };
+      const observer = completeObserver<Observer>({ ended: count }, names);
+      const warned = once(process, 'warning');
+      for (let call = 0; call < 3; call++) t.is(observer.ended(), undefined);
+      await warned;
+      await nextTurn();
+      t.is(calls, 3);
+      t.like(warnings, [{ code: 'REPLAY_GUARD_OBSERVER_FAILED' }]);
+      t.regex(String(warnings[0]?.message), /the method ended of an observer failed/);
+    },
+  );
+}

@@ -70,7 +70,7 @@ export class EnforceLifecycle implements Lifecycle {
     this.#order.register(call);
   }
 
-  /** Processes a call and answers it. Neither throws nor rejects, unless an observer throws. */
+  /** Processes a call and answers it. Neither throws nor rejects. */
   handle(call: GuardedCall): MaybePromise<void> {
     const served: ServedCall = { call };
     return thenOrCatch(

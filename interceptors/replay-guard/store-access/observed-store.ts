@@ -161,7 +161,7 @@ export class ObservedStore {
   #await<T>(use: Use<T>, result: Promise<T>, begun: number, startedAt: number): Promise<T> {
     return new Promise((resolve, reject) => {
       let isOver = false;
-      // The observer is called last, because an observer that throws must not leave the call without an answer.
+      // The observer is called last, because the call must not wait for the observer.
       const end = (answer: () => void, error?: unknown) => {
         isOver = true;
         limit.cancel();

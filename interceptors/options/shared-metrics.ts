@@ -1,0 +1,58 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+/** What two metrics with one name must have in common. */
+interface Shape {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly labelNames: readonly string[];
+}
+
+/**
+ * Returns metrics of a prom-client registry by name. Creates a metric at its first use, and returns the existing metric
+ * at later uses, so that several observers share one registry. Each method throws an Error when the registry has a
+ * metric with the name, but with another type or other labels.
+ */
+export class SharedMetrics {
+  readonly #register: Registry;
+
+  constructor(register: Registry) {
+    this.#register = register;
+  }
+
+  counter<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) {
+    const create = () => new Counter({ name, help, labelNames, registers: [this.#register] });
+    return this.#existing<Counter<Label>>(name, { type: 'counter', labelNames }) ?? create();
+  }
+
+  gauge<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) {
+    const create = () => new Gauge({ name, help, labelNames, registers: [this.#register] });
+    return this.#existing<Gauge<Label>>(name, { type: 'gauge', labelNames }) ?? create();
+  }
+
+  histogram<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+    buckets: readonly number[],
+  ) {
+    const registers = [this.#register];
+    const create = () => new Histogram({ name, help, labelNames, buckets: [...buckets], registers });
+    return this.#existing<Histogram<Label>>(name, { type: 'histogram', labelNames }) ?? create();
+  }
+
+  /**
+   * The metric may belong to another copy of prom-client, so its class is not compared.
+   * @throws Error when the existing metric has another shape
+   */
+  #existing<M extends object>(name: string, expected: Shape): M | undefined {
+    const metric = this.#register.getSingleMetric(name);
+    if (metric === undefined) return undefined;
+    const found = describe(metric as Partial<Shape>);
+    if (found === describe(expected)) return metric as object as M;
+    throw new Error(`the registry already has a metric ${name}: ${found}, not ${describe(expected)}`);
+  }
+}
+
+function describe({ type, labelNames = [] }: Partial<Shape>): string {
+  const labels = [...labelNames].sort().join(', ');
+  return `${type ?? 'unknown'} ${labels ? `with the labels ${labels}` : 'without labels'}`;
+}
