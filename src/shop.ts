@@ -1,4 +1,4 @@
-import { createReplayGuard, stableId } from 'grpc-replay-guard';
+import { createReplayGuard, type ScopeContext, stableId } from 'grpc-replay-guard';
 import { createConsumer } from 'grpc-replay-guard/consumer';
 import type { OpenStore } from 'grpc-replay-guard/store';
 import { collectDefaultMetrics, Registry } from 'prom-client';
@@ -51,6 +51,7 @@ export async function startShop(config: Config, log: Log, signal: AbortSignal): 
 async function start(config: Config, log: Log, signal: AbortSignal, closers: Closers): Promise<Shop> {
   const tls = readTlsFiles(config.tls);
   const internalCalls = createInternalCalls();
+  const isOwnCall = ({ metadata }: ScopeContext) => internalCalls.isOwn(metadata);
   const scope = scopeFor(config.identity, internalCalls, log);
   const callContext = createCallContext(identityEntry(config.identity, internalCalls));
   const readiness = new Readiness();
@@ -63,7 +64,9 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   const opened = await openStore(config, log, signal, readiness);
   closers.add(() => opened.close());
   const observer = createGuardObserver(registry, log);
-  const guard = createReplayGuard({ ...config.guard, store: opened.store, scope, observer });
+  // The call of the caller counts towards the quotas. The calls that this process makes to serve it do not.
+  const quotas = { ...config.guard.quotas, exempt: isOwnCall };
+  const guard = createReplayGuard({ ...config.guard, quotas, store: opened.store, scope, observer });
   closers.add(() => guard.close());
 
   const interceptors = [callContext.inbound, guard.interceptor];

@@ -205,6 +205,60 @@ test('with mutual TLS each certificate has its own keys, and internal calls use 
   await confirmed(ada, 4);
 });
 
+for (const identity of ['single', 'metadata:x-user']) {
+  test(`with one running call per caller an order succeeds under ${identity}, with its own calls`, async (t) => {
+    const limits = { REPLAY_GUARD_MAX_IN_FLIGHT: '1', CALLER_IDENTITY: identity };
+    const client = connect(t, await start(t, { ...(await sqlite(t)), ...limits }));
+    const metadata = { 'x-user': 'ada' };
+    await stockUp(t, client, metadata);
+    for (const key of ['o-1', 'o-2']) {
+      const placed = await client.call(orderService.PlaceOrder, order, { key, metadata });
+      t.is(placed.code, status.OK, placed.details);
+    }
+    await confirmed(client, 4, metadata);
+  });
+}
+
+test('a client that sends the entry of own calls is still refused by the quota, which is logged', async (t) => {
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => lines.push(line) });
+  const shop = await start(t, { ...(await sqlite(t)), REPLAY_GUARD_MAX_KEYS: '1' }, never, log);
+  const client = connect(t, shop);
+  const metadata = { 'shop-own-call': 'A'.repeat(43) };
+  const put = (key: string) =>
+    client.call(
+      inventoryService.PutItem,
+      { sku: key, name: 'Tea', unitPriceMinor: '450', currency: 'EUR' },
+      { key, metadata },
+    );
+  t.is((await put('one')).code, status.OK);
+  for (const key of ['two', 'three']) t.is((await put(key)).code, status.RESOURCE_EXHAUSTED);
+  const refusals = lines.filter((line) => line.includes('a caller has reached a quota'));
+  t.is(refusals.length, 1, 'one line in the interval');
+  t.like(JSON.parse(refusals[0] as string), { method: 'PutItem', quota: 'live_keys', limit: 1, refused: 1 });
+  const metrics = await (await fetch(`http://127.0.0.1:${shop.ops.port}/metrics`)).text();
+  t.regex(metrics, /replay_guard_quota_refusals_total\{.*method="PutItem",quota="live_keys"\} 2/);
+});
+
+test('an order that a quota of a remote inventory refuses names the inventory and the limit', async (t) => {
+  const inventory = await start(t, {
+    ...(await sqlite(t)),
+    SERVICES: 'inventory',
+    REPLAY_GUARD_MAX_KEYS: '2',
+  });
+  const INVENTORY_ADDRESS = `127.0.0.1:${inventory.grpc.port}`;
+  const orders = await start(t, { ...(await sqlite(t)), SERVICES: 'order', INVENTORY_ADDRESS });
+  const stock = connect(t, inventory);
+  await stockUp(t, stock);
+  // PutItem had no key. The stock has one key, the reservation is the second.
+  const client = connect(t, orders);
+  t.is((await client.call(orderService.PlaceOrder, order, { key: 'o-1' })).code, status.OK);
+  const refused = await client.call(orderService.PlaceOrder, order, { key: 'o-2' });
+  t.is(refused.code, status.RESOURCE_EXHAUSTED);
+  t.regex(refused.details, /^the inventory refused the call: the caller has reached its limit of 2 retained/);
+  t.is(refused.statusDetails?.errorInfo?.reason, 'IDEMPOTENCY_QUOTA_EXCEEDED');
+});
+
 test('in mode off a repeated call is executed again', async (t) => {
   const client = connect(t, await start(t, { ...(await sqlite(t)), REPLAY_GUARD_MODE: 'off' }));
   await stockUp(t, client);

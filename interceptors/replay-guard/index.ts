@@ -4,7 +4,13 @@ export { step } from '../execution/step.js';
 export { createReplayGuard, type ReplayGuard, type ReplayGuardOptions } from './guard.js';
 export type { GuardedMethodReport } from './method/guarded-methods.js';
 export type { AnyServiceDefinition, GenericDefinition, GenericMessage } from './method/service-definition.js';
-export type { CallOutcome, ObservedMethod, ReplayGuardObserver, StoreOperation } from './observer.js';
+export type {
+  CallOutcome,
+  ExceededQuota,
+  ObservedMethod,
+  ReplayGuardObserver,
+  StoreOperation,
+} from './observer.js';
 export type { Peppers } from './operation/operation-id.js';
 export type { ModeSettings } from './policy/modes.js';
 export { defaultPolicy, type GuardMode, type MethodPolicy } from './policy/policy.js';

@@ -34,6 +34,13 @@ export type StoreOperation =
   | 'count'
   | 'erase';
 
+/** A quota that the scope of a caller has reached. */
+export interface ExceededQuota {
+  readonly quota: 'in_flight' | 'live_keys';
+  /** The number of calls or keys that the quota permits. */
+  readonly limit: number;
+}
+
 /** The method of a call. Observers receive the method only, never a key or a scope. */
 export interface ObservedMethod {
   /** The full service name, `package.Service`. */
@@ -78,6 +85,8 @@ export interface ReplayGuardObserver {
    * @param count an estimate of the number of records
    */
   recordsCounted(count: number): void;
+  /** A call was refused because its caller has reached a quota. The outcome `refused` follows. */
+  quotaExceeded(method: ObservedMethod, exceeded: ExceededQuota): void;
   /** A call ran without a claim because the store was unavailable and the policy of the method permits it. */
   executedUnguarded(method: ObservedMethod): void;
   /**
@@ -103,6 +112,7 @@ export const observerMethods: { readonly [Name in keyof ReplayGuardObserver]: tr
   replyStored: true,
   recordsPurged: true,
   recordsCounted: true,
+  quotaExceeded: true,
   executedUnguarded: true,
   callObserved: true,
   circuitChanged: true,

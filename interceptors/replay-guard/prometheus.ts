@@ -54,6 +54,11 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     'Estimated number of records in the store at the last purge',
   );
   const purged = metrics.counter('replay_guard_purged_total', 'Deleted expired records');
+  const quotaRefusals = metrics.counter(
+    'replay_guard_quota_refusals_total',
+    'Calls refused because their caller had reached a quota',
+    [...byMethod, 'quota'],
+  );
   const unguarded = metrics.counter(
     'replay_guard_unguarded_executions_total',
     'Calls executed without a claim because the store was unavailable',
@@ -89,6 +94,7 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     replyStored: (method, bytes) => replyBytes.observe(labels(method), bytes),
     recordsPurged: (count) => purged.inc(count),
     recordsCounted: (count) => records.set(count),
+    quotaExceeded: (method, { quota }) => quotaRefusals.inc({ ...labels(method), quota }),
     executedUnguarded: (method) => unguarded.inc(labels(method)),
     callObserved: (method, outcome) => observed.inc({ ...labels(method), outcome }),
     circuitChanged(open) {

@@ -7,7 +7,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { createRetryServiceConfig, withIdempotencyKey } from 'grpc-replay-guard/client';
-import { REPLAYED_TRAILER } from 'grpc-replay-guard/protocol';
+import { ERROR_DOMAIN, REASONS, REPLAYED_TRAILER, readStatusDetails } from 'grpc-replay-guard/protocol';
 import type { Reservation__Output } from '../gen/shop/inventory/v1/Reservation.js';
 import type { Inventory, Reservation } from '../order/inventory.js';
 import { inventoryService } from '../rpc/definitions.js';
@@ -129,12 +129,20 @@ function metadataOf({ key, firstAt }: ChangeAttempt): Metadata {
 }
 
 function asServiceError(error: RpcError): ServiceError {
-  const details = error.metadata?.get('grpc-status-details-bin')[0];
-  if (DEFINITE_CODES.has(error.code)) {
-    return new ServiceError(error.code, error.details, Buffer.isBuffer(details) ? details : undefined);
+  const entry = error.metadata?.get('grpc-status-details-bin')[0];
+  const details = Buffer.isBuffer(entry) ? entry : undefined;
+  if (DEFINITE_CODES.has(error.code)) return new ServiceError(error.code, error.details, details);
+  if (details && isQuotaRefusal(details)) {
+    return new ServiceError(error.code, `the inventory refused the call: ${error.details}`, details);
   }
   const unavailable = new ServiceError(status.UNAVAILABLE, 'the inventory is unavailable, try again');
   return Object.assign(unavailable, { cause: error });
+}
+
+/** The caller has reached a quota at the inventory. The change had no effect, and may succeed later. */
+function isQuotaRefusal(details: Buffer): boolean {
+  const { errorInfo } = readStatusDetails(details);
+  return errorInfo?.domain === ERROR_DOMAIN && errorInfo.reason === REASONS.QUOTA_EXCEEDED;
 }
 
 function reservationFrom(message: Reservation__Output | null): Reservation {

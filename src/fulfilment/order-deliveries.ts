@@ -101,8 +101,11 @@ async function obstacleTo(
   }
 }
 
+/** RESOURCE_EXHAUSTED: this server has reached a quota at the inventory. */
+const TRANSIENT_CODES = [status.UNAVAILABLE, status.RESOURCE_EXHAUSTED];
+
 /** The inventory keeps a definite refusal under the key, so a later attempt would get the same refusal. */
 function throwFinal(error: unknown): never {
-  const isFinal = error instanceof ServiceError && error.code !== status.UNAVAILABLE;
+  const isFinal = error instanceof ServiceError && !TRANSIENT_CODES.includes(error.code);
   throw isFinal ? new UndeliverableError('the inventory refused the change', { cause: error }) : error;
 }

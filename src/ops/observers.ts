@@ -1,4 +1,4 @@
-import type { ReplayGuardObserver } from 'grpc-replay-guard';
+import type { ExceededQuota, ObservedMethod, ReplayGuardObserver } from 'grpc-replay-guard';
 import type { ConsumerObserver } from 'grpc-replay-guard/consumer';
 import { createPrometheusConsumerObserver } from 'grpc-replay-guard/consumer/prometheus';
 import type { OutboxObserver } from 'grpc-replay-guard/outbox';
@@ -10,8 +10,13 @@ import type { Log } from '../platform/log.js';
 /** Makes an observer that counts the guard's calls and logs its failures. Callers never receive the reasons. */
 export function createGuardObserver(registry: Registry, log: Log): ReplayGuardObserver {
   const metrics = createPrometheusObserver(registry);
+  const refusals = new RefusalLog(log);
   return {
     ...metrics,
+    quotaExceeded(method, exceeded) {
+      metrics.quotaExceeded(method, exceeded);
+      refusals.add(method, exceeded);
+    },
     storeUsed(operation, seconds, error) {
       metrics.storeUsed(operation, seconds, error);
       if (error !== undefined) log.warn({ err: error, operation }, 'the store of the guard failed');
@@ -26,6 +31,33 @@ export function createGuardObserver(registry: Registry, log: Log): ReplayGuardOb
       log.error({ err: error, ...method }, 'a guarded call failed unexpectedly');
     },
   };
+}
+
+/** The minimum interval between two log lines about refusals by one quota at one method, in milliseconds. */
+const QUOTA_LOG_INTERVAL_MS = 10_000;
+
+/** Logs refusals by quotas. A caller above a quota may send many calls, so one line stands for the calls since the last. */
+class RefusalLog {
+  readonly #log: Log;
+  readonly #last = new Map<string, { atMs: number; refused: number }>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  add({ service, method }: ObservedMethod, { quota, limit }: ExceededQuota): void {
+    const key = `${service}/${method} ${quota}`;
+    const last = this.#last.get(key) ?? { atMs: Number.NEGATIVE_INFINITY, refused: 0 };
+    this.#last.set(key, last);
+    last.refused++;
+    if (performance.now() - last.atMs < QUOTA_LOG_INTERVAL_MS) return;
+    const { refused } = last;
+    Object.assign(last, { atMs: performance.now(), refused: 0 });
+    this.#log.warn(
+      { service, method, quota, limit, refused },
+      'calls were refused: a caller has reached a quota',
+    );
+  }
 }
 
 /** Makes an observer that counts the messages of the consumer and logs purge failures. */

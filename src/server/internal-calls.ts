@@ -2,6 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import {
   InterceptingCall,
   type Interceptor,
+  type Metadata,
   type MetadataValue,
   ServerInterceptingCall,
   type ServerInterceptor,
@@ -14,6 +15,8 @@ export interface InternalCalls {
   readonly outbound: Interceptor;
   /** Refuses every call without the secret. It must be the first interceptor of the internal listener. */
   readonly inbound: ServerInterceptor;
+  /** Returns whether metadata has the secret of this process, so that this process has made the call. */
+  isOwn(metadata: Metadata): boolean;
   /** The `authorization` value of a call that this process makes without a caller. No other process knows it. */
   readonly selfToken: string;
 }
@@ -23,7 +26,9 @@ const SECRET_ENTRY = 'shop-own-call';
 /** Makes the interceptors for internal calls, with secrets that are new for each process and stay in its memory. */
 export function createInternalCalls(): InternalCalls {
   const secret = newSecret();
+  const isOwn = (metadata: Metadata) => isSecret(metadata.get(SECRET_ENTRY), secret);
   return {
+    isOwn,
     selfToken: newSecret(),
     outbound: (options, nextCall) =>
       new InterceptingCall(nextCall(options), {
@@ -37,7 +42,7 @@ export function createInternalCalls(): InternalCalls {
         start: (next) =>
           next({
             onReceiveMetadata: (metadata, forward) => {
-              if (isSecret(metadata.get(SECRET_ENTRY), secret)) forward(metadata);
+              if (isOwn(metadata)) forward(metadata);
               else call.sendStatus({ code: status.UNAUTHENTICATED, details: REFUSAL });
             },
           }),

@@ -108,7 +108,9 @@ function answerTo(error: unknown): Answer {
 }
 
 function isTransient(error: unknown): boolean {
-  if (error instanceof ServiceError) return error.code === status.UNAVAILABLE;
+  // RESOURCE_EXHAUSTED: this server has reached a quota at a remote inventory.
+  if (error instanceof ServiceError)
+    return error.code === status.UNAVAILABLE || error.code === status.RESOURCE_EXHAUSTED;
   // After a commit in doubt, the next delivery finds the record or processes the message.
   const transient = [DatabaseUnavailableError, CommitInDoubtError, UnitOfWorkError];
   return transient.some((type) => error instanceof type);

@@ -41,6 +41,7 @@ import { createReplayGuard, type ScopeSource } from 'grpc-replay-guard';
 import type { IdempotencyStore } from 'grpc-replay-guard/store';
 declare const scope: ScopeSource;
 declare const store: IdempotencyStore;`,
+    '',
   ],
   'docs/reference/api.md': [
     `

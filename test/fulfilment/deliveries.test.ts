@@ -1,6 +1,7 @@
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import test from 'ava';
 import { createRelay } from 'grpc-replay-guard/outbox';
+import { ERROR_DOMAIN, REASONS, statusDetails } from 'grpc-replay-guard/protocol';
 import { createOrderDeliveries } from '#src/fulfilment/order-deliveries.js';
 import type { InventoryServiceHandlers } from '#src/gen/shop/inventory/v1/InventoryService.js';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
@@ -32,6 +33,15 @@ async function place(shop: Shop, quantity: number) {
   const { order } = await shop.callOrder(PlaceOrder, { customerId: 'c', lines });
   if (!order) throw new Error('no order');
   return order;
+}
+
+/** The trailers of a refusal by a quota of the inventory. */
+function quotaRefusal(): Metadata {
+  const errorInfo = { reason: REASONS.QUOTA_EXCEEDED, domain: ERROR_DOMAIN };
+  const trailers = new Metadata();
+  const details = statusDetails(status.RESOURCE_EXHAUSTED, 'too many calls', [{ errorInfo }]);
+  trailers.set('grpc-status-details-bin', details);
+  return trailers;
 }
 
 async function statusOf(shop: Shop, orderId: string) {
@@ -156,7 +166,7 @@ for (const engine of engines) {
       ReceiveStock: async (call, callback) => {
         if (running === 2) {
           if (++refused === 6) barrier.open();
-          return callback({ code: status.RESOURCE_EXHAUSTED });
+          return callback({ code: status.RESOURCE_EXHAUSTED, metadata: quotaRefusal() });
         }
         running++;
         await barrier.pass();

@@ -26,6 +26,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'AnyServiceDefinition',
       'CallOutcome',
       'CipherKeys',
+      'ExceededQuota',
       'GenericDefinition',
       'GenericMessage',
       'GuardMode',

@@ -122,12 +122,13 @@ test('every method but POST is refused with 405', async (t) => {
 const failures: [Error, number][] = [
   [notFound('ITEM_NOT_FOUND', 'no item tea', { sku: 'tea' }), 422],
   [new ServiceError(14, 'the inventory is unavailable'), 503],
+  [new ServiceError(8, 'this server has reached a quota of the inventory'), 503],
   [new DatabaseUnavailableError('gone'), 503],
   [new CommitInDoubtError('perhaps'), 503],
   [new TypeError('a mistake'), 500],
 ];
 for (const [error, status] of failures) {
-  test(`a receipt that fails with ${error.name} is answered ${status}`, async (t) => {
+  test(`a receipt that fails with ${error.name}, ${error.message}, is answered ${status}`, async (t) => {
     const { send, lines } = await open(t, () => Promise.reject(error));
     t.is((await send({ body, id: 'msg_secret' })).status, status);
     t.is(lines.length, 1);

@@ -8,10 +8,11 @@ import {
 } from '../../store/producer/sequence-rules.js';
 import type { ClaimResult, FoundRecord, NotClaimed } from '../../store/store.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
+import type { ExceededQuota } from '../observer.js';
 import type { Operation } from '../operation/operation.js';
-import { type ExceededQuota, Refusal, refusals } from '../refusal/refusal.js';
+import { Refusal, refusals } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
-import type { Quotas } from '../store-access/quotas.js';
+import type { Quotas, Slot } from '../store-access/quotas.js';
 
 /** Thrown when the store was unavailable for a claim. The handler has not run. */
 export class ClaimError extends Error {
@@ -53,18 +54,18 @@ export class Claimer {
 
   /**
    * Claims an operation. The result is there at once if the store need not wait.
-   * @param hasSlot whether the call has a slot among the in-flight calls of its scope
+   * @param slot the slot of the call among the in-flight calls of its scope
    * @throws ClaimError when the store is unavailable
    * @throws Refusal IDEMPOTENCY_QUOTA_EXCEEDED when a quota of the scope is exceeded
    */
-  claim(requested: Operation, pause: Pause, hasSlot: boolean): MaybePromise<ClaimAttempt> {
-    if (requested.previous.length > 0) return this.#claimUnderRecordedId(requested, pause, hasSlot);
-    return this.#claim(requested, pause, hasSlot);
+  claim(requested: Operation, pause: Pause, slot: Slot): MaybePromise<ClaimAttempt> {
+    if (requested.previous.length > 0) return this.#claimUnderRecordedId(requested, pause, slot);
+    return this.#claim(requested, pause, slot);
   }
 
-  async #claimUnderRecordedId(requested: Operation, pause: Pause, hasSlot: boolean): Promise<ClaimAttempt> {
+  async #claimUnderRecordedId(requested: Operation, pause: Pause, slot: Slot): Promise<ClaimAttempt> {
     const operation = await this.#atRecordedId(requested).catch(failAsClaim);
-    return this.#claim(operation, pause, hasSlot);
+    return this.#claim(operation, pause, slot);
   }
 
   /**
@@ -79,25 +80,25 @@ export class Claimer {
     return operation;
   }
 
-  #claim(operation: Operation, pause: Pause, hasSlot: boolean): MaybePromise<ClaimAttempt> {
+  #claim(operation: Operation, pause: Pause, slot: Slot): MaybePromise<ClaimAttempt> {
     const sentAt = performance.now();
     return thenOrCatch(
-      () => this.#attempt(operation, false, hasSlot),
+      () => this.#attempt(operation, false, slot),
       (result) => {
         const first = { operation, result, sentAt };
-        return mayEnd(first) ? this.#repeat(first, pause, hasSlot).catch(failAsClaim) : this.#counted(first);
+        return mayEnd(first) ? this.#repeat(first, pause, slot).catch(failAsClaim) : this.#counted(first);
       },
       failAsClaim,
     );
   }
 
   /** Repeats a claim while another execution runs, until the wait is over. */
-  async #repeat(first: ClaimAttempt, pause: Pause, hasSlot: boolean): Promise<ClaimAttempt> {
+  async #repeat(first: ClaimAttempt, pause: Pause, slot: Slot): Promise<ClaimAttempt> {
     const { operation } = first;
     let last = first;
     for (let attempt = 0; mayEnd(last) && (await pause(attempt)); attempt++) {
       const sentAt = performance.now();
-      last = { operation, result: await this.#attempt(operation, true, hasSlot), sentAt };
+      last = { operation, result: await this.#attempt(operation, true, slot), sentAt };
     }
     return this.#counted(last);
   }
@@ -113,8 +114,8 @@ export class Claimer {
    * Claims once. A repeated claim begins with a look-up, because a claim would wait for a row that an execution has
    * locked.
    */
-  #attempt(operation: Operation, isRepeated: boolean, hasSlot: boolean): MaybePromise<ClaimResult> {
-    return then(this.#quotas.exceeded(operation.scope, hasSlot), (exceeded) =>
+  #attempt(operation: Operation, isRepeated: boolean, slot: Slot): MaybePromise<ClaimResult> {
+    return then(this.#quotas.exceeded(operation.scope, slot), (exceeded) =>
       isRepeated || exceeded ? this.#claimAfterLookUp(operation, exceeded) : this.#store.claim(operation),
     );
   }

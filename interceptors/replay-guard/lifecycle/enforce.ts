@@ -158,9 +158,9 @@ export class EnforceLifecycle implements Lifecycle {
   }
 
   #claim({ served, operation, wait }: GuardedRequest): MaybePromise<ClaimAttempt | 'call-ended'> {
-    const hasSlot = this.#parts.quotas.takeSlot(operation.scope);
-    if (hasSlot) served.slotOf = operation.scope;
-    return this.#order.claim(served.call, operation, wait, hasSlot);
+    const slot = this.#parts.quotas.takeSlot(operation.scope, served.call);
+    if (slot === 'taken') served.slotOf = operation.scope;
+    return this.#order.claim(served.call, operation, wait, slot);
   }
 
   /** Runs the handler under the claim. Commits its writes with the reply, or rolls them back. */
@@ -212,6 +212,7 @@ export class EnforceLifecycle implements Lifecycle {
         inFlight.end(own, end.stored);
       }
     }
+    if (end.exceeded) observer.quotaExceeded(call.method.observed, end.exceeded);
     if ('failure' in end) observer.handlerFailed(call.method.observed, end.failure);
     observer.callEnded(call.method.observed, end.outcome);
   }

@@ -95,7 +95,7 @@ export class ObserveLifecycle implements Lifecycle {
     const operation = await operations.read(call);
     if (!operation) return { wouldBe: 'bypassed' };
     // The guard commits the record only, so the record needs no transaction with the writes of the handler.
-    const attempt = await claimer.claim({ ...operation, atomicity: 'LEASE' }, async () => false, true);
+    const attempt = await claimer.claim({ ...operation, atomicity: 'LEASE' }, async () => false, 'taken');
     const { result, sentAt } = attempt;
     if (result.outcome !== 'claimed') return { wouldBe: outcomeOf(attempt) };
     return { wouldBe: 'executed', recording: { operation: attempt.operation, claim: result.claim, sentAt } };

@@ -4,6 +4,7 @@ import { within } from '../../timing/timeout.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 import type { Operation } from '../operation/operation.js';
 import { refusals } from '../refusal/refusal.js';
+import type { Slot } from '../store-access/quotas.js';
 import type { ClaimAttempt, Claimer } from './claim.js';
 import type { InFlightCall, InFlightCalls } from './in-flight.js';
 import type { Wait } from './wait.js';
@@ -84,16 +85,16 @@ export class ProducerOrder {
 
   /**
    * Claims an operation. After a gap, the claim is repeated if the call with the previous sequence has arrived.
-   * @param hasSlot whether the call has a slot among the in-flight calls of its scope
+   * @param slot the slot of the call among the in-flight calls of its scope
    * @throws ClaimError, Refusal in the same cases as `Claimer.claim` and `waitForPrevious`
    */
   claim(
     call: GuardedCall,
     operation: Operation,
     wait: Wait,
-    hasSlot: boolean,
+    slot: Slot,
   ): MaybePromise<ClaimAttempt | 'call-ended'> {
-    const claim = () => this.#claimer.claim(operation, (attempt) => wait.pause(attempt), hasSlot);
+    const claim = () => this.#claimer.claim(operation, (attempt) => wait.pause(attempt), slot);
     if (!operation.series) return claim();
     return then(claim(), (attempt) =>
       attempt.result.outcome === 'gap' ? this.#claimAfterGap(call, operation, wait, attempt, claim) : attempt,

@@ -3,7 +3,7 @@ import type { ClaimRequest } from '../../store/store.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 import { refusals } from '../refusal/refusal.js';
-import { type ScopeSource, ScopeUnavailableError } from '../scope/scope.js';
+import { type ScopeContext, type ScopeSource, ScopeUnavailableError } from '../scope/scope.js';
 import { readFirstSent } from './first-sent.js';
 import { invalidName, missingKey, readKey } from './key.js';
 import type { OperationIdentifier, OperationIds, OperationName } from './operation-id.js';
@@ -13,6 +13,13 @@ import { readSequence } from './sequence.js';
 export interface Operation extends ClaimRequest, Pick<OperationIds, 'previous' | 'precededBy'> {}
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+
+/** Returns the parts of a call that may identify its caller. */
+export function scopeContextOf(call: GuardedCall): ScopeContext {
+  const { metadata } = call;
+  const peerCertificate = call.getAuthContext().sslPeerCertificate;
+  return peerCertificate ? { metadata, peerCertificate } : { metadata };
+}
 
 /** Reads the operation of a call from its metadata, its request and the caller's identity. */
 export class OperationReader {
@@ -60,10 +67,8 @@ export class OperationReader {
   }
 
   #scopeOf(call: GuardedCall): MaybePromise<string> {
-    const { metadata } = call;
-    const peerCertificate = call.getAuthContext().sslPeerCertificate;
     return thenOrCatch(
-      () => this.#scope(peerCertificate ? { metadata, peerCertificate } : { metadata }),
+      () => this.#scope(scopeContextOf(call)),
       (scope) => {
         if (!scope) throw refusals.scopeMissing();
         return scope;

@@ -2,7 +2,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 import { ERROR_DOMAIN } from '../../protocol/headers.js';
 import { REASONS, type Reason } from '../../protocol/reasons.js';
 import { type StatusDetail, statusDetails } from '../../protocol/status-details.js';
-import type { CallOutcome } from '../observer.js';
+import type { CallOutcome, ExceededQuota } from '../observer.js';
 
 interface RefusalOptions {
   /** The outcome that observers receive for the call. Default: `refused`. */
@@ -11,6 +11,8 @@ interface RefusalOptions {
   readonly details?: readonly StatusDetail[];
   /** The metadata of the ErrorInfo. */
   readonly metadata?: Record<string, string>;
+  /** The quota because of which the call is refused. */
+  readonly exceeded?: ExceededQuota;
   /** The pause before a retry, in whole milliseconds. Default: the client must not retry. */
   readonly retryAfterMs?: number;
 }
@@ -24,11 +26,14 @@ export class Refusal extends Error {
   readonly outcome: CallOutcome;
   /** The trailing metadata of the answer: the status details and, for a retry, the pushback. */
   readonly metadata = new Metadata();
+  /** The quota because of which the call is refused. Undefined for any other refusal. */
+  readonly exceeded: ExceededQuota | undefined;
 
   constructor(code: status, reason: Reason, message: string, options: RefusalOptions = {}) {
     super(message);
     this.code = code;
     this.outcome = options.outcome ?? 'refused';
+    this.exceeded = options.exceeded;
     const details: StatusDetail[] = [
       {
         errorInfo: { reason, domain: ERROR_DOMAIN, ...(options.metadata && { metadata: options.metadata }) },
@@ -41,13 +46,6 @@ export class Refusal extends Error {
     }
     this.metadata.set('grpc-status-details-bin', statusDetails(code, message, details));
   }
-}
-
-/** A quota that the scope of the caller has reached. */
-export interface ExceededQuota {
-  readonly quota: 'in_flight' | 'live_keys';
-  /** The number of calls or keys that the quota permits. */
-  readonly limit: number;
 }
 
 const MIN_RETRY_MS = 200;
@@ -98,12 +96,12 @@ export const refusals = {
         retryAfterMs: Math.round(Math.min(Math.max(ageMs, MIN_RETRY_MS), MAX_RETRY_MS)),
       },
     ),
-  quotaExceeded: ({ quota, limit }: ExceededQuota) =>
+  quotaExceeded: (exceeded: ExceededQuota) =>
     new Refusal(
       status.RESOURCE_EXHAUSTED,
       REASONS.QUOTA_EXCEEDED,
-      `the caller has reached its limit of ${limit} ${quotaNames[quota]}; the call had no effect`,
-      { metadata: { quota, limit: String(limit) } },
+      `the caller has reached its limit of ${exceeded.limit} ${quotaNames[exceeded.quota]}; the call had no effect`,
+      { exceeded, metadata: { quota: exceeded.quota, limit: String(exceeded.limit) } },
     ),
   storeUnavailable: () =>
     retryable(

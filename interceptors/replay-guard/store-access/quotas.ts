@@ -2,7 +2,10 @@ import { LRUCache } from 'lru-cache';
 import { assertKnownOptions } from '../../options/known-options.js';
 import { assertWholeNumber } from '../../options/whole-number.js';
 import { type MaybePromise, then } from '../../timing/maybe-promise.js';
-import type { ExceededQuota } from '../refusal/refusal.js';
+import type { GuardedCall } from '../call/guarded-call.js';
+import type { ExceededQuota } from '../observer.js';
+import { scopeContextOf } from '../operation/operation.js';
+import type { ScopeContext } from '../scope/scope.js';
 import type { ObservedStore } from './observed-store.js';
 
 /** Limits for one scope. A limit that is omitted does not apply. */
@@ -17,7 +20,20 @@ export interface QuotaOptions {
    * 5 seconds old, so a burst can exceed the limit. At least 1. Default: no limit.
    */
   readonly liveKeysPerScope?: number;
+  /**
+   * Returns true for a call that no quota refuses: a call that the server itself makes while it serves a caller. Such
+   * a call has the scope of the caller, and the caller's own call already counts. With a quota of 1 it could
+   * never succeed. Use a mark that clients cannot send, for example a secret of this process or the certificate of a
+   * server. The keys of these calls still count as live keys. Default: no such calls.
+   */
+  readonly exempt?: (call: ScopeContext) => boolean;
 }
+
+/**
+ * The slot of a call among the in-flight calls of its scope: the call has taken a slot, or all slots were taken, or no
+ * quota applies to the call.
+ */
+export type Slot = 'taken' | 'none' | 'exempt';
 
 /** The number of retained keys of one scope. */
 interface LiveKeys {
@@ -46,21 +62,33 @@ export class Quotas {
 
   /** @throws TypeError when an option is unknown, or a limit is not a whole number of at least 1 */
   constructor(options: QuotaOptions, store: ObservedStore) {
-    assertKnownOptions<QuotaOptions>('quotas', options, { inFlightPerScope: true, liveKeysPerScope: true });
-    for (const [name, limit] of Object.entries(options)) assertWholeNumber(`quotas: ${name}`, limit);
+    assertKnownOptions<QuotaOptions>('quotas', options, {
+      inFlightPerScope: true,
+      liveKeysPerScope: true,
+      exempt: true,
+    });
+    for (const name of ['inFlightPerScope', 'liveKeysPerScope'] as const)
+      if (name in options) assertWholeNumber(`quotas: ${name}`, options[name]);
+    if (options.exempt !== undefined && typeof options.exempt !== 'function')
+      throw new TypeError('quotas: exempt must be a function');
     this.#options = options;
     this.#store = store;
   }
 
-  /** Takes a slot for an in-flight call of the scope. Returns false when all slots are taken. */
-  takeSlot(scope: string): boolean {
+  /**
+   * Takes a slot for an in-flight call of the scope, unless all slots are taken or the call is exempt.
+   * @throws what the option `exempt` throws
+   */
+  takeSlot(scope: string, call: GuardedCall): Slot {
+    // A promise is not true, so that an asynchronous function exempts no call.
+    if (this.#options.exempt?.(scopeContextOf(call)) === true) return 'exempt';
     const taken = this.#inFlight.get(scope) ?? 0;
-    if (taken >= (this.#options.inFlightPerScope ?? Number.POSITIVE_INFINITY)) return false;
+    if (taken >= (this.#options.inFlightPerScope ?? Number.POSITIVE_INFINITY)) return 'none';
     this.#inFlight.set(scope, taken + 1);
-    return true;
+    return 'taken';
   }
 
-  /** Returns the slot of a call. Call this method only if `takeSlot` returned true for the call. */
+  /** Returns the slot of a call. Call this method only if `takeSlot` returned 'taken' for the call. */
   returnSlot(scope: string): void {
     const remaining = (this.#inFlight.get(scope) ?? 0) - 1;
     if (remaining > 0) this.#inFlight.set(scope, remaining);
@@ -69,12 +97,14 @@ export class Quotas {
 
   /**
    * Returns the quota that a new key of the scope would exceed, or undefined.
-   * @param hasSlot the result of `takeSlot` for this call
+   * @param slot the result of `takeSlot` for this call
    * @throws DatabaseUnavailableError when the live keys cannot be counted
    */
-  exceeded(scope: string, hasSlot: boolean): MaybePromise<ExceededQuota | undefined> {
+  exceeded(scope: string, slot: Slot): MaybePromise<ExceededQuota | undefined> {
     const { inFlightPerScope, liveKeysPerScope } = this.#options;
-    if (inFlightPerScope !== undefined && !hasSlot) return { quota: 'in_flight', limit: inFlightPerScope };
+    if (slot === 'exempt') return undefined;
+    if (inFlightPerScope !== undefined && slot === 'none')
+      return { quota: 'in_flight', limit: inFlightPerScope };
     if (liveKeysPerScope === undefined) return undefined;
     return then(this.#countOf(scope, liveKeysPerScope), (count) =>
       count >= liveKeysPerScope ? { quota: 'live_keys', limit: liveKeysPerScope } : undefined,

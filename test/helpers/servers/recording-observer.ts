@@ -1,4 +1,10 @@
-import type { CallOutcome, ObservedMethod, ReplayGuardObserver, StoreOperation } from 'grpc-replay-guard';
+import type {
+  CallOutcome,
+  ExceededQuota,
+  ObservedMethod,
+  ReplayGuardObserver,
+  StoreOperation,
+} from 'grpc-replay-guard';
 import { poll } from '../waiting/poll.js';
 
 /** An observer that records every event. Tests read the records, or wait for them. */
@@ -14,6 +20,8 @@ export class RecordingObserver implements Partial<ReplayGuardObserver> {
   readonly uses: { readonly operation: StoreOperation; readonly failed: boolean; readonly error: unknown }[] =
     [];
   readonly purged: number[] = [];
+  /** The quotas because of which calls were refused. */
+  readonly exceeded: ExceededQuota[] = [];
   unguarded = 0;
   running = 0;
 
@@ -29,6 +37,9 @@ export class RecordingObserver implements Partial<ReplayGuardObserver> {
   }
   handlerFailed(_method: ObservedMethod, error: unknown): void {
     this.failures.push(error);
+  }
+  quotaExceeded(_method: ObservedMethod, exceeded: ExceededQuota): void {
+    this.exceeded.push(exceeded);
   }
   executedUnguarded(): void {
     this.unguarded++;

@@ -313,6 +313,64 @@ function served({ interceptor }: ReplayGuard, tenant: string): Promise<status> {
   });
 }
 
+/** A mark that only the server knows. */
+const OWN = { 'x-own-call': 'secret' };
+
+test.serial('an exempt call runs inside a call that has the last slot, and its key counts', async (t) => {
+  const quotas: QuotaOptions = {
+    ...{ inFlightPerScope: 1, liveKeysPerScope: 2 },
+    exempt: ({ metadata }) => metadata.get('x-own-call')[0] === OWN['x-own-call'],
+  };
+  const nested = (own: Record<string, string>) =>
+    ledger.ask('append', `nested-${own['x-own-call']}`, 'alice', {
+      metadata: { 'x-tenant': 'alice', ...own },
+    });
+  let inner: Reply<unknown> | undefined;
+  const { ledger, as } = await open(t, 'memory', quotas, {
+    handlers: () =>
+      onBoth(async (account, callback) => {
+        if (account === 'outer') inner = await nested(OWN);
+        if (account === 'forged') inner = await nested({ 'x-own-call': 'guess' });
+        callback(null, {});
+      }),
+  });
+  t.is((await as('alice')('append', 'one', 'outer')).code, status.OK);
+  t.is(inner?.code, status.OK, inner?.details);
+  t.deepEqual(ledger.outcomes.exceeded, []);
+  assertExceeded(t, await as('alice')('append', 'two'), 'live_keys', 2);
+  t.is((await as('bob')('append', 'one', 'forged')).code, status.OK);
+  assertExceeded(t, inner as Reply<unknown>, 'live_keys', 2);
+  t.is((await as('carol')('append', 'one')).code, status.OK, 'the slot of an exempt call is not returned');
+});
+
+test.serial('a nested call without the mark is refused, and the observer gets the quota', async (t) => {
+  let inner: Reply<unknown> | undefined;
+  const { ledger, as } = await open(
+    t,
+    'memory',
+    { inFlightPerScope: 1, exempt: (async () => true) as never },
+    {
+      handlers: () =>
+        onBoth(async (account, callback) => {
+          if (account === 'outer') inner = await as('alice')('append', 'inner');
+          callback(null, {});
+        }),
+    },
+  );
+  t.is((await as('alice')('append', 'outer', 'outer')).code, status.OK);
+  assertExceeded(t, inner as Reply<unknown>, 'in_flight', 1);
+  t.regex(inner?.details ?? '', /^the caller has reached its limit of 1 in-flight calls/);
+  t.deepEqual(ledger.outcomes.exceeded, [{ quota: 'in_flight', limit: 1 }]);
+});
+
+test('the option exempt must be a function', (t) => {
+  const quotas = { exempt: 'x-own-call' as never };
+  t.throws(() => createReplayGuard({ store: new MemoryStore(), scope: singleTenant(), quotas }), {
+    instanceOf: TypeError,
+    message: /exempt/,
+  });
+});
+
 test('a limit must be a whole number of at least 1', (t) => {
   const made = (quotas: object) =>
     createReplayGuard({ store: new MemoryStore(), scope: singleTenant(), quotas });

@@ -71,6 +71,7 @@ const labelsOf: Readonly<Record<string, string>> = {
   in_flight: 'method,service',
   records: '',
   purged_total: '',
+  quota_refusals_total: 'method,quota,service',
   unguarded_executions_total: 'method,service',
   observed_total: 'method,outcome,service',
   circuit_open: '',

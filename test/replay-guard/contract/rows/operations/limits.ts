@@ -3,7 +3,7 @@ import { refusals } from '../../table/expected-result.js';
 import { writesAndWaits } from '../../table/handlers.js';
 import { executedOnce, failureStored, noRecord, type Row } from '../../table/row.js';
 import { everyKind } from '../../table/setup.js';
-import { call, ends, endsReplayed, held, release, replays, start } from '../../table/steps.js';
+import { call, ends, endsReplayed, held, metricIs, release, replays, start } from '../../table/steps.js';
 
 const another = { request: { amountMinor: 2 } };
 
@@ -49,6 +49,7 @@ export const limitRows: readonly Row[] = [
     steps: [
       ...[start(), held(), call({ key: 'other' }, refusals.quotaExceeded('in_flight', 1)), start()],
       ...[release(), ends(), endsReplayed],
+      metricIs('quota_refusals_total', { quota: 'in_flight' }, 1),
     ],
     final: executedOnce,
     counts: { executed: 1, refused: 1, joined: 1 },
