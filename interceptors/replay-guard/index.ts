@@ -16,11 +16,15 @@ export type { ModeSettings } from './policy/modes.js';
 export { defaultPolicy, type GuardMode, type MethodPolicy } from './policy/policy.js';
 export type { CipherKeys } from './reply/reply-cipher.js';
 export {
+  type CertificateIdentity,
+  scopeFromPeerCertificate,
+  scopeOfCertificate,
+} from './scope/certificate.js';
+export {
   type ScopeContext,
   type ScopeSource,
   ScopeUnavailableError,
   scopeFromMetadata,
-  scopeFromPeerCertificate,
   singleTenant,
 } from './scope/scope.js';
 export type { QuotaOptions } from './store-access/quotas.js';

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { Metadata, type ServerInterceptor, status } from '@grpc/grpc-js';
 import {
   type CallOutcome,
@@ -13,6 +14,7 @@ import {
   ScopeUnavailableError,
   scopeFromMetadata,
   scopeFromPeerCertificate,
+  scopeOfCertificate,
   singleTenant,
   stableId,
   step,
@@ -92,6 +94,10 @@ guard.interceptor = createReplayGuard(options).interceptor;
 expectType<ScopeSource>()(scope);
 expectType<ScopeSource>()(scopeFromMetadata('x-caller'));
 expectType<ScopeSource>()(scopeFromPeerCertificate());
+expectType<string>()(scopeOfCertificate(new X509Certificate('')));
+expectType<string>()(scopeOfCertificate({ subjectaltname: 'DNS:a', fingerprint256: '' }));
+// @ts-expect-error a certificate, not its PEM text
+scopeOfCertificate('-----BEGIN CERTIFICATE-----');
 const own: ScopeSource = async ({ metadata, peerCertificate }) =>
   peerCertificate?.fingerprint256 ?? String(metadata.get('x-caller')[0]);
 expectType<string | undefined | Promise<string | undefined>>()(own({ metadata: new Metadata() }));

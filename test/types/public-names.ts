@@ -18,6 +18,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'executionSignal',
       'scopeFromMetadata',
       'scopeFromPeerCertificate',
+      'scopeOfCertificate',
       'singleTenant',
       'stableId',
       'step',
@@ -25,6 +26,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     types: [
       'AnyServiceDefinition',
       'CallOutcome',
+      'CertificateIdentity',
       'CipherKeys',
       'ExceededQuota',
       'GenericDefinition',
@@ -110,8 +112,8 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     types: ['FailureDetails', 'Reason', 'StatusDetail'],
   },
   'grpc-replay-guard/jwt': {
-    values: ['jwtAlgorithms', 'scopeFromJwt'],
-    types: ['JwtRules', 'JwtScopeOptions', 'LocalKeys', 'RemoteKeys'],
+    values: ['jwtAlgorithms', 'scopeFromJwt', 'scopeOfToken'],
+    types: ['JwtRules', 'JwtScopeOptions', 'LocalKeys', 'RemoteKeys', 'TokenOwner'],
   },
   'grpc-replay-guard/prometheus': { values: ['createPrometheusObserver'], types: [] },
   'grpc-replay-guard/client': {

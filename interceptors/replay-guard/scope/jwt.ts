@@ -8,11 +8,14 @@ export type { LocalKeys, RemoteKeys };
 
 /** The requirements for a token that identifies the caller. */
 export interface JwtRules {
-  /** The required `iss` of every token. */
+  /** The required `iss` of every token, compared exactly: `https://a` and `https://a/` are two issuers. */
   readonly issuer: string;
   /** The required `aud` of every token. If a token has several audiences, one of them must be equal. */
   readonly audience: string;
-  /** The claim that names the caller. Default: `sub`. */
+  /**
+   * The claim that names the caller. The value must be a text; a number is no identity. Values are compared exactly, so
+   * choose a claim whose value never changes. Default: `sub`.
+   */
   readonly claim?: string;
   /** The accepted signature algorithms, a subset of `jwtAlgorithms`. Default: RS256, ES256, EdDSA. */
   readonly algorithms?: readonly string[];
@@ -60,9 +63,27 @@ export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {
     const { payload } = await jwtVerify(token, keys, rules);
     const name = payload[claim];
     if (typeof name !== 'string' || name === '' || name.length > MAX_NAME_LENGTH) return undefined;
-    // Two different lists always have different JSON texts, also if a name is not well-formed Unicode.
-    return `jwt:${JSON.stringify([issuer, claim, name])}`;
+    return scopeOfToken({ issuer, claim, name });
   };
+}
+
+/** What a token says about its caller. */
+export interface TokenOwner {
+  /** The `iss` of the token. */
+  readonly issuer: string;
+  /** The claim that names the caller. Default: `sub`. */
+  readonly claim?: string;
+  /** The value of that claim. */
+  readonly name: string;
+}
+
+/**
+ * Returns the scope that `scopeFromJwt` gives to a caller, for example for `eraseScope`. All parts are compared exactly
+ * (RFC 7519, section 2, StringOrURI): by letter case, a final slash and the Unicode form.
+ */
+export function scopeOfToken({ issuer, claim = 'sub', name }: TokenOwner): string {
+  // Two different lists always have different JSON texts, also if a name is not well-formed Unicode.
+  return `jwt:${JSON.stringify([issuer, claim, name])}`;
 }
 
 const ruleNames: OptionNames<JwtRules> = {

@@ -35,7 +35,8 @@ export function singleTenant(): ScopeSource {
  * Returns a scope source that reads the scope from one metadata entry. Use this source only behind a proxy that
  * verifies the caller and replaces the entry of the client, because any client can send any metadata. A missing or
  * repeated entry gives no scope. A text with a comma also gives no scope, because gRPC joins repeated entries with a
- * comma.
+ * comma. Values are compared exactly, letter by letter: two spellings of one user are two callers. The proxy must send
+ * one spelling.
  * @param name the name of the entry; a name that ends in `-bin` has a binary value
  */
 export function scopeFromMetadata(name: string): ScopeSource {
@@ -45,20 +46,5 @@ export function scopeFromMetadata(name: string): ScopeSource {
     // Base64 keeps binary values distinct. Decoding as UTF-8 would make different invalid bytes equal.
     if (typeof value !== 'string') return value.toString('base64');
     return value.includes(',') ? undefined : value;
-  };
-}
-
-/**
- * Returns a scope source that reads the scope from the client's verified certificate (mutual TLS). The scope is the
- * list of all subject alternative names, as Node prints it. A renewed certificate with the same names has the same
- * scope, even from another trusted authority. If the certificate has no names, or a name that Node cannot print, the
- * scope is the certificate's SHA-256 fingerprint.
- */
-export function scopeFromPeerCertificate(): ScopeSource {
-  return ({ peerCertificate }) => {
-    if (!peerCertificate) return undefined;
-    const names = peerCertificate.subjectaltname;
-    // Node prints every name of an unsupported type as `<unsupported>`, so different names would be equal.
-    return names && !names.includes('<unsupported>') ? names : peerCertificate.fingerprint256;
   };
 }

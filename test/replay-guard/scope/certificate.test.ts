@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { type ChannelCredentials, credentials, experimental, ServerCredentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import { scopeFromPeerCertificate } from 'grpc-replay-guard';
+import { scopeFromPeerCertificate, scopeOfCertificate } from 'grpc-replay-guard';
 import { assertRefused } from '../../helpers/calls/assert-refused.js';
 import type { Connection } from '../../helpers/calls/call.js';
 import { freshFolder } from '../../helpers/databases/engines.js';
@@ -59,6 +59,36 @@ test('a renewed certificate with the same names is the same caller', async (t) =
   const [first, renewed] = [await setup.ca.issue('ada', 'ada'), await setup.ca.issue('ada 2', 'ada')];
   t.like(await append(setup.connectAs(first), setup.ledger), { code: status.OK, replayed: false });
   t.like(await append(setup.connectAs(renewed), setup.ledger), { code: status.OK, replayed: true });
+});
+
+const spiffe = (value: string): Name => ({ type: 'url', value });
+
+test('a renewed certificate with the same names in another order and spelling is the same caller', async (t) => {
+  const setup = await open(t);
+  const first = await setup.ca.issue(
+    'first',
+    'orders.shop.example',
+    'orders',
+    spiffe('spiffe://shop/orders'),
+  );
+  const others = [
+    ['orders', 'orders.shop.example', spiffe('spiffe://shop/orders')],
+    [spiffe('SPIFFE://Shop/%6Frders'), 'Orders.Shop.Example.', 'ORDERS', 'orders'],
+  ];
+  t.like(await append(setup.connectAs(first), setup.ledger), { code: status.OK, replayed: false });
+  for (const names of others) {
+    const renewed = await setup.ca.issue('renewed', ...names);
+    t.like(await append(setup.connectAs(renewed), setup.ledger), { code: status.OK, replayed: true });
+  }
+  t.is(setup.ledger.entered, 1);
+});
+
+test('eraseScope with the scope of a certificate erases the replies of its caller', async (t) => {
+  const setup = await open(t);
+  const ada = await setup.ca.issue('ada', 'b', 'A');
+  await append(setup.connectAs(ada), setup.ledger);
+  t.is(await setup.ledger.guard.eraseScope(scopeOfCertificate(new X509Certificate(ada.cert))), 1);
+  t.is((await append(setup.connectAs(ada), setup.ledger)).code, status.DATA_LOSS);
 });
 
 const dn = (value: string): Name => ({ type: 'dn', value });

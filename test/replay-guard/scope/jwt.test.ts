@@ -1,7 +1,7 @@
 import { constants, createHmac, KeyObject, sign as signBytes, type webcrypto } from 'node:crypto';
 import { Metadata, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import { type JwtScopeOptions, scopeFromJwt } from 'grpc-replay-guard/jwt';
+import { type JwtScopeOptions, scopeFromJwt, scopeOfToken } from 'grpc-replay-guard/jwt';
 import { exportSPKI, type JWTPayload } from 'jose';
 import { assertRefused } from '../../helpers/calls/assert-refused.js';
 import { sendRawCall } from '../../helpers/calls/raw-call.js';
@@ -234,6 +234,20 @@ test('different issuers, claims or names give different scopes', async (t) => {
   }
   t.is(scopes.size, issuers.length * 3 * names.length);
   t.false(scopes.has(''));
+});
+
+test('eraseScope with the scope of a token owner erases the replies of the owner', async (t) => {
+  const ledger = await open(t);
+  const metadata = await bearer(key);
+  await ledger.append('key', {}, { metadata });
+  const name = String(goodClaims().sub);
+  for (const other of [
+    { issuer: `${ISSUER}/`, name },
+    { issuer: ISSUER, name: name.toUpperCase() },
+  ])
+    t.is(await ledger.guard.eraseScope(scopeOfToken(other)), 0);
+  t.is(await ledger.guard.eraseScope(scopeOfToken({ issuer: ISSUER, name })), 1);
+  t.is((await ledger.append('key', {}, { metadata })).code, status.DATA_LOSS);
 });
 
 test('one name from two issuers is two callers', async (t) => {
