@@ -77,7 +77,7 @@ async function record(
   retentionMs: number,
   clock: Clock | undefined,
 ): Promise<boolean> {
-  const time = timeOf(database.dialect, clock, 3);
+  const time = timeOf(database.dialect.now, clock, 3);
   try {
     return (await database.query(insert(time.sql), [id, retentionMs, ...time.params])).length > 0;
   } catch (error) {

@@ -79,7 +79,7 @@ export class MessagePruner {
 
   async #purge(size: number, after = BEGINNING): Promise<Batch<bigint>> {
     const { select, list } = this.#sql;
-    const time = timeOf(this.#database.dialect, this.#clock, 3);
+    const time = timeOf(this.#database.dialect.retentionNow, this.#clock, 3);
     const start = performance.now();
     const params = [after, size, ...time.params];
     const rows = await this.#database.query<{ ref: SqlColumn; position: bigint }>(select(time.sql), params);
@@ -98,7 +98,7 @@ export class MessagePruner {
 
   /** A transaction, so that the measured time contains neither the queue of the writer nor the commit. */
   async #remove(list: string): Promise<Removed> {
-    const time = timeOf(this.#database.dialect, this.#clock, 2);
+    const time = timeOf(this.#database.dialect.retentionNow, this.#clock, 2);
     const text = this.#sql.remove(time.sql);
     const start = performance.now();
     try {

@@ -15,6 +15,12 @@ export interface Dialect {
    * statement.
    */
   readonly now: string;
+  /**
+   * A SQL expression for the retention time, in milliseconds since the epoch. Use it to delete what has expired, and to
+   * judge an expiry. On Postgres it is the database's clock. On SQLite it is at most the clock of the process, and does not
+   * jump when that clock is set ahead.
+   */
+  readonly retentionNow: string;
 }
 
 /**

@@ -4,10 +4,13 @@ import type { Dialect, Row, SqlValue } from './database.js';
 /** The parameter that stands for the time at which its statement runs, in milliseconds since the epoch. */
 export const currentTime: unique symbol = Symbol('current time');
 
+/** The parameter that stands for the retention time at which its statement runs: see `Dialect.retentionNow`. */
+export const retentionTime: unique symbol = Symbol('retention time');
+
 /** A SQL text and its parameters. */
 export interface Statement {
   readonly text: string;
-  readonly params: readonly (SqlValue | typeof currentTime)[];
+  readonly params: readonly (SqlValue | typeof currentTime | typeof retentionTime)[];
 }
 
 /** A connection with an open transaction. Exactly one of `commit` and `rollback` ends the session. */
@@ -32,6 +35,17 @@ export interface StatementTime {
   sql(position: number): string;
   /** The bound parameter, or nothing if the database itself reads the clock. */
   readonly params: readonly (typeof currentTime)[];
+}
+
+/** The retention time in the store's own statements. */
+export interface RetentionTime {
+  /**
+   * Returns the SQL of the retention time. An engine that binds it binds it as the parameter at `position`.
+   * @param now SQL for the time of the statement, which an engine without a retention time of its own returns
+   */
+  sql(now: string, position: number): string;
+  /** The bound parameter, or nothing if the retention time is the time of the statement. */
+  readonly params: readonly (typeof retentionTime)[];
 }
 
 /** An open transaction, and the rows of the statement that travelled with its opening. */
@@ -72,6 +86,8 @@ export interface DatabaseEngine extends Dialect {
   readonly unitLimitMs: number;
   /** The time of the store's own statements. */
   readonly time: StatementTime;
+  /** The time by which the store's own statements judge whether a retention has ended. */
+  readonly retention: RetentionTime;
   /** Opens a transaction and runs `first` in it. `first` travels with the opening. */
   open(first?: Statement): MaybePromise<OpenedSession>;
   /**

@@ -16,10 +16,11 @@ export function firstSentBounds({ firstSent }: Pick<ClaimRequest, 'firstSent'>):
  * counted from the first-sent time, must not have ended, because the record of the first attempt may then be purged. A
  * retained record answers the operation without this check.
  * @param now the time of the store's clock, in milliseconds
+ * @param retentionNow the time by which the retention is judged, in milliseconds
  */
-export function mayStart(request: DatedRequest, now: number): boolean {
+export function mayStart(request: DatedRequest, now: number, retentionNow: number): boolean {
   const { earliestMs, latestMs } = firstSentBounds(request);
-  return latestMs <= now + MAX_FIRST_SENT_AHEAD_MS && earliestMs + request.retentionMs > now;
+  return latestMs <= now + MAX_FIRST_SENT_AHEAD_MS && earliestMs + request.retentionMs > retentionNow;
 }
 
 /**

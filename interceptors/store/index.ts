@@ -1,4 +1,3 @@
-export { hasRunOut } from './lease.js';
 export type { OpenStore } from './open-store.js';
 export {
   decideSequence,

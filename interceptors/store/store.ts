@@ -103,7 +103,10 @@ export type FoundRecord =
       /** Absent if an open transaction hides the fingerprint. */
       readonly fingerprint?: Buffer;
       readonly ageMs: number;
-      /** The remaining time of the lease. `hasRunOut` says whether the key may be taken over. */
+      /**
+       * The remaining time of the lease. The key may be taken over if this is 0 or less, or if it exceeds one lease by more
+       * than 5 seconds, because the clock was then set back.
+       */
       readonly leaseLeftMs: number;
     };
 
@@ -200,7 +203,7 @@ export interface FoundProducer {
     readonly sequence: bigint;
     readonly fingerprint: Buffer;
     readonly ageMs: number;
-    /** The remaining time of the lease. `hasRunOut` says whether the sequence may be taken over. */
+    /** The remaining time of the lease. Whether the sequence may be taken over follows from it as for keys. */
     readonly leaseLeftMs: number;
   };
 }

@@ -153,6 +153,8 @@ export const engineMatrices: Readonly<Record<string, readonly string[]>> = {
 export const engineExceptions: Readonly<Record<string, string>> = {
   'interceptors/store/postgres/addressing.ts': 'a store in memory has no tables of an earlier version',
   'interceptors/store/sqlite/addressing.ts': 'a store in memory has no tables of an earlier version',
+  'interceptors/database/sqlite/retention-mark.ts':
+    'the clock of Postgres is trusted, the clock of a process is not',
   'interceptors/database/sqlite/writer.ts': 'SQLite has one writer, so units of work share a commit',
   'interceptors/database/postgres/batch.ts': 'Postgres is asked by messages, SQLite by function calls',
   'interceptors/database/postgres/messages.ts': 'Postgres is asked by messages, SQLite by function calls',

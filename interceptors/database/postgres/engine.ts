@@ -5,6 +5,7 @@ import type {
   AttemptMode,
   DatabaseEngine,
   OpenedSession,
+  RetentionTime,
   Statement,
   StatementTime,
 } from '../engine.js';
@@ -45,8 +46,10 @@ const atomic = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i;
 export class PostgresEngine implements DatabaseEngine {
   readonly name = 'postgres';
   readonly now = '(extract(epoch from statement_timestamp()) * 1000)::bigint';
+  readonly retentionNow = this.now;
   readonly hasSeparateReader = false;
   readonly time: StatementTime = { sql: () => this.now, params: [] };
+  readonly retention: RetentionTime = { sql: (now) => now, params: [] };
   readonly unitLimitMs: number;
   readonly #connections: Connections;
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Database as Handle, Statement as Prepared } from 'better-sqlite3';
+import type { Clock } from '../../timing/clock.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Row, SqlColumn, SqlValue } from '../database.js';
 import { currentTime, type Statement } from '../engine.js';
@@ -21,20 +22,29 @@ interface PreparedStatement {
   readonly onlyReads: boolean;
 }
 
+/** The clocks of a connection. Both return milliseconds since the epoch. */
+export interface ConnectionClocks {
+  /** The time of `currentTime`, and of `replay_guard_now()` in SQL. */
+  readonly now: Clock;
+  /** The time of `retentionTime`, and of `replay_guard_retention_now()` in SQL. */
+  readonly retention: Clock;
+}
+
 /** One SQLite connection. It prepares each statement once, and converts values and errors to the common form. */
 export class Connection {
   readonly #handle: Handle;
-  readonly #clock: () => number;
+  readonly #clocks: ConnectionClocks;
   readonly #statements = new Map<string, PreparedStatement>();
-  /** The time of the current statement. Undefined until the statement asks for it. */
+  /** The times of the current statement. Undefined until the statement asks for them. */
   #now: bigint | undefined;
+  #retentionNow: bigint | undefined;
 
-  /** @param clock the time of `replay_guard_now()` in SQL, in milliseconds since the epoch */
-  constructor(handle: Handle, clock: () => number) {
+  constructor(handle: Handle, clocks: ConnectionClocks) {
     this.#handle = handle;
-    this.#clock = clock;
+    this.#clocks = clocks;
     // The time is the same throughout a statement, as with statement_timestamp() of Postgres.
     handle.function('replay_guard_now', () => this.#time());
+    handle.function('replay_guard_retention_now', () => this.#retentionTime());
   }
 
   /** Runs one statement and returns its rows. */
@@ -42,6 +52,7 @@ export class Connection {
     try {
       const { prepared, positions, returnsRows, names } = this.#statement(text);
       this.#now = undefined;
+      this.#retentionNow = undefined;
       const values = [];
       for (const position of positions) values.push(this.#valueOf(params[position]));
       if (returnsRows) {
@@ -57,12 +68,18 @@ export class Connection {
 
   /** The time of the current statement. A bound time costs less than a call of `replay_guard_now()` in SQL. */
   #time(): bigint {
-    this.#now ??= BigInt(Math.trunc(this.#clock()));
+    this.#now ??= BigInt(Math.trunc(this.#clocks.now()));
     return this.#now;
   }
 
+  #retentionTime(): bigint {
+    this.#retentionNow ??= BigInt(Math.trunc(this.#clocks.retention()));
+    return this.#retentionNow;
+  }
+
   #valueOf(param: Statement['params'][number] | undefined): SqlValue | undefined {
-    return param === currentTime ? this.#time() : toSqlite(param);
+    if (typeof param !== 'symbol') return toSqlite(param);
+    return param === currentTime ? this.#time() : this.#retentionTime();
   }
 
   /** Runs statements that control transactions, separated by `; `. */

@@ -7,6 +7,8 @@ import {
   type DatabaseEngine,
   type OpenedSession,
   type Peeked,
+  type RetentionTime,
+  retentionTime,
   type Session,
   type Statement,
   type StatementTime,
@@ -21,9 +23,11 @@ import type { Writer } from './writer.js';
 export class SqliteEngine implements DatabaseEngine {
   readonly name = 'sqlite';
   readonly now = 'replay_guard_now()';
+  readonly retentionNow = 'replay_guard_retention_now()';
   readonly hasSeparateReader: boolean;
   readonly unitLimitMs: number;
-  readonly time: StatementTime;
+  readonly time: StatementTime = { sql: (position) => `$${position}`, params: [currentTime] };
+  readonly retention: RetentionTime = { sql: (_now, position) => `$${position}`, params: [retentionTime] };
   readonly #connection: Connection;
   readonly #writer: Writer;
   readonly #reader: Connection | undefined;
@@ -45,7 +49,6 @@ export class SqliteEngine implements DatabaseEngine {
     this.#reader = reader;
     this.hasSeparateReader = reader !== undefined;
     this.unitLimitMs = unitLimitMs;
-    this.time = { sql: (position) => `$${position}`, params: [currentTime] };
     this.#busyTimeoutMs = busyTimeoutMs;
   }
 

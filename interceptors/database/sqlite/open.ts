@@ -1,8 +1,11 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Sqlite, { type Database as Handle } from 'better-sqlite3';
-import { BLOCKING_WAIT_MS, Connection, retryWhileLocked } from './connection.js';
+import { RetentionClock } from '../../timing/retention-clock.js';
+import { steadyClock } from '../../timing/steady-clock.js';
+import { BLOCKING_WAIT_MS, Connection, type ConnectionClocks, retryWhileLocked } from './connection.js';
 import { SqliteEngine } from './engine.js';
+import { RetentionMark } from './retention-mark.js';
 import { Writer } from './writer.js';
 
 /** The options of `openSqlite`. One of `path` and `database` is required. */
@@ -20,7 +23,10 @@ export interface SqliteOptions {
   readonly unitLimitMs?: number;
   /** How long a statement waits for another process that writes, in milliseconds. Default: 5,000. */
   readonly busyTimeoutMs?: number;
-  /** Returns the time in milliseconds since the epoch. Default: `Date.now`. */
+  /**
+   * Returns the time in milliseconds since the epoch. Default: `Date.now`, guarded by a steady clock: see
+   * `RetentionClock`. A given clock is not guarded, because it must not be set ahead.
+   */
   readonly clock?: () => number;
 }
 
@@ -36,10 +42,15 @@ const GROUP_MS = 20;
 export async function openSqliteEngine(
   options: SqliteOptions,
 ): Promise<{ engine: SqliteEngine; close: () => Promise<void> }> {
-  const { clock = Date.now, busyTimeoutMs = 5_000, unitLimitMs = 5_000, groupLimit = 256 } = options;
+  const { busyTimeoutMs = 5_000, unitLimitMs = 5_000, groupLimit = 256 } = options;
   const handle = options.database ?? openFile(options.path);
-  const connection = new Connection(handle, clock);
-  const writer = new Writer(connection, groupLimit, GROUP_MS, busyTimeoutMs);
+  // A clock that the application gives is trusted.
+  const retention = options.clock ? undefined : new RetentionClock(Date.now, steadyClock);
+  const now = options.clock ?? Date.now;
+  const clocks = { now, retention: retention ? () => retention.now() : now };
+  const connection = new Connection(handle, clocks);
+  let mark: RetentionMark | undefined;
+  const writer = new Writer(connection, groupLimit, GROUP_MS, busyTimeoutMs, () => mark?.update());
   let reader: Connection | undefined;
   const close = async () => {
     await writer.idle();
@@ -48,7 +59,8 @@ export async function openSqliteEngine(
   };
   try {
     await makeDurable(connection, busyTimeoutMs);
-    if (!handle.memory) reader = openReader(handle.name, clock);
+    if (retention) mark = await RetentionMark.open(connection, retention, busyTimeoutMs);
+    if (!handle.memory) reader = openReader(handle.name, clocks);
   } catch (error) {
     await close();
     throw error;
@@ -72,6 +84,6 @@ async function makeDurable(connection: Connection, busyTimeoutMs: number): Promi
   connection.control('PRAGMA synchronous = FULL');
 }
 
-function openReader(path: string, clock: () => number): Connection {
-  return new Connection(new Sqlite(path, { readonly: true, timeout: BLOCKING_WAIT_MS }), clock);
+function openReader(path: string, clocks: ConnectionClocks): Connection {
+  return new Connection(new Sqlite(path, { readonly: true, timeout: BLOCKING_WAIT_MS }), clocks);
 }

@@ -32,6 +32,7 @@ export class Writer {
   readonly #groupLimit: number;
   readonly #groupMs: number;
   readonly #busyTimeoutMs: number;
+  readonly #beforeCommit: () => void;
   readonly #queue: QueuedUnit[] = [];
   /** The units of the open group that commit together. */
   #committing: CommittingUnit[] = [];
@@ -49,12 +50,20 @@ export class Writer {
    * @param groupLimit how many units may share a commit; 1 gives every unit its own
    * @param groupMs how long a group accepts further units, in milliseconds
    * @param busyTimeoutMs how long a group waits for another process that writes, in milliseconds
+   * @param beforeCommit runs before each COMMIT. It may run statements and must not throw.
    */
-  constructor(connection: Connection, groupLimit: number, groupMs: number, busyTimeoutMs: number) {
+  constructor(
+    connection: Connection,
+    groupLimit: number,
+    groupMs: number,
+    busyTimeoutMs: number,
+    beforeCommit: () => void,
+  ) {
     this.#connection = connection;
     this.#groupLimit = groupLimit;
     this.#groupMs = groupMs;
     this.#busyTimeoutMs = busyTimeoutMs;
+    this.#beforeCommit = beforeCommit;
   }
 
   /** Whether no transaction is open or being opened on the connection of the writer. */
@@ -219,6 +228,7 @@ export class Writer {
   #commitTransaction(units: number): void {
     // A group in which every unit rolled back has nothing to make durable.
     const text = units > 0 ? 'COMMIT' : 'ROLLBACK';
+    if (units > 0) this.#beforeCommit();
     try {
       this.#connection.control(text);
     } catch (error) {

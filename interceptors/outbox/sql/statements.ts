@@ -6,7 +6,7 @@ export type Statements = ReturnType<typeof statementsOf>;
 
 /** Returns the SQL texts of the outbox for a dialect. All times are read from the clock of the database. */
 export function statementsOf(dialect: Dialect) {
-  const { name, now } = dialect;
+  const { name, now, retentionNow } = dialect;
   const onPostgres = name === 'postgres';
   const elements = onPostgres
     ? 'jsonb_array_elements_text($6::jsonb) AS route (destination)'
@@ -51,7 +51,7 @@ export function statementsOf(dialect: Dialect) {
      */
     deleteOldClosed: `
       DELETE FROM replay_guard_outbox_closed
-      WHERE destination = $1 AND endpoint <> $2 AND closed_at <= ${now} - $3`,
+      WHERE destination = $1 AND endpoint <> $2 AND closed_at <= ${retentionNow} - $3`,
     reopen: `DELETE FROM replay_guard_outbox_closed WHERE destination = $1 RETURNING destination`,
     listClosed:
       'SELECT destination, endpoint, reason, closed_at FROM replay_guard_outbox_closed ORDER BY closed_at, endpoint',
@@ -86,11 +86,11 @@ export function statementsOf(dialect: Dialect) {
       ${update} ended_at = ${now}
       WHERE event_id = $1 AND dead_at IS NOT NULL AND ended_at IS NULL RETURNING destination, aggregate`,
 
-    purge: purging(`ended_at <= ${now} - $1 ORDER BY ended_at`, '$2', skipLocked),
+    purge: purging(`ended_at <= ${retentionNow} - $1 ORDER BY ended_at`, '$2', skipLocked),
     /** Deletes old pending events of an endpoint whose subscription ended at least $3 milliseconds ago. */
     purgeClosed: purging(
-      `destination = $1 AND ended_at IS NULL AND created_at <= ${now} - $3
-        AND EXISTS (SELECT 1 ${closing} AND closed_at <= ${now} - $3)`,
+      `destination = $1 AND ended_at IS NULL AND created_at <= ${retentionNow} - $3
+        AND EXISTS (SELECT 1 ${closing} AND closed_at <= ${retentionNow} - $3)`,
       '$4',
       skipLocked,
     ),

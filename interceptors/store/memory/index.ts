@@ -1,4 +1,7 @@
 import { assertKnownOptions } from '../../options/known-options.js';
+import type { Clock } from '../../timing/clock.js';
+import { RetentionClock } from '../../timing/retention-clock.js';
+import { steadyClock } from '../../timing/steady-clock.js';
 import { mayStart, retainedUntil } from '../first-sent.js';
 import { hasRunOut } from '../lease.js';
 import { isSequenceRequest } from '../producer/sequence-rules.js';
@@ -19,7 +22,10 @@ import { addressKey, type MemoryRecord, MemoryRecords } from './records.js';
 
 /** The options of `createMemoryStore`. */
 export interface MemoryStoreOptions {
-  /** Returns the time in milliseconds since the epoch. Default: `Date.now`. */
+  /**
+   * Returns the time in milliseconds since the epoch. Default: `Date.now`, guarded by a steady clock: see
+   * `RetentionClock`. A given clock is not guarded, because it must not be set ahead.
+   */
   readonly clock?: () => number;
 }
 
@@ -36,29 +42,36 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
 export class MemoryStore implements IdempotencyStore {
   readonly #records = new MemoryRecords();
   readonly #producers: MemoryProducers;
-  readonly #clock: () => number;
+  readonly #clock: Clock;
+  /** Judges whether a retention has ended. A clock that the application gives is trusted. */
+  readonly #retentionNow: Clock;
 
   /** @throws TypeError when an option is unknown */
   constructor(options: MemoryStoreOptions = {}) {
     assertKnownOptions<MemoryStoreOptions>('createMemoryStore', options, { clock: true });
     this.#clock = options.clock ?? Date.now;
-    this.#producers = new MemoryProducers(this.#clock);
+    const guarded = new RetentionClock(this.#clock, steadyClock);
+    this.#retentionNow = options.clock ?? (() => guarded.now());
+    this.#producers = new MemoryProducers(this.#clock, this.#retentionNow);
   }
 
   async claim(request: ClaimRequest): Promise<ClaimResult> {
     if (isSequenceRequest(request)) return this.#producers.claim(request);
     const now = this.#clock();
     const address = addressKey(request);
-    const live = this.#live(address, now);
+    const retentionNow = this.#retentionNow();
+    const live = this.#live(address, retentionNow);
     if (live && !mayBeTakenOver(live, request, now)) return foundRecord(live, now);
-    if (!mayStart(request, now)) return live ? foundRecord(live, now) : { outcome: 'expired' };
+    if (!mayStart(request, now, retentionNow)) return live ? foundRecord(live, now) : { outcome: 'expired' };
+    // Too old by the clock, but not by the retention time: the clock may be wrong, so the call is tried again later.
+    if (!mayStart(request, now, now))
+      return { outcome: 'in-progress', ageMs: 0, leaseLeftMs: request.leaseMs };
     return { outcome: 'claimed', claim: this.#grant(address, request, now, live) };
   }
 
   async find(address: RecordAddress): Promise<FoundRecord | undefined> {
-    const now = this.#clock();
-    const live = this.#live(addressKey(address), now);
-    return live && foundRecord(live, now);
+    const live = this.#live(addressKey(address), this.#retentionNow());
+    return live && foundRecord(live, this.#clock());
   }
 
   async findProducer(address: RecordAddress): Promise<FoundProducer | undefined> {
@@ -67,7 +80,7 @@ export class MemoryStore implements IdempotencyStore {
 
   async purge(limit: number): Promise<PurgedBatch> {
     const start = performance.now();
-    const now = this.#clock();
+    const now = this.#retentionNow();
     let purged = 0;
     for (const [id, record] of this.#records) {
       if (purged === limit) break;
@@ -111,9 +124,9 @@ export class MemoryStore implements IdempotencyStore {
 
   async ping(): Promise<void> {}
 
-  #live(address: string, now: number): MemoryRecord | undefined {
+  #live(address: string, retentionNow: number): MemoryRecord | undefined {
     const record = this.#records.get(address);
-    return record && record.expiresAtMs > now ? record : undefined;
+    return record && record.expiresAtMs > retentionNow ? record : undefined;
   }
 
   #grant(address: string, request: ClaimRequest, now: number, live: MemoryRecord | undefined): Claim {

@@ -1,4 +1,5 @@
-import { retainedUntil } from '../first-sent.js';
+import type { Clock } from '../../timing/clock.js';
+import { mayStart, retainedUntil } from '../first-sent.js';
 import { grantSequence, type SeriesRecordClaim } from '../producer/sequence-claim.js';
 import { decideSequence, type SequenceRequest, seriesAddress } from '../producer/sequence-rules.js';
 import type { Claim, ClaimResult, FoundProducer, RecordAddress } from '../store.js';
@@ -27,10 +28,13 @@ interface ProducerRecord {
 /** The records of series in memory. The number of producers is small, so a query for one scope scans all records. */
 export class MemoryProducers {
   readonly #byAddress = new Map<string, ProducerRecord>();
-  readonly #clock: () => number;
+  readonly #clock: Clock;
+  readonly #retentionNow: Clock;
 
-  constructor(clock: () => number) {
+  /** @param retentionNow judges whether a retention has ended */
+  constructor(clock: Clock, retentionNow: Clock) {
     this.#clock = clock;
+    this.#retentionNow = retentionNow;
   }
 
   get size(): number {
@@ -39,9 +43,12 @@ export class MemoryProducers {
 
   async claim(request: SequenceRequest): Promise<ClaimResult> {
     const now = this.#clock();
-    const record = this.#live(seriesAddress(request), now);
-    const decision = decideSequence(request, record && foundProducer(record, now), now);
+    const retentionNow = this.#retentionNow();
+    const record = this.#live(seriesAddress(request), retentionNow);
+    const decision = decideSequence(request, record && foundProducer(record, now), now, retentionNow);
     if (decision.outcome !== 'claimable') return decision;
+    if (!mayStart(request, now, now))
+      return { outcome: 'in-progress', ageMs: 0, leaseLeftMs: request.leaseMs };
     const sameEpoch = record?.epoch === request.series.epoch ? record : undefined;
     const replies = sameEpoch?.replies ?? Buffer.alloc(0);
     const claim = this.#advance(record ?? emptyRecord(request.scope), request, sameEpoch, now);
@@ -49,13 +56,12 @@ export class MemoryProducers {
   }
 
   find(address: RecordAddress): FoundProducer | undefined {
-    const now = this.#clock();
-    const record = this.#live(address, now);
-    return record && foundProducer(record, now);
+    const record = this.#live(address, this.#retentionNow());
+    return record && foundProducer(record, this.#clock());
   }
 
   purge(limit: number): number {
-    const now = this.#clock();
+    const now = this.#retentionNow();
     const expired = [...this.#byAddress].filter(([, { expiresAtMs }]) => expiresAtMs <= now).slice(0, limit);
     for (const [address] of expired) this.#byAddress.delete(address);
     return expired.length;

@@ -27,11 +27,15 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
     statementTimeoutMs: true,
   });
   const { engine, close } = openPostgresEngine(options);
-  const { now } = engine;
-  const maintenance = [keys(now), producers(now)].map((table) =>
-    maintenanceStatements(table, maintenanceSql, now),
+  const maintenance = [keys(engine), producers(engine)].map((table) =>
+    maintenanceStatements(table, maintenanceSql, engine.now),
   );
-  const recordSql = { time: engine.time, forUpdate: ' FOR UPDATE', joinedAtAddress: atAddress };
+  const recordSql = {
+    time: engine.time,
+    retention: engine.retention,
+    forUpdate: ' FOR UPDATE',
+    joinedAtAddress: atAddress,
+  };
   const sql = {
     schema,
     keys: keyStatements(recordSql),

@@ -1,3 +1,4 @@
+import type { Dialect } from '../../database/database.js';
 import { keyTable } from '../sql/keys.js';
 import type { MaintenanceSql, RecordTable } from '../sql/maintenance.js';
 import { addressingSchema } from './addressing.js';
@@ -26,8 +27,8 @@ export const schema = [
 ];
 
 /** Returns the maintenance SQL for the table of keys. The condition on seconds uses the expiry index. */
-export function keys(now: string): RecordTable {
-  const expired = `expires_at / 1000 <= ${now} / 1000 AND expires_at <= ${now}`;
+export function keys({ retentionNow }: Dialect): RecordTable {
+  const expired = `expires_at / 1000 <= ${retentionNow} / 1000 AND expires_at <= ${retentionNow}`;
   return keyTable({ expired, expiryOrder: 'expires_at / 1000' });
 }
 

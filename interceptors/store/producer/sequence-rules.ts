@@ -29,14 +29,16 @@ const MAX_INITIAL_SEQUENCE = 1n;
  * applies the same rules and is authoritative.
  * @param found undefined if no record is retained
  * @param now the time of the store's clock, in milliseconds since the epoch
+ * @param retentionNow the time by which the retention is judged. Default: `now`.
  */
 export function decideSequence(
   request: SequenceRequest,
   found: FoundProducer | undefined,
   now: number,
+  retentionNow = now,
 ): SequenceDecision {
   const decision = decideByRecord(request, found);
-  if (decision.outcome !== 'claimable' || mayStart(request, now)) return decision;
+  if (decision.outcome !== 'claimable' || mayStart(request, now, retentionNow)) return decision;
   // A request that may not start cannot take an execution over. The execution is then in progress, as with keys.
   const { epoch, sequence } = request.series;
   const isSameOperation = found?.epoch === epoch && found.running?.sequence === sequence;

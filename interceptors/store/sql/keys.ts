@@ -15,7 +15,14 @@ import {
 } from './claim-sql.js';
 import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
-import { COMPLETED, ERASED, type RecordSql, type RecordStatements, statementsOn } from './statements.js';
+import {
+  COMPLETED,
+  ERASED,
+  type RecordSql,
+  type RecordStatements,
+  retentionNow,
+  statementsOn,
+} from './statements.js';
 
 const TABLE = 'replay_guard_records';
 
@@ -26,23 +33,25 @@ const newRecord = (now: string, expiry: string) => `$1, $2, $3, 0, ${now}, ${now
  * The statement that claims a key. In one atomic step it inserts the record, or takes over a record that has expired
  * or whose lease has run out. It returns a row if the claim is granted.
  * @param source SQL for the row to insert
+ * @param retentionNow SQL for the retention time inside `DO UPDATE`
  */
-const claimSql = (source: string) => `
+const claimSql = (source: string, retentionNow: string) => `
   INSERT INTO ${TABLE} AS record (scope, id, fingerprint, state, fence, lease_until, expires_at)
   ${source}
   ON CONFLICT (scope, id) DO UPDATE SET
     fingerprint = excluded.fingerprint,
-    state = CASE WHEN record.expires_at <= ${claimTime} THEN 0 ELSE -1 END,
+    state = CASE WHEN record.expires_at <= ${retentionNow} THEN 0 ELSE -1 END,
     fence = ${nextFence},
     lease_until = excluded.lease_until, expires_at = ${later('expires_at')}, reply = NULL
-  WHERE record.expires_at <= ${claimTime} OR (${mayBeTakenOver(claimTime, claimedUntil, 'excluded.fingerprint')})
+  WHERE record.expires_at <= ${retentionNow} OR (${mayBeTakenOver(claimTime, claimedUntil, 'excluded.fingerprint')})
   RETURNING state AS claimed, fence, expires_at`;
 
 /** The statements on the records of keys. */
 export function keyStatements(sql: RecordSql): RecordStatements {
-  const { time } = sql;
-  const claim = claimSql(valuesToInsert(newRecord, time.sql(6)));
-  const claimIfValid = claimSql(rowToInsertIfValid(newRecord, time.sql(8), 6));
+  const { time, retention } = sql;
+  const times = [...time.params, ...retention.params];
+  const claim = claimSql(valuesToInsert(newRecord, time.sql(6)), retention.sql(claimTime, 7));
+  const claimIfValid = claimSql(rowToInsertIfValid(newRecord, time.sql(8), 6), retention.sql(claimTime, 9));
   const texts = {
     table: TABLE,
     columns: 'fingerprint, reply',
@@ -54,8 +63,8 @@ export function keyStatements(sql: RecordSql): RecordStatements {
     claim: (address, request) => {
       const common = commonParams(address, request);
       return request.firstSent
-        ? { text: claimIfValid, params: [...common, ...firstSentParams(request), ...time.params] }
-        : { text: claim, params: [...common, ...time.params] };
+        ? { text: claimIfValid, params: [...common, ...firstSentParams(request), ...times] }
+        : { text: claim, params: [...common, ...times] };
     },
   };
 }
@@ -89,7 +98,8 @@ export function foundRecord(row: Row): FoundRecord | undefined {
 
 function decide(request: ClaimRequest, row: Row): NotClaimed | undefined {
   const found = foundRecord(row);
-  if (!found) return mayStart(request, Number(row.now)) ? undefined : { outcome: 'expired' };
+  if (!found)
+    return mayStart(request, Number(row.now), retentionNow(row)) ? undefined : { outcome: 'expired' };
   const isOrphaned = found.outcome === 'in-progress' && hasRunOut(found.leaseLeftMs, request.leaseMs);
   return isOrphaned ? { ...found, leaseLeftMs: Math.min(found.leaseLeftMs, 0) } : found;
 }

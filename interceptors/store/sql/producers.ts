@@ -1,4 +1,4 @@
-import type { Row, SqlValue } from '../../database/database.js';
+import type { Dialect, Row, SqlValue } from '../../database/database.js';
 import { grantSequence } from '../producer/sequence-claim.js';
 import { decideSequence, isFinal, type SequenceRequest, seriesAddress } from '../producer/sequence-rules.js';
 import type { FoundProducer } from '../store.js';
@@ -19,7 +19,7 @@ import {
 } from './claim-sql.js';
 import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
-import { type RecordSql, type RecordStatements, statementsOn } from './statements.js';
+import { type RecordSql, type RecordStatements, retentionNow, statementsOn } from './statements.js';
 
 const TABLE = 'replay_guard_producers';
 const EMPTY_WINDOW = Buffer.alloc(0);
@@ -29,7 +29,8 @@ const epoch = 'CAST($6 AS BIGINT)';
 const sequence = 'CAST($7 AS BIGINT)';
 
 /** SQL for whether the claim continues the epoch of the record, so that the window of the record is kept. */
-const isSameEpoch = `record.expires_at > ${claimTime} AND record.epoch = excluded.epoch`;
+const isSameEpoch = (retentionNow: string) =>
+  `record.expires_at > ${retentionNow} AND record.epoch = excluded.epoch`;
 
 /** The row of a new record. `$8` is an empty window. */
 const newRecord = (now: string, expiry: string) =>
@@ -40,20 +41,21 @@ const newRecord = (now: string, expiry: string) =>
  * a new epoch, or claims the position in the epoch of the record. It returns a row with the stored window if the claim
  * is granted. `decideSequence` applies the same rules.
  * @param source SQL for the row to insert
+ * @param retentionNow SQL for the retention time inside `DO UPDATE`
  */
-const claimInitialSql = (source: string) => `
+const claimInitialSql = (source: string, retentionNow: string) => `
   INSERT INTO ${TABLE} AS record (scope, id, fingerprint, state, fence, lease_until, expires_at,
     expires_minute, epoch, sequence, completed, replies)
   ${source}
   ON CONFLICT (scope, id) DO UPDATE SET
     fingerprint = excluded.fingerprint,
-    state = CASE WHEN ${isSameEpoch} AND record.state <= 0 THEN -1 ELSE 0 END,
+    state = CASE WHEN ${isSameEpoch(retentionNow)} AND record.state <= 0 THEN -1 ELSE 0 END,
     fence = ${nextFence}, lease_until = excluded.lease_until,
     expires_at = ${later('expires_at')}, expires_minute = ${later('expires_minute')},
     epoch = excluded.epoch, sequence = excluded.sequence,
-    completed = CASE WHEN ${isSameEpoch} THEN record.completed ELSE -1 END,
-    replies = CASE WHEN ${isSameEpoch} THEN record.replies ELSE excluded.replies END
-  WHERE CASE WHEN record.expires_at <= ${claimTime} THEN TRUE
+    completed = CASE WHEN ${isSameEpoch(retentionNow)} THEN record.completed ELSE -1 END,
+    replies = CASE WHEN ${isSameEpoch(retentionNow)} THEN record.replies ELSE excluded.replies END
+  WHERE CASE WHEN record.expires_at <= ${retentionNow} THEN TRUE
     WHEN record.epoch < excluded.epoch THEN record.state > 0 OR ${leaseHasRunOut(claimTime, claimedUntil)}
     WHEN record.epoch > excluded.epoch THEN FALSE
     WHEN record.state > 0 THEN record.completed = excluded.sequence - 1 OR record.completed = -1
@@ -66,8 +68,9 @@ const claimInitialSql = (source: string) => `
  * series. It returns a row with the stored window if the claim is granted. The clock is read in a subquery, because a
  * distributed Postgres allows no clock inside CASE.
  * @param now SQL for the time
+ * @param retentionNow SQL for the retention time
  */
-const claimLaterSql = (now: string, { isValid, expiry }: FirstSentSql) => `
+const claimLaterSql = (now: string, retentionNow: string, { isValid, expiry }: FirstSentSql) => `
   UPDATE ${TABLE} AS record SET
     fingerprint = $3, sequence = ${sequence},
     state = CASE WHEN record.state <= 0 THEN -1 ELSE 0 END,
@@ -76,17 +79,21 @@ const claimLaterSql = (now: string, { isValid, expiry }: FirstSentSql) => `
     expires_at = CASE WHEN record.expires_at > ${expiry} THEN record.expires_at ELSE ${expiry} END,
     expires_minute = CASE WHEN record.expires_at > ${expiry} THEN record.expires_minute ELSE (${expiry}) / 60000 END
   FROM (SELECT ${now} AS now) AS clock
-  WHERE ${atAddress} AND ${isValid} AND record.expires_at > now AND record.epoch = ${epoch}
+  WHERE ${atAddress} AND ${isValid} AND record.expires_at > ${retentionNow} AND record.epoch = ${epoch}
     AND CASE WHEN record.state > 0 THEN record.completed = ${sequence} - 1
       ELSE record.sequence = ${sequence} AND ${mayBeTakenOver('now', 'now + $4', '$3')} END
   RETURNING state AS claimed, fence, expires_at, replies`;
 
 /** The statements on the records of series. */
 export function producerStatements(sql: RecordSql): RecordStatements {
-  const { time } = sql;
-  const claimInitial = claimInitialSql(valuesToInsert(newRecord, time.sql(9)));
-  const claimInitialIfValid = claimInitialSql(rowToInsertIfValid(newRecord, time.sql(11), 9));
-  const claimLater = claimLaterSql(time.sql(10), firstSentSql('now', 8));
+  const { time, retention } = sql;
+  const times = [...time.params, ...retention.params];
+  const claimInitial = claimInitialSql(valuesToInsert(newRecord, time.sql(9)), retention.sql(claimTime, 10));
+  const claimInitialIfValid = claimInitialSql(
+    rowToInsertIfValid(newRecord, time.sql(11), 9),
+    retention.sql(claimTime, 12),
+  );
+  const claimLater = claimLaterSql(time.sql(10), retention.sql('now', 11), firstSentSql('now', 8));
   const texts = {
     table: TABLE,
     columns: 'fingerprint, replies, epoch, sequence, completed',
@@ -100,10 +107,10 @@ export function producerStatements(sql: RecordSql): RecordStatements {
       const { epoch: ofEpoch = 0n, sequence: position = 0n } = request.series ?? {};
       const common: SqlValue[] = [...commonParams(address, request), ofEpoch, position];
       const bounds = firstSentParams(request);
-      if (position > 1n) return { text: claimLater, params: [...common, ...bounds, ...time.params] };
+      if (position > 1n) return { text: claimLater, params: [...common, ...bounds, ...times] };
       return request.firstSent
-        ? { text: claimInitialIfValid, params: [...common, EMPTY_WINDOW, ...bounds, ...time.params] }
-        : { text: claimInitial, params: [...common, EMPTY_WINDOW, ...time.params] };
+        ? { text: claimInitialIfValid, params: [...common, EMPTY_WINDOW, ...bounds, ...times] }
+        : { text: claimInitial, params: [...common, EMPTY_WINDOW, ...times] };
     },
   };
 }
@@ -115,10 +122,10 @@ export function producerStatements(sql: RecordSql): RecordStatements {
  * erased replies again.
  * @param emptyBytes the SQL literal for an empty binary value
  */
-export function producerTable(now: string, emptyBytes: string): RecordTable {
+export function producerTable({ now, retentionNow }: Dialect, emptyBytes: string): RecordTable {
   return {
     name: TABLE,
-    expired: `expires_minute <= ${now} / 60000 AND expires_at <= ${now}`,
+    expired: `expires_minute <= ${retentionNow} / 60000 AND expires_at <= ${retentionNow}`,
     expiryOrder: 'expires_minute',
     erasable: `(state = 1 OR (state <= 0 AND lease_until <= ${now} AND length(replies) > 0))`,
     erased: `state = CASE WHEN state = 1 THEN 2 ELSE state END, fence = fence + 1,
@@ -146,7 +153,7 @@ export const producerRules = (statements: RecordStatements): ClaimRules<Sequence
   statements,
   addressOf: seriesAddress,
   decide: (request, row) => {
-    const decision = decideSequence(request, foundProducer(row), Number(row.now));
+    const decision = decideSequence(request, foundProducer(row), Number(row.now), retentionNow(row));
     return decision.outcome === 'claimable' ? undefined : decision;
   },
   isFinal,

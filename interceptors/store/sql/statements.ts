@@ -1,4 +1,5 @@
-import type { Statement, StatementTime } from '../../database/engine.js';
+import type { Row } from '../../database/database.js';
+import type { RetentionTime, Statement, StatementTime } from '../../database/engine.js';
 import type { ClaimRequest } from '../store.js';
 import { atAddress, type StoredAddress } from './address.js';
 
@@ -14,7 +15,10 @@ export interface RecordStatements {
   readonly table: string;
   /** Claims a record. If the claim is granted, the statement returns a row with `claimed`, the new state. */
   claim(address: StoredAddress, request: ClaimRequest): Statement;
-  /** Returns one row with the time `now`. The other columns are null if no record is retained. */
+  /**
+   * Returns one row with the time `now`, and with `retention_now` if the engine has a retention time of its own. The other
+   * columns are null if no record is retained.
+   */
   find(address: StoredAddress): Statement;
   /** Locks the record regardless of its owner, and returns a row if there is a record. */
   hold(address: StoredAddress): Statement;
@@ -42,6 +46,7 @@ export interface RecordTexts {
 /** The SQL that differs between the engines. */
 export interface RecordSql {
   readonly time: StatementTime;
+  readonly retention: RetentionTime;
   /** The row lock clause, or an empty text if the engine has no row locks. */
   readonly forUpdate: string;
   /** SQL for the record at the address `$1`, `$2`, in the condition of an outer join. */
@@ -54,13 +59,17 @@ export type OwnedRecordStatements = Omit<RecordStatements, 'claim'>;
 /** Returns the statements on one table, without the claim. */
 export function statementsOn(
   { table, columns, completed, release }: RecordTexts,
-  { time, forUpdate, joinedAtAddress }: RecordSql,
+  { time, retention, forUpdate, joinedAtAddress }: RecordSql,
 ): OwnedRecordStatements {
   const owned = `WHERE ${atAddress} AND fence = $3 AND state <= 0`;
+  const [times, clock, judged] =
+    retention.params.length > 0
+      ? ['now, retention_now', `, ${retention.sql('now', 4)} AS retention_now`, 'retention_now']
+      : ['now', '', 'now'];
   const find = `
-    SELECT state, ${columns}, fence, lease_until, expires_at, now
-    FROM (SELECT ${time.sql(3)} AS now) AS clock
-    LEFT JOIN ${table} ON ${joinedAtAddress} AND expires_at > now`;
+    SELECT state, ${columns}, fence, lease_until, expires_at, ${times}
+    FROM (SELECT ${time.sql(3)} AS now${clock}) AS clock
+    LEFT JOIN ${table} ON ${joinedAtAddress} AND expires_at > ${judged}`;
   const lock = `SELECT fence FROM ${table} ${owned}${forUpdate}`;
   const hold = `SELECT fence FROM ${table} WHERE ${atAddress}${forUpdate}`;
   const renew = `UPDATE ${table} SET lease_until = ${time.sql(5)} + $4 ${owned} RETURNING fence`;
@@ -69,11 +78,16 @@ export function statementsOn(
   const on = (text: string, ...params: Statement['params']): Statement => ({ text, params });
   return {
     table,
-    find: (address) => on(find, ...address, ...time.params),
+    find: (address) => on(find, ...address, ...time.params, ...retention.params),
     hold: (address) => on(hold, ...address),
     lock: (address, fence) => on(lock, ...address, fence),
     renew: (address, fence, leaseMs) => on(renew, ...address, fence, leaseMs, ...time.params),
     complete: (address, fence, stored) => on(complete, ...address, fence, stored),
     release: (address, fence) => on(giveUp, ...address, fence),
   };
+}
+
+/** Returns the retention time in the row of a `find`, in milliseconds since the epoch. */
+export function retentionNow({ now, retention_now: own }: Row): number {
+  return Number(own ?? now);
 }

@@ -26,11 +26,10 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenStore> {
     clock: true,
   });
   const { engine, close } = await openSqliteEngine(options);
-  const { now } = engine;
-  const maintenance = [keys(now), producers(now)].map((table) =>
-    maintenanceStatements(table, maintenanceSql, now),
+  const maintenance = [keys(engine), producers(engine)].map((table) =>
+    maintenanceStatements(table, maintenanceSql, engine.now),
   );
-  const recordSql = { time: engine.time, forUpdate: '', joinedAtAddress };
+  const recordSql = { time: engine.time, retention: engine.retention, forUpdate: '', joinedAtAddress };
   const sql = {
     schema,
     keys: keyStatements(recordSql),

@@ -1,3 +1,4 @@
+import type { Dialect } from '../../database/database.js';
 import type { RecordTable } from '../sql/maintenance.js';
 import { producerTable } from '../sql/producers.js';
 
@@ -25,6 +26,6 @@ export const producersSchema = [
 ];
 
 /** Returns the maintenance SQL for the table of series. */
-export function producers(now: string): RecordTable {
-  return producerTable(now, "x''");
+export function producers(dialect: Dialect): RecordTable {
+  return producerTable(dialect, "x''");
 }

@@ -1,3 +1,4 @@
+import type { Dialect } from '../../database/database.js';
 import { keyTable } from '../sql/keys.js';
 import type { MaintenanceSql, RecordTable } from '../sql/maintenance.js';
 import { addressingSchema } from './addressing.js';
@@ -29,8 +30,8 @@ export const schema = [
 export const joinedAtAddress = 'scope = +$1 AND id = +$2';
 
 /** Returns the maintenance SQL for the table of keys. */
-export function keys(now: string): RecordTable {
-  return keyTable({ expired: `expires_at <= ${now}`, expiryOrder: 'expires_at' });
+export function keys({ retentionNow }: Dialect): RecordTable {
+  return keyTable({ expired: `expires_at <= ${retentionNow}`, expiryOrder: 'expires_at' });
 }
 
 /**

@@ -1,0 +1,79 @@
+import type { Clock } from './clock.js';
+
+/** How long the clock must have been ahead before the retention time follows it, in milliseconds of running time. */
+export const TRIAL_MS = 24 * 3_600_000;
+/** How much running time one reading can prove, in milliseconds. Between readings the clock was not observed. */
+const MAX_PROVEN_MS = 60_000;
+
+/** The state of a `RetentionClock`, which a file may keep. All values are in milliseconds. */
+export interface RetentionState {
+  /** The retention time. */
+  readonly time: number;
+  /** The time that becomes the retention time at the end of the trial. */
+  readonly next: number;
+  /** How much running time of the trial has passed. */
+  readonly trialMs: number;
+  /** The time of the steady clock to which the other values belong. */
+  readonly steadyMs: number;
+}
+
+/**
+ * The clock that judges whether a retention has ended. A clock that was set ahead by mistake must not expire records,
+ * because their operations would execute again. The retention time is never later than the clock. It follows the clock
+ * back at once. It follows the clock ahead only as fast as a steady clock runs.
+ *
+ * The clock is also ahead after the host was suspended or switched off, rightly so. The retention time therefore catches
+ * up when the clock has been ahead for a trial of 24 hours of running time. It then takes the lowest line on which the
+ * clock has run during the trial.
+ */
+export class RetentionClock {
+  readonly #clock: Clock;
+  readonly #steadyClock: Clock;
+  #time: number;
+  #next: number;
+  #trialMs = 0;
+  #steadyMs: number;
+
+  /**
+   * @param clock the clock of the host, which may be set
+   * @param steadyClock a clock that runs and is never set
+   */
+  constructor(clock: Clock, steadyClock: Clock) {
+    this.#clock = clock;
+    this.#steadyClock = steadyClock;
+    this.#steadyMs = steadyClock();
+    this.#time = clock();
+    this.#next = this.#time;
+  }
+
+  /** Continues from a state that an earlier process has kept. Its steady clock may have started anew since. */
+  restore({ time, next, trialMs, steadyMs }: RetentionState): void {
+    const ranMs = Math.max(this.#steadyMs - steadyMs, 0);
+    this.#time = Math.min(time + ranMs, this.#time);
+    this.#next = Math.min(next + ranMs, this.#next);
+    this.#trialMs = trialMs;
+  }
+
+  /** Returns the retention time, in milliseconds since the epoch. */
+  now(): number {
+    const clockMs = this.#clock();
+    const steadyMs = this.#steadyClock();
+    const ranMs = Math.max(steadyMs - this.#steadyMs, 0);
+    this.#steadyMs = steadyMs;
+    this.#time = Math.min(this.#time + ranMs, clockMs);
+    this.#next = Math.min(this.#next + ranMs, clockMs);
+    this.#trialMs += Math.min(ranMs, MAX_PROVEN_MS);
+    if (this.#trialMs >= TRIAL_MS) {
+      this.#time = this.#next;
+      this.#next = clockMs;
+      this.#trialMs = 0;
+    }
+    return this.#time;
+  }
+
+  /** Returns the state at this moment. */
+  state(): RetentionState {
+    const time = this.now();
+    return { time, next: this.#next, trialMs: this.#trialMs, steadyMs: this.#steadyMs };
+  }
+}
