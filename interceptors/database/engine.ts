@@ -107,6 +107,12 @@ export interface DatabaseEngine extends Dialect {
    * row (`isLocked`), the engine runs `instead` in place of it, on the same connection. Then no transaction stays open.
    */
   attempt(first: Statement, instead: Statement, mode: AttemptMode): MaybePromise<Attempt>;
+  /**
+   * Resolves when every commit that is visible now is also on the synchronous standby. Needed only if a look-up has said
+   * that commits wait for a standby. An engine without standbys has no such method.
+   * @throws DatabaseUnavailableError when the standby has not confirmed that
+   */
+  confirmOnStandby?(): Promise<void>;
   /** Whether the statement appears to only read. A function that it calls may still write. */
   mayOnlyRead(text: string): boolean;
   /**

@@ -161,5 +161,6 @@ export const engineExceptions: Readonly<Record<string, string>> = {
   'interceptors/database/postgres/prepared-statements.ts':
     'better-sqlite3 keeps prepared statements as objects',
   'interceptors/database/postgres/reads.ts': 'SQLite itself says which statements only read',
+  'interceptors/database/postgres/standby.ts': 'SQLite has no standbys',
   'interceptors/store/memory/claim.ts': 'the SQL stores share the claim in store/sql',
 };

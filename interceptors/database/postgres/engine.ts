@@ -21,6 +21,7 @@ import {
 } from './errors.js';
 import { appearsToRead, checkOf, noteSuspect } from './reads.js';
 import { commit, endCommit, PostgresSession } from './session.js';
+import { Standby } from './standby.js';
 
 /**
  * The lock timeout of an attempted statement, in milliseconds. An execution near its end finishes within
@@ -52,10 +53,12 @@ export class PostgresEngine implements DatabaseEngine {
   readonly retention: RetentionTime = { sql: (now) => now, params: [] };
   readonly unitLimitMs: number;
   readonly #connections: Connections;
+  readonly #standby: Standby;
 
   /** @param answerLimitMs how long a batch may wait for its answer before its connection is closed. Default: no limit */
   constructor(pool: Pool, unitLimitMs: number, answerLimitMs?: number) {
     this.#connections = new Connections(pool, answerLimitMs);
+    this.#standby = new Standby(this.#connections);
     this.unitLimitMs = unitLimitMs;
   }
 
@@ -113,6 +116,10 @@ export class PostgresEngine implements DatabaseEngine {
         else resolve({ rows, session: new PostgresSession(connection, true) });
       });
     });
+  }
+
+  confirmOnStandby(): Promise<void> {
+    return this.#standby.confirm();
   }
 
   mayOnlyRead(text: string): boolean {

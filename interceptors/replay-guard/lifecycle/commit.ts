@@ -5,9 +5,9 @@ import type { Answer } from '../call/guarded-call.js';
 import type { ReplayGuardObserver } from '../observer.js';
 import { refusals } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
-import { addExpiry, addReplayed } from '../reply/trailers.js';
+import { addExpiry } from '../reply/trailers.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
-import { type CallEnd, endByRecord } from './call-end.js';
+import { type CallEnd, endByRecord, replayed } from './call-end.js';
 import { isReused, lookUp } from './claim.js';
 import { commitFailureAnswer, type Decision, mayRelease, type StoredResult, toAnswer } from './decide.js';
 import type { EndedExecution } from './execute.js';
@@ -83,7 +83,7 @@ export class Committer {
    * nothing, because the commit may still happen. The search therefore lasts until the wait is over, and the claim is
    * never released.
    */
-  async #findOutcome({ call, operation }: EndedExecution, reply: Buffer): Promise<CallEnd> {
+  async #findOutcome({ call, claim, operation }: EndedExecution, reply: Buffer): Promise<CallEnd> {
     const wait = new Wait(call, undefined, Math.max(call.method.policy.waitMs, MIN_DOUBT_WAIT_MS));
     for (let attempt = 0; ; attempt++) {
       const found = await wait.resultOf(lookUp(this.#store, operation).catch(() => undefined));
@@ -91,13 +91,12 @@ export class Committer {
       if (answer?.outcome === 'completed') {
         if (isReused(operation, answer)) throw refusals.keyReused();
         const { expiresAtMs } = answer;
-        const isOwn = answer.reply.equals(reply);
+        // Another execution may have stored equal bytes. Its claim has another expiry. Later calls extend a series.
+        const isOwn = answer.reply.equals(reply) && (operation.series || expiresAtMs === claim.expiresAtMs);
+        const stored = { recordId: operation.id, reply: answer.reply, expiresAtMs };
+        if (!isOwn) return replayed(this.#codec, stored, 'replayed');
         const decoded = this.#codec.decode(answer.reply, operation.id);
-        return {
-          outcome: 'executed',
-          answer: (isOwn ? addExpiry : addReplayed)(decoded, expiresAtMs),
-          stored: { recordId: operation.id, reply: answer.reply, expiresAtMs },
-        };
+        return { outcome: 'executed', answer: addExpiry(decoded, expiresAtMs), stored };
       }
       if (!(await wait.pause(attempt))) break;
     }

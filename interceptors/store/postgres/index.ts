@@ -1,4 +1,5 @@
 import { openPostgresEngine, type PostgresOptions } from '../../database/postgres/open.js';
+import { waitsForStandby } from '../../database/postgres/standby.js';
 import { assertKnownOptions } from '../../options/known-options.js';
 import type { OpenStore } from '../open-store.js';
 import { atAddress } from '../sql/address.js';
@@ -35,6 +36,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
     retention: engine.retention,
     forUpdate: ' FOR UPDATE',
     joinedAtAddress: atAddress,
+    waitsForStandby,
   };
   const sql = {
     schema,

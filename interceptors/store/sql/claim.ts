@@ -84,8 +84,9 @@ export class SqlClaim implements Claim, SeriesRecordClaim {
     }
     const again = await this.#claimAgain();
     if (!(again instanceof SqlClaim)) return again;
-    await again.complete(await again.#bytesOrRelease(stored));
+    // If the commit is in doubt, the expiry tells the record of this execution from another one.
     this.expiresAtMs = again.expiresAtMs;
+    await again.complete(await again.#bytesOrRelease(stored));
     return undefined;
   }
 

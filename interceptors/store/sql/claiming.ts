@@ -66,7 +66,8 @@ export class RecordClaimer<R extends ClaimRequest> {
   /** Returns the row of a `find`. */
   find(address: RecordAddress): MaybePromise<Row> {
     const stored = storedAddress(address);
-    return then(this.#scopeless.restore(stored), () => this.#find(stored));
+    const found = then(this.#scopeless.restore(stored), () => this.#find(stored));
+    return then(found, (row) => (hasReply(row) ? this.#confirmed(row, row) : row));
   }
 
   #find(address: StoredAddress): MaybePromise<Row> {
@@ -74,9 +75,19 @@ export class RecordClaimer<R extends ClaimRequest> {
     return rows instanceof Promise ? rows.then(([row]) => row as Row) : (rows[0] as Row);
   }
 
+  /**
+   * Returns what was found in a row. A reply acknowledges its commit. If commits wait for a synchronous standby, the reply
+   * is returned when the standby has it: the wait of its own commit may have ended early.
+   */
+  #confirmed<T>(row: Row, found: T): MaybePromise<T> {
+    if (row.waits_for_standby !== 1n) return found;
+    return then(this.#parts.engine.confirmOnStandby?.(), () => found);
+  }
+
   #claimAfter(request: R, address: StoredAddress, found: Row): MaybePromise<ClaimResult> {
     const result = this.#rules.decide(request, found);
-    return result && this.#rules.isFinal(result) ? result : this.#claim(request, address);
+    if (!result || !this.#rules.isFinal(result)) return this.#claim(request, address);
+    return result.outcome === 'completed' ? this.#confirmed(found, result) : result;
   }
 
   #claim(request: R, address: StoredAddress): MaybePromise<ClaimResult> {
@@ -101,7 +112,9 @@ export class RecordClaimer<R extends ClaimRequest> {
     const { decide, isFinal } = this.#rules;
     if ('rows' in attempt) return this.#granted(request, address, attempt.rows[0] as Row, attempt.session);
     // The record may have changed between the two statements.
-    const result = decide(request, attempt.instead[0] as Row);
+    const row = attempt.instead[0] as Row;
+    const result = decide(request, row);
+    if (result?.outcome === 'completed') return this.#confirmed(row, result);
     if (!result) return hiddenExecution(request);
     const isGap = result.outcome === 'gap';
     if (!attempt.isLocked) return isGap && !isFinal(result) ? this.#confirmGap(request, address) : result;
@@ -143,6 +156,11 @@ export class RecordClaimer<R extends ClaimRequest> {
     const unit = new UnitOfWork(this.#parts.engine, session ?? lock);
     return new SqlClaim(request, address, row, unit, this.#parts, () => this.#tryClaim(request, address));
   }
+}
+
+/** Returns whether the row of a `find` has a reply, or a window with replies. */
+function hasReply({ reply, replies }: Row): boolean {
+  return Buffer.isBuffer(reply) || (Buffer.isBuffer(replies) && replies.length > 0);
 }
 
 /** The result for a claim that was stopped by a record which is not visible: another transaction holds the record. */

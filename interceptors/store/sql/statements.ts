@@ -51,6 +51,8 @@ export interface RecordSql {
   readonly forUpdate: string;
   /** SQL for the record at the address `$1`, `$2`, in the condition of an outer join. */
   readonly joinedAtAddress: string;
+  /** SQL that is 1 if commits wait for a synchronous standby. Absent if the engine has no standbys. */
+  readonly waitsForStandby?: string;
 }
 
 /** The statements on one table, without the claim. */
@@ -59,15 +61,16 @@ export type OwnedRecordStatements = Omit<RecordStatements, 'claim'>;
 /** Returns the statements on one table, without the claim. */
 export function statementsOn(
   { table, columns, completed, release }: RecordTexts,
-  { time, retention, forUpdate, joinedAtAddress }: RecordSql,
+  { time, retention, forUpdate, joinedAtAddress, waitsForStandby }: RecordSql,
 ): OwnedRecordStatements {
   const owned = `WHERE ${atAddress} AND fence = $3 AND state <= 0`;
   const [times, clock, judged] =
     retention.params.length > 0
       ? ['now, retention_now', `, ${retention.sql('now', 4)} AS retention_now`, 'retention_now']
       : ['now', '', 'now'];
+  const standby = waitsForStandby ? `, ${waitsForStandby} AS waits_for_standby` : '';
   const find = `
-    SELECT state, ${columns}, fence, lease_until, expires_at, ${times}
+    SELECT state, ${columns}, fence, lease_until, expires_at, ${times}${standby}
     FROM (SELECT ${time.sql(3)} AS now${clock}) AS clock
     LEFT JOIN ${table} ON ${joinedAtAddress} AND expires_at > ${judged}`;
   const lock = `SELECT fence FROM ${table} ${owned}${forUpdate}`;

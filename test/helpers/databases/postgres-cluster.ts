@@ -16,7 +16,21 @@ export interface Cluster {
   readonly url: string;
   /** Stops Postgres at once, as in a crash, and starts it again on the same data and port. */
   restart(): Promise<void>;
+  /** Starts a standby of this Postgres from a copy of its data. Postgres is stopped at once for the copy. */
+  startStandby(name: string): Promise<Standby>;
   /** Stops Postgres at once and deletes its data. */
+  stop(): Promise<void>;
+}
+
+/** A standby that receives the log of its primary. */
+export interface Standby {
+  /** The connection string of the superuser on the database `postgres`. */
+  readonly url: string;
+  /** Stops the standby at once, and keeps its data. */
+  pause(): Promise<void>;
+  /** Starts the standby again. */
+  resume(): Promise<void>;
+  /** Stops the standby at once and deletes its data. */
   stop(): Promise<void>;
 }
 
@@ -32,8 +46,31 @@ export async function startCluster(settings: readonly string[] = []): Promise<Cl
     const password = randomBytes(16).toString('hex');
     await initialise(folder, bin, owner, password);
     let { port, halt } = await serve(folder, bin, owner, settings);
+    const urlAt = (at: number) => `postgres://postgres:${password}@127.0.0.1:${at}/postgres`;
     return {
-      url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`,
+      url: urlAt(port),
+      startStandby: async (name) => {
+        await halt();
+        const copy = await mkdtemp(join(tmpdir(), 'replay-guard-standby-'));
+        await cp(join(folder, 'data'), join(copy, 'data'), { recursive: true });
+        await writeFile(join(copy, 'data', 'standby.signal'), '');
+        if (owner) await giveTo(copy, owner);
+        halt = await launch(folder, bin, owner, port, settings);
+        const source = `host=127.0.0.1 port=${port} user=postgres password=${password} application_name=${name}`;
+        const own = [`primary_conninfo=${source}`, 'wal_retrieve_retry_interval=100'];
+        const standby = await serve(copy, bin, owner, own);
+        return {
+          url: urlAt(standby.port),
+          pause: () => standby.halt(),
+          resume: async () => {
+            standby.halt = await launch(copy, bin, owner, standby.port, own);
+          },
+          stop: async () => {
+            await standby.halt();
+            await rm(copy, { recursive: true, force: true });
+          },
+        };
+      },
       restart: async () => {
         await halt();
         halt = await launch(folder, bin, owner, port, settings);
@@ -115,7 +152,7 @@ function launch(folder: string, bin: string, owner: Owner | undefined, port: num
     void exited.then(() => reject(new Error(`Postgres did not start: ${log}`)));
     server.stderr.on('data', (chunk) => {
       if (log.length < 100_000) log += chunk;
-      if (log.includes('ready to accept connections')) resolve(halt);
+      if (/ready to accept (read-only )?connections/.test(log)) resolve(halt);
     });
   });
 }

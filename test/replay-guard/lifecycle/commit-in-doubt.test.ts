@@ -35,7 +35,13 @@ const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer
 const openTransactions = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND state <> 'idle'";
 
 /** How a handler ends, and whether the handler writes. */
-type Kind = 'OK' | 'OK without writes' | 'NOT_FOUND' | 'NOT_FOUND without writes' | 'ABORTED once';
+type Kind =
+  | 'OK'
+  | 'OK and the same reply'
+  | 'OK without writes'
+  | 'NOT_FOUND'
+  | 'NOT_FOUND without writes'
+  | 'ABORTED once';
 
 /** For tests in which the first look-up finds the outcome. On a busy machine the look-up can take long. */
 const patient = { waitMs: 20_000 };
@@ -76,6 +82,7 @@ async function behindProxy(
         if (kind === 'ABORTED once' && executed.length === 2) callback({ code: status.ABORTED });
         else if (kind.startsWith('NOT_FOUND') && account !== 'warm')
           callback({ code: status.NOT_FOUND, details: `no ${executed.length}`, metadata });
+        else if (kind === 'OK and the same reply') callback(null, { entryId: 'same', transferId: 'same' });
         else callback(null, { entryId: randomUUID(), transferId: randomUUID() });
       }),
   });
@@ -86,6 +93,18 @@ async function behindProxy(
   // The server side of a broken connection may hold its locks for a moment.
   direct ??= openUrl(data.url, { maxConnections: 1, lockTimeoutMs: 20_000 });
   const { database } = await direct;
+  /** Sends the call to another server. */
+  const askOther = async () => {
+    const other = await openLedger(t, data, {
+      guard: { scope: () => name, policies },
+      handlers: (own) =>
+        onBoth(async (account, callback) => {
+          await writeEffect(own, account);
+          callback(null, { entryId: 'same', transferId: 'same' });
+        }),
+    });
+    return other.ask(method, 'key', name);
+  };
   const rows = (text: string, param: string) => database.query(text, [param]);
   return {
     proxy,
@@ -93,6 +112,7 @@ async function behindProxy(
     scoped,
     /** The number of executions of the key. */
     executions: () => executed.length - 1,
+    askOther,
     ask: (settings?: CallSettings) => ledger.ask(method, 'key', name, settings),
     effects: async () => (await rows('SELECT 1 AS one FROM effects WHERE account = $1', name)).length,
     /**
@@ -207,6 +227,28 @@ for (const [method, kind, statement] of commits) {
 }
 
 for (const method of methods) {
+  concurrently(
+    `postgres, ${method}: a call in doubt whose reply another server has stored is answered as a replay`,
+    async (t) => {
+      const setup = { policy: patient };
+      const { proxy, ledger, ask, askOther, ...observed } = await behindProxy(
+        t,
+        method,
+        'OK and the same reply',
+        setup,
+      );
+      proxy.cutAt(/^COMMIT/, 'before', undefined, earlierMatches(method, /^COMMIT/));
+      const first = ask();
+      await poll('the commit is in doubt', async () => proxy.cuts === 1);
+      await observed.expire();
+      const other = await askOther();
+      t.like(other, { code: status.OK, replayed: false });
+      t.like(await first, { code: status.OK, replayed: true, bytes: other.bytes });
+      t.deepEqual(ledger.outcomes.ended, ['executed', 'replayed']);
+      t.is(await observed.effects(), 1);
+    },
+  );
+
   concurrently(
     `postgres, ${method}: the look-up of an unknown outcome ends at the deadline of its call`,
     async (t) => {
