@@ -2,12 +2,15 @@ import { setLogger } from '@grpc/grpc-js';
 import { ConfigError, misspeltSettings, readConfig } from './config/config.js';
 import { welcome } from './ops/welcome.js';
 import { createLog, type Log } from './platform/log.js';
-import { startShop } from './shop.js';
+import { type Shop, startShop } from './shop.js';
 
 /** How long a stop may take after the grace time of the calls, in milliseconds. */
 const STOP_MARGIN_MS = 10_000;
 /** Signals within this interval count as one signal: at Ctrl-C the terminal and npm both send a signal. */
 const SAME_SIGNAL_MS = 500;
+
+/** In a terminal SIGHUP means that the terminal has closed. Elsewhere it means that files were renewed. */
+const isInTerminal = process.stdin.isTTY === true;
 
 const running = new AbortController();
 
@@ -26,7 +29,13 @@ async function run(): Promise<void> {
     log.warn(`the variable ${name} is not a setting; did you mean ${nearest}?`);
   }
   const signalled = stopSignal(log);
-  const shop = await startShop(config, log, running.signal);
+  let shop: Shop | undefined;
+  process.on('SIGHUP', () => {
+    if (isInTerminal || running.signal.aborted) return;
+    log.info('SIGHUP: the files that settings name are checked');
+    void shop?.checkFiles();
+  });
+  shop = await startShop(config, log, running.signal);
   log.info({ grpc: shop.grpc, ops: shop.ops, services: [...config.services] }, 'serving');
   // This text is for people. It goes to stderr, because stdout has only JSON lines.
   process.stderr.write(welcome(config, shop.grpc, shop.ops));
@@ -50,6 +59,7 @@ function stopSignal(log: Log): Promise<void> {
       resolve();
     };
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, onSignal);
+    if (isInTerminal) process.on('SIGHUP', onSignal);
   });
 }
 

@@ -12,12 +12,13 @@ import { describePolicies, logPolicies } from './ops/policy-page.js';
 import { Readiness } from './ops/readiness.js';
 import { Closers } from './platform/closers.js';
 import { openDatabase } from './platform/database.js';
+import { FollowedFiles } from './platform/followed-files.js';
 import type { Log } from './platform/log.js';
 import { createCallContext } from './server/call-context.js';
-import { readTlsFiles } from './server/credentials.js';
 import { identityEntry, scopeFor } from './server/identity.js';
 import { createInternalCalls } from './server/internal-calls.js';
 import { listenPublicly } from './server/listeners.js';
+import { readTlsFiles } from './server/tls-files.js';
 import { migrateServices, type ServiceContext, startServices } from './services.js';
 import { type GoodsReceipts, receiveLocally, receiveRemotely } from './warehouse/goods-receipts.js';
 import { WarehouseWebhook } from './warehouse/warehouse-webhook.js';
@@ -28,6 +29,8 @@ export interface Shop {
   readonly grpc: Address;
   /** The address of the operators' listener, with the bound port. */
   readonly ops: Address;
+  /** Reads the files that settings name again. Resolves when their changes are in use, or were refused. */
+  checkFiles(): Promise<void>;
   /** Refuses new calls, waits for running calls within the grace time, then closes everything. */
   stop(): Promise<void>;
 }
@@ -49,10 +52,12 @@ export async function startShop(config: Config, log: Log, signal: AbortSignal): 
 }
 
 async function start(config: Config, log: Log, signal: AbortSignal, closers: Closers): Promise<Shop> {
-  const tls = readTlsFiles(config.tls);
+  const followed = new FollowedFiles(log);
+  closers.add(async () => followed.stop());
+  const tls = readTlsFiles(config.tls, followed);
   const internalCalls = createInternalCalls();
   const isOwnCall = ({ metadata }: ScopeContext) => internalCalls.isOwn(metadata);
-  const scope = scopeFor(config.identity, internalCalls, log);
+  const scope = scopeFor(config.identity, internalCalls, log, followed);
   const callContext = createCallContext(identityEntry(config.identity, internalCalls));
   const readiness = new Readiness();
   const registry = new Registry();
@@ -79,10 +84,7 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   };
   const { hosted, remoteInventory } = await startServices(context);
   if (warehouse) warehouse.serve(await goodsReceipts(context, remoteInventory));
-  if (config.modeFile) {
-    const unfollow = followModeFile(config.modeFile, guard, log);
-    closers.add(async () => unfollow());
-  }
+  if (config.modeFile) followModeFile(config.modeFile, guard, followed, log);
   logPolicies(guard, log);
   ops.show('/policies', () => describePolicies(guard));
   const { address, health } = await listenPublicly(hosted, config.grpc, listeners);
@@ -94,7 +96,12 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
     health.stop();
     guard.close().catch((error) => log.error({ err: error }, 'the guard could not be closed'));
   });
-  return { grpc: address, ops: { ...config.ops, port: ops.port }, stop: () => closers.close() };
+  return {
+    grpc: address,
+    ops: { ...config.ops, port: ops.port },
+    checkFiles: () => followed.check(),
+    stop: () => closers.close(),
+  };
 }
 
 function openStore(config: Config, log: Log, signal: AbortSignal, readiness: Readiness): Promise<OpenStore> {

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { connect as tlsConnect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { credentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
@@ -13,6 +15,7 @@ import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import { Connection } from './helpers/calls/call.js';
 import { freshFolder } from './helpers/databases/engines.js';
 import { freshDatabase } from './helpers/databases/postgres.js';
+import { type Pair, selfSigned } from './helpers/identities/certificates.js';
 import { poll } from './helpers/waiting/poll.js';
 
 type Test = ExecutionContext;
@@ -68,8 +71,8 @@ async function logged(process: Process, msg: string): Promise<Line> {
   }
 }
 
-function connect(t: Test, port: number): Connection {
-  const connection = new Connection(`127.0.0.1:${port}`, credentials.createInsecure());
+function connect(t: Test, port: number, creds = credentials.createInsecure()): Connection {
+  const connection = new Connection(`localhost:${port}`, creds);
   t.teardown(() => connection.close());
   return connection;
 }
@@ -157,6 +160,49 @@ test('SIGINT ends a process that waits for its database', async (t) => {
   t.is(await shop.ended, 0);
 });
 
+test('SIGHUP takes up a renewed certificate and ends neither the process nor a running call', async (t) => {
+  const folder = await freshFolder(t);
+  const pair = await selfSigned(folder, 'server', 'localhost');
+  const tls = { TLS_CERT: pair.certPath, TLS_KEY: pair.keyPath, CALLER_IDENTITY: 'single' };
+  const { shop, grpc, placed, lock } = await startBlockedOrder(t, tls, pair);
+  const shown = async () => {
+    const socket = tlsConnect({ port: grpc.port, host: '127.0.0.1', rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    const { fingerprint256 } = socket.getPeerCertificate();
+    socket.destroy();
+    return fingerprint256;
+  };
+  const fingerprint = ({ cert }: Pair) => new X509Certificate(cert).fingerprint256;
+  t.is(await shown(), fingerprint(pair));
+
+  await writeFile(pair.certPath, 'broken');
+  shop.child.kill('SIGHUP');
+  await logged(shop, 'a changed file cannot be used; the previous content stays in use');
+  t.is(await shown(), fingerprint(pair));
+
+  const renewed = await selfSigned(folder, 'renewed', 'localhost');
+  await writeFile(pair.keyPath, renewed.key);
+  await writeFile(pair.certPath, renewed.cert);
+  shop.child.kill('SIGHUP');
+  await logged(shop, 'a changed file is in use');
+  t.is(await shown(), fingerprint(renewed));
+
+  await lock.query('ROLLBACK');
+  t.is((await placed).code, status.OK);
+  shop.child.kill('SIGTERM');
+  shop.child.kill('SIGHUP');
+  t.is(await shop.ended, 0);
+});
+
+test('SIGHUP does not end a process that waits for its database', async (t) => {
+  const shop = launch(t, { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nowhere' }, await freshFolder(t));
+  await logged(shop, 'the database is unavailable');
+  shop.child.kill('SIGHUP');
+  await logged(shop, 'SIGHUP: the files that settings name are checked');
+  shop.child.kill('SIGTERM');
+  t.is(await shop.ended, 0);
+});
+
 test('after SIGTERM a running call completes', async (t) => {
   const { shop, ops, placed, lock } = await startBlockedOrder(t, { SHUTDOWN_GRACE: '60s' });
   shop.child.kill('SIGTERM');
@@ -188,11 +234,11 @@ test('a second signal ends the process immediately', async (t) => {
 });
 
 /** Starts a shop with a running order that waits for a lock on the items. */
-async function startBlockedOrder(t: Test, env: Env) {
+async function startBlockedOrder(t: Test, env: Env, { cert }: Partial<Pair> = {}) {
   const url = await freshDatabase(t);
   const shop = launch(t, { DATABASE_URL: url, ...env }, await freshFolder(t));
   const { grpc, ops } = await logged(shop, 'serving');
-  const client = connect(t, grpc.port);
+  const client = connect(t, grpc.port, cert && credentials.createSsl(cert));
   const item = { sku: 'tea', name: 'Green tea', unitPriceMinor: '450', currency: 'EUR' };
   await client.call(inventoryService.PutItem, item);
   await client.call(inventoryService.ReceiveStock, { sku: 'tea', quantity: 10 }, { key: 'delivery' });
@@ -211,5 +257,5 @@ async function startBlockedOrder(t: Test, env: Env) {
     const waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'inventory_items'::regclass";
     return (await lock.query(waiting)).rowCount === 1;
   });
-  return { shop, ops, placed, lock };
+  return { shop, grpc, ops, placed, lock };
 }

@@ -1,43 +1,46 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { createSecureContext, type PeerCertificate, rootCertificates } from 'node:tls';
+import { X509Certificate } from 'node:crypto';
+import type { SecureServerOptions } from 'node:http2';
+import {
+  createSecureContext,
+  type PeerCertificate,
+  rootCertificates,
+  type SecureContextOptions,
+} from 'node:tls';
 import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
-import { type Config, ConfigError } from '../config/config.js';
+import type { TlsContents, TlsFiles } from './tls-files.js';
 
-/** The contents of the files that the TLS settings name, in PEM. */
-export interface TlsFiles {
-  readonly cert: Buffer;
-  readonly key: Buffer;
-  /** The authority of client certificates. Without it the server does not request client certificates. */
-  readonly clientCa: Buffer | undefined;
-  /** The authority of the certificate of a remote inventory. */
-  readonly ca: Buffer | undefined;
+const HANDSHAKE_TIMEOUT_MS = 20_000;
+
+/**
+ * Makes the credentials of the public listener. New connections follow renewals of the files.
+ * @param handshakeTimeout how long a TLS handshake may take, in milliseconds. Default: 20,000
+ */
+export function serverCredentials(
+  tls: TlsFiles | undefined,
+  handshakeTimeout = HANDSHAKE_TIMEOUT_MS,
+): ServerCredentials {
+  return tls ? new RenewedServerCredentials(tls, { handshakeTimeout }) : ServerCredentials.createInsecure();
 }
 
 /**
- * Reads the files that the TLS settings name.
- * @throws ConfigError when a file is not readable or not PEM, or when the key does not belong to the certificate
+ * Makes the credentials of the internal listener. Its clients authenticate by the secret of this process. Their
+ * certificate, which is this server's own, need not be valid for clients or come from TLS_CLIENT_CA.
  */
-export function readTlsFiles(tls: Config['tls']): TlsFiles | undefined {
-  if (!tls) return undefined;
-  const cert = readCertificates('TLS_CERT', tls.cert);
-  const key = readPem('TLS_KEY', tls.key, (pem) => assertKeyOf(cert, pem));
-  const clientCa = tls.clientCa ? readCertificates('TLS_CLIENT_CA', tls.clientCa) : undefined;
-  return { cert, key, clientCa, ca: tls.ca ? readCertificates('TLS_CA', tls.ca) : undefined };
-}
-
-/** Makes the credentials of this server's listeners. */
-export function serverCredentials(tls: TlsFiles | undefined): ServerCredentials {
+export function internalServerCredentials(tls: TlsFiles | undefined): ServerCredentials {
   if (!tls) return ServerCredentials.createInsecure();
-  const pair = { cert_chain: tls.cert, private_key: tls.key };
-  return ServerCredentials.createSsl(tls.clientCa ?? null, [pair], tls.clientCa !== undefined);
+  return new RenewedServerCredentials(tls, {
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    rejectUnauthorized: false,
+  });
 }
 
-/** Makes the credentials for calls to a remote inventory. */
+/** Makes the credentials for calls to a remote inventory. New connections follow renewals of the files. */
 export function clientCredentials(tls: TlsFiles | undefined): ChannelCredentials {
   if (!tls) return ChannelCredentials.createInsecure();
-  const roots = tls.ca ?? tls.clientCa ?? Buffer.from([...rootCertificates, tls.cert].join('\n'));
-  return ChannelCredentials.createSsl(roots, tls.key, tls.cert);
+  return new RenewedChannelCredentials(tls, ({ ca, clientCa, cert, key }) => {
+    const roots = ca ?? clientCa ?? Buffer.from([...rootCertificates, cert].join('\n'));
+    return ChannelCredentials.createSsl(roots, key, cert);
+  });
 }
 
 /**
@@ -46,37 +49,69 @@ export function clientCredentials(tls: TlsFiles | undefined): ChannelCredentials
  */
 export function internalCredentials(tls: TlsFiles | undefined): ChannelCredentials {
   if (!tls) return ChannelCredentials.createInsecure();
-  const own = new X509Certificate(tls.cert).fingerprint256;
-  const context = createSecureContext({
-    ca: tls.cert,
-    cert: tls.cert,
-    key: tls.key,
-    allowPartialTrustChain: true,
-  });
-  return ChannelCredentials.createFromSecureContext(context, {
-    checkServerIdentity: (_host: string, peer: PeerCertificate) =>
-      peer.fingerprint256 === own
-        ? undefined
-        : new Error('the certificate is not the certificate of this server'),
+  return new RenewedChannelCredentials(tls, ({ cert, key }) => {
+    const own = new X509Certificate(cert).fingerprint256;
+    const context = createSecureContext({ ca: cert, cert, key, allowPartialTrustChain: true });
+    return ChannelCredentials.createFromSecureContext(context, {
+      checkServerIdentity: (_host: string, peer: PeerCertificate) =>
+        peer.fingerprint256 === own
+          ? undefined
+          : new Error('the certificate is not the certificate of this server'),
+    });
   });
 }
 
-function readCertificates(name: string, path: string): Buffer {
-  return readPem(name, path, (pem) => new X509Certificate(pem));
-}
+/** Credentials of a listener. New connections use the current files. Established connections are not affected. */
+class RenewedServerCredentials extends ServerCredentials {
+  constructor(tls: TlsFiles, options: Pick<SecureServerOptions, 'handshakeTimeout' | 'rejectUnauthorized'>) {
+    super({ ...options, requestCert: tls.contents.clientCa !== undefined }, contextOf(tls.contents));
+    tls.onRenewal(() => this.updateSecureContextOptions(contextOf(tls.contents)));
+  }
 
-function readPem(name: string, path: string, check: (pem: Buffer) => unknown): Buffer {
-  try {
-    const pem = readFileSync(path);
-    check(pem);
-    return pem;
-  } catch (error) {
-    throw new ConfigError(name, `${path} cannot be used: ${(error as Error).message}`);
+  override _equals(other: ServerCredentials): boolean {
+    return this === other;
   }
 }
 
-function assertKeyOf(cert: Buffer, key: Buffer): void {
-  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
-    throw new Error('the key does not belong to TLS_CERT');
+function contextOf({ cert, key, clientCa }: TlsContents): SecureContextOptions {
+  // grpc-js reads the same variable in `createSsl`.
+  const ciphers = process.env.GRPC_SSL_CIPHER_SUITES;
+  return { cert, key, ...(clientCa && { ca: clientCa }), ...(ciphers !== undefined && { ciphers }) };
+}
+
+type SecureConnectorArguments = Parameters<ChannelCredentials['_createSecureConnector']>;
+
+/** Credentials of a client. New connections use the current files. Established connections are not affected. */
+class RenewedChannelCredentials extends ChannelCredentials {
+  #current: ChannelCredentials;
+
+  constructor(tls: TlsFiles, make: (contents: TlsContents) => ChannelCredentials) {
+    super();
+    this.#current = make(tls.contents);
+    tls.onRenewal(() => {
+      this.#current = make(tls.contents);
+    });
+  }
+
+  override _isSecure(): boolean {
+    return true;
+  }
+
+  override _equals(other: ChannelCredentials): boolean {
+    return this === other;
+  }
+
+  override _createSecureConnector(...target: SecureConnectorArguments) {
+    // grpc-js keeps a connector for the lifetime of a subchannel, and connects with it many times.
+    const connector = this.#current._createSecureConnector(...target);
+    return {
+      ...{
+        waitForReady: () => connector.waitForReady(),
+        getCallCredentials: () => connector.getCallCredentials(),
+      },
+      connect: (...socket: Parameters<typeof connector.connect>) =>
+        this.#current._createSecureConnector(...target).connect(...socket),
+      destroy: () => connector.destroy(),
+    };
   }
 }

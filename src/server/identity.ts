@@ -5,6 +5,7 @@ import {
   singleTenant,
 } from 'grpc-replay-guard';
 import type { CallerIdentity } from '../config/caller-identity.js';
+import type { FollowedFiles } from '../platform/followed-files.js';
 import type { Log } from '../platform/log.js';
 import { type InternalCalls, isSecret } from './internal-calls.js';
 import { ownToken, scopeFromToken } from './tokens.js';
@@ -16,7 +17,12 @@ const SERVER_IDENTITY = 'shop-order';
  * Makes the guard's scope source: it returns the verified identity of a caller.
  * @throws ConfigError when the keys of the token issuer cannot be used
  */
-export function scopeFor(identity: CallerIdentity, internalCalls: InternalCalls, log: Log): ScopeSource {
+export function scopeFor(
+  identity: CallerIdentity,
+  internalCalls: InternalCalls,
+  log: Log,
+  followed: FollowedFiles,
+): ScopeSource {
   switch (identity.kind) {
     case 'single':
       return singleTenant();
@@ -25,7 +31,7 @@ export function scopeFor(identity: CallerIdentity, internalCalls: InternalCalls,
     case 'mtls':
       return scopeFromPeerCertificate();
     case 'jwt':
-      return serverOr(scopeFromToken(identity, log), internalCalls);
+      return serverOr(scopeFromToken(identity, log, followed), internalCalls);
   }
 }
 

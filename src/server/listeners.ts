@@ -2,12 +2,13 @@ import type { ServerInterceptor } from '@grpc/grpc-js';
 import type { Address } from '../config/address.js';
 import { ConfigError } from '../config/config.js';
 import type { Closers } from '../platform/closers.js';
-import { serverCredentials, type TlsFiles } from './credentials.js';
+import { internalServerCredentials, serverCredentials } from './credentials.js';
 import { addHealth, type Health } from './health.js';
 import type { HostedService } from './hosted-service.js';
 import type { InternalCalls } from './internal-calls.js';
 import { addReflection } from './reflection.js';
 import { createServer, drain, listen } from './server.js';
+import type { TlsFiles } from './tls-files.js';
 
 /** The options that all gRPC listeners of this process share. */
 export interface ListenerOptions {
@@ -57,7 +58,7 @@ export async function listenInternally(
 ): Promise<Address> {
   const server = createServer([options.internalCalls.inbound, ...options.interceptors]);
   server.addService(service.definition, service.handlers);
-  const port = await listen(server, address, serverCredentials(options.tls)).catch((error: Error) => {
+  const port = await listen(server, address, internalServerCredentials(options.tls)).catch((error: Error) => {
     throw new Error(`the internal listener could not be bound: ${error.message}`, { cause: error });
   });
   const bound = { ...address, port };

@@ -3,6 +3,7 @@ import { type ScopeSource, ScopeUnavailableError } from 'grpc-replay-guard';
 import { scopeFromJwt } from 'grpc-replay-guard/jwt';
 import type { TokenIdentity } from '../config/caller-identity.js';
 import { ConfigError } from '../config/config.js';
+import type { FollowedFiles } from '../platform/followed-files.js';
 import type { Log } from '../platform/log.js';
 
 /**
@@ -10,8 +11,8 @@ import type { Log } from '../platform/log.js';
  * unavailable, because callers only receive a refusal that they may retry.
  * @throws ConfigError when the keys of the issuer cannot be used
  */
-export function scopeFromToken(identity: TokenIdentity, log: Log): ScopeSource {
-  const scope = tokenScope(identity);
+export function scopeFromToken(identity: TokenIdentity, log: Log, followed: FollowedFiles): ScopeSource {
+  const scope = tokenScope(identity, followed);
   return async (call) => {
     try {
       return await scope(call);
@@ -22,17 +23,26 @@ export function scopeFromToken(identity: TokenIdentity, log: Log): ScopeSource {
   };
 }
 
-function tokenScope({ keys, kind: _kind, ownTokenPath: _path, ...rules }: TokenIdentity): ScopeSource {
-  const source = 'url' in keys ? 'the URL' : keys.path;
-  return namingSetting('JWT_JWKS', source, () =>
-    scopeFromJwt({ ...rules, ...('url' in keys ? { jwksUri: keys.url } : { jwks: readJson(keys.path) }) }),
-  );
+function tokenScope(
+  { keys, kind: _kind, ownTokenPath: _path, ...rules }: TokenIdentity,
+  followed: FollowedFiles,
+): ScopeSource {
+  if ('url' in keys) {
+    return namingSetting('JWT_JWKS', 'the URL', () => scopeFromJwt({ ...rules, jwksUri: keys.url }));
+  }
+  let current = followed.follow({
+    files: [{ setting: 'JWT_JWKS', path: keys.path }],
+    parse: (content) => scopeFromJwt({ ...rules, jwks: jsonOf(content) }),
+    renew: (renewed) => {
+      current = renewed;
+    },
+  });
+  return (call) => current(call);
 }
 
-function readJson(path: string) {
-  const text = readFileSync(path, 'utf8');
+function jsonOf(content: Buffer) {
   try {
-    return JSON.parse(text);
+    return JSON.parse(content.toString());
   } catch {
     // The message of the parser would quote a part of the file.
     throw new Error('the file is not JSON');

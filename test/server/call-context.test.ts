@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { credentials, Metadata, type ServiceError, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { CallerIdentity } from '#src/config/caller-identity.js';
+import { FollowedFiles } from '#src/platform/followed-files.js';
 import { orderService } from '#src/rpc/definitions.js';
 import { type CallContext, createCallContext } from '#src/server/call-context.js';
 import { identityEntry, scopeFor } from '#src/server/identity.js';
@@ -134,7 +135,12 @@ test('the self token identifies the server, and a guessed value identifies no ca
   const key = await newSigningKey('one');
   const jwks = join(await freshFolder(t), 'jwks.json');
   await writeFile(jwks, JSON.stringify(keySet(key)));
-  const scope = scopeFor({ ...byToken, keys: { path: jwks } }, internalCalls, silent);
+  const scope = scopeFor(
+    { ...byToken, keys: { path: jwks } },
+    internalCalls,
+    silent,
+    new FollowedFiles(silent),
+  );
   const scopeOf = (...authorization: string[]) => {
     const metadata = new Metadata();
     for (const value of authorization) metadata.add('authorization', value);

@@ -21,6 +21,12 @@ export interface Pair {
 /** A subject alternative name. A text is a DNS name. */
 export type Name = string | x509.JsonGeneralName;
 
+/** When a certificate is valid, in milliseconds since the epoch. */
+export interface Validity {
+  readonly validFrom: number;
+  readonly validTo: number;
+}
+
 /** A certificate authority. */
 export interface Authority extends Pair {
   /** Issues a certificate for servers and clients, with the given subject alternative names. */
@@ -49,11 +55,17 @@ export async function createAuthority(folder: string, name: string): Promise<Aut
   return { ...(await save(folder, name, own.toString('pem'), keys.privateKey)), issue };
 }
 
-/** Creates a self-signed certificate. */
-export async function selfSigned(folder: string, name: string, ...names: Name[]): Promise<Pair> {
+/** Creates a self-signed certificate with the given subject alternative names, or one that is valid at other times. */
+export async function selfSigned(
+  folder: string,
+  name: string,
+  ...given: readonly Name[] | readonly [Validity]
+): Promise<Pair> {
   const keys = await newKeys();
+  const [validity] = given.filter((one) => typeof one === 'object' && 'validTo' in one) as Validity[];
   const cert = await x509.X509CertificateGenerator.createSelfSigned({
-    ...terms(name, alternativeNames(names)),
+    ...terms(name, alternativeNames(validity ? [] : (given as Name[]))),
+    ...(validity && { notBefore: new Date(validity.validFrom), notAfter: new Date(validity.validTo) }),
     keys,
   });
   return save(folder, name, cert.toString('pem'), keys.privateKey);
