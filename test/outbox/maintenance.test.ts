@@ -7,6 +7,7 @@ import { engines } from '../helpers/databases/engines.js';
 import {
   append,
   elapse,
+  failing,
   NEVER_MS,
   notebook,
   openOutbox,
@@ -49,6 +50,34 @@ for (const engine of engines) {
     await t.throwsAsync(relay.runMaintenance(), { any: true, message: /not today/ });
     t.is(await relay.runOnce(), 1);
     t.deepEqual(notes, ['a1', 'b1']);
+  });
+
+  it('events whose due time lies beyond every lease and pause become due: the clock was set back', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    const { notes, write } = notebook();
+    const relay = relayTo(t, outbox, write);
+    const setBack =
+      'UPDATE replay_guard_outbox SET due_at = due_at + 7200000, created_at = created_at + 7200000';
+    await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
+    await outbox.database.query(setBack);
+    t.is(await relay.runOnce(), 0);
+    await relay.runMaintenance();
+    t.is(await relay.runOnce(), 2);
+    // The second event of the aggregate is due since its creation, which lies ahead too.
+    await relay.runMaintenance();
+    t.is(await relay.runOnce(), 1);
+    t.deepEqual(notes.sort(), ['a1', 'a2', 'b1']);
+  });
+
+  it('an event that waits for its next attempt is not due earlier', async (t) => {
+    const outbox = await openOutbox(await data(t, engine));
+    const backoff = { initialBackoffMs: NEVER_MS, maxBackoffMs: NEVER_MS };
+    const relay = relayTo(t, outbox, { deliveries: { note: failing }, retry: backoff });
+    await append(outbox, ['a', 1]);
+    t.is(await relay.runOnce(), 0);
+    await relay.runMaintenance();
+    t.is(await relay.runOnce(), 0);
+    t.deepEqual(await states(outbox.database), [[1, 'pending']]);
   });
 
   it('a purge deletes only events that ended before the retention, in batches', async (t) => {

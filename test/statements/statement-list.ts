@@ -240,6 +240,13 @@ export const outbox: readonly ListedStatement[] = [
     'clock in SET',
   ),
   listed(
+    'UPDATE replay_guard_outbox SET due_at = .. WHERE destination = $1 ..',
+    oneDestination,
+    'RETURNING',
+    'clock in SET',
+    'clock in WHERE',
+  ),
+  listed(
     'UPDATE replay_guard_outbox SET dead_at = .., last_error = $4 ..',
     oneEvent,
     'RETURNING',

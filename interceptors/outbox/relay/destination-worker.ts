@@ -1,4 +1,5 @@
 import { RepeatingTask } from '../../timing/repeating-task.js';
+import type { ResolvedDestination } from '../destination/destination.js';
 import { MAX_EXAMINED_EVENTS } from '../sql/claim-statements.js';
 import { AggregatesToAdvance } from './advance.js';
 import { Deliverer, type DelivererOptions } from './deliver.js';
@@ -9,6 +10,11 @@ import type { ClaimedEvent, ClaimResult } from './queue.js';
  * the claim and to record the result.
  */
 const LEASE_MARGIN_MS = 30_000;
+
+/** Returns the length of the lease of an event, in milliseconds. */
+export function leaseMsOf({ timeoutMs }: ResolvedDestination): number {
+  return timeoutMs + LEASE_MARGIN_MS;
+}
 
 /** The options of a `DestinationWorker`. */
 export interface DestinationWorkerOptions extends Omit<DelivererOptions, 'onRetry'> {
@@ -96,7 +102,7 @@ export class DestinationWorker {
   async #claim(maxExamined: number): Promise<ClaimResult> {
     const { queue, destination } = this.#options;
     const startedAt = performance.now();
-    const leaseMs = destination.timeoutMs + LEASE_MARGIN_MS;
+    const leaseMs = leaseMsOf(destination);
     const limits = { maxClaimed: this.#freeSlots(), maxExamined, leaseMs };
     const { claimed, parked } = await queue.claim(destination, limits);
     for (const aggregate of parked) this.#toAdvance.add(aggregate);

@@ -2,9 +2,12 @@ import { RepeatingTask } from '../../timing/repeating-task.js';
 import type { ResolvedDestination } from '../destination/destination.js';
 import type { OutboxObserver } from '../observer.js';
 import type { Outbox } from '../outbox.js';
+import { leaseMsOf } from './destination-worker.js';
 import type { Queue } from './queue.js';
 
 const INTERVAL_MS = 15_000;
+/** How much further ahead than its lease or its pause a due time may be, in milliseconds. */
+const CLOCK_MARGIN_MS = 60_000;
 
 /** The options of an `OutboxMaintenance`. */
 export interface OutboxMaintenanceOptions {
@@ -23,7 +26,7 @@ export interface OutboxMaintenanceOptions {
 }
 
 /**
- * Regularly advances events that remained parked after a crash, deletes old events, and reports the state of
+ * Regularly recalls events that a clock which was set back would delay, advances events that remained parked after a crash, deletes old events, and reports the state of
  * destinations.
  */
 export class OutboxMaintenance {
@@ -63,6 +66,8 @@ export class OutboxMaintenance {
 
   *#steps(): Generator<() => Promise<unknown>> {
     const { queue, destinations, retentionMs } = this.#options;
+    for (const destination of destinations)
+      yield () => queue.recall(destination.name, maxAheadMs(destination));
     // Receivers wait for parked events, so this step precedes the purge.
     for (const { name } of destinations) yield () => queue.advanceAll(name);
     yield () => this.#purge((limit) => queue.purge(retentionMs, limit));
@@ -98,4 +103,9 @@ export class OutboxMaintenance {
       observer.reported({ ...report, closed });
     }
   }
+}
+
+/** How far ahead the due time of an event may be, in milliseconds. */
+function maxAheadMs(destination: ResolvedDestination): number {
+  return Math.max(leaseMsOf(destination), destination.retry.maxBackoffMs) + CLOCK_MARGIN_MS;
 }

@@ -95,6 +95,14 @@ export class Queue {
     return this.#mark(this.#statements.release, claimed);
   }
 
+  /**
+   * Makes the events of a destination due whose due time is more than `maxAheadMs` ahead. No lease and no pause is that
+   * long, so the clock was set back after the due time was written.
+   */
+  async recall(destination: string, maxAheadMs: number): Promise<void> {
+    await this.#database.query(this.#statements.recall, [destination, maxAheadMs]);
+  }
+
   /** Ends the subscription of the endpoint. Resolves to whether this call ended the subscription. */
   async close({ name, endpoint }: ResolvedDestination, reason: unknown): Promise<boolean> {
     return (await this.#database.query(this.#statements.close, [name, endpoint, textOf(reason)])).length > 0;
