@@ -1,4 +1,7 @@
-/** The database cannot be reached, or refuses work at present. Nothing was committed, so the caller may retry. */
+/**
+ * The database cannot be reached, or refuses work at present. Nothing was committed, so the caller may retry. The
+ * subclasses name a cause.
+ */
 export class DatabaseUnavailableError extends Error {
   override name = 'DatabaseUnavailableError';
   readonly code: string = 'REPLAY_GUARD_DATABASE_UNAVAILABLE';
@@ -8,6 +11,30 @@ export class DatabaseUnavailableError extends Error {
 export class LockTimeoutError extends DatabaseUnavailableError {
   override name = 'LockTimeoutError';
   override readonly code: string = 'REPLAY_GUARD_LOCK_TIMEOUT';
+}
+
+/**
+ * The pool of this process had no free connection in time. The database works: other transactions of this process hold
+ * every connection. Nothing was committed.
+ */
+export class NoConnectionError extends DatabaseUnavailableError {
+  override name = 'NoConnectionError';
+  override readonly code: string = 'REPLAY_GUARD_NO_CONNECTION';
+}
+
+/** The database accepts reads only, for example after a failover. Nothing was committed. */
+export class DatabaseReadOnlyError extends DatabaseUnavailableError {
+  override name = 'DatabaseReadOnlyError';
+  override readonly code: string = 'REPLAY_GUARD_DATABASE_READ_ONLY';
+}
+
+/**
+ * The file of a SQLite database was deleted or replaced while it was open. What the process would commit now would be
+ * lost, so nothing was committed. Unless the file comes back, the process must open the database again.
+ */
+export class DatabaseReplacedError extends DatabaseUnavailableError {
+  override name = 'DatabaseReplacedError';
+  override readonly code: string = 'REPLAY_GUARD_DATABASE_REPLACED';
 }
 
 /** A COMMIT was sent and its answer was lost. The transaction may or may not be committed. */

@@ -1,9 +1,12 @@
 import test from 'ava';
 import {
   CommitInDoubtError,
+  DatabaseReadOnlyError,
+  DatabaseReplacedError,
   DatabaseUnavailableError,
   LeaseLostError,
   LockTimeoutError,
+  NoConnectionError,
   UnitOfWorkError,
 } from 'grpc-replay-guard/database';
 import { SequenceWindow, UnreadableWindowError } from 'grpc-replay-guard/store';
@@ -11,6 +14,9 @@ import { SequenceWindow, UnreadableWindowError } from 'grpc-replay-guard/store';
 const codes = [
   [DatabaseUnavailableError, 'REPLAY_GUARD_DATABASE_UNAVAILABLE'],
   [LockTimeoutError, 'REPLAY_GUARD_LOCK_TIMEOUT'],
+  [NoConnectionError, 'REPLAY_GUARD_NO_CONNECTION'],
+  [DatabaseReadOnlyError, 'REPLAY_GUARD_DATABASE_READ_ONLY'],
+  [DatabaseReplacedError, 'REPLAY_GUARD_DATABASE_REPLACED'],
   [CommitInDoubtError, 'REPLAY_GUARD_COMMIT_IN_DOUBT'],
   [LeaseLostError, 'REPLAY_GUARD_LEASE_LOST'],
   [UnitOfWorkError, 'REPLAY_GUARD_UNIT_OF_WORK'],
@@ -24,9 +30,11 @@ for (const [Kind, code] of codes) {
   });
 }
 
-test('a lock timeout is an unavailable database', (t) => {
-  t.true(new LockTimeoutError('text') instanceof DatabaseUnavailableError);
-});
+for (const Kind of [LockTimeoutError, NoConnectionError, DatabaseReadOnlyError, DatabaseReplacedError]) {
+  test(`${Kind.name} is a DatabaseUnavailableError`, (t) => {
+    t.true(new Kind('text') instanceof DatabaseUnavailableError);
+  });
+}
 
 test('a corrupt window is refused with its code', (t) => {
   t.throws(() => SequenceWindow.read(Buffer.alloc(13), 0n), {

@@ -52,9 +52,12 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
   'grpc-replay-guard/database': {
     values: [
       'CommitInDoubtError',
+      'DatabaseReadOnlyError',
+      'DatabaseReplacedError',
       'DatabaseUnavailableError',
       'LeaseLostError',
       'LockTimeoutError',
+      'NoConnectionError',
       'UnitOfWorkError',
     ],
     types: ['Database', 'Dialect', 'Row', 'SqlColumn', 'SqlValue'],

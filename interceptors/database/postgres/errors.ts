@@ -1,5 +1,5 @@
 import type { Row } from '../database.js';
-import { DatabaseUnavailableError, LockTimeoutError } from '../errors.js';
+import { DatabaseReadOnlyError, DatabaseUnavailableError, LockTimeoutError } from '../errors.js';
 
 /** How a batch of statements has ended. */
 export interface BatchEnd {
@@ -24,12 +24,13 @@ const transient = /^(08|53|57|58|40|25P03|25P04)/;
 export function toDatabaseError({ error, isOutdated }: BatchEnd): Error {
   const code = sqlState(error);
   if (code === '55P03') return new LockTimeoutError('another transaction holds the row', { cause: error });
+  if (code === '25006') return new DatabaseReadOnlyError('the database accepts reads only', { cause: error });
   if (isParameterError(error)) return error as Error;
   if (isOutdated) {
     const text = 'a prepared statement was outdated, and is prepared again when it is next used';
     return new DatabaseUnavailableError(text, { cause: error });
   }
-  if (code === undefined || transient.test(code)) {
+  if (code === undefined || transient.test(code) || isOutOfTransactionIds(error)) {
     return new DatabaseUnavailableError(`the database did not answer: ${error?.message}`, { cause: error });
   }
   return error as Error;
@@ -78,6 +79,18 @@ export function isReadOnlyViolation({ error }: BatchEnd): boolean {
 /** Returns whether a statement of a batch has divided by zero. */
 export function isDivisionByZero({ error }: BatchEnd): boolean {
   return sqlState(error) === '22012';
+}
+
+/**
+ * Returns whether Postgres refuses every write, because it has no transaction ids left. Errors of statements have the same
+ * SQLSTATE.
+ */
+function isOutOfTransactionIds(error: unknown): boolean {
+  return sqlState(error) === '54000' && /^GetNew(Transaction|MultiXact)Id/.test(routineOf(error));
+}
+
+function routineOf(error: unknown): string {
+  return error instanceof Error && 'routine' in error ? String(error.routine) : '';
 }
 
 /** Returns whether the plan of a prepared statement is outdated because the schema has changed. */

@@ -1,6 +1,12 @@
-import { DatabaseUnavailableError, LockTimeoutError } from '../errors.js';
+import {
+  DatabaseReadOnlyError,
+  DatabaseReplacedError,
+  DatabaseUnavailableError,
+  LockTimeoutError,
+} from '../errors.js';
 
-const unavailable = /^SQLITE_(FULL|IOERR|CANTOPEN|NOMEM|READONLY)/;
+/** The codes of a file that cannot be used at present: its disk, its rights or its content. */
+const unavailable = /^SQLITE_(FULL|IOERR|CANTOPEN|NOMEM|CORRUPT|NOTADB|PERM|PROTOCOL)/;
 
 /** Converts an error of SQLite to an error of the port. An error of the statement itself is returned unchanged. */
 export function toDatabaseError(error: unknown): Error {
@@ -8,8 +14,12 @@ export function toDatabaseError(error: unknown): Error {
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
     return new LockTimeoutError('another process holds the database', { cause: error });
   }
+  if (code === 'SQLITE_READONLY_DBMOVED')
+    return new DatabaseReplacedError('the database file was moved', { cause: error });
+  if (code.startsWith('SQLITE_READONLY'))
+    return new DatabaseReadOnlyError(`the database accepts reads only: ${textOf(error)}`, { cause: error });
   if (unavailable.test(code)) {
-    return new DatabaseUnavailableError(`the database cannot be used: ${code}`, { cause: error });
+    return new DatabaseUnavailableError(`the database cannot be used: ${textOf(error)}`, { cause: error });
   }
   return error as Error;
 }
@@ -22,6 +32,11 @@ export function leavesCommitInDoubt(error: unknown): boolean {
 /** Whether a constraint of the schema was violated, for example a deferred foreign key. */
 export function isConstraintViolation(error: unknown): boolean {
   return sqliteCode(error).startsWith('SQLITE_CONSTRAINT');
+}
+
+/** The code and the text of an error of SQLite. The text contains no path. */
+function textOf(error: unknown): string {
+  return `${sqliteCode(error)}: ${(error as Error).message}`;
 }
 
 function sqliteCode(error: unknown): string {
