@@ -1,9 +1,10 @@
 import type { Pool, PoolClient } from 'pg';
 import { MAX_TIMER_MS } from '../../options/whole-number.js';
 import type { Statement } from '../engine.js';
-import { DatabaseUnavailableError } from '../errors.js';
+import { DatabaseUnavailableError, NoConnectionError } from '../errors.js';
 import { type BatchClass, batchClassOf, type QueryClass } from './batch.js';
 import { type BatchEnd, endsReplicationWait } from './errors.js';
+import { PoolUse, type Waiter } from './pool-use.js';
 import { PreparedStatements } from './prepared-statements.js';
 
 const begin: Statement = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED', params: [] };
@@ -13,15 +14,17 @@ const rollback: Statement = { text: 'ROLLBACK', params: [] };
 export class Connection {
   readonly #client: PoolClient;
   readonly #answerLimitMs: number | undefined;
+  readonly #use: PoolUse<PoolClient>;
   readonly #Batch: BatchClass;
   readonly #prepared = new PreparedStatements();
   #hasUnconfirmedCommit = false;
   #hasLimit = true;
 
   /** @param answerLimitMs how long a batch may wait for its answer before the connection is closed. Default: no limit */
-  constructor(client: PoolClient, answerLimitMs: number | undefined) {
+  constructor(client: PoolClient, answerLimitMs: number | undefined, use: PoolUse<PoolClient>) {
     this.#client = client;
     this.#answerLimitMs = answerLimitMs;
+    this.#use = use;
     this.#Batch = batchClassOf((client.constructor as unknown as { readonly Query: QueryClass }).Query);
     client.on('notice', (notice) => {
       if (endsReplicationWait(notice)) this.#hasUnconfirmedCommit = true;
@@ -38,7 +41,11 @@ export class Connection {
   /** Sends a batch, also while the answer to another one is awaited. `done` must not throw. */
   send(statements: readonly Statement[], done: (end: BatchEnd) => void): void {
     const limitMs = this.#hasLimit ? this.#answerLimitMs : undefined;
-    const batch = new this.#Batch(statements, this.#prepared, limitMs, done);
+    this.#use.sent();
+    const batch = new this.#Batch(statements, this.#prepared, limitMs, (end) => {
+      this.#use.answered();
+      done(end);
+    });
     // A pool of the application may have a `query_timeout`, which a query can change and not remove.
     this.#client.query(this.#hasLimit ? batch : Object.assign(batch, { query_timeout: MAX_TIMER_MS }));
   }
@@ -84,12 +91,14 @@ export class Connection {
 
   /** @param destroy whether to close the connection; must be true if its state is not known */
   release(destroy = false): void {
+    this.#use.released();
     this.#client.removeListener('error', ignore);
     this.#client.release(destroy);
   }
 
   /** Called by the pool. */
   checkedOut(): this {
+    this.#use.checkedOut();
     // An earlier user may have ended with a commit whose outcome was of no importance.
     this.#hasUnconfirmedCommit = false;
     this.#hasLimit = true;
@@ -112,52 +121,74 @@ export class Connection {
 export class Connections {
   readonly #pool: Pool;
   readonly #answerLimitMs: number | undefined;
+  readonly #maxConnections: number;
+  readonly #use: PoolUse<PoolClient>;
   readonly #byClient = new WeakMap<PoolClient, Connection>();
 
   constructor(pool: Pool, answerLimitMs: number | undefined) {
     this.#pool = pool;
     this.#answerLimitMs = answerLimitMs;
+    // An object that stands for a pool may have no options.
+    this.#maxConnections = (pool as Partial<Pool>).options?.max ?? Number.POSITIVE_INFINITY;
+    this.#use = new PoolUse(this.#maxConnections);
   }
 
   /**
    * Checks a connection out of the pool for `use`, which resolves or rejects the returned promise.
-   * @throws DatabaseUnavailableError when the pool provides no connection in time
+   * @throws NoConnectionError when other work of this process holds every connection for too long
+   * @throws DatabaseUnavailableError when the database accepts no connection in time
    * @throws TypeError when the pool has clients of pg-native
    */
   use<T>(
     use: (connection: Connection, resolve: (result: T) => void, reject: (error: Error) => void) => void,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const failed = (error: Error | undefined) =>
-        reject(
-          new DatabaseUnavailableError(`no connection to the database: ${error?.message}`, { cause: error }),
-        );
-      try {
-        this.#pool.connect((error, client) => {
-          if (client && 'connection' in client) {
-            const connection = this.#connectionOf(client).checkedOut();
-            if (!connection.isInTransaction) use(connection, resolve, reject);
-            else {
-              // The statements of this user would commit with a transaction of the application, or never.
-              connection.release(true);
-              this.use(use).then(resolve, reject);
-            }
-          } else if (!client) failed(error);
-          else {
-            (client as PoolClient).release();
-            reject(new TypeError('the pool must have JavaScript clients of pg, not clients of pg-native'));
-          }
-        });
-      } catch (error) {
-        failed(error as Error);
-      }
+      const answers = this.#use.answers;
+      const waiter: Waiter<PoolClient> = {
+        use: (client) => {
+          const connection = this.#connectionOf(client).checkedOut();
+          if (!connection.isInTransaction) return use(connection, resolve, reject);
+          // The statements of this user would commit with a transaction of the application, or never.
+          connection.release(true);
+          this.use(use).then(resolve, reject);
+        },
+        fail: (cause) => {
+          const text = `no connection to the database: ${cause.message}`;
+          const isBusy = cause instanceof NoConnectionError || this.#use.isBusySince(answers);
+          reject(new (isBusy ? NoConnectionError : DatabaseUnavailableError)(text, { cause }));
+        },
+        refuse: reject,
+      };
+      this.#checkOut(waiter);
     });
+  }
+
+  #checkOut(waiter: Waiter<PoolClient>): void {
+    const { idleCount, totalCount } = this.#pool;
+    // The pool also counts connections that are being opened.
+    this.#use.add(waiter, idleCount === 0 && totalCount >= this.#maxConnections);
+    try {
+      this.#pool.connect((error, client) => {
+        if (!client) this.#use.nextWithout()?.fail(error ?? new Error('the pool is closed'));
+        else if (!('connection' in client)) {
+          (client as PoolClient).release();
+          const text = 'the pool must have JavaScript clients of pg, not clients of pg-native';
+          this.#use.next()?.refuse(new TypeError(text));
+        } else {
+          const next = this.#use.next();
+          if (next) next.use(client);
+          else client.release();
+        }
+      });
+    } catch (error) {
+      this.#use.nextWithout()?.fail(error as Error);
+    }
   }
 
   #connectionOf(client: PoolClient): Connection {
     const known = this.#byClient.get(client);
     if (known) return known;
-    const created = new Connection(client, this.#answerLimitMs);
+    const created = new Connection(client, this.#answerLimitMs, this.#use);
     this.#byClient.set(client, created);
     return created;
   }

@@ -1,0 +1,122 @@
+import { type Deadline, deadlines } from '../../timing/deadlines.js';
+import { NoConnectionError } from '../errors.js';
+
+/** How often a pool is checked while users wait, in milliseconds. */
+const CHECK_MS = 100;
+/** After how many checks without an event a waiting user fails. */
+const MAX_STILL_CHECKS = 10;
+
+/** A user of the pool that waits for a connection. */
+export interface Waiter<C> {
+  use(connection: C): void;
+  /** Called when the user gets no connection. */
+  fail(error: Error): void;
+  /** Called when the user can never get a connection. */
+  refuse(error: Error): void;
+}
+
+/**
+ * The users of one pool in this process: those that wait for a connection, and what the others do with theirs.
+ *
+ * A pool stands still if open transactions hold all of its connections and send nothing. Their handlers then wait for
+ * something else. If such a handler has called its own process, that call waits for a connection of the same pool, and
+ * neither can continue. The user that came last then fails. It is probably such a call, so the transaction around it
+ * rolls back. The connection goes to the last of the other users, until no user waits. Otherwise new calls would take
+ * each connection that becomes free, and no call would ever end.
+ */
+export class PoolUse<C> {
+  readonly #maxConnections: number;
+  readonly #waiters: Waiter<C>[] = [];
+  /** The number of connections that are checked out. */
+  #connections = 0;
+  /** The number of batches that have no answer yet. */
+  #unanswered = 0;
+  #answers = 0;
+  /** Counts the events that show progress. */
+  #events = 0;
+  #stoodStill = false;
+  /** The number of users that have failed here and that the pool still counts as waiting. */
+  #failed = 0;
+  #check: Deadline | undefined;
+  #stillChecks = 0;
+
+  constructor(maxConnections: number) {
+    this.#maxConnections = maxConnections;
+  }
+
+  /** The number of answers of the database so far. */
+  get answers(): number {
+    return this.#answers;
+  }
+
+  checkedOut(): void {
+    this.#connections++;
+    this.#events++;
+  }
+
+  released(): void {
+    this.#connections--;
+    this.#events++;
+  }
+
+  sent(): void {
+    this.#unanswered++;
+    this.#events++;
+  }
+
+  answered(): void {
+    this.#unanswered--;
+    this.#answers++;
+    this.#events++;
+  }
+
+  /** Whether the database works, although the pool has provided no connection. @param before `answers` before the wait */
+  isBusySince(before: number): boolean {
+    return this.#connections > 0 && (this.#unanswered === 0 || this.#answers > before);
+  }
+
+  /** Adds a user that waits. @param isFull whether the pool has no connection for the user */
+  add(waiter: Waiter<C>, isFull: boolean): void {
+    this.#waiters.push(waiter);
+    if (isFull) this.#check ??= this.#checkLater();
+  }
+
+  /** Removes and returns the user that gets a connection. Undefined if no user waits any more. */
+  next(): Waiter<C> | undefined {
+    const waiter = this.#stoodStill ? this.#waiters.pop() : this.#waiters.shift();
+    if (this.#waiters.length === 0) this.#stoodStill = false;
+    if (!waiter) this.#failed--;
+    return waiter;
+  }
+
+  /** Removes and returns the user for which the pool has no connection. Undefined if that user has failed already. */
+  nextWithout(): Waiter<C> | undefined {
+    if (this.#failed === 0) return this.#waiters.shift();
+    this.#failed--;
+    return undefined;
+  }
+
+  #checkLater(): Deadline {
+    const before = this.#events;
+    return deadlines.set(CHECK_MS, () => {
+      const isStill = this.#events === before && this.#unanswered === 0;
+      const isFull = this.#connections >= this.#maxConnections;
+      this.#stillChecks = isStill && isFull ? this.#stillChecks + 1 : 0;
+      // If the failure of one user does not help, each further check fails another one.
+      if (this.#stillChecks >= MAX_STILL_CHECKS) this.#failLast();
+      this.#check = this.#waiters.length > 0 ? this.#checkLater() : undefined;
+      if (!this.#check) this.#stillChecks = 0;
+    });
+  }
+
+  #failLast(): void {
+    const last = this.#waiters.pop();
+    if (!last) return;
+    this.#stoodStill = true;
+    this.#failed++;
+    const text =
+      `open transactions hold all ${this.#maxConnections} connections of the pool and wait for something else; ` +
+      'a handler that calls a guarded method of its own process needs atomicity LEASE or a larger pool';
+    last.fail(new NoConnectionError(text));
+  }
+}
