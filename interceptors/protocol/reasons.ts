@@ -21,7 +21,7 @@ export const REASONS = {
   PRODUCER_FENCED: 'IDEMPOTENCY_PRODUCER_FENCED',
   /** UNAVAILABLE: the first execution still runs, and the wait for its reply has ended. */
   KEY_IN_PROGRESS: 'IDEMPOTENCY_KEY_IN_PROGRESS',
-  /** UNAVAILABLE: the store cannot be reached. Nothing was committed. */
+  /** UNAVAILABLE: the store or the database is unavailable, read-only or busy. Nothing was committed. */
   STORE_UNAVAILABLE: 'IDEMPOTENCY_STORE_UNAVAILABLE',
   /** UNAVAILABLE: the execution lost its lease and was rolled back. */
   LEASE_LOST: 'IDEMPOTENCY_LEASE_LOST',

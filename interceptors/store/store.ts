@@ -57,6 +57,11 @@ export interface Claim {
    * that stores the failure.
    */
   readonly expiresAtMs: number;
+  /**
+   * The error of the first statement of the unit of work that failed. Absent while no statement has failed, and in a
+   * store without a unit of work.
+   */
+  readonly failure?: Error | undefined;
   /** Aborted when the store itself ends the unit of work. The reason of the signal is the error. */
   readonly lost: AbortSignal;
   /**
@@ -154,7 +159,10 @@ export interface IdempotencyStore {
    *   record that was completed before the run began, except records that another transaction holds meanwhile.
    */
   erase(scope: string, limit: number, after?: string): Promise<ErasedBatch>;
-  /** Resolves when the store answers. @throws DatabaseUnavailableError when the store cannot be reached */
+  /**
+   * Resolves when the store could store a claim and its reply. A store that can only be read is no such store.
+   * @throws DatabaseUnavailableError when a claim would fail
+   */
   ping(): Promise<void>;
 }
 

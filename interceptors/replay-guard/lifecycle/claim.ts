@@ -1,3 +1,4 @@
+import { findCause, isFromDatabase } from '../../database/error-kinds.js';
 import { hasRunOut } from '../../store/lease.js';
 import {
   decideByRecord,
@@ -8,11 +9,15 @@ import {
 } from '../../store/producer/sequence-rules.js';
 import type { ClaimResult, FoundRecord, NotClaimed } from '../../store/store.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
+import { within } from '../../timing/timeout.js';
 import type { ExceededQuota } from '../observer.js';
 import type { Operation } from '../operation/operation.js';
 import { Refusal, refusals } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import type { Quotas, Slot } from '../store-access/quotas.js';
+
+/** How long the look-up of an operation that could not be claimed may take, in milliseconds. */
+const MAX_LOOK_UP_MS = 1_000;
 
 /** Thrown when the store was unavailable for a claim. The handler has not run. */
 export class ClaimError extends Error {
@@ -88,8 +93,25 @@ export class Claimer {
         const first = { operation, result, sentAt };
         return mayEnd(first) ? this.#repeat(first, pause, slot).catch(failAsClaim) : this.#counted(first);
       },
-      failAsClaim,
+      (error) => this.#readInstead(operation, sentAt, error),
     );
+  }
+
+  /**
+   * Answers a claim that has failed with the record of the operation. A database that is read-only, full or damaged may
+   * still return the reply of an operation that was executed before.
+   * @throws ClaimError when no record can be read
+   */
+  #readInstead(operation: Operation, sentAt: number, error: unknown): MaybePromise<ClaimAttempt> {
+    if (error instanceof Refusal || !findCause(error, isFromDatabase)) return failAsClaim(error);
+    return this.#readWithin(operation).then((found) =>
+      found?.answer ? { operation, result: found.answer, sentAt } : failAsClaim(error),
+    );
+  }
+
+  #readWithin(operation: Operation): Promise<LookUp | undefined> {
+    const found = lookUp(this.#store, operation).catch(() => undefined);
+    return within(found, { ms: MAX_LOOK_UP_MS, otherwise: () => undefined });
   }
 
   /** Repeats a claim while another execution runs, until the wait is over. */

@@ -1,4 +1,4 @@
-import { CommitInDoubtError } from '../../database/errors.js';
+import { isCommitInDoubt } from '../../database/error-kinds.js';
 import type { Claim } from '../../store/store.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
 import type { Answer } from '../call/guarded-call.js';
@@ -66,8 +66,7 @@ export class Committer {
         if (stored.expiresAtMs !== expiresAtMs) addExpiry(result.reply, stored.expiresAtMs);
         return { outcome: 'executed', answer: result.reply, stored };
       },
-      (error) =>
-        error instanceof CommitInDoubtError ? this.#findOutcome(ended, reply) : this.#rollBack(ended, error),
+      (error) => (isCommitInDoubt(error) ? this.#findOutcome(ended, reply) : this.#rollBack(ended, error)),
     );
   }
 

@@ -1,5 +1,6 @@
 import { Metadata, status } from '@grpc/grpc-js';
-import { CommitInDoubtError, DatabaseUnavailableError, LeaseLostError } from '../../database/errors.js';
+import { findCause, isCommitInDoubt, isLeaseLost, isUnavailable } from '../../database/error-kinds.js';
+import type { Claim } from '../../store/store.js';
 import type { Answer } from '../call/guarded-call.js';
 import type { HandlerResult } from '../call/reply-capture.js';
 import type { MethodPolicy } from '../policy/policy.js';
@@ -18,35 +19,50 @@ export interface StoredResult {
   readonly reply: Reply;
 }
 
-/** Decides whether the result of a handler is stored, by the policy of its method. */
-export function decide(result: HandlerResult, policy: MethodPolicy): Decision {
-  if ('failure' in result) return { kind: 'release', answer: failureAnswer(result.failure) };
+/**
+ * Decides whether the result of a handler is stored, by the policy of its method. An error of the database is no result
+ * of the handler, in whatever way the error has left the handler.
+ */
+export function decide(result: HandlerResult, policy: MethodPolicy, claim: Pick<Claim, 'failure'>): Decision {
+  if ('failure' in result) return { kind: 'release', answer: failureAnswer(result.failure, claim.failure) };
   if ('tooLarge' in result)
     return { kind: 'fail', reply: asReply(refusals.replyTooLarge(policy.maxReplyBytes)) };
   const { reply } = result;
   if (reply.code === status.OK) return { kind: 'complete', reply };
+  if (reply.code === status.UNKNOWN) {
+    // grpc-js sends this status for an error without a status code, and drops the error. The claim remembers it.
+    const answer = databaseAnswer(claim.failure);
+    if (answer) return { kind: 'release', answer };
+  }
   const isStored = policy.replayedCodes.includes(reply.code);
   return isStored ? { kind: 'fail', reply } : { kind: 'release', answer: reply };
 }
 
-function failureAnswer(failure: unknown): Answer {
-  if (failure instanceof LeaseLostError) return toAnswer(refusals.leaseLost());
-  return failure instanceof Refusal
-    ? toAnswer(failure)
-    : { code: status.INTERNAL, details: 'the handler failed; nothing was committed' };
+/** @param statement the error of the first statement of the execution that failed */
+function failureAnswer(failure: unknown, statement: unknown): Answer {
+  if (failure instanceof Refusal) return toAnswer(failure);
+  const answer = databaseAnswer(failure) ?? databaseAnswer(statement);
+  return answer ?? { code: status.INTERNAL, details: 'the handler failed; nothing was committed' };
+}
+
+/** Returns the answer for an error of the database, also if the handler has wrapped the error. The client may retry. */
+function databaseAnswer(error: unknown): Answer | undefined {
+  if (findCause(error, isLeaseLost)) return toAnswer(refusals.leaseLost());
+  if (findCause(error, isCommitInDoubt)) return toAnswer(refusals.outcomeUnknown());
+  return findCause(error, isUnavailable) ? toAnswer(refusals.databaseFailed(error)) : undefined;
 }
 
 /** Returns whether the execution still holds its claim after this error of the commit. */
 export function mayRelease(error: unknown): boolean {
-  return !(error instanceof CommitInDoubtError || error instanceof LeaseLostError);
+  return !(isCommitInDoubt(error) || isLeaseLost(error));
 }
 
 /** Returns the answer to a call whose commit failed with this error. */
 export function commitFailureAnswer(error: unknown): Answer {
-  if (error instanceof CommitInDoubtError) return toAnswer(refusals.outcomeUnknown());
-  if (error instanceof LeaseLostError) return toAnswer(refusals.leaseLost());
-  if (error instanceof DatabaseUnavailableError) return toAnswer(refusals.storeUnavailable());
-  return { code: status.INTERNAL, details: 'the execution could not be committed and was rolled back' };
+  const answer = databaseAnswer(error);
+  return (
+    answer ?? { code: status.INTERNAL, details: 'the execution could not be committed and was rolled back' }
+  );
 }
 
 /** Returns the answer that sends a refusal. */

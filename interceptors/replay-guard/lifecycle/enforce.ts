@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import { findCause, isContention } from '../../database/error-kinds.js';
 import type { Claim } from '../../store/store.js';
 import { LazySignal } from '../../timing/lazy-signal.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
@@ -171,7 +172,7 @@ export class EnforceLifecycle implements Lifecycle {
     if (call.ended.isAborted) return committer.release(claim);
     const running = executor.start(call, attempt.operation, claim, attempt.sentAt);
     return then(running.result, (result) =>
-      committer.end(executor.end(running, result), decide(result, call.method.policy)),
+      committer.end(executor.end(running, result), decide(result, call.method.policy, claim)),
     );
   }
 
@@ -181,7 +182,7 @@ export class EnforceLifecycle implements Lifecycle {
     let failure = error;
     if (error instanceof ClaimError) {
       try {
-        return this.#withoutStore(call);
+        return this.#withoutStore(call, error);
       } catch (bypassError) {
         failure = bypassError;
       }
@@ -190,9 +191,13 @@ export class EnforceLifecycle implements Lifecycle {
     return { outcome: 'refused', answer, failure };
   }
 
-  /** The store is unavailable. The policy of the method decides whether the call is refused or runs unguarded. */
-  #withoutStore(call: GuardedCall): CallEnd {
-    if (call.method.policy.onStoreFailure === 'REFUSE') return refused(refusals.storeUnavailable());
+  /**
+   * The store could not claim. In an outage, the policy of the method decides whether the call is refused or runs
+   * unguarded. A busy store is no outage: an unguarded call could execute an operation that another call executes.
+   */
+  #withoutStore(call: GuardedCall, error: ClaimError): CallEnd {
+    const mayExecute = call.method.policy.onStoreFailure === 'EXECUTE' && !findCause(error, isContention);
+    if (!mayExecute) return refused(refusals.storeUnavailable(error));
     // A disconnected client will retry. The retry would execute again, because an unguarded execution stores no
     // record.
     if (call.ended.isAborted) return { outcome: 'released' };

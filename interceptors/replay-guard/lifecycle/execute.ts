@@ -1,3 +1,4 @@
+import { isLeaseLost } from '../../database/error-kinds.js';
 import { LeaseLostError } from '../../database/errors.js';
 import { currentExecution, type Execution } from '../../execution/execution.js';
 import type { Claim } from '../../store/store.js';
@@ -107,12 +108,12 @@ export class Executor {
   #reportFailure(call: GuardedCall, result: HandlerResult): void {
     if (!('failure' in result)) return;
     const { failure } = result;
-    if (failure instanceof Refusal || failure instanceof LeaseLostError) return;
+    if (failure instanceof Refusal || isLeaseLost(failure)) return;
     this.#observer.handlerFailed(call.method.observed, failure);
   }
 }
 
 function asLeaseLost(reason: Error): LeaseLostError {
-  if (reason instanceof LeaseLostError) return reason;
+  if (isLeaseLost(reason)) return reason;
   return new LeaseLostError('the store ended the unit of work', { cause: reason });
 }

@@ -1,3 +1,4 @@
+import { isLeaseLost } from '../../database/error-kinds.js';
 import { LeaseLostError } from '../../database/errors.js';
 import type { Claim } from '../../store/store.js';
 import { type Deadline, deadlines } from '../../timing/deadlines.js';
@@ -71,7 +72,7 @@ export class Lease {
       await this.#store.renew(this.#claim);
       if (!this.#isStopped) this.#heldUntil = sentAt + this.#leaseMs;
     } catch (error) {
-      if (error instanceof LeaseLostError) this.#lose(error);
+      if (isLeaseLost(error)) this.#lose(error);
       // After another error the next heartbeat tries again, until the lease expires.
     }
     if (this.#isStopped) return;

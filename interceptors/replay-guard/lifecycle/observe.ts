@@ -114,7 +114,7 @@ export class ObserveLifecycle implements Lifecycle {
     const result = await call.observe();
     limit.cancel();
     lease.stop();
-    const decision = decide(result, policy);
+    const decision = decide(result, policy, claim);
     // ENFORCE would store a refusal for a reply that is too large. Here the client has the reply, so nothing is
     // stored.
     const mayStore = decision.kind !== 'release' && !('tooLarge' in result);

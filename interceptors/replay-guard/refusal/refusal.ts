@@ -1,4 +1,5 @@
 import { Metadata, status } from '@grpc/grpc-js';
+import { findCause, isContention, isReadOnly } from '../../database/error-kinds.js';
 import { ERROR_DOMAIN } from '../../protocol/headers.js';
 import { REASONS, type Reason } from '../../protocol/reasons.js';
 import { type StatusDetail, statusDetails } from '../../protocol/status-details.js';
@@ -60,6 +61,16 @@ function retryable(reason: Reason, message: string, retryAfterMs = MIN_RETRY_MS)
   return new Refusal(status.UNAVAILABLE, reason, message, { retryAfterMs });
 }
 
+/** Describes a store by its error. The text of the error itself may contain addresses and names of users. */
+function stateOfStore(cause: unknown): string {
+  if (findCause(cause, isReadOnly)) return 'read-only';
+  return findCause(cause, isContention) ? 'busy' : 'unavailable';
+}
+
+function pauseAfter(cause: unknown): number {
+  return findCause(cause, isContention) ? MIN_RETRY_MS : OUTAGE_RETRY_MS;
+}
+
 const quotaNames = { in_flight: 'in-flight calls', live_keys: 'retained idempotency keys' } as const;
 
 /** Creates the refusals of the wire contract (docs/contract.md). */
@@ -103,11 +114,19 @@ export const refusals = {
       `the caller has reached its limit of ${exceeded.limit} ${quotaNames[exceeded.quota]}; the call had no effect`,
       { exceeded, metadata: { quota: exceeded.quota, limit: String(exceeded.limit) } },
     ),
-  storeUnavailable: () =>
+  /** Refuses a call whose handler has not started. @param cause the error of the store */
+  storeUnavailable: (cause?: unknown) =>
     retryable(
       REASONS.STORE_UNAVAILABLE,
-      'the store of idempotency keys cannot be reached; the call had no effect',
-      OUTAGE_RETRY_MS,
+      `the store of idempotency keys is ${stateOfStore(cause)} at present; the call had no effect`,
+      pauseAfter(cause),
+    ),
+  /** Refuses a call whose handler could not use the database. @param cause the error of the database */
+  databaseFailed: (cause: unknown) =>
+    retryable(
+      REASONS.STORE_UNAVAILABLE,
+      `the database was ${stateOfStore(cause)} during the execution, which was rolled back`,
+      pauseAfter(cause),
     ),
   leaseLost: () =>
     retryable(

@@ -1,17 +1,20 @@
-import { DatabaseUnavailableError, LockTimeoutError } from '../../database/errors.js';
+import { isContention, isFromDatabase, isOutage } from '../../database/error-kinds.js';
+import { DatabaseUnavailableError } from '../../database/errors.js';
 
 /** The number of consecutive failures that opens the circuit. */
 const MAX_FAILURES = 5;
 const PROBE_INTERVAL_MS = 1_000;
 
 /**
- * A circuit breaker for a store that is down. After several consecutive failures the circuit opens and refuses every
- * operation at once, without a time-out. The circuit closes when the store answers a probe.
+ * A circuit breaker for one kind of operation on a store. After several consecutive failures the circuit opens and
+ * refuses every operation at once, without a time-out. The circuit closes when a probe succeeds.
  */
 export class Circuit {
-  readonly #probe: () => Promise<void>;
-  readonly #onChange: (open: boolean) => void;
+  readonly #probe: () => Promise<unknown>;
+  readonly #onChange: () => void;
   #failures = 0;
+  /** The error of the last failure. It becomes the cause of the refusals. */
+  #lastFailure: unknown;
   /** How often the circuit has closed. If an operation started before the last closing, its failure does not count. */
   #closings = 0;
   /** Present while the circuit is open. */
@@ -20,21 +23,22 @@ export class Circuit {
 
   /**
    * @param probe resolves when the store answers
-   * @param onChange runs when the circuit opens or closes
+   * @param onChange runs after the circuit has opened or closed
    */
-  constructor(probe: () => Promise<void>, onChange: (open: boolean) => void) {
+  constructor(probe: () => Promise<unknown>, onChange: () => void) {
     this.#probe = probe;
     this.#onChange = onChange;
   }
 
   /**
    * Begins an operation on the store. The returned number goes to `failed` if the operation fails.
-   * @throws DatabaseUnavailableError at once when the circuit is open
+   * @throws DatabaseUnavailableError at once when the circuit is open. Its cause is the error of the last operation.
    */
   begin(): number {
     if (this.#nextProbe)
       throw new DatabaseUnavailableError(
-        'the store failed several times in a row, so operations are refused until the store answers a probe',
+        'the store failed several times in a row, so operations are refused until a probe succeeds',
+        { cause: this.#lastFailure },
       );
     return this.#closings;
   }
@@ -44,9 +48,21 @@ export class Circuit {
     this.#failures = 0;
   }
 
-  /** Counts an operation that failed. @param begun the number that `begin` returned for the operation */
+  /** Whether operations are refused at present. */
+  get isOpen(): boolean {
+    return this.#nextProbe !== undefined;
+  }
+
+  /**
+   * Counts an operation that failed, if its error is a sign of an outage. The statements of the guard are correct, so an
+   * error of the database itself is such a sign, for example a missing table.
+   * @param begun the number that `begin` returned for the operation
+   */
   failed(begun: number, error: unknown): void {
-    if (isOutage(error) && begun === this.#closings) this.#countFailure();
+    const isSign = isOutage(error) || (isFromDatabase(error) && !isContention(error));
+    if (!isSign || begun !== this.#closings) return;
+    this.#lastFailure = error;
+    this.#countFailure();
   }
 
   /** Ends the probes. The circuit keeps its state. */
@@ -59,7 +75,7 @@ export class Circuit {
     this.#failures++;
     if (this.#failures < MAX_FAILURES || this.#nextProbe || this.#isStopped) return;
     this.#scheduleProbe();
-    this.#onChange(true);
+    this.#onChange();
   }
 
   #scheduleProbe(): void {
@@ -78,14 +94,6 @@ export class Circuit {
     this.#closings++;
     this.#failures = 0;
     this.#nextProbe = undefined;
-    this.#onChange(false);
+    this.#onChange();
   }
-}
-
-/**
- * Whether an error is a sign of an outage. A lock time-out is not, because another transaction holds the lock and the
- * store works.
- */
-function isOutage(error: unknown): boolean {
-  return error instanceof DatabaseUnavailableError && !(error instanceof LockTimeoutError);
 }

@@ -10,14 +10,18 @@ import type {
   PurgedBatch,
   RecordAddress,
 } from '../../store/store.js';
+import { backoffMs } from '../../timing/backoff.js';
 import { deadlines } from '../../timing/deadlines.js';
-import { isPromise, type MaybePromise } from '../../timing/maybe-promise.js';
+import { isPromise, type MaybePromise, thenOrCatch } from '../../timing/maybe-promise.js';
 import { within } from '../../timing/timeout.js';
 import type { ReplayGuardObserver, StoreOperation } from '../observer.js';
 import { Circuit } from './circuit.js';
 
 /** The time limit of one probe of a store that is down. A later probe may succeed where this one hangs. */
 const MAX_PROBE_MS = 5_000;
+/** The pauses between the releases of a claim that could not be released. The last one is after about a minute. */
+const RELEASE_BACKOFF = { initialMs: 100, maxMs: 5_000 };
+const MAX_RELEASES = 18;
 /** How many records one erase statement may change. */
 const ERASE_BATCH_SIZE = 500;
 
@@ -26,40 +30,46 @@ interface Use<T> {
   readonly operation: StoreOperation;
   /** Calls the store. The result is there at once if the store need not wait. */
   readonly ask: () => MaybePromise<T>;
-  /** Whether the use passes the circuit. */
-  readonly throughCircuit?: true;
+  /** The circuit that the use passes. */
+  readonly circuit?: Circuit;
   /** Makes the error that is thrown at the time limit. Default: DatabaseUnavailableError. */
   readonly timeoutError?: () => Error;
   /** Receives a result that comes after the time limit. */
   readonly late?: (result: T) => void;
 }
 
+/** The address of a record that does not exist. A look-up at this address proves that the store can be read. */
+const nowhere: RecordAddress = { scope: '', id: Buffer.alloc(32) };
+
 /**
  * The store as the guard uses it. Each operation has a time limit, and its duration and error go to the observer.
- * Claims and look-ups pass the circuit: while the store is down they fail at once with DatabaseUnavailableError.
- * A result that the store has at once is returned at once.
+ * Claims and look-ups pass a circuit each: while the store is down they fail at once with DatabaseUnavailableError. A
+ * store that can only be read still answers look-ups. A result that the store has at once is returned at once.
  */
 export class ObservedStore {
   readonly #store: IdempotencyStore;
   readonly #observer: ReplayGuardObserver;
   readonly #timeoutMs: number;
-  readonly #circuit: Circuit;
+  readonly #claims: Circuit;
+  readonly #lookUps: Circuit;
+  #isDown = false;
+  #isStopped = false;
 
   /** @param timeoutMs the time limit of one operation, in milliseconds. The operation itself cannot be stopped. */
   constructor(store: IdempotencyStore, observer: ReplayGuardObserver, timeoutMs: number) {
     this.#store = store;
     this.#observer = observer;
     this.#timeoutMs = timeoutMs;
-    this.#circuit = new Circuit(
-      () => limited(() => store.ping(), Math.min(timeoutMs, MAX_PROBE_MS)),
-      (open) => observer.circuitChanged(open),
-    );
+    const probeMs = Math.min(timeoutMs, MAX_PROBE_MS);
+    const changed = () => this.#circuitChanged();
+    this.#claims = new Circuit(() => limited(() => store.ping(), probeMs), changed);
+    this.#lookUps = new Circuit(() => limited(async () => store.find(nowhere), probeMs), changed);
   }
 
   claim(request: ClaimRequest): MaybePromise<ClaimResult> {
     return this.#use({
       operation: 'claim',
-      throughCircuit: true,
+      circuit: this.#claims,
       ask: () => this.#store.claim(request),
       // At the time limit the claim was reported as failed, so a late claim has no execution.
       late: (result) => {
@@ -69,13 +79,13 @@ export class ObservedStore {
   }
 
   find(address: RecordAddress): MaybePromise<FoundRecord | undefined> {
-    return this.#use({ operation: 'find', throughCircuit: true, ask: () => this.#store.find(address) });
+    return this.#use({ operation: 'find', circuit: this.#lookUps, ask: () => this.#store.find(address) });
   }
 
   findProducer(address: RecordAddress): MaybePromise<FoundProducer | undefined> {
     return this.#use({
       operation: 'find',
-      throughCircuit: true,
+      circuit: this.#lookUps,
       ask: () => this.#store.findProducer(address),
     });
   }
@@ -83,7 +93,7 @@ export class ObservedStore {
   countLive(scope: string, max: number): MaybePromise<number> {
     return this.#use({
       operation: 'count',
-      throughCircuit: true,
+      circuit: this.#lookUps,
       ask: () => this.#store.countLive(scope, max),
     });
   }
@@ -102,14 +112,31 @@ export class ObservedStore {
     return this.#use({ operation: 'fail', ask: () => claim.fail(reply), timeoutError: inDoubt });
   }
 
-  /** Never fails. When the release fails, the key is free after its lease has expired. */
+  /**
+   * Never fails. A release that failed is tried again in the background, because its key stays claimed until the lease
+   * has expired. The fence of the claim protects later claims.
+   */
   release(claim: Claim): MaybePromise<void> {
-    try {
-      const released = this.#use({ operation: 'release', ask: () => claim.release() });
-      return isPromise(released) ? released.catch(() => {}) : undefined;
-    } catch {
-      return undefined;
-    }
+    return thenOrCatch(
+      () => this.#release(claim),
+      () => {},
+      () => this.#releaseLater(claim),
+    );
+  }
+
+  #release(claim: Claim): MaybePromise<void> {
+    return this.#use({ operation: 'release', ask: () => claim.release() });
+  }
+
+  #releaseLater(claim: Claim, attempt = 0): void {
+    if (this.#isStopped || attempt === MAX_RELEASES) return;
+    deadlines.set(backoffMs(RELEASE_BACKOFF, attempt), () => {
+      void thenOrCatch(
+        () => this.#release(claim),
+        () => {},
+        () => this.#releaseLater(claim, attempt + 1),
+      );
+    });
   }
 
   async purge(limit: number, after?: string): Promise<PurgedBatch> {
@@ -137,13 +164,15 @@ export class ObservedStore {
     return limited(() => this.#store.estimateRecords(), this.#timeoutMs);
   }
 
-  /** Ends the probes of a store that is down. */
+  /** Ends the probes of a store that is down, and the releases in the background. */
   stop(): void {
-    this.#circuit.stop();
+    this.#isStopped = true;
+    this.#claims.stop();
+    this.#lookUps.stop();
   }
 
   #use<T>(use: Use<T>): MaybePromise<T> {
-    const begun = use.throughCircuit ? this.#circuit.begin() : 0;
+    const begun = use.circuit?.begin() ?? 0;
     const startedAt = performance.now();
     let result: MaybePromise<T>;
     try {
@@ -185,9 +214,17 @@ export class ObservedStore {
     });
   }
 
-  #report<T>({ operation, throughCircuit }: Use<T>, begun: number, startedAt: number, error?: unknown): void {
-    if (throughCircuit && error === undefined) this.#circuit.succeeded();
-    else if (throughCircuit) this.#circuit.failed(begun, error);
+  /** Reports the store as down while one of the circuits is open. */
+  #circuitChanged(): void {
+    const isDown = this.#claims.isOpen || this.#lookUps.isOpen;
+    if (isDown === this.#isDown) return;
+    this.#isDown = isDown;
+    this.#observer.circuitChanged(isDown);
+  }
+
+  #report<T>({ operation, circuit }: Use<T>, begun: number, startedAt: number, error?: unknown): void {
+    if (error === undefined) circuit?.succeeded();
+    else circuit?.failed(begun, error);
     this.#observer.storeUsed(operation, (performance.now() - startedAt) / 1_000, error);
   }
 }

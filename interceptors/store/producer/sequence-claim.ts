@@ -30,6 +30,10 @@ class SequenceClaim implements Claim {
     return this.#claim.expiresAtMs;
   }
 
+  get failure(): Error | undefined {
+    return this.#claim.failure;
+  }
+
   get lost(): AbortSignal {
     return this.#claim.lost;
   }

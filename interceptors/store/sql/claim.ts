@@ -52,6 +52,10 @@ export class SqlClaim implements Claim, SeriesRecordClaim {
     this.#claimAgain = claimAgain;
   }
 
+  get failure(): Error | undefined {
+    return this.#unit.root.failure;
+  }
+
   get lost(): AbortSignal {
     return this.#unit.lost;
   }

@@ -1,9 +1,16 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import { DatabaseUnavailableError, LockTimeoutError } from 'grpc-replay-guard/database';
+import type { ReplayGuardOptions } from 'grpc-replay-guard';
+import {
+  DatabaseReadOnlyError,
+  DatabaseUnavailableError,
+  LockTimeoutError,
+  NoConnectionError,
+} from 'grpc-replay-guard/database';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import type { ClaimResult, OpenStore } from 'grpc-replay-guard/store';
+import { assertRefused } from '../../helpers/calls/assert-refused.js';
 import { openLedger } from '../../helpers/servers/guarded-ledger.js';
 import { PassingStore } from '../../helpers/stores/passing-store.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
@@ -37,9 +44,12 @@ class FailingStore extends PassingStore {
   }
 }
 
-async function open(t: ExecutionContext) {
+async function open(t: ExecutionContext, guard: Partial<ReplayGuardOptions> = {}) {
   const store = new FailingStore();
-  const ledger = await openLedger(t, 'memory', { opened: { store } as unknown as OpenStore });
+  const ledger = await openLedger(t, 'memory', {
+    opened: { store } as unknown as OpenStore,
+    guard,
+  });
   const ask = async (count: number) => {
     for (let i = 0; i < count; i++) await ledger.append(`key-${i}`);
   };
@@ -76,8 +86,15 @@ test('a failed probe keeps the circuit open, and a successful probe closes it', 
   t.is(store.pings, pings, 'a closed circuit does not probe');
 });
 
-for (const failure of [new LockTimeoutError('on purpose'), new Error('on purpose')]) {
-  test(`${failure.name}: a store that answers with this error does not open the circuit`, async (t) => {
+const harmless = [
+  new LockTimeoutError('on purpose'),
+  new NoConnectionError('on purpose'),
+  new Error('on purpose'),
+  sqlError('40001'),
+];
+for (const failure of harmless) {
+  const name = 'code' in failure ? failure.code : failure.name;
+  test(`${name}: a store that answers with this error does not open the circuit`, async (t) => {
     const { store, ledger, ask, circuit } = await open(t);
     store.failure = failure;
     await ask(FAILURES + 1);
@@ -86,6 +103,59 @@ for (const failure of [new LockTimeoutError('on purpose'), new Error('on purpose
     t.is(ledger.entered, 0, 'every call is refused');
   });
 }
+
+const outages = [
+  new DatabaseReadOnlyError('on purpose'),
+  // An error of another copy of this library.
+  Object.assign(new Error('on purpose'), { code: 'REPLAY_GUARD_DATABASE_UNAVAILABLE' }),
+  sqlError('42P01'),
+  Object.assign(new Error('on purpose'), { code: 'SQLITE_ERROR' }),
+];
+for (const failure of outages) {
+  test(`${failure.code}: claims that fail with this error open the circuit`, async (t) => {
+    const { store, ledger, ask, circuit } = await open(t);
+    Object.assign(store, { failure });
+    await ask(FAILURES);
+    t.deepEqual(circuit, [true]);
+    t.is(ledger.entered, 0, 'every call is refused');
+  });
+}
+
+test('while claims are refused, completed keys replay and other keys are refused', async (t) => {
+  const { store, ledger, ask, circuit } = await open(t);
+  store.failure = undefined;
+  const first = await ledger.append('done');
+  store.failure = new DatabaseReadOnlyError('on purpose');
+  // The first claims fail, the later ones meet an open circuit.
+  for (const _ of Array(FAILURES + 2).keys())
+    t.like(await ledger.append('done'), { code: status.OK, replayed: true, bytes: first.bytes });
+  t.deepEqual(circuit, [true]);
+  const other = await ledger.append('done', { account: 'other' });
+  assertRefused(t, other, status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_REUSED');
+  await ask(1);
+  t.is(ledger.entered, 1);
+  const refused = await ledger.append('new');
+  assertRefused(t, refused, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
+  t.regex(refused.details, /read-only/);
+});
+
+test('policy EXECUTE replays completed keys, and refuses keys while the store is only busy', async (t) => {
+  const { store, ledger } = await open(t, {
+    policies: { '/test.v1.LedgerService/Append': { onStoreFailure: 'EXECUTE' } },
+  });
+  store.failure = undefined;
+  const first = await ledger.append('done');
+  store.failure = new DatabaseReadOnlyError('on purpose');
+  t.like(await ledger.append('done'), { replayed: true, bytes: first.bytes });
+  t.like(await ledger.append('new'), { code: status.OK, replayed: false });
+  t.is(ledger.outcomes.unguarded, 1);
+  for (const failure of [new NoConnectionError('on purpose'), new LockTimeoutError('on purpose')]) {
+    store.failure = failure;
+    const refused = await ledger.append('busy');
+    assertRefused(t, refused, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
+  }
+  t.is(ledger.entered, 2);
+});
 
 test('concurrent failures open the circuit once, and failures of earlier calls do not open it again', async (t) => {
   const { store, ledger, circuit } = await open(t);
@@ -115,3 +185,8 @@ test('a closed guard sends no probes', async (t) => {
   await poll('the other guard sends a probe', () => other.store.pings >= 1);
   t.is(closing.store.pings, 0);
 });
+
+/** An error in the form in which Postgres sends it. */
+function sqlError(code: string): Error & { readonly code: string } {
+  return Object.assign(new Error('on purpose'), { code, severity: 'ERROR' });
+}
