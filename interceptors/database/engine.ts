@@ -103,6 +103,11 @@ export interface DatabaseEngine extends Dialect {
    */
   peek?(statement: Statement): Peeked | undefined;
   /**
+   * Checks what no statement shows, for example whether the file of the database is still in its place. Returns whether a
+   * transaction could start at once. An engine whose transactions do not wait for each other has no such method.
+   */
+  check?(): boolean;
+  /**
    * Runs a statement that waits only briefly for a locked row. If it returns no row, or if another transaction holds its
    * row (`isLocked`), the engine runs `instead` in place of it, on the same connection. Then no transaction stays open.
    */

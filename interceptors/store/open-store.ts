@@ -5,7 +5,11 @@ import type { IdempotencyStore } from './store.js';
 export interface OpenStore {
   readonly store: IdempotencyStore;
   readonly database: Database;
-  /** Resolves when the database answers. @throws DatabaseUnavailableError when the database cannot be reached */
+  /**
+   * Resolves when a claim would succeed. The check claims a record that nobody uses, and commits once.
+   * @throws DatabaseUnavailableError when a claim would fail: the database cannot be reached, is read-only, full or damaged,
+   *   lacks a table or a privilege, or its file was deleted or replaced
+   */
   ping(): Promise<void>;
   /** Waits for running work, then closes the connections that were opened with the store. */
   close(): Promise<void>;

@@ -79,6 +79,10 @@ export class SqliteEngine implements DatabaseEngine {
     }
   }
 
+  check(): boolean {
+    return this.#writer.check();
+  }
+
   attempt(first: Statement, instead: Statement, mode: AttemptMode): MaybePromise<Attempt> {
     let opened: MaybePromise<OpenedSession>;
     try {

@@ -4,6 +4,7 @@ import Sqlite, { type Database as Handle } from 'better-sqlite3';
 import { RetentionClock } from '../../timing/retention-clock.js';
 import { steadyClock } from '../../timing/steady-clock.js';
 import { BLOCKING_WAIT_MS, Connection, type ConnectionClocks, retryWhileLocked } from './connection.js';
+import { DatabaseFile } from './database-file.js';
 import { SqliteEngine } from './engine.js';
 import { RetentionMark } from './retention-mark.js';
 import { Writer } from './writer.js';
@@ -50,7 +51,9 @@ export async function openSqliteEngine(
   const clocks = { now, retention: retention ? () => retention.now() : now };
   const connection = new Connection(handle, clocks);
   let mark: RetentionMark | undefined;
-  const writer = new Writer(connection, groupLimit, GROUP_MS, busyTimeoutMs, () => mark?.update());
+  const file = handle.memory ? undefined : new DatabaseFile(handle.name);
+  const limits = { groupLimit, groupMs: GROUP_MS, busyTimeoutMs };
+  const writer = new Writer(connection, file, limits, () => mark?.update());
   let reader: Connection | undefined;
   const close = async () => {
     await writer.idle();

@@ -1,8 +1,9 @@
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Row } from '../database.js';
 import type { OpenedSession, Statement } from '../engine.js';
-import { CommitInDoubtError, DatabaseUnavailableError } from '../errors.js';
+import { CommitInDoubtError, DatabaseReplacedError, DatabaseUnavailableError } from '../errors.js';
 import { type Connection, retryWhileLocked } from './connection.js';
+import type { DatabaseFile } from './database-file.js';
 import { isConstraintViolation, leavesCommitInDoubt } from './errors.js';
 import { type SessionGroup, SqliteSession } from './session.js';
 
@@ -19,6 +20,16 @@ interface CommittingUnit {
   reject(error: unknown): void;
 }
 
+/** The limits of a writer. */
+export interface WriterLimits {
+  /** How many units may share a commit. 1 gives every unit its own. */
+  readonly groupLimit: number;
+  /** How long a group accepts further units, in milliseconds. */
+  readonly groupMs: number;
+  /** How long a group waits for another process that writes, in milliseconds. */
+  readonly busyTimeoutMs: number;
+}
+
 /** How long every unit has its own commit after a constraint failed at a COMMIT, in milliseconds. */
 const SEPARATE_COMMITS_MS = 10_000;
 
@@ -29,9 +40,8 @@ const SEPARATE_COMMITS_MS = 10_000;
  */
 export class Writer {
   readonly #connection: Connection;
-  readonly #groupLimit: number;
-  readonly #groupMs: number;
-  readonly #busyTimeoutMs: number;
+  readonly #file: DatabaseFile | undefined;
+  readonly #limits: WriterLimits;
   readonly #beforeCommit: () => void;
   readonly #queue: QueuedUnit[] = [];
   /** The units of the open group that commit together. */
@@ -45,30 +55,41 @@ export class Writer {
   #isContinuing = false;
   #separateUntil = 0;
   #whenIdle: (() => void)[] = [];
+  /** The error of the last group. Undefined if its transaction was opened and committed. */
+  #lastFailure: unknown;
 
   /**
-   * @param groupLimit how many units may share a commit; 1 gives every unit its own
-   * @param groupMs how long a group accepts further units, in milliseconds
-   * @param busyTimeoutMs how long a group waits for another process that writes, in milliseconds
+   * @param file absent for a database in memory
    * @param beforeCommit runs before each COMMIT. It may run statements and must not throw.
    */
   constructor(
     connection: Connection,
-    groupLimit: number,
-    groupMs: number,
-    busyTimeoutMs: number,
+    file: DatabaseFile | undefined,
+    limits: WriterLimits,
     beforeCommit: () => void,
   ) {
     this.#connection = connection;
-    this.#groupLimit = groupLimit;
-    this.#groupMs = groupMs;
-    this.#busyTimeoutMs = busyTimeoutMs;
+    this.#file = file;
+    this.#limits = limits;
     this.#beforeCommit = beforeCommit;
   }
 
   /** Whether no transaction is open or being opened on the connection of the writer. */
   get isIdle(): boolean {
     return !this.#isBusy && this.#groupUntil === undefined && !this.#connection.inTransaction;
+  }
+
+  /**
+   * Checks what a look at a busy writer shows.
+   * @returns whether the writer is free, so that a transaction would not wait
+   * @throws DatabaseReplacedError when the file was deleted or replaced
+   * @throws Error of the last group, if the writer is busy and that group has failed
+   */
+  check(): boolean {
+    this.#file?.assertComplete();
+    if (!this.#isBusy) return true;
+    if (this.#lastFailure !== undefined) throw this.#lastFailure;
+    return false;
   }
 
   /** Gives the unit the writer and the rows of `first`: at once if the writer is free, else in a promise. */
@@ -96,7 +117,7 @@ export class Writer {
   /** Whether the open group, or a new one, has room for another unit. */
   #acceptsUnits(): boolean {
     if (this.#groupUntil === undefined) return true;
-    const limit = performance.now() < this.#separateUntil ? 1 : this.#groupLimit;
+    const limit = performance.now() < this.#separateUntil ? 1 : this.#limits.groupLimit;
     return this.#committing.length < limit && performance.now() < this.#groupUntil;
   }
 
@@ -107,17 +128,21 @@ export class Writer {
   #begin(): Promise<void> | undefined {
     this.#isBusy = true;
     const opened = () => {
-      this.#groupUntil = performance.now() + this.#groupMs;
+      this.#groupUntil = performance.now() + this.#limits.groupMs;
     };
     const failed = (error: unknown): never => {
+      this.#lastFailure = error;
       this.#isBusy = false;
       for (const unit of this.#queue.splice(0)) unit.reject(error);
       this.#notifyIdle();
       throw error;
     };
     try {
+      this.#file?.assertNotLost();
       if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
-      const begun = retryWhileLocked(this.#busyTimeoutMs, () => this.#connection.control('BEGIN IMMEDIATE'));
+      const begun = retryWhileLocked(this.#limits.busyTimeoutMs, () =>
+        this.#connection.control('BEGIN IMMEDIATE'),
+      );
       if (begun instanceof Promise) return begun.then(opened, failed);
       opened();
       return undefined;
@@ -230,9 +255,13 @@ export class Writer {
     const text = units > 0 ? 'COMMIT' : 'ROLLBACK';
     if (units > 0) this.#beforeCommit();
     try {
+      if (units > 0) this.#file?.assertInPlace();
       this.#connection.control(text);
+      this.#lastFailure = undefined;
     } catch (error) {
+      this.#lastFailure = error;
       this.#tryRollBack();
+      if (error instanceof DatabaseReplacedError) throw error;
       if (leavesCommitInDoubt(error)) {
         throw new CommitInDoubtError('the commit failed while it was written', { cause: error });
       }

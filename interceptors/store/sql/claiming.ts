@@ -42,6 +42,19 @@ export class RecordClaimer<R extends ClaimRequest> {
     await this.#scopeless.count();
   }
 
+  /**
+   * Proves that records can be claimed. Claims a record at an address that nobody uses, then commits its release or rolls
+   * back. No other transaction sees the record.
+   */
+  async probe(request: R, end: 'commit' | 'roll back'): Promise<void> {
+    const { engine, statements } = this.#parts;
+    const address = storedAddress(this.#rules.addressOf(request));
+    const { session, rows } = await engine.open(statements.claim(address, request));
+    if (end === 'roll back') await session.rollback();
+    else await session.commit(statements.release(address, rows[0]?.fence as bigint));
+    if (!rows[0]) throw new DatabaseUnavailableError('the database stored no claim, and reported no error');
+  }
+
   /** Claims a record, or returns the reason why the record was not claimed. */
   claim(request: R): MaybePromise<ClaimResult> {
     const address = storedAddress(this.#rules.addressOf(request));

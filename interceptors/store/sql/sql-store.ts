@@ -1,4 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import type { DatabaseEngine } from '../../database/engine.js';
+import { isUnavailable } from '../../database/error-kinds.js';
+import { DatabaseUnavailableError } from '../../database/errors.js';
 import { DatabaseHandle } from '../../database/handle.js';
 import { migrate } from '../../database/migrate.js';
 import { type MaybePromise, then } from '../../timing/maybe-promise.js';
@@ -78,9 +81,37 @@ class SqlStore implements IdempotencyStore {
     return this.#maintenance.erase(scope, limit, after);
   }
 
+  /**
+   * Claims a key and a position in a series, as a call would. One claim is rolled back. The other is committed together
+   * with its release, because a full disk shows at a commit only. While a unit of work holds the only writer of the
+   * database, the tables are only read.
+   */
   async ping(): Promise<void> {
-    await this.#engine.run({ text: 'SELECT 1 AS alive', params: [] });
+    try {
+      if (this.#engine.check?.() ?? true) {
+        await this.#producers.probe(probeOfSeries(), 'roll back');
+        await this.#keys.probe(probeOfKey(), 'commit');
+      } else {
+        await this.find(probeOfKey());
+        await this.findProducer(probeOfKey());
+      }
+    } catch (error) {
+      if (isUnavailable(error)) throw error;
+      throw new DatabaseUnavailableError('the store cannot store a claim', { cause: error });
+    }
   }
+}
+
+/** Returns a claim at an address that no call uses. */
+function probeOfKey(): ClaimRequest {
+  const id = randomBytes(32);
+  const times = { leaseMs: 1_000, retentionMs: 1_000 };
+  return { scope: 'probe', id, fingerprint: id, atomicity: 'TRANSACTION', ...times };
+}
+
+function probeOfSeries(): SequenceRequest {
+  const request = probeOfKey();
+  return { ...request, series: { id: request.id, epoch: 0n, sequence: 0n } };
 }
 
 /** Migrates the guard's tables, then builds the store and the database handle on the engine. */
