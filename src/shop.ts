@@ -88,7 +88,14 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   logPolicies(guard, log);
   ops.show('/policies', () => describePolicies(guard));
   const { address, health } = await listenPublicly(hosted, config.grpc, listeners);
-  readiness.serve(() => opened.ping());
+  readiness.serve(
+    () => opened.ping(),
+    (obstacle, error) => {
+      health.report(!obstacle);
+      if (obstacle) log.error({ reason: obstacle, err: error }, 'the server is not ready');
+      else log.info('the server is ready again');
+    },
+  );
   // A stop runs this closer first, because it is added last. It refuses new calls and ends the waits of duplicates.
   closers.add(async () => {
     readiness.block('stopping');

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -10,6 +10,7 @@ import { connect as tlsConnect } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { credentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
+import Sqlite from 'better-sqlite3';
 import pg from 'pg';
 import { inventoryService, orderService } from '#src/rpc/definitions.js';
 import { Connection } from './helpers/calls/call.js';
@@ -33,8 +34,8 @@ interface Process {
   readonly ended: Promise<number | null>;
 }
 
-function launch(t: Test, env: Env, cwd: string): Process {
-  const child = spawn(process.execPath, [main], { cwd, env: { ...ANY_PORT, ...env } });
+function launch(t: Test, env: Env, cwd: string, user: { readonly uid?: number } = {}): Process {
+  const child = spawn(process.execPath, [main], { cwd, env: { ...ANY_PORT, ...env }, ...user });
   t.teardown(() => child.kill('SIGKILL'));
   const ended = once(child, 'close').then(([code]) => code as number | null);
   return { child, out: collect(child.stdout), err: collect(child.stderr), ended };
@@ -148,6 +149,33 @@ test('a setting that cannot be applied ends the process with code 1 and one line
   ];
   for (const [env, line] of cases) {
     const shop = launch(t, env, folder);
+    t.is(await shop.ended, 1);
+    t.regex(shop.err(), line);
+  }
+});
+
+test('a database file without the right to write stops the start with one line that names the setting and the path', async (t) => {
+  const folder = await freshFolder(t);
+  const path = join(folder, 'shop.db');
+  new Sqlite(path).exec('CREATE TABLE notes (id TEXT)').close();
+  // The rights do not bind root.
+  const nobody = process.getuid?.() === 0 ? { uid: 65_534 } : {};
+  await chmod(path, 0o444);
+  await chmod(folder, 0o555);
+  t.teardown(() => chmod(folder, 0o755));
+  const cases: [Env, RegExp][] = [
+    [{ DATABASE_URL: `sqlite:${path}` }, /^DATABASE_URL: the file \S+shop\.db cannot be used: [^\n]+\n$/],
+    [
+      { DATABASE_URL: `sqlite:${folder}/new.db` },
+      /^DATABASE_URL: the file \S+new\.db cannot be used: [^\n]+\n$/,
+    ],
+    [
+      { DATABASE_URL: `sqlite:${folder}/a/new.db` },
+      /^DATABASE_URL: the file \S+new\.db cannot be used: [^\n]+\n$/,
+    ],
+  ];
+  for (const [env, line] of cases) {
+    const shop = launch(t, env, folder, nobody);
     t.is(await shop.ended, 1);
     t.regex(shop.err(), line);
   }

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
+import { renameSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type ChannelCredentials, credentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
+import { service as healthService } from 'grpc-health-check';
 import pg from 'pg';
 import { pino } from 'pino';
 import { readConfig } from '#src/config/config.js';
@@ -426,7 +428,8 @@ test('calls fail with UNAVAILABLE while the database is down and succeed after i
   proxy.down();
   t.is((await client.call(orderService.PlaceOrder, order, { key: 'o-1' })).code, status.UNAVAILABLE);
   t.is((await client.call(inventoryService.GetItem, { sku: 'tea' })).code, status.UNAVAILABLE);
-  t.false(await ready(shop));
+  // The result of a check is valid for a second.
+  await poll('not ready', async () => !(await ready(shop)));
   proxy.up();
   await poll('ready again', () => ready(shop));
   const placed = await client.call(orderService.PlaceOrder, order, { key: 'o-1' });
@@ -438,4 +441,34 @@ test('a refusal by the database stops the start with one line that names DATABAS
   url.pathname = '/nowhere';
   const { message } = await t.throwsAsync(start(t, { DATABASE_URL: url.href }), { name: 'ConfigError' });
   t.regex(message, /^DATABASE_URL: .*"nowhere" does not exist/);
+});
+
+test('a server whose database file disappears is not ready and NOT_SERVING, replays, and serves again when the file is back', async (t) => {
+  const env = await sqlite(t);
+  const shop = await start(t, env);
+  const client = connect(t, shop);
+  const path = String(env.DATABASE_URL).slice('sqlite:'.length);
+  const check = async () => {
+    const reply = await client.call(healthService.Check as never, { service: '' } as never);
+    return (reply.message as { status: string }).status;
+  };
+  await stockUp(t, client);
+  t.is(await check(), 'SERVING');
+  renameSync(path, `${path}.away`);
+  // A call notices the loss at once.
+  const more = { sku: 'tea', quantity: 10 };
+  const lost = await client.call(inventoryService.ReceiveStock, more, { key: 'lost' });
+  t.is(lost.code, status.UNAVAILABLE);
+  t.like(await client.call(inventoryService.ReceiveStock, more, { key: 'delivery' }), {
+    code: status.OK,
+    replayed: true,
+  });
+  await poll('the server is not ready', async () => !(await ready(shop)));
+  const page = await fetch(`http://127.0.0.1:${shop.ops.port}/readyz`);
+  t.is(await page.text(), 'the file of the database was deleted or replaced\n');
+  t.is(await check(), 'NOT_SERVING');
+  renameSync(`${path}.away`, path);
+  await poll('the server is ready', () => ready(shop));
+  t.is(await check(), 'SERVING');
+  t.is((await client.call(inventoryService.ReceiveStock, more, { key: 'lost' })).code, status.OK);
 });

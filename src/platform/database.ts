@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Database, DatabaseUnavailableError } from 'grpc-replay-guard/database';
+import { type Database, DatabaseReadOnlyError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { type OpenStore, openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import { backoffMs } from 'grpc-replay-guard/timing';
@@ -24,7 +24,8 @@ export interface OpenDatabaseOptions {
 /**
  * Opens the database and brings its tables up to date. Retries until the database is available, so that the
  * server may start before its database.
- * @throws ConfigError when DATABASE_URL names no usable database, or the server refuses its user or password
+ * @throws ConfigError when DATABASE_URL names no usable database, a file that is read-only or damaged, or the server refuses
+ *   its user or password
  */
 export async function openDatabase(
   location: DatabaseLocation,
@@ -62,9 +63,24 @@ async function openAt(location: DatabaseLocation): Promise<OpenStore> {
       ? openSqlite({ path: location.path })
       : openPostgres({ connectionString: location.connectionString }));
   } catch (error) {
+    if (location.engine === 'sqlite' && !mayRecover(error)) {
+      const { message } = error as Error;
+      throw new ConfigError('DATABASE_URL', `the file ${location.path} cannot be used: ${message}`);
+    }
     const refusal = error instanceof DatabaseUnavailableError ? refusalIn(error.cause) : (error as Error);
     throw refusal ? new ConfigError('DATABASE_URL', refusal.message) : error;
   }
+}
+
+/**
+ * Whether a SQLite file may become usable without a new start: another process holds it, or its disk is full. A file or
+ * folder without the right to write, and a damaged file, need an operator.
+ */
+function mayRecover(error: unknown): boolean {
+  if (!(error instanceof DatabaseUnavailableError) || error instanceof DatabaseReadOnlyError) return false;
+  const { cause } = error;
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  return !/^SQLITE_(CANTOPEN|CORRUPT|NOTADB|PERM)/.test(code);
 }
 
 /** Returns the cause if Postgres is available but refuses the user, the password or the database name. */

@@ -3,6 +3,8 @@ import { HealthImplementation } from 'grpc-health-check';
 
 /** The standard gRPC health service of this server. */
 export interface Health {
+  /** Reports SERVING or NOT_SERVING for every service. Has no effect after a stop. */
+  report(isServing: boolean): void;
   /** Reports NOT_SERVING and ends the Watch streams, which would delay a stop. */
   stop(): void;
 }
@@ -10,7 +12,8 @@ export interface Health {
 type Watcher = ServerWritableStream<unknown, unknown>;
 
 /**
- * Adds the health service. It reports SERVING for each service, and for the whole server under the name ''.
+ * Adds the health service. It has a status for each service, and for the whole server under the name ''. Each starts as
+ * SERVING.
  * @param services the full names of the hosted services
  */
 export function addHealth(server: Server, services: readonly string[]): Health {
@@ -21,9 +24,17 @@ export function addHealth(server: Server, services: readonly string[]): Health {
     addService: (definition, handlers) =>
       server.addService(definition, trackWatchers(handlers as UntypedServiceImplementation, watchers)),
   });
+  let isStopped = false;
+  const report = (isServing: boolean) => {
+    for (const name of names) health.setStatus(name, isServing ? 'SERVING' : 'NOT_SERVING');
+  };
   return {
+    report(isServing) {
+      if (!isStopped) report(isServing);
+    },
     stop() {
-      for (const name of names) health.setStatus(name, 'NOT_SERVING');
+      isStopped = true;
+      report(false);
       for (const watcher of watchers) watcher.end();
     },
   };

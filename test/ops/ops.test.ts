@@ -2,6 +2,13 @@ import { once } from 'node:events';
 import { Agent, get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
+import {
+  DatabaseReadOnlyError,
+  DatabaseReplacedError,
+  DatabaseUnavailableError,
+  LockTimeoutError,
+  NoConnectionError,
+} from 'grpc-replay-guard/database';
 import { Gauge, Registry } from 'prom-client';
 import { ConfigError } from '#src/config/config.js';
 import { listenOps, type OpsLimits } from '#src/ops/ops.js';
@@ -43,6 +50,57 @@ test('the server is not ready while the database fails and becomes ready after i
   t.like(await page('/readyz'), { status: 503, body: 'the database is unavailable\n' });
   up = true;
   t.is((await page('/readyz')).status, 200);
+});
+
+const reasons: readonly [error: Error, body: string][] = [
+  [new DatabaseReadOnlyError('at a secret place'), 'the database is read-only'],
+  [new DatabaseReplacedError('at a secret place'), 'the file of the database was deleted or replaced'],
+  [new LockTimeoutError('at a secret place'), 'the database is locked'],
+  [
+    new DatabaseUnavailableError('at a secret place', {
+      cause: Object.assign(new Error('secret'), { code: 'SQLITE_FULL' }),
+    }),
+    'the database is unavailable (SQLITE_FULL)',
+  ],
+];
+for (const [error, body] of reasons) {
+  test(`${body}: the page names the reason without the text of the error`, async (t) => {
+    const { readiness, page } = await serve(t);
+    readiness.serve(() => Promise.reject(error));
+    t.like(await page('/readyz'), { status: 503, body: `${body}\n` });
+  });
+}
+
+test('a pool whose connections are all in use does not make the server unready', async (t) => {
+  const { readiness, page } = await serve(t);
+  readiness.serve(() => Promise.reject(new NoConnectionError('on purpose')));
+  t.like(await page('/readyz'), { status: 200, body: 'ready\n' });
+});
+
+test('each change is reported once, without a request, and the state ready is valid for a second', async (t) => {
+  const readiness = new Readiness();
+  const changes: unknown[] = [];
+  const error = new DatabaseReadOnlyError('on purpose');
+  let pings = 0;
+  let fails = true;
+  readiness.serve(
+    async () => {
+      pings++;
+      if (fails) throw error;
+    },
+    (...change) => changes.push(change),
+  );
+  t.teardown(() => readiness.block('stopping'));
+  await poll('the first change', () => changes.length === 1);
+  fails = false;
+  await poll('the second change', () => changes.length === 2);
+  t.deepEqual(changes, [
+    ['the database is read-only', error],
+    [undefined, undefined],
+  ]);
+  const before = pings;
+  for (const _ of [1, 2, 3]) t.is(await readiness.obstacle(), undefined);
+  t.is(pings, before);
 });
 
 test('concurrent checks of a hanging database share one ping and report not ready within a bounded time', async (t) => {
