@@ -12,8 +12,11 @@ export function parseTime(text: string): number | undefined {
   return Date.parse(`${date}T${minute}${second === '60' ? '59' : second}${fraction}${zone}`);
 }
 
-/** The time range of a Date (ECMA-262, section 21.4.1.1). */
-const MAX_DATE_MS = 8.64e15;
+/** The first time that RFC 3339 can state: the beginning of the year 0, in milliseconds since the epoch. */
+export const MIN_TIME_MS = Date.parse('0000-01-01T00:00:00Z');
+
+/** The last time that RFC 3339 can state, to the millisecond: the end of the year 9999. */
+export const MAX_TIME_MS = Date.UTC(10_000, 0) - 1;
 
 let formattedSecond = Number.NaN;
 let secondAsText = '';
@@ -22,11 +25,12 @@ let secondAsText = '';
  * Formats a time as `Date.toISOString` does: RFC 3339 in UTC, with milliseconds. Times of the same second share the
  * formatted second, because a server formats a time for each of its replies.
  * @param epochMs milliseconds since the epoch. A fraction is dropped: the clock of a store may have one.
- * @throws RangeError if a Date cannot represent the time
+ * @throws RangeError if the year of the time does not have four digits
  */
 export function formatTime(epochMs: number): string {
-  if (!(Math.abs(epochMs) <= MAX_DATE_MS)) throw new RangeError('the time is out of the range of a Date');
   const time = Math.trunc(epochMs);
+  if (!(time >= MIN_TIME_MS && time <= MAX_TIME_MS))
+    throw new RangeError('the year of the time must have four digits');
   const second = Math.floor(time / 1_000);
   if (second !== formattedSecond) {
     secondAsText = new Date(second * 1_000).toISOString().slice(0, -'.000Z'.length);

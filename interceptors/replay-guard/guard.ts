@@ -35,7 +35,7 @@ export interface ReplayGuardOptions {
   readonly mode?: GuardMode;
   /**
    * How long keys and replies are retained, in milliseconds, for methods whose policy has no retention. At least 1,000
-   * and at least the lease. Default: 86,400,000 (24 hours).
+   * and at least the lease, at most 100 years. Default: 86,400,000 (24 hours).
    */
   readonly retentionMs?: number;
   /** Policies by full method path. Each field has precedence over the policy in the `.proto` file. */

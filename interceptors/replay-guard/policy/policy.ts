@@ -31,7 +31,8 @@ export interface MethodPolicy {
    */
   readonly fingerprintExcludes: readonly string[];
   /**
-   * How long a record is kept, counted from the claim. At least 1,000 and at least `leaseMs`. Default: 24 hours.
+   * How long a record is kept, counted from the claim. At least 1,000 and at least `leaseMs`, at most 100 years.
+   * Default: 24 hours.
    */
   readonly retentionMs: number;
   /** The writes that commit together with the reply, see `Atomicity`. Default: TRANSACTION. */
@@ -53,7 +54,10 @@ export interface MethodPolicy {
    * ALREADY_EXISTS, FAILED_PRECONDITION, OUT_OF_RANGE.
    */
   readonly replayedCodes: readonly status[];
-  /** The maximum size of a stored response message, in bytes. At least 1. Default: 1 MiB. */
+  /**
+   * The maximum size of a reply, in bytes. At least 1. All messages count, each with 5 bytes more, and so do the status
+   * message and the metadata, each entry with 32 bytes more. Default: 1 MiB.
+   */
   readonly maxReplyBytes: number;
   /**
    * The treatment of calls while the store is unavailable. REFUSE refuses these calls. EXECUTE runs these calls
@@ -79,6 +83,11 @@ export const defaultPolicy: MethodPolicy = {
 
 const LEASES_PER_EXECUTION = 10;
 const MIN_RETENTION_MS = 1_000;
+/**
+ * 100 years. The expiry of a key must have a year of four digits, because RFC 3339 has no later time. This bound leaves
+ * room for a clock that is wrong.
+ */
+const MAX_RETENTION_MS = 36_525 * 24 * 60 * 60 * 1_000;
 const MIN_LEASE_MS = 1_000;
 
 const integer =
@@ -107,7 +116,10 @@ const rules: { [F in keyof Required<MethodPolicy>]: readonly [string, (value: un
     'a list of request fields, or paths to them',
     (value) => Array.isArray(value) && value.every(isPath),
   ],
-  retentionMs: [`a whole number of milliseconds, at least ${MIN_RETENTION_MS}`, integer(MIN_RETENTION_MS)],
+  retentionMs: [
+    `a whole number of milliseconds, from ${MIN_RETENTION_MS} to ${MAX_RETENTION_MS} (100 years)`,
+    integer(MIN_RETENTION_MS, MAX_RETENTION_MS),
+  ],
   atomicity: ['TRANSACTION or LEASE', oneOf('TRANSACTION', 'LEASE')],
   leaseMs: [
     `a whole number of milliseconds, from ${MIN_LEASE_MS} to ${MAX_TIMER_MS}`,

@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 import { EXPIRES_TRAILER, isGuardMetadata, REPLAYED_TRAILER } from '../../protocol/headers.js';
-import { formatTime } from '../../protocol/rfc3339.js';
+import { formatTime, MAX_TIME_MS } from '../../protocol/rfc3339.js';
 import type { Reply } from './reply.js';
 
 /**
@@ -14,9 +14,12 @@ export function ownMetadata(sent: Metadata | undefined): Metadata {
   return own;
 }
 
-/** Adds or changes the trailer that states when the retention of the key ends. Returns the same reply. */
+/**
+ * Adds or changes the trailer that states when the retention of the key ends. Returns the same reply. An expiry after the
+ * year 9999, which an earlier version accepted, is stated as the end of that year.
+ */
 export function addExpiry(reply: Reply, expiresAtMs: number): Reply {
-  reply.trailing.set(EXPIRES_TRAILER, formatTime(expiresAtMs));
+  reply.trailing.set(EXPIRES_TRAILER, formatTime(Math.min(expiresAtMs, MAX_TIME_MS)));
   return reply;
 }
 

@@ -11,7 +11,7 @@ const path = '/test.v1.LedgerService/Append';
 const wrongInCode: Record<string, readonly unknown[]> = {
   mode: ['ON', '', null, 1],
   key: ['MAYBE', true],
-  retentionMs: [999, 0, -1, 1.5, Number.NaN, '1000', Number.POSITIVE_INFINITY],
+  retentionMs: [999, 0, -1, 1.5, Number.NaN, '1000', Number.POSITIVE_INFINITY, 3_155_760_000_001],
   atomicity: ['BOTH', undefined],
   leaseMs: [999, 2 ** 31, 1_000.5, '30s'],
   waitMs: [-1, 2 ** 31, Number.NaN],

@@ -10,7 +10,13 @@ function modeIn({ protect, methods }: ReplayGuard, definition: ServiceDefinition
 }
 
 const wrongInProto: Record<string, readonly string[]> = {
-  retentionMs: ['ttl: {seconds: 0}', 'ttl: 60', 'ttl: {seconds: "60"}', 'ttl: {seconds: 60.5}'],
+  retentionMs: [
+    'ttl: {seconds: 0}',
+    'ttl: 60',
+    'ttl: {seconds: "60"}',
+    'ttl: {seconds: 60.5}',
+    'ttl: {seconds: 3155760001}',
+  ],
   leaseMs: ['lease: {nanos: 5000000}', 'lease: {seconds: 30, minutes: 1}'],
   waitMs: [
     ...['wait: {seconds: -1}', 'wait: {nanos: -5000000}', 'wait: 5', 'wait: {second: 5}'],
