@@ -7,9 +7,12 @@ import {
 import { LazySignal } from '../../timing/lazy-signal.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import { type GuardedMethod, Verbatim } from '../method/guarded-method.js';
+import { refusals } from '../refusal/refusal.js';
 import type { Reply } from '../reply/reply.js';
+import { isSendable, type ReplyLimits } from '../reply/sendable.js';
 import { ownMetadata } from '../reply/trailers.js';
 import { type HandlerResult, type PartialStatusObject, ReplyCapture } from './reply-capture.js';
+import { sendLimitOf } from './send-limit.js';
 
 type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
 
@@ -117,7 +120,7 @@ export class GuardedCall extends ServerInterceptingCall {
   }
 
   #run(): MaybePromise<HandlerResult> {
-    const capture = new ReplyCapture(this.method);
+    const capture = new ReplyCapture(this.method, this.#replyLimits);
     this.#capture = capture;
     try {
       this.#listener?.onReceiveHalfClose();
@@ -138,16 +141,27 @@ export class GuardedCall extends ServerInterceptingCall {
     if (this.method.streams) this.#listener?.onCancel();
   }
 
-  /** Sends the answer. Only the first answer is sent. After the end of the call, this method has no effect. */
-  answer(answer: Answer): void {
-    if (this.#isAnswered) return;
+  /**
+   * Sends the answer. Only the first answer is sent. After the end of the call, this method has no effect.
+   * @returns false if the answer is a stored reply that this server cannot send. The client then receives
+   *   IDEMPOTENCY_REPLY_UNREADABLE.
+   */
+  answer(answer: Answer): boolean {
+    if (this.#isAnswered) return true;
     this.#isAnswered = true;
+    const canSend = !isReply(answer) || isSendable(answer, this.#replyLimits);
     try {
-      this.#send(answer);
+      this.#send(canSend ? answer : unsendable());
     } catch {
-      // HTTP/2 refuses the metadata of the answer. The client receives a status instead of waiting forever.
+      // Another interceptor has thrown. The client receives a status instead of waiting forever.
       this.#wire.sendStatus({ code: status.INTERNAL, details: 'the answer cannot be sent', metadata: null });
     }
+    return canSend;
+  }
+
+  get #replyLimits(): ReplyLimits {
+    const { streams, policy } = this.method;
+    return { streams, maxReplyBytes: policy.maxReplyBytes, maxMessageBytes: sendLimitOf(this.#wire) };
   }
 
   #send(answer: Answer): void {
@@ -203,4 +217,14 @@ export class GuardedCall extends ServerInterceptingCall {
   get #sendsThrough(): boolean {
     return this.#isLive || !this.#capture;
   }
+}
+
+/** Whether an answer is a reply. A refusal has no messages, and the guard itself has made it. */
+function isReply(answer: Answer): answer is Reply {
+  return answer.messages !== undefined;
+}
+
+function unsendable(): Answer {
+  const { code, message, metadata } = refusals.replyUnsendable();
+  return { code, details: message, trailing: metadata };
 }

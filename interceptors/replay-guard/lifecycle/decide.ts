@@ -25,8 +25,7 @@ export interface StoredResult {
  */
 export function decide(result: HandlerResult, policy: MethodPolicy, claim: Pick<Claim, 'failure'>): Decision {
   if ('failure' in result) return { kind: 'release', answer: failureAnswer(result.failure, claim.failure) };
-  if ('tooLarge' in result)
-    return { kind: 'fail', reply: asReply(refusals.replyTooLarge(policy.maxReplyBytes)) };
+  if ('tooLarge' in result) return { kind: 'fail', reply: asReply(refusals.replyTooLarge(result.tooLarge)) };
   const { reply } = result;
   if (reply.code === status.OK) return { kind: 'complete', reply };
   if (reply.code === status.UNKNOWN) {

@@ -208,8 +208,9 @@ export class EnforceLifecycle implements Lifecycle {
   /** Answers a call, then passes its reply to the duplicates that wait for it. */
   #answer({ call, own, slotOf }: ServedCall, end: CallEnd): void {
     const { inFlight, quotas, observer } = this.#parts;
+    let isSent = true;
     try {
-      if (end.answer) call.answer(end.answer);
+      if (end.answer) isSent = call.answer(end.answer);
     } finally {
       if (slotOf !== undefined) quotas.returnSlot(slotOf);
       if (own) {
@@ -219,7 +220,7 @@ export class EnforceLifecycle implements Lifecycle {
     }
     if (end.exceeded) observer.quotaExceeded(call.method.observed, end.exceeded);
     if ('failure' in end) observer.handlerFailed(call.method.observed, end.failure);
-    observer.callEnded(call.method.observed, end.outcome);
+    observer.callEnded(call.method.observed, isSent ? end.outcome : 'refused');
   }
 }
 

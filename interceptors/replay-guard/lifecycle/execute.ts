@@ -106,8 +106,10 @@ export class Executor {
   }
 
   #reportFailure(call: GuardedCall, result: HandlerResult): void {
-    if (!('failure' in result)) return;
-    const { failure } = result;
+    let failure: unknown;
+    if ('failure' in result) failure = result.failure;
+    else if ('replaced' in result) failure = result.replaced;
+    else return;
     if (failure instanceof Refusal || isLeaseLost(failure)) return;
     this.#observer.handlerFailed(call.method.observed, failure);
   }

@@ -49,6 +49,17 @@ export class Refusal extends Error {
   }
 }
 
+/** A limit that a reply exceeds. */
+export interface ExceededLimit {
+  /**
+   * What is too large: the whole reply, one message, the metadata with the status message, or the number of metadata
+   * entries.
+   */
+  readonly part: 'reply' | 'message' | 'metadata' | 'entries';
+  /** The limit: a number of entries for `entries`, otherwise bytes. */
+  readonly limit: number;
+}
+
 const MIN_RETRY_MS = 200;
 const MAX_RETRY_MS = 5_000;
 /**
@@ -72,6 +83,13 @@ function pauseAfter(cause: unknown): number {
 }
 
 const quotaNames = { in_flight: 'in-flight calls', live_keys: 'retained idempotency keys' } as const;
+
+const tooLarge: Readonly<Record<ExceededLimit['part'], (limit: number) => string>> = {
+  reply: (limit) => `the reply is larger than ${limit} bytes`,
+  message: (limit) => `a message of the reply is larger than ${limit} bytes, the limit of the server`,
+  metadata: (limit) => `the metadata or the status message of the reply is larger than ${limit} bytes`,
+  entries: (limit) => `the metadata of the reply has more than ${limit} entries`,
+};
 
 /** Creates the refusals of the wire contract (docs/contract.md). */
 export const refusals = {
@@ -184,11 +202,21 @@ export const refusals = {
       REASONS.REPLY_UNREADABLE,
       'the stored reply cannot be read; the operation was executed and is not executed again',
     ),
-  replyTooLarge: (limitBytes: number) =>
+  replyUnsendable: () =>
+    new Refusal(
+      status.DATA_LOSS,
+      REASONS.REPLY_UNREADABLE,
+      'the stored reply exceeds what this server can send; the operation was executed and is not executed again',
+      { metadata: { unsendable: 'true' } },
+    ),
+  replyTooLarge: ({ part, limit }: ExceededLimit) =>
     new Refusal(
       status.RESOURCE_EXHAUSTED,
       REASONS.REPLY_TOO_LARGE,
-      `the reply is larger than ${limitBytes} bytes, so the operation was rolled back`,
-      { outcome: 'executed', metadata: { limit_bytes: String(limitBytes) } },
+      `${tooLarge[part](limit)}, so the operation was rolled back`,
+      {
+        outcome: 'executed',
+        metadata: { [part === 'entries' ? 'limit_entries' : 'limit_bytes']: String(limit) },
+      },
     ),
 };

@@ -4,6 +4,7 @@ import {
   Server,
   ServerCredentials,
   type ServerInterceptor,
+  type ServerOptions,
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
@@ -17,6 +18,8 @@ export interface ServerSetup {
   readonly services: readonly (readonly [ServiceDefinition, UntypedServiceImplementation])[];
   /** Default: plaintext. */
   readonly credentials?: ServerCredentials;
+  /** More options of the server, such as its limits. */
+  readonly options?: ServerOptions;
 }
 
 /** A gRPC server that runs in the process of the test. */
@@ -34,7 +37,7 @@ export interface TestServer {
 
 /** Starts a gRPC server in this process on a free port. The server stops after the test. */
 export async function startServer(t: Cleanup, setup: ServerSetup): Promise<TestServer> {
-  const server = new Server({ interceptors: setup.interceptors ?? [] });
+  const server = new Server({ ...setup.options, interceptors: setup.interceptors ?? [] });
   for (const [definition, handlers] of setup.services) server.addService(definition, handlers);
   const address = `127.0.0.1:${await bind(server, setup.credentials)}`;
   t.teardown(() => server.forceShutdown());

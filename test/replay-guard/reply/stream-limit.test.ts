@@ -15,7 +15,7 @@ for (const engine of engines) {
       async (t) => {
         const { store, database } = await (await emptied(t, engine)).open();
         await database.migrate('notes', ['CREATE TABLE notes (note TEXT NOT NULL)']);
-        const policies = { [WATCH]: { atomicity, maxReplyBytes: 100 } };
+        const policies = { [WATCH]: { atomicity, maxReplyBytes: 152 } };
         const guard = createReplayGuard({ store, scope: singleTenant(), policies });
         t.teardown(() => guard.close());
         let executions = 0;
@@ -23,6 +23,7 @@ for (const engine of engines) {
           executions++;
           const { account } = call.request;
           await database.query('INSERT INTO notes (note) VALUES ($1)', [account]);
+          // Ten messages of 10 bytes, each with its prefix of 5 bytes, and the status message `OK` fit exactly.
           for (let i = 0; i < (account === 'fits' ? 10 : 11); i++) call.write('x'.repeat(10));
           call.end();
         });
@@ -38,7 +39,7 @@ for (const engine of engines) {
           t.deepEqual(decodeStatusDetails(details as Buffer).errorInfo, {
             reason: 'IDEMPOTENCY_REPLY_TOO_LARGE',
             domain: 'grpc-replay-guard',
-            metadata: { limit_bytes: '100' },
+            metadata: { limit_bytes: '152' },
           });
           t.deepEqual(metadata.get('idempotent-replayed'), replayed ? ['true'] : []);
         }

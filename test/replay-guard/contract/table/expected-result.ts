@@ -60,8 +60,10 @@ export const refusals = {
   outcomeUnknown: refused(status.UNAVAILABLE, 'OUTCOME_UNKNOWN', soon),
   replyUnreadable: refused(status.DATA_LOSS, 'REPLY_UNREADABLE'),
   replyErased: refused(status.DATA_LOSS, 'REPLY_UNREADABLE', { metadata: { erased: 'true' } }),
-  replyTooLarge: (limit: number): Expected => ({
-    ...refused(status.RESOURCE_EXHAUSTED, 'REPLY_TOO_LARGE', { metadata: { limit_bytes: String(limit) } }),
+  replyTooLarge: (limit: number, unit: 'bytes' | 'entries' = 'bytes'): Expected => ({
+    ...refused(status.RESOURCE_EXHAUSTED, 'REPLY_TOO_LARGE', {
+      metadata: { [`limit_${unit}`]: String(limit) },
+    }),
     stored: true,
   }),
   scopeMissing: refused(status.UNAUTHENTICATED, 'SCOPE_MISSING'),

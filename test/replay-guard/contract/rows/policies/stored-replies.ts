@@ -43,9 +43,12 @@ const replayedCodes: Row[] = [
 ];
 
 const MEBIBYTE = 1024 * 1024;
-/** Responds with a message of `limit + more` bytes. The field number and the length stand before the text. */
+/**
+ * Responds with a reply of `limit + more` bytes: the prefix of the message, its field number and length, its text, and the
+ * status message `OK`.
+ */
 const bytesOf = (limit: number, more = 0) =>
-  endsWith(status.OK, { ids: ['x'.repeat(limit - (limit > 127 ? 4 : 2) + more)] });
+  endsWith(status.OK, { ids: ['x'.repeat(limit - 5 - 2 - (limit > 134 ? 4 : 2) + more)] });
 const small: Setup = { policy: { maxReplyBytes: 100 }, declared: declare('max_reply_bytes: 100') };
 const maxReplyBytes = [
   { limit: MEBIBYTE, setup: {}, title: '1 MiB by default' },

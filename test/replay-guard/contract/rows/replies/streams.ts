@@ -38,8 +38,11 @@ const recorded = Object.entries(lengths).map(
   }),
 );
 
-/** Each of the ten messages has 10 bytes: 8 bytes of text after the field number and the length. */
-const limited: Setup = { policy: { maxReplyBytes: 100 }, methods };
+/**
+ * Each of the ten messages has 10 bytes: 8 bytes of text after the field number and the length. gRPC puts 5 bytes before
+ * each message. The status message `OK` has 2 bytes.
+ */
+const limited: Setup = { policy: { maxReplyBytes: 152 }, methods };
 const tens = Array.from({ length: 10 }, (_, i) => `number ${i}`);
 const limits: Row[] = [
   {
@@ -57,7 +60,7 @@ const limits: Row[] = [
     methods,
     setup: limited,
     handler: endsWith(status.OK, { ids: [...tens.slice(1), 'number 10'] }),
-    steps: [call({}, { ...refusals.replyTooLarge(100), messages: 0 }), replays()],
+    steps: [call({}, { ...refusals.replyTooLarge(152), messages: 0 }), replays()],
     final: failureStored,
     counts: { executed: 1, replayed: 1 },
   },
