@@ -14,10 +14,16 @@ interface Owner {
 export interface Cluster {
   /** The connection string of the superuser on the database `postgres`. */
   readonly url: string;
+  /** The process id of the postmaster, whose child processes are the backends. */
+  readonly pid: number;
   /** Stops Postgres at once, as in a crash, and starts it again on the same data and port. */
   restart(): Promise<void>;
   /** Starts a standby of this Postgres from a copy of its data. Postgres is stopped at once for the copy. */
   startStandby(name: string): Promise<Standby>;
+  /** Stops Postgres at once, as in a crash. */
+  crash(): Promise<void>;
+  /** Starts Postgres again on the same data and port, if it does not run. */
+  start(): Promise<void>;
   /** Stops Postgres at once and deletes its data. */
   stop(): Promise<void>;
 }
@@ -34,54 +40,88 @@ export interface Standby {
   stop(): Promise<void>;
 }
 
+/** Where a Postgres comes from, and what surrounds it. */
+export interface ClusterOptions {
+  /** The settings of the server, as `name=value`. */
+  readonly settings?: readonly string[];
+  /** The folder of the binaries. Default: the binaries in node_modules. */
+  readonly binaries?: string;
+  /** The folder in which the data folder is created. Default: the folder for temporary files. */
+  readonly parent?: string;
+  /** Additional environment variables of the server. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** A prepared data folder, and how its Postgres runs. */
+interface Place {
+  readonly folder: string;
+  readonly bin: string;
+  readonly owner: Owner | undefined;
+  readonly options: ClusterOptions;
+}
+
 /**
  * Starts a temporary Postgres from the binaries in node_modules, with its own data folder and port.
- * @param settings the settings of the server, as `name=value`
+ * @param given the options, or only the settings of the server, as `name=value`
  */
-export async function startCluster(settings: readonly string[] = []): Promise<Cluster> {
-  const folder = await mkdtemp(join(tmpdir(), 'replay-guard-postgres-'));
+export async function startCluster(given: readonly string[] | ClusterOptions = []): Promise<Cluster> {
+  const options: ClusterOptions = 'length' in given ? { settings: given } : given;
+  const folder = await mkdtemp(join(options.parent ?? tmpdir(), 'replay-guard-postgres-'));
+  const remove = () => rm(folder, { recursive: true, force: true });
   try {
     const owner = processOwner();
-    const bin = await reachableBinaries(folder, owner);
+    if (owner) await giveTo(folder, owner);
+    const bin = options.binaries ?? (await reachableBinaries(folder, owner));
+    const place = { folder, bin, owner, options };
     const password = randomBytes(16).toString('hex');
-    await initialise(folder, bin, owner, password);
-    let { port, halt } = await serve(folder, bin, owner, settings);
+    await initialise(place, password);
+    const { port, server } = await serve(place);
+    let running = server;
     const urlAt = (at: number) => `postgres://postgres:${password}@127.0.0.1:${at}/postgres`;
-    return {
+    const cluster: Cluster = {
       url: urlAt(port),
+      get pid() {
+        return running.pid;
+      },
       startStandby: async (name) => {
-        await halt();
+        await cluster.crash();
         const copy = await mkdtemp(join(tmpdir(), 'replay-guard-standby-'));
         await cp(join(folder, 'data'), join(copy, 'data'), { recursive: true });
         await writeFile(join(copy, 'data', 'standby.signal'), '');
         if (owner) await giveTo(copy, owner);
-        halt = await launch(folder, bin, owner, port, settings);
+        await cluster.start();
         const source = `host=127.0.0.1 port=${port} user=postgres password=${password} application_name=${name}`;
-        const own = [`primary_conninfo=${source}`, 'wal_retrieve_retry_interval=100'];
-        const standby = await serve(copy, bin, owner, own);
+        const settings = [`primary_conninfo=${source}`, 'wal_retrieve_retry_interval=100'];
+        const own = { ...place, folder: copy, options: { ...options, settings } };
+        const standby = await serve(own);
         return {
           url: urlAt(standby.port),
-          pause: () => standby.halt(),
+          pause: () => standby.server.halt(),
           resume: async () => {
-            standby.halt = await launch(copy, bin, owner, standby.port, own);
+            if (standby.server.hasEnded()) standby.server = await launch(own, standby.port);
           },
           stop: async () => {
-            await standby.halt();
+            await standby.server.halt();
             await rm(copy, { recursive: true, force: true });
           },
         };
       },
       restart: async () => {
-        await halt();
-        halt = await launch(folder, bin, owner, port, settings);
+        await cluster.crash();
+        await cluster.start();
+      },
+      crash: () => running.halt(),
+      start: async () => {
+        if (running.hasEnded()) running = await launch(place, port);
       },
       stop: async () => {
-        await halt();
-        await rm(folder, { recursive: true, force: true });
+        await running.halt();
+        await remove();
       },
     };
+    return cluster;
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await remove();
     throw error;
   }
 }
@@ -113,22 +153,22 @@ async function giveTo(folder: string, owner: Owner): Promise<void> {
   execFileSync('chown', ['-R', `${owner.uid}:${owner.gid}`, folder]);
 }
 
-async function initialise(folder: string, bin: string, owner: Owner | undefined, password: string) {
+async function initialise(place: Place, password: string): Promise<void> {
+  const { folder, bin, owner } = place;
   const passwordFile = join(folder, 'password');
   await writeFile(passwordFile, `${password}\n`);
+  if (owner) await giveTo(folder, owner);
   const args = ['-D', join(folder, 'data'), '-U', 'postgres', '--auth=scram-sha-256'];
   args.push(`--pwfile=${passwordFile}`, '--locale=C', '--encoding=UTF8', '--no-sync', '--no-instructions');
-  const ended = spawnSync(join(bin, 'initdb'), args, { ...confined(folder, owner), encoding: 'utf8' });
+  const ended = spawnSync(join(bin, 'initdb'), args, { ...confined(place), encoding: 'utf8' });
   if (ended.status !== 0) throw new Error(`initdb failed: ${ended.error ?? ended.stderr}`);
 }
 
-type Settings = readonly string[];
-
-async function serve(folder: string, bin: string, owner: Owner | undefined, given: Settings) {
+async function serve(place: Place) {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
     try {
-      return { port, halt: await launch(folder, bin, owner, port, given) };
+      return { port, server: await launch(place, port) };
     } catch (error) {
       // Another process has taken the port in the meantime.
       if (attempt === 5 || !String(error).includes('could not bind')) throw error;
@@ -136,30 +176,41 @@ async function serve(folder: string, bin: string, owner: Owner | undefined, give
   }
 }
 
-function launch(folder: string, bin: string, owner: Owner | undefined, port: number, given: Settings) {
+/** The running server process. */
+interface RunningServer {
+  readonly pid: number;
+  hasEnded(): boolean;
+  halt(): Promise<void>;
+}
+
+function launch(place: Place, port: number): Promise<RunningServer> {
   const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', 'unix_socket_directories='];
-  settings.push('max_connections=200', 'shared_buffers=64MB', ...given);
-  const args = ['-D', join(folder, 'data'), ...settings.flatMap((setting) => ['-c', setting])];
-  const server = spawn(join(bin, 'postgres'), args, { ...confined(folder, owner), stdio: 'pipe' });
-  const exited = new Promise<void>((resolve) => server.once('close', () => resolve()));
-  const halt = async () => {
-    server.kill('SIGQUIT');
-    await exited;
+  settings.push('max_connections=200', 'shared_buffers=64MB', ...(place.options.settings ?? []));
+  const args = ['-D', join(place.folder, 'data'), ...settings.flatMap((setting) => ['-c', setting])];
+  const child = spawn(join(place.bin, 'postgres'), args, { ...confined(place), stdio: 'pipe' });
+  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const server: RunningServer = {
+    pid: child.pid ?? 0,
+    hasEnded: () => child.exitCode !== null || child.signalCode !== null,
+    halt: async () => {
+      child.kill('SIGQUIT');
+      await exited;
+    },
   };
-  return new Promise<() => Promise<void>>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     let log = '';
-    server.once('error', reject);
+    child.once('error', reject);
     void exited.then(() => reject(new Error(`Postgres did not start: ${log}`)));
-    server.stderr.on('data', (chunk) => {
+    child.stderr.on('data', (chunk) => {
       if (log.length < 100_000) log += chunk;
-      if (/ready to accept (read-only )?connections/.test(log)) resolve(halt);
+      if (/ready to accept (read-only )?connections/.test(log)) resolve(server);
     });
   });
 }
 
 /** The PG* variables of the environment would change the server, so they are not passed on. */
-function confined(folder: string, owner: Owner | undefined) {
-  return { ...owner, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: 'C' } };
+function confined({ folder, owner, options }: Place) {
+  return { ...owner, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: 'C', ...options.environment } };
 }
 
 function freePort(): Promise<number> {

@@ -44,6 +44,8 @@ export interface PostgresProxy {
   hang(): void;
   /** Accepts new connections again. */
   up(): void;
+  /** Cuts every connection and leads new ones to another Postgres, as after a failover. */
+  redirect(url: string): void;
 }
 
 /** Starts a proxy in front of the Postgres at `url`, and closes the proxy after the test. */
@@ -52,7 +54,7 @@ export async function startProxy(
   url: string,
   options: ProxyOptions = {},
 ): Promise<PostgresProxy> {
-  const target = new URL(url);
+  let target = new URL(url);
   const sockets = new Set<Socket>();
   let refusing: 'cut' | 'hang' | undefined;
   let cut: { text: RegExp; when: 'before' | 'after'; skipped: number } | undefined;
@@ -122,6 +124,10 @@ export async function startProxy(
     },
     up: () => {
       refusing = undefined;
+    },
+    redirect: (next) => {
+      target = new URL(next);
+      drop();
     },
   };
   t.teardown(() => {

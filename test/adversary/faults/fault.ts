@@ -1,0 +1,63 @@
+import type { Cleanup } from '../../helpers/databases/postgres.js';
+import type { Cluster, ClusterOptions } from '../../helpers/databases/postgres-cluster.js';
+import type { Random } from '../../helpers/faults/seeded-random.js';
+import type { PostgresProxy } from '../../helpers/proxies/postgres-proxy.js';
+import type { EventCounts } from '../../scenarios/chaos/event-counts.js';
+import type { Admin } from '../database/admin.js';
+import type { Engine } from '../engines.js';
+import type { Machine } from '../machine.js';
+import type { ServerSlot } from '../server/server-slot.js';
+import type { AdversaryServerSettings } from '../server/settings.js';
+
+/** What a fault may strike at. */
+export interface Arena {
+  readonly engine: Engine;
+  readonly servers: readonly ServerSlot[];
+  readonly leaseMs: number;
+  readonly random: Random;
+  readonly events: EventCounts;
+  /** An operator's connection. Postgres only. */
+  readonly admin: Admin;
+  /** The Postgres of this round. Postgres only. */
+  readonly cluster: Cluster;
+  /** The proxy between the servers and Postgres. Only for faults with `viaProxy`. */
+  readonly proxy: PostgresProxy;
+  /** The SQLite file. SQLite only. */
+  readonly file: string;
+  /** The folder of the database, on the disk that the fault has asked for. */
+  readonly folder: string;
+  /** The file with the time that libfaketime tells the servers, or the database. */
+  readonly clockFile: string;
+  /** The URL of the database without the proxy. A failover changes it. */
+  url: string;
+  /** Runs functions after the round. */
+  readonly cleanUps: Cleanup;
+}
+
+/** A kind of fault. */
+export interface Fault {
+  readonly title: string;
+  readonly engines: readonly Engine[];
+  /** Returns what the machine lacks for this fault, or undefined. */
+  readonly lacks?: (machine: Machine) => string | undefined;
+  /** Settings of the servers during this fault. */
+  readonly servers?: Partial<AdversaryServerSettings>;
+  /** Whether the servers reach Postgres through a proxy that reads the protocol. */
+  readonly viaProxy?: boolean;
+  /** Settings for a Postgres of its own. Without them the round shares the Postgres of the run. */
+  readonly cluster?: ClusterOptions;
+  /** Whether the Postgres must be Debian's, which has pg_basebackup. */
+  readonly needsDebian?: boolean;
+  /** The size of a disk of its own for the database, in megabytes. */
+  readonly diskMb?: number;
+  /** Whose clock libfaketime moves. */
+  readonly movesClockOf?: 'servers' | 'database';
+  /** Whether leases end only by their time, so that no execution may overlap another one. */
+  readonly leavesLeases?: boolean;
+  /** The events without which a round has proven nothing. */
+  readonly requires: readonly string[];
+  /** The longest pause between two strikes, in milliseconds. */
+  readonly pauseMs: number;
+  /** Strikes once, and ends the fault before it resolves. Counts what it did in `events`. */
+  strike(arena: Arena): Promise<void>;
+}

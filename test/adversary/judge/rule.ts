@@ -1,0 +1,13 @@
+import type { RoundHistory } from './history.js';
+
+/** The invariants that a round is judged by. 1 to 8 are those of docs/proof.md; `lease` and `process` stand beside them. */
+export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 'lease' | 'process';
+
+/** A broken invariant. */
+export interface Violation {
+  readonly invariant: Invariant;
+  readonly what: string;
+}
+
+/** A rule finds the violations of one invariant in a history. */
+export type Rule = (history: RoundHistory) => readonly string[];
