@@ -14,7 +14,6 @@ const refusedBeforeStart = new Set([
   'IDEMPOTENCY_KEY_INVALID',
   'IDEMPOTENCY_SCOPE_MISSING',
   'IDEMPOTENCY_KEY_REUSED',
-  'IDEMPOTENCY_KEY_EXPIRED',
   'IDEMPOTENCY_SEQUENCE_GAP',
   'IDEMPOTENCY_PRODUCER_FENCED',
   'IDEMPOTENCY_QUOTA_EXCEEDED',
@@ -27,6 +26,8 @@ export const isRefusedBeforeStart = ({ reason }: Attempt) => refusedBeforeStart.
 export function saysNothingDone(attempt: Attempt): boolean {
   const { code, reason, details } = attempt;
   if (isRefusedBeforeStart(attempt) || code === status.NOT_FOUND) return true;
+  // A key may expire while its handler runs. The failure of that handler is then not stored any more.
+  if (reason === 'IDEMPOTENCY_KEY_EXPIRED') return true;
   if (reason === 'IDEMPOTENCY_STORE_UNAVAILABLE' || reason === 'IDEMPOTENCY_LEASE_LOST') return true;
   // A handler that throws without a status ends its call as UNKNOWN, and its writes roll back.
   if (code === status.UNKNOWN && reason === '') return true;

@@ -107,6 +107,13 @@ test('transient refusals before and after the first reply break no invariant', (
   );
 });
 
+test('a key with a short retention that expires before its result breaks no invariant', (t) => {
+  const short = { ...operation, method: 'close' } as const;
+  const expired = refused(status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_EXPIRED', { operation: short });
+  const executions = [execution(expired, { method: 'close' })];
+  t.deepEqual(judge(history({ operations: [short], attempts: [expired], executions }, { effects: [] })), []);
+});
+
 breaks('two effects of one key', [1], () => {
   const all = [attempt(), replay()];
   const effects = [effect(all[0] as Attempt), effect(all[0] as Attempt, { execution: 'e2' })];

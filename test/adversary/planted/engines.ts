@@ -27,22 +27,19 @@ export async function openEngine(url: string, options: EngineOptions) {
 
 /** Opens the store and the database handle on an engine, as the package entries do. */
 export function openStoreOn(engine: DatabaseEngine, close: () => Promise<void>): Promise<OpenStore> {
-  const { now, time } = engine;
   const isPostgres = engine.name === 'postgres';
   const { keys, maintenanceSql, schema } = isPostgres ? postgres : sqlite;
   const { producers } = isPostgres ? postgresProducers : sqliteProducers;
-  const recordSql = isPostgres
-    ? { time, forUpdate: ' FOR UPDATE', joinedAtAddress: atAddress }
-    : { time, forUpdate: '', joinedAtAddress: sqlite.joinedAtAddress };
+  const sql = {
+    ...{ time: engine.time, retention: engine.retention, forUpdate: isPostgres ? ' FOR UPDATE' : '' },
+    joinedAtAddress: isPostgres ? atAddress : sqlite.joinedAtAddress,
+  };
+  const tables = [keys(engine), producers(engine)];
   return openSqlStore(
     engine,
     {
-      schema,
-      keys: keyStatements(recordSql),
-      producers: producerStatements(recordSql),
-      maintenance: [keys(now), producers(now)].map((table) =>
-        maintenanceStatements(table, maintenanceSql, now),
-      ),
+      ...{ schema, keys: keyStatements(sql), producers: producerStatements(sql) },
+      maintenance: tables.map((table) => maintenanceStatements(table, maintenanceSql, engine.now)),
     },
     close,
   );

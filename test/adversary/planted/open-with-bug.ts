@@ -7,7 +7,7 @@ import { storedAddress } from '#library/store/sql/address.js';
 import type { EngineOptions } from '../../helpers/databases/open-url.js';
 import type { BugName } from './bugs.js';
 import { openEngine, openStoreOn } from './engines.js';
-import { type EnginePatch, PatchedEngine } from './patched-engine.js';
+import { type EnginePatch, patchedEngine } from './patched-engine.js';
 import { PatchedStore, type StorePatch } from './patched-store.js';
 
 /** The parts of a server that a bug changes. */
@@ -124,7 +124,7 @@ export interface OpenWithBug extends OpenStore {
 export async function openWithBug(bug: BugName, url: string, options: EngineOptions): Promise<OpenWithBug> {
   const patch = patches[bug];
   const { engine, close } = await openEngine(url, options);
-  const opened = await openStoreOn(patch.engine ? new PatchedEngine(engine, patch.engine) : engine, close);
+  const opened = await openStoreOn(patch.engine ? patchedEngine(engine, patch.engine) : engine, close);
   if (patch.schema) await engine.run(statement(patch.schema));
   const store = patch.store ? new PatchedStore(opened.store, patch.store(engine)) : opened.store;
   return { ...opened, store, ...(patch.scope && { scope: patch.scope }) };

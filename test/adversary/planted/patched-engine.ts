@@ -1,10 +1,7 @@
-import type { Row } from 'grpc-replay-guard/database';
 import type {
-  Attempt,
   AttemptMode,
   DatabaseEngine,
   OpenedSession,
-  Peeked,
   Session,
   Statement,
 } from '#library/database/engine.js';
@@ -17,77 +14,41 @@ export interface EnginePatch {
   readonly session?: (session: Session, engine: DatabaseEngine) => Session;
 }
 
-/** Passes every statement to another engine, with the changes of a bug. */
-export class PatchedEngine implements DatabaseEngine {
-  readonly #engine: DatabaseEngine;
-  readonly #patch: EnginePatch;
-  readonly peek?: (statement: Statement) => Peeked | undefined;
-
-  constructor(engine: DatabaseEngine, patch: EnginePatch) {
-    this.#engine = engine;
-    this.#patch = patch;
-    if (engine.peek) this.peek = (statement) => engine.peek?.(this.#changed(statement));
-  }
-
-  get name() {
-    return this.#engine.name;
-  }
-
-  get now() {
-    return this.#engine.now;
-  }
-
-  get hasSeparateReader() {
-    return this.#engine.hasSeparateReader;
-  }
-
-  get time() {
-    return this.#engine.time;
-  }
-
-  get unitLimitMs() {
-    return this.#engine.unitLimitMs;
-  }
-
-  async open(first?: Statement): Promise<OpenedSession> {
-    const { session, rows } = await this.#engine.open(first && this.#changed(first));
-    return { session: this.#patched(session), rows };
-  }
-
-  async openMigration(): Promise<OpenedSession> {
-    return this.#engine.openMigration();
-  }
-
-  async run(statement: Statement): Promise<Row[]> {
-    return this.#engine.run(this.#changed(statement));
-  }
-
-  async attempt(first: Statement, instead: Statement, mode: AttemptMode): Promise<Attempt> {
-    const attempt = await this.#engine.attempt(this.#changed(first), this.#changed(instead), mode);
-    if (!('rows' in attempt) || !attempt.session) return attempt;
-    return { rows: attempt.rows, session: this.#patched(attempt.session) };
-  }
-
-  mayOnlyRead(text: string): boolean {
-    return this.#engine.mayOnlyRead(text);
-  }
-
-  async read(statement: Statement): Promise<Row[] | undefined> {
-    return this.#engine.read(this.#changed(statement));
-  }
-
-  #changed(statement: Statement): Statement {
-    const { rewrite } = this.#patch;
-    return rewrite ? { ...statement, text: rewrite(statement.text) } : statement;
-  }
-
+/** Returns an engine that passes every statement to another engine, with the changes of a bug. */
+export function patchedEngine(
+  engine: DatabaseEngine,
+  { rewrite, session: replace }: EnginePatch,
+): DatabaseEngine {
+  const changed = (statement: Statement): Statement =>
+    rewrite ? { ...statement, text: rewrite(statement.text) } : statement;
   /** The statements of a session are rewritten too. */
-  #patched(session: Session): Session {
+  const patched = (session: Session): Session => {
     const rewritten: Session = {
-      query: (statement) => session.query(this.#changed(statement)),
-      commit: (last) => session.commit(last && this.#changed(last)),
+      query: (statement) => session.query(changed(statement)),
+      commit: (last) => session.commit(last && changed(last)),
       rollback: () => session.rollback(),
     };
-    return this.#patch.session?.(rewritten, this.#engine) ?? rewritten;
-  }
+    return replace?.(rewritten, engine) ?? rewritten;
+  };
+  const methods: Partial<DatabaseEngine> = {
+    open: async (first?: Statement): Promise<OpenedSession> => {
+      const { session, rows } = await engine.open(first && changed(first));
+      return { session: patched(session), rows };
+    },
+    run: async (statement) => engine.run(changed(statement)),
+    attempt: async (first: Statement, instead: Statement, mode: AttemptMode) => {
+      const attempt = await engine.attempt(changed(first), changed(instead), mode);
+      if (!('rows' in attempt) || !attempt.session) return attempt;
+      return { rows: attempt.rows, session: patched(attempt.session) };
+    },
+    read: async (statement) => engine.read(changed(statement)),
+  };
+  // The other members are those of the engine. Its methods need the engine as `this`.
+  return new Proxy(engine, {
+    get: (_engine, name) => {
+      if (Object.hasOwn(methods, name)) return methods[name as keyof DatabaseEngine];
+      const member: unknown = engine[name as keyof DatabaseEngine];
+      return typeof member === 'function' ? member.bind(engine) : member;
+    },
+  });
 }
