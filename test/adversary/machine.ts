@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 /** What the machine has for faults. */
 export interface Machine {
   readonly isRoot: boolean;
-  /** The folder of the binaries of Debian's Postgres 15, which has pg_basebackup. */
+  /** The folder of the binaries of Debian's Postgres 15. */
   readonly debianPostgres: string | undefined;
   /** The path of libfaketime. */
   readonly faketime: string | undefined;
@@ -20,7 +20,7 @@ export function inspectMachine(): Machine {
   ].find(existsSync);
   return {
     isRoot: process.getuid?.() === 0,
-    debianPostgres: existsSync(join(debian, 'pg_basebackup')) ? debian : undefined,
+    debianPostgres: existsSync(join(debian, 'postgres')) ? debian : undefined,
     faketime: library,
     hasStrace: (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, 'strace'))),
   };

@@ -46,7 +46,7 @@ export interface Fault {
   readonly viaProxy?: boolean;
   /** Settings for a Postgres of its own. Without them the round shares the Postgres of the run. */
   readonly cluster?: ClusterOptions;
-  /** Whether the Postgres must be Debian's, which has pg_basebackup. */
+  /** Whether the Postgres must be Debian's Postgres 15. Default: the one in node_modules. */
   readonly needsDebian?: boolean;
   /** The size of a disk of its own for the database, in megabytes. */
   readonly diskMb?: number;

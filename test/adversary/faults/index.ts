@@ -7,7 +7,7 @@ import { crashed, diskFull, failingFsync } from './postgres-server.js';
 import { altered, exhausted, expiredLeases, locked, readOnly } from './postgres-state.js';
 import { duplicates, kill, stopped } from './processes.js';
 import { lockedFile } from './sqlite-state.js';
-import { standby } from './standby.js';
+import { debianStandby, standby } from './standby.js';
 
 /** Several faults in one round on SQLite. */
 const mixedSqlite = combined('several faults in one round', [kill, stopped, lockedFile]);
@@ -39,6 +39,7 @@ export const faults: Readonly<Record<string, Fault>> = {
   'disk-full': diskFull,
   fsync: failingFsync,
   standby,
+  'standby-15': debianStandby,
   'mixed-sqlite': mixedSqlite,
   'mixed-postgres': mixedPostgres,
 };

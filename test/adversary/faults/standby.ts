@@ -1,11 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Cluster, startCluster } from '../../helpers/databases/postgres-cluster.js';
+import type { Standby } from '../../helpers/databases/postgres-cluster.js';
 import { poll } from '../../helpers/waiting/poll.js';
 import { Admin } from '../database/admin.js';
 import type { Arena, Fault } from './fault.js';
 
 const PRIMARY = 'synchronous_standby_names';
-const standbys = new WeakMap<Arena, Cluster>();
+const standbys = new WeakMap<Arena, Standby>();
 const failedOver = new WeakSet<Arena>();
 
 /**
@@ -16,8 +16,6 @@ const failedOver = new WeakSet<Arena>();
 export const standby: Fault = {
   title: 'synchronous standby stopped, then failover',
   engines: ['postgres'],
-  lacks: ({ debianPostgres }) => (debianPostgres ? undefined : "Debian's Postgres 15 with pg_basebackup"),
-  needsDebian: true,
   viaProxy: true,
   cluster: { settings: ['wal_level=replica', 'max_wal_senders=5', 'wal_keep_size=512MB'] },
   requires: ['failovers', 'commits without standby', 'replays'],
@@ -25,28 +23,36 @@ export const standby: Fault = {
   strike: async (arena) => {
     if (failedOver.has(arena)) return;
     const replica = standbys.get(arena) ?? (await addStandby(arena));
-    const isLast = arena.random() < 0.25;
+    const isLast = arena.events.of('standby stopped') >= 2 || arena.random() < 0.25;
     await disturb(arena, replica);
     if (isLast) await failOver(arena, replica);
   },
 };
 
-async function addStandby(arena: Arena): Promise<Cluster> {
+/** The same with Debian's Postgres 15. */
+export const debianStandby: Fault = {
+  ...standby,
+  title: "synchronous standby stopped, then failover (Debian's Postgres 15)",
+  lacks: ({ debianPostgres }) => (debianPostgres ? undefined : "Debian's Postgres 15"),
+  needsDebian: true,
+};
+
+async function addStandby(arena: Arena): Promise<Standby> {
   const { cluster, cleanUps, admin } = arena;
-  const binaries = '/usr/lib/postgresql/15/bin';
-  const replica = await startCluster({ standbyOf: cluster, binaries });
+  const replica = await cluster.startStandby('standby');
   cleanUps.teardown(replica.stop);
+  standbys.set(arena, replica);
   await replicating(admin, 'async');
   await admin.query(`ALTER SYSTEM SET ${PRIMARY} = '*'`);
   await admin.query('SELECT pg_reload_conf()');
   await replicating(admin, 'sync');
-  standbys.set(arena, replica);
   return replica;
 }
 
 /** The standby stops, so that commits wait. The waiting backends are ended in one of three ways. */
-async function disturb({ admin, cluster, random, events }: Arena, replica: Cluster): Promise<void> {
-  await replica.crash();
+async function disturb({ admin, cluster, random, events }: Arena, replica: Standby): Promise<void> {
+  await replica.pause();
+  events.add('standby stopped');
   const waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
   await poll('a commit waits for the standby', async () => {
     return (await admin.query(`SELECT pid ${waiting}`)).length > 0;
@@ -60,16 +66,16 @@ async function disturb({ admin, cluster, random, events }: Arena, replica: Clust
     await pause(random() * 400);
   }
   if (random() < 0.5) {
-    await replica.start();
+    await replica.resume();
     await replicating(admin, 'sync');
   }
 }
 
 /** Loses the primary and promotes the standby, with what the standby has received. */
-async function failOver(arena: Arena, replica: Cluster): Promise<void> {
+async function failOver(arena: Arena, replica: Standby): Promise<void> {
   const { cluster, proxy, events } = arena;
   await cluster.crash();
-  await replica.start();
+  await replica.resume();
   const promoting = new Admin(replica.url);
   await promoting.query('SELECT pg_promote()');
   // The new primary has no standby.
