@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 import { v7 } from 'uuid';
-import { currentExecution, deriveDigest, type Execution } from '../execution/execution.js';
+import { deriveDigest, derivingExecution, type Execution } from '../execution/execution.js';
 import {
   FIRST_SENT_HEADER,
   isKey,
@@ -27,6 +27,7 @@ export interface Intent {
  *
  * Inside a guarded call, the intent is derived from the operation and from the number of earlier intents in the same
  * step. A second execution therefore receives the same intents. Create a conditional intent inside a separate `step`.
+ * @throws Error inside a guarded call of another copy of this library whose version does not work together with this one
  */
 export function newIntent(): Intent {
   // The path of a method starts with a slash, so this text is never equal to a path.
@@ -35,7 +36,7 @@ export function newIntent(): Intent {
 
 /** Returns the intent of a call of a method. Must run in the asynchronous context of the call. */
 export function intentFor(path: string): Intent {
-  const execution = currentExecution.get();
+  const execution = derivingExecution();
   return execution ? derivedIntent(execution, path) : { key: v7(), firstSent: new Date().toISOString() };
 }
 

@@ -1,3 +1,4 @@
+import { CodedError } from '../context/coded-error.js';
 import { DatabaseUnavailableError } from '../database/errors.js';
 
 /**
@@ -6,14 +7,14 @@ import { DatabaseUnavailableError } from '../database/errors.js';
  */
 export class MessageInProgressError extends DatabaseUnavailableError {
   override name = 'MessageInProgressError';
-  override readonly code: string = 'REPLAY_GUARD_MESSAGE_IN_PROGRESS';
+  static override readonly code: string = 'REPLAY_GUARD_MESSAGE_IN_PROGRESS';
 }
 
 /**
  * The name of a message is malformed, so duplicates cannot be recognized. Another delivery of this message fails in
  * the same way.
  */
-export class MessageInvalidError extends Error {
+export class MessageInvalidError extends CodedError {
   override name = 'MessageInvalidError';
-  readonly code: string = 'REPLAY_GUARD_MESSAGE_INVALID';
+  static override readonly code: string = 'REPLAY_GUARD_MESSAGE_INVALID';
 }

@@ -1,37 +1,23 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-
-/**
- * The only AsyncLocalStorage of the library. On Node 20 each instance adds a cost to every promise of the process, so
- * all values share one instance.
- */
-const storage = new AsyncLocalStorage<Context>();
-
-/** One value of an asynchronous context. The context around it has the other values. */
-interface Context {
-  readonly of: ContextValue<unknown>;
-  readonly value: unknown;
-  readonly around: Context | undefined;
-}
+import { type Context, storage, valueIn } from './copies.js';
 
 /** A value that follows the asynchronous context, like a variable of an AsyncLocalStorage of its own. */
 export class ContextValue<T> {
-  /** The name of the value in a debugger. */
-  readonly description: string;
+  readonly #key: symbol;
 
-  constructor(description: string) {
-    this.description = description;
+  /** @param key a text that describes the value in a debugger, or the key of a value that all copies of the library share */
+  constructor(key: string | symbol) {
+    this.#key = typeof key === 'string' ? Symbol(key) : key;
   }
 
   /** Returns the value of the current asynchronous context, or undefined outside of `run`. */
   get(): T | undefined {
-    let context = storage.getStore();
-    while (context && context.of !== this) context = context.around;
-    return context?.value as T | undefined;
+    return valueIn(storage.getStore(), this.#key) as T | undefined;
   }
 
   /** Runs `work`, and everything that `work` starts, in a context in which the value is `value`. */
   run<R>(value: T, work: () => R): R {
-    return storage.run({ of: this, value, around: without(this, storage.getStore()) }, work);
+    const key = this.#key;
+    return storage.run({ key, value, around: without(key, storage.getStore()) }, work);
   }
 }
 
@@ -39,9 +25,9 @@ export class ContextValue<T> {
  * Returns the context without the value that a new value hides. Otherwise the contexts of work that starts itself again
  * would become longer each time, and would keep all earlier values in memory.
  */
-function without(hidden: ContextValue<unknown>, context: Context | undefined): Context | undefined {
+function without(hidden: symbol, context: Context | undefined): Context | undefined {
   if (!context) return undefined;
-  if (context.of === hidden) return context.around;
+  if (context.key === hidden) return context.around;
   const around = without(hidden, context.around);
   return around === context.around ? context : { ...context, around };
 }

@@ -1,16 +1,18 @@
+import { CodedError } from '../context/coded-error.js';
+
 /**
  * The database cannot be reached, or refuses work at present. Nothing was committed, so the caller may retry. The
  * subclasses name a cause.
  */
-export class DatabaseUnavailableError extends Error {
+export class DatabaseUnavailableError extends CodedError {
   override name = 'DatabaseUnavailableError';
-  readonly code: string = 'REPLAY_GUARD_DATABASE_UNAVAILABLE';
+  static override readonly code: string = 'REPLAY_GUARD_DATABASE_UNAVAILABLE';
 }
 
 /** A lock was not granted in time, because another transaction or process holds it. Nothing was committed. */
 export class LockTimeoutError extends DatabaseUnavailableError {
   override name = 'LockTimeoutError';
-  override readonly code: string = 'REPLAY_GUARD_LOCK_TIMEOUT';
+  static override readonly code: string = 'REPLAY_GUARD_LOCK_TIMEOUT';
 }
 
 /**
@@ -19,13 +21,13 @@ export class LockTimeoutError extends DatabaseUnavailableError {
  */
 export class NoConnectionError extends DatabaseUnavailableError {
   override name = 'NoConnectionError';
-  override readonly code: string = 'REPLAY_GUARD_NO_CONNECTION';
+  static override readonly code: string = 'REPLAY_GUARD_NO_CONNECTION';
 }
 
 /** The database accepts reads only, for example after a failover. Nothing was committed. */
 export class DatabaseReadOnlyError extends DatabaseUnavailableError {
   override name = 'DatabaseReadOnlyError';
-  override readonly code: string = 'REPLAY_GUARD_DATABASE_READ_ONLY';
+  static override readonly code: string = 'REPLAY_GUARD_DATABASE_READ_ONLY';
 }
 
 /**
@@ -34,26 +36,26 @@ export class DatabaseReadOnlyError extends DatabaseUnavailableError {
  */
 export class DatabaseReplacedError extends DatabaseUnavailableError {
   override name = 'DatabaseReplacedError';
-  override readonly code: string = 'REPLAY_GUARD_DATABASE_REPLACED';
+  static override readonly code: string = 'REPLAY_GUARD_DATABASE_REPLACED';
 }
 
 /** A COMMIT was sent and its answer was lost. The transaction may or may not be committed. */
-export class CommitInDoubtError extends Error {
+export class CommitInDoubtError extends CodedError {
   override name = 'CommitInDoubtError';
-  readonly code: string = 'REPLAY_GUARD_COMMIT_IN_DOUBT';
+  static override readonly code: string = 'REPLAY_GUARD_COMMIT_IN_DOUBT';
 }
 
 /**
  * The execution lost its lease before its commit, and its writes were rolled back. Causes: another execution took the
  * key over, the lease was not renewed in time, or the store ended the unit of work.
  */
-export class LeaseLostError extends Error {
+export class LeaseLostError extends CodedError {
   override name = 'LeaseLostError';
-  readonly code: string = 'REPLAY_GUARD_LEASE_LOST';
+  static override readonly code: string = 'REPLAY_GUARD_LEASE_LOST';
 }
 
 /** A unit of work cannot continue, because it has ended, exceeded its time limit, or had a failed statement. */
-export class UnitOfWorkError extends Error {
+export class UnitOfWorkError extends CodedError {
   override name = 'UnitOfWorkError';
-  readonly code: string = 'REPLAY_GUARD_UNIT_OF_WORK';
+  static override readonly code: string = 'REPLAY_GUARD_UNIT_OF_WORK';
 }

@@ -1,5 +1,6 @@
 import type { Metadata } from '@grpc/grpc-js';
 import { ContextValue } from '../context/context-value.js';
+import { assertNoForeignCall, EXECUTION } from '../context/copies.js';
 import { lengthPrefixed, sha256 } from '../store/record-id.js';
 import type { LazySignal } from '../timing/lazy-signal.js';
 
@@ -30,7 +31,17 @@ export interface Execution {
 }
 
 /** Holds the execution of the current asynchronous context. */
-export const currentExecution = new ContextValue<Execution>('grpc-replay-guard execution');
+export const currentExecution = new ContextValue<Execution>(EXECUTION);
+
+/**
+ * Returns the execution for which ids and keys are derived, or undefined outside a guarded call.
+ * @throws Error inside a guarded call of another copy of the library whose version does not work together with this one
+ */
+export function derivingExecution(): Execution | undefined {
+  const execution = currentExecution.get();
+  if (!execution) assertNoForeignCall();
+  return execution;
+}
 
 /**
  * Returns a signal for the work of the current guarded call, for example an outgoing request of its handler. The signal

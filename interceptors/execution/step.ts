@@ -1,4 +1,4 @@
-import { currentExecution } from './execution.js';
+import { currentExecution, derivingExecution } from './execution.js';
 
 /**
  * Runs a named part of a handler. Derived keys and stable ids inside the step depend on the name of the step.
@@ -7,10 +7,11 @@ import { currentExecution } from './execution.js';
  * work.
  * @param name unique among the steps of the call, or of the surrounding step
  * @returns the result of `work`
- * @throws Error when a step with this name has already started
+ * @throws Error when a step with this name has already started, and inside a guarded call of another copy of this library
+ *   whose version does not work together with this one
  */
 export function step<T>(name: string, work: () => T): T {
-  const execution = currentExecution.get();
+  const execution = derivingExecution();
   if (!execution) return work();
   const { progress } = execution;
   const steps = [...execution.steps, name];

@@ -1,24 +1,26 @@
+import { CodedError } from '../context/coded-error.js';
+
 /** No further attempt can deliver the event. The event becomes a dead letter at once. */
-export class UndeliverableError extends Error {
+export class UndeliverableError extends CodedError {
   override name = 'UndeliverableError';
-  readonly code: string = 'REPLAY_GUARD_UNDELIVERABLE';
+  static override readonly code: string = 'REPLAY_GUARD_UNDELIVERABLE';
 }
 
 /**
  * The receiver wants no further events. The relay stops sending until an operator reopens the destination.
  */
-export class SubscriptionEndedError extends Error {
+export class SubscriptionEndedError extends CodedError {
   override name = 'SubscriptionEndedError';
-  readonly code: string = 'REPLAY_GUARD_SUBSCRIPTION_ENDED';
+  static override readonly code: string = 'REPLAY_GUARD_SUBSCRIPTION_ENDED';
 }
 
 /**
  * The receiver asks for a pause before the next attempt. The relay waits at least this time, but not longer
  * than the `maxBackoffMs` of the destination.
  */
-export class RetryLaterError extends Error {
+export class RetryLaterError extends CodedError {
   override name = 'RetryLaterError';
-  readonly code: string = 'REPLAY_GUARD_RETRY_LATER';
+  static override readonly code: string = 'REPLAY_GUARD_RETRY_LATER';
   /** In milliseconds, at least 0. */
   readonly retryAfterMs: number;
 

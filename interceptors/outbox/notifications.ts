@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { outsideOfCalls } from '../context/copies.js';
 import type { Database } from '../database/database.js';
 
 /** The Postgres channel that wakes relays in other processes. */
@@ -25,7 +26,7 @@ export class WorkSignal {
    * `notify` runs in the context of an ended unit of work. The NOTIFY statement must run outside of that
    * context.
    */
-  readonly #inOwnContext = AsyncLocalStorage.snapshot();
+  readonly #inOwnContext = outsideOfCalls(() => AsyncLocalStorage.snapshot());
   #isNotifying = false;
   #isNotifyDue = false;
 

@@ -1,4 +1,5 @@
 import pg, { type ClientConfig } from 'pg';
+import { outsideOfCalls } from '../context/copies.js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { backoffMs } from '../timing/backoff.js';
 import { within } from '../timing/timeout.js';
@@ -33,8 +34,9 @@ export function createPostgresWakeUps(options: PostgresWakeUpsOptions): WakeUps 
   let listener: Listener | undefined;
   return {
     start(wake) {
-      listener = new Listener(options, wake);
-      void listener.connect();
+      const started = new Listener(options, wake);
+      listener = started;
+      void outsideOfCalls(() => started.connect());
     },
     stop: async () => listener?.stop(),
   };

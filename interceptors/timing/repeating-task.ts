@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { outsideOfCalls } from '../context/copies.js';
 import { backoffMs } from './backoff.js';
 
 /** The maximum delay of a Node timer, in milliseconds. */
@@ -25,12 +26,13 @@ export interface RepeatingTaskOptions {
  * Runs a task at each wake-up, and after a pause since the last run. Two runs never overlap. A wake-up during a run
  * starts another run after the current one.
  *
- * Each run has the asynchronous context in which the task was constructed. The context of the code that wakes the
- * task is not used, because that code may run inside a call with an open transaction.
+ * Each run has the asynchronous context in which the task was constructed, outside of the call that may surround the
+ * constructor. The context of the code that wakes the task is not used, because that code may run inside a call with an
+ * open transaction.
  */
 export class RepeatingTask {
   readonly #options: RepeatingTaskOptions;
-  readonly #inOwnContext = AsyncLocalStorage.snapshot();
+  readonly #inOwnContext = outsideOfCalls(() => AsyncLocalStorage.snapshot());
   readonly #wakeUps = new Set<NodeJS.Timeout>();
   #interval: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;

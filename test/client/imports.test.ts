@@ -26,6 +26,7 @@ test('grpc-replay-guard/client loads no module of the server part', (t) => {
   const files = all.filter((name) => name.endsWith('.js') && !/^(client|protocol|execution)\//.test(name));
   t.deepEqual(files.sort(), [
     'context/context-value.js',
+    'context/copies.js',
     'options/known-options.js',
     'options/whole-number.js',
     'store/record-id.js',

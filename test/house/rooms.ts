@@ -14,8 +14,13 @@ const room = (path: string, purpose: string): Room => ({ path, purpose });
 /** The rooms of the library, the lowest layer first. */
 export const libraryLayers: readonly Layer[] = [
   [
+    room(
+      'interceptors/context',
+      'What all copies of the library share: values of the asynchronous context, errors',
+    ),
+  ],
+  [
     room('interceptors/timing', 'Time-outs, back-off, repeating tasks and clocks'),
-    room('interceptors/context', 'Values that follow the asynchronous context'),
     room('interceptors/options', 'Checks of the options that factories take'),
     room('interceptors/protocol', 'The wire contract that server and client share'),
   ],

@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
+import { outsideOfCalls } from '../../context/copies.js';
 import { MAX_TIMER_MS } from '../../options/whole-number.js';
 import type { Statement } from '../engine.js';
 import { DatabaseUnavailableError, NoConnectionError } from '../errors.js';
@@ -159,7 +160,8 @@ export class Connections {
         },
         refuse: reject,
       };
-      this.#checkOut(waiter);
+      // A connection outlives the call that opens it.
+      outsideOfCalls(() => this.#checkOut(waiter));
     });
   }
 

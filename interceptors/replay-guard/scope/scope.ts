@@ -1,5 +1,6 @@
 import type { PeerCertificate } from 'node:tls';
 import type { Metadata } from '@grpc/grpc-js';
+import { CodedError } from '../../context/coded-error.js';
 
 /** The parts of a call from which a scope source may read the caller's identity. */
 export interface ScopeContext {
@@ -21,9 +22,9 @@ export type ScopeSource = (call: ScopeContext) => string | undefined | Promise<s
  * A scope source cannot identify the caller at the moment, for a reason that the caller did not cause. The guard
  * refuses the call as UNAVAILABLE, and the client may retry.
  */
-export class ScopeUnavailableError extends Error {
+export class ScopeUnavailableError extends CodedError {
   override name = 'ScopeUnavailableError';
-  readonly code: string = 'REPLAY_GUARD_SCOPE_UNAVAILABLE';
+  static override readonly code: string = 'REPLAY_GUARD_SCOPE_UNAVAILABLE';
 }
 
 /** Returns a scope source with one scope for all callers. Use this source only if all callers belong to one party. */

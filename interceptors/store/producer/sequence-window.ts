@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { CodedError } from '../../context/coded-error.js';
 
 /** How many replies of a series are kept. A producer may have the same number of calls in flight. */
 export const SEQUENCE_WINDOW_SIZE = 5;
@@ -10,9 +11,9 @@ export interface KeptReply {
 }
 
 /** The stored window of a series is corrupt or has an unknown version. */
-export class UnreadableWindowError extends Error {
+export class UnreadableWindowError extends CodedError {
   override name = 'UnreadableWindowError';
-  readonly code: string = 'REPLAY_GUARD_UNREADABLE_WINDOW';
+  static override readonly code: string = 'REPLAY_GUARD_UNREADABLE_WINDOW';
 }
 
 const VERSION = 1;

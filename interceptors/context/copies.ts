@@ -1,0 +1,92 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** The version of this copy of the library, as in its `package.json`. */
+export const version = '0.2.0';
+
+/**
+ * The number of the form of the values that copies share: contexts and executions. A change of the form that a copy of
+ * an earlier version cannot read needs another number.
+ */
+const FORM = 1;
+
+/** The key of the execution of a guarded call, which is the same in all copies. */
+export const EXECUTION = Symbol.for('grpc-replay-guard/execution');
+
+/** One value of an asynchronous context. The context around it has the other values. */
+export interface Context {
+  readonly key: symbol;
+  readonly value: unknown;
+  readonly around: Context | undefined;
+}
+
+/** Returns the value of a key in a context. */
+export function valueIn(context: Context | undefined, key: symbol): unknown {
+  let current = context;
+  while (current && current.key !== key) current = current.around;
+  return current?.value;
+}
+
+/** What the copies of one form share. Copies of other forms read all but the contexts, so these members never change. */
+interface SharedState {
+  /** The version of the copy that was loaded first. */
+  readonly version: string;
+  /** Holds undefined outside of guarded calls and units of work. */
+  readonly storage: AsyncLocalStorage<Context | undefined>;
+  /** Whether the current asynchronous context belongs to a guarded call. */
+  isInGuardedCall(): boolean;
+}
+
+const CODE = 'REPLAY_GUARD_COPIES';
+const NAME = Symbol.for('grpc-replay-guard/copies');
+const holder = globalThis as { [NAME]?: Map<number, SharedState> };
+/** The shared states of the copies of the library in this process, by form. */
+const states = holder[NAME] ?? new Map<number, SharedState>();
+holder[NAME] = states;
+
+/**
+ * The only AsyncLocalStorage of all copies of the library that have the same form. The copies so see each other's
+ * guarded calls. On Node 20 each instance adds a cost to every promise of the process.
+ */
+export const { storage } = states.get(FORM) ?? addState();
+
+/** A copy of another form does not see the guarded calls of this copy. The warning names both versions. */
+function addState(): SharedState {
+  const own = new AsyncLocalStorage<Context | undefined>();
+  for (const other of states.values()) process.emitWarning(conflictWith(other), { code: CODE });
+  const isInGuardedCall = () => valueIn(own.getStore(), EXECUTION) !== undefined;
+  const state = { version, storage: own, isInGuardedCall };
+  states.set(FORM, state);
+  return state;
+}
+
+/**
+ * Refuses to continue inside a guarded call of a copy of another form. An id or a key that this copy makes there would
+ * differ in every execution.
+ * @throws Error that names both versions
+ */
+export function assertNoForeignCall(): void {
+  if (states.size === 1) return;
+  for (const [form, other] of states) {
+    if (form === FORM || !other.isInGuardedCall()) continue;
+    throw Object.assign(new Error(conflictWith(other)), { code: CODE });
+  }
+}
+
+/**
+ * Runs `work`, and everything that `work` starts, outside of every guarded call and unit of work. Long-lived parts start
+ * here, because the code that creates or wakes them may run inside a call.
+ */
+export function outsideOfCalls<R>(work: () => R): R {
+  let run = work;
+  for (const state of states.values()) {
+    if (state.storage.getStore() === undefined) continue;
+    const inner = run;
+    run = () => state.storage.run(undefined, inner);
+  }
+  return run();
+}
+
+function conflictWith(other: SharedState): string {
+  const [own, foreign] = [`grpc-replay-guard ${version}`, `grpc-replay-guard ${other.version}`];
+  return `${own} cannot see the guarded calls of ${foreign} in the same process; install one version of the package`;
+}
