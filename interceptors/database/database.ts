@@ -50,11 +50,23 @@ export interface Database {
   transaction<T>(work: () => Promise<T>): Promise<T>;
   /**
    * Runs `action` after the surrounding unit of work has committed. The action does not run if the unit of work rolls
-   * back or its commit is in doubt. An error that the action throws is an uncaught exception, because the commit
-   * cannot be undone.
+   * back or its commit is in doubt. The commit cannot be undone, so an action that throws or rejects is only reported:
+   * to the guard's observer (`afterCommitFailed`) in a guarded call, else as a warning of the process. The other
+   * actions still run.
    * @throws UnitOfWorkError when no unit of work surrounds the call, or the unit of work has ended
    */
-  afterCommit(action: () => void): void;
+  afterCommit(action: () => unknown): void;
+  /**
+   * Returns a handle that stays with the current unit of work and savepoint, wherever the handle is passed. Use the
+   * handle in a task of a queue, a pool or a callback that calls share, because such a task may run in the asynchronous
+   * context of another call. After the end of the unit of work the handle is refused. Outside of a unit of work each
+   * statement of the returned handle commits on its own, also if it is used inside a unit of work.
+   *
+   * A transaction of the returned handle is a savepoint of its unit of work. Statements of the returned handle inside
+   * that transaction are part of it.
+   * @throws UnitOfWorkError when the surrounding unit of work has ended, or an earlier statement in it failed
+   */
+  current(): Database;
   /**
    * Migrates the schema of one component to the current version. Each step is one statement. Every step is applied
    * once, in the given order. Several servers may migrate at the same time.

@@ -9,13 +9,23 @@ import { UnitOfWork } from './unit-of-work.js';
 
 /**
  * The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one.
+ * The handle that `current` returns joins one unit of work, or none, in every context.
  */
 export class DatabaseHandle implements Database {
   readonly #engine: DatabaseEngine;
-  readonly #current = new ContextValue<Savepoint>('grpc-replay-guard savepoint');
+  /** The savepoint of the current asynchronous context. A handle and the handles of its `current` share the value. */
+  readonly #ambient: ContextValue<Savepoint>;
+  /** Present if this handle was returned by `current`. */
+  readonly #bound: { readonly savepoint: Savepoint | undefined } | undefined;
 
-  constructor(engine: DatabaseEngine) {
+  constructor(
+    engine: DatabaseEngine,
+    ambient = new ContextValue<Savepoint>('grpc-replay-guard savepoint'),
+    bound?: { readonly savepoint: Savepoint | undefined },
+  ) {
     this.#engine = engine;
+    this.#ambient = ambient;
+    this.#bound = bound;
   }
 
   get dialect(): Dialect {
@@ -26,7 +36,7 @@ export class DatabaseHandle implements Database {
   query<R extends object = Row>(text: string, params: readonly SqlValue[] = []): Promise<R[]> {
     try {
       assertNoControl(text, this.#engine.name);
-      const savepoint = this.#current.get();
+      const savepoint = this.#savepoint;
       const rows = savepoint ? savepoint.query({ text, params }) : this.#engine.run({ text, params });
       return (rows instanceof Promise ? rows : Promise.resolve(rows)) as Promise<R[]>;
     } catch (error) {
@@ -35,15 +45,15 @@ export class DatabaseHandle implements Database {
   }
 
   transaction<T>(work: () => Promise<T>): Promise<T> {
-    const savepoint = this.#current.get();
-    if (!savepoint) return this.#runUnit(work);
-    return savepoint.transaction((nested, inside) => this.#current.run(nested, inside), work);
+    const savepoint = this.#savepoint;
+    return savepoint ? savepoint.transaction(this.#ambient, work, this) : this.#runUnit(work);
   }
 
   async #runUnit<T>(work: () => Promise<T>): Promise<T> {
     const opened = this.#engine.open();
     const { session } = opened instanceof Promise ? await opened : opened;
     const unit = new UnitOfWork(this.#engine, session);
+    unit.root.beganBy = this;
     try {
       const result = await this.runIn(unit, work);
       await unit.commit();
@@ -54,10 +64,17 @@ export class DatabaseHandle implements Database {
     }
   }
 
-  afterCommit(action: () => void): void {
-    const savepoint = this.#current.get();
+  afterCommit(action: () => unknown): void {
+    const savepoint = this.#savepoint;
     if (!savepoint) throw new UnitOfWorkError('afterCommit must be called inside a unit of work');
     savepoint.afterCommit(action);
+  }
+
+  current(): Database {
+    const savepoint = this.#savepoint;
+    savepoint?.assertUsable();
+    if (this.#bound && this.#bound.savepoint === savepoint) return this;
+    return new DatabaseHandle(this.#engine, this.#ambient, { savepoint });
   }
 
   migrate(component: string, steps: readonly string[]): Promise<void> {
@@ -66,6 +83,16 @@ export class DatabaseHandle implements Database {
 
   /** Runs `work` in an asynchronous context in which the handle joins `unit`. */
   runIn<T>(unit: UnitOfWork, work: () => T): T {
-    return this.#current.run(unit.root, work);
+    return this.#ambient.run(unit.root, work);
+  }
+
+  /**
+   * The savepoint that a statement joins now. A bound handle joins a transaction of the current context only if the
+   * transaction began through this handle.
+   */
+  get #savepoint(): Savepoint | undefined {
+    const ambient = this.#ambient.get();
+    if (!this.#bound) return ambient;
+    return ambient?.begunBy(this) ?? this.#bound.savepoint;
   }
 }

@@ -1,18 +1,23 @@
+import type { ContextValue } from '../context/context-value.js';
 import type { MaybePromise } from '../timing/maybe-promise.js';
 import type { Row } from './database.js';
 import type { Statement } from './engine.js';
 import { UnitOfWorkError } from './errors.js';
+import { WaitingResult } from './waiting-result.js';
 
 /** The part of a unit of work that its savepoints need. */
 export interface SavepointUnit {
-  /** Whether the unit of work has ended, or is ending. */
-  readonly hasEnded: boolean;
+  /** @throws UnitOfWorkError, or the reason of the end, if the unit of work has ended or is ending */
+  assertOpen(): void;
   /** Sends a statement of the unit's work. A failure is thrown, or rejects the promise. */
   send(statement: Statement): MaybePromise<Row[]>;
 }
 
-/** Makes a savepoint the current one of an asynchronous context, and runs `work` in that context. */
-type Enter = <R>(savepoint: Savepoint, work: () => R) => R;
+/** A statement or a transaction that waits for the running nested transaction to end. */
+interface Waiting {
+  /** Gives the statement or the transaction up. */
+  fail(reason: Error): void;
+}
 
 /**
  * One savepoint of a unit of work. The root is the unit itself. A query of a savepoint waits while a nested
@@ -21,13 +26,18 @@ type Enter = <R>(savepoint: Savepoint, work: () => R) => R;
 export class Savepoint {
   /** The error of the first statement that failed. After a failure the savepoint can only be rolled back. */
   failure: Error | undefined;
+  /** The handle through which the transaction of this savepoint was begun. Undefined for the work of a claim. */
+  beganBy: object | undefined;
   readonly #unit: SavepointUnit;
   readonly #parent: Savepoint | undefined;
   readonly #depth: number;
   /** The nested transaction that runs. */
   #nested: Savepoint | undefined;
+  /** Holds the savepoint of the current asynchronous context. Undefined before the first nested transaction. */
+  #ambient: ContextValue<Savepoint> | undefined;
   /** The result of the nested transaction that runs. */
   #running: Promise<unknown> | undefined;
+  readonly #waiting = new Set<Waiting>();
   /** The name of the savepoint of a nested transaction that has succeeded and was not released yet. */
   #unreleased: string | undefined;
   /** The number of statements that were sent and have no answer yet. */
@@ -35,7 +45,7 @@ export class Savepoint {
   /** Called when no statement waits for its answer any more. */
   #whenAnswered: (() => void) | undefined;
   /** The actions to run after the unit has committed, if this savepoint is part of the commit. */
-  #afterCommit: (() => void)[] | undefined;
+  #afterCommit: (() => unknown)[] | undefined;
   #hasEnded = false;
 
   /** @param parent the savepoint around a nested transaction */
@@ -47,8 +57,8 @@ export class Savepoint {
 
   /** Sends a statement: at once, or after the running nested transaction has ended. */
   query(statement: Statement): MaybePromise<Row[]> {
-    if (this.#nested) return this.#queryAfterNested(statement);
-    this.#assertUsable();
+    if (this.#nested) return this.#afterNested(() => this.query(statement));
+    this.assertUsable();
     try {
       const rows = this.#unit.send(statement);
       return rows instanceof Promise ? this.#track(rows) : rows;
@@ -56,11 +66,6 @@ export class Savepoint {
       this.failure ??= error as Error;
       throw error;
     }
-  }
-
-  async #queryAfterNested(statement: Statement): Promise<Row[]> {
-    await this.#nestedEnd();
-    return this.query(statement);
   }
 
   /** Counts a statement until its answer, and notes its failure. */
@@ -83,33 +88,84 @@ export class Savepoint {
     if (--this.#pending === 0) this.#whenAnswered?.();
   }
 
-  /** Runs `work` in a nested savepoint, after the running nested transaction has ended. */
-  transaction<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
-    if (this.#nested) return this.#nestedEnd().then(() => this.transaction(enter, work));
-    const running = this.#runNested(enter, work);
+  /**
+   * Runs `work` in a nested savepoint, after the running nested transaction has ended.
+   * @param ambient holds the savepoint of the current asynchronous context; `work` runs with the nested one
+   * @param beganBy the handle through which the transaction begins
+   */
+  transaction<T>(ambient: ContextValue<Savepoint>, work: () => Promise<T>, beganBy: object): Promise<T> {
+    if (this.#nested) return this.#afterNested(() => this.transaction(ambient, work, beganBy));
+    const running = this.#runNested(ambient, work, beganBy);
     // Work that throws before its first wait has already ended the nested transaction.
     if (this.#nested) this.#running = running;
     return running;
   }
 
-  /** Resolves when the running nested transaction has ended, with or without success. */
-  async #nestedEnd(): Promise<void> {
+  /**
+   * Runs `run` when no nested transaction runs any more. If the nested transaction waits for the result, neither could
+   * continue: the result then fails at once.
+   */
+  #afterNested<T>(run: () => MaybePromise<T>): Promise<T> {
+    let waiting: Waiting | undefined;
+    const result = new WaitingResult<T>((resolve, reject) => {
+      const fail = (reason: Error) => {
+        if (!this.#waiting.delete(own)) return;
+        this.failure ??= reason;
+        reject(reason);
+      };
+      const own = { fail };
+      waiting = own;
+      this.#waiting.add(own);
+      this.#nestedEnd(() => {
+        if (this.#waiting.delete(own)) resolve(run());
+      }).catch(reject);
+    });
+    return result.watch(() => {
+      const current = this.#ambient?.get();
+      if (this.#nested && current?.isInside(this.#nested)) waiting?.fail(waitsForItself());
+    });
+  }
+
+  /** Waits for the end of the running nested transaction, with or without success, and then calls `next` at once. */
+  async #nestedEnd(next?: () => void): Promise<void> {
     while (this.#nested) await this.#running?.catch(() => {});
+    next?.();
+  }
+
+  /** Fails everything that waits for a nested transaction to end, because the unit of work was rolled back. */
+  abandon(reason: Error): void {
+    for (const waiting of [...this.#waiting]) waiting.fail(reason);
+    this.#nested?.abandon(reason);
+  }
+
+  /** Whether a statement or a transaction waits for a nested transaction to end. */
+  get isWaiting(): boolean {
+    return this.#waiting.size > 0 || (this.#nested?.isWaiting ?? false);
+  }
+
+  /** Whether this savepoint is `outer`, or is nested in it. */
+  isInside(outer: Savepoint): boolean {
+    return this === outer || (this.#parent?.isInside(outer) ?? false);
+  }
+
+  /** Returns this savepoint, or the innermost savepoint around it, whose transaction began through `handle`. */
+  begunBy(handle: object): Savepoint | undefined {
+    return this.beganBy === handle ? this : this.#parent?.begunBy(handle);
   }
 
   /** Registers an action to run after the unit of work has committed. */
-  afterCommit(action: () => void): void {
-    this.#assertUsable();
-    if (this.#unit.hasEnded) throw new UnitOfWorkError('this unit of work has already ended');
+  afterCommit(action: () => unknown): void {
+    this.assertUsable();
     this.#afterCommit ??= [];
     this.#afterCommit.push(action);
   }
 
   /**
-   * Schedules the registered actions. They run in microtasks, so that their errors do not look like a failed commit.
+   * Schedules the registered actions. They run in microtasks, so that the commit is reported first.
+   * @param onFailure receives the error of each action that throws or rejects
    */
-  runAfterCommit(): void {
-    for (const action of this.#afterCommit ?? []) queueMicrotask(action);
+  runAfterCommit(onFailure: (error: unknown) => void): void {
+    for (const action of this.#afterCommit ?? []) queueMicrotask(() => runAction(action, onFailure));
   }
 
   /** Whether no nested transaction runs and every sent statement has its answer. */
@@ -136,14 +192,19 @@ export class Savepoint {
     });
   }
 
-  async #runNested<T>(enter: Enter, work: () => Promise<T>): Promise<T> {
-    this.#assertUsable();
+  async #runNested<T>(ambient: ContextValue<Savepoint>, work: () => Promise<T>, beganBy: object): Promise<T> {
+    this.assertUsable();
     const nested = new Savepoint(this.#unit, this);
+    nested.beganBy = beganBy;
+    this.#ambient = ambient;
     this.#nested = nested;
     const name = `nested_${nested.#depth}`;
     this.#sendControl(`${this.#release()}SAVEPOINT ${name}`);
     try {
-      const result = await enter(nested, work);
+      const running = ambient.run(nested, work);
+      // The work may return a statement of an outer transaction without a wait of its own.
+      if (running instanceof WaitingResult) ambient.run(nested, () => running.awaited());
+      const result = await running;
       if (!nested.isIdle) await nested.idle();
       if (nested.failure) {
         throw new UnitOfWorkError('this transaction cannot commit, because one of its statements failed', {
@@ -177,14 +238,25 @@ export class Savepoint {
     return name ? `RELEASE SAVEPOINT ${name}; ` : '';
   }
 
-  /** Sends transaction control without waiting, which saves a round trip. If it fails, later statements fail too. */
+  /**
+   * Sends transaction control without waiting, which saves a round trip. If it fails, later statements fail too, and the
+   * savepoint cannot commit. A commit waits for the answer.
+   */
   #sendControl(text: string): void {
     const onFailure = (error: unknown) => {
       this.failure ??= error as Error;
     };
     try {
       const sent = this.#unit.send({ text, params: [] });
-      if (sent instanceof Promise) sent.catch(onFailure);
+      if (!(sent instanceof Promise)) return;
+      this.#pending++;
+      sent.then(
+        () => this.#answered(),
+        (error) => {
+          onFailure(error);
+          this.#answered();
+        },
+      );
     } catch (error) {
       onFailure(error);
     }
@@ -195,8 +267,10 @@ export class Savepoint {
     return this.#hasEnded || (this.#parent?.isOver ?? false);
   }
 
-  #assertUsable(): void {
-    if (this.isOver) throw new UnitOfWorkError('this transaction has already ended');
+  /** @throws UnitOfWorkError if the transaction or its unit of work has ended, or one of its statements has failed */
+  assertUsable(): void {
+    if (this.isOver) throw new UnitOfWorkError(`this transaction has already ended${AFTER_END}`);
+    this.#unit.assertOpen();
     if (this.failure) {
       throw new UnitOfWorkError(
         'an earlier statement of this transaction failed; roll the transaction back',
@@ -206,4 +280,28 @@ export class Savepoint {
       );
     }
   }
+}
+
+/** What to do if a queue or a timer of one call has started the work of another call. */
+export const AFTER_END =
+  '. Work that outlives its call, or that a queue shares between calls, needs a handle from database.current() or AsyncResource.bind';
+
+function waitsForItself(): Error {
+  return new UnitOfWorkError(
+    'a nested transaction waits for a statement of the transaction around it, which waits for the nested transaction to end. Inside the nested transaction use its own handle, or wait for the statement outside of it',
+  );
+}
+
+/** Runs an action after the commit. The commit cannot be undone, so the error of the action is only reported. */
+function runAction(action: () => unknown, onFailure: (error: unknown) => void): void {
+  try {
+    const result = action();
+    if (isThenable(result)) result.then(undefined, onFailure);
+  } catch (error) {
+    onFailure(error);
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

@@ -1,9 +1,10 @@
+import { inspect } from 'node:util';
 import { type Deadline, deadlines } from '../timing/deadlines.js';
 import { type MaybePromise, then } from '../timing/maybe-promise.js';
 import type { Row } from './database.js';
 import type { DatabaseEngine, Session, Statement } from './engine.js';
 import { LeaseLostError, UnitOfWorkError } from './errors.js';
-import { Savepoint, type SavepointUnit } from './savepoint.js';
+import { AFTER_END, Savepoint, type SavepointUnit } from './savepoint.js';
 
 /**
  * One unit of work: all statements in it commit together or not at all. The transaction opens at the first statement
@@ -26,6 +27,7 @@ export class UnitOfWork implements SavepointUnit {
   /** Made when `lost` is first read. */
   #lost: AbortController | undefined;
   #onLost: ((reason: Error) => void) | undefined;
+  #onAfterCommitFailed = warnOfAfterCommit;
   /** Called when the transaction starts to open. */
   #whenOpening: (() => void)[] | undefined;
   /** Called when the unit is lost. */
@@ -56,6 +58,14 @@ export class UnitOfWork implements SavepointUnit {
   notifyLost(onLost: (reason: Error) => void): void {
     this.#onLost = onLost;
     if (this.#lossReason) onLost(this.#lossReason);
+  }
+
+  /**
+   * @param onFailed called with the error of each `afterCommit` action that throws or rejects. Default: a warning of the
+   *   process
+   */
+  notifyAfterCommitFailed(onFailed: (error: unknown) => void): void {
+    this.#onAfterCommitFailed = onFailed;
   }
 
   /** Whether the transaction is open or opening. */
@@ -121,7 +131,7 @@ export class UnitOfWork implements SavepointUnit {
     if (failure) return this.#rollBackFailed(failure);
     this.#finish('ended');
     return then(this.#commitSession(last), (rows) => {
-      this.root.runAfterCommit();
+      this.root.runAfterCommit(this.#onAfterCommitFailed);
       return rows;
     });
   }
@@ -159,6 +169,7 @@ export class UnitOfWork implements SavepointUnit {
     this.#lost?.abort(reason);
     this.#onLost?.(reason);
     this.#whenLost?.();
+    this.root.abandon(reason);
   }
 
   #openOnce(): MaybePromise<Session> {
@@ -192,7 +203,8 @@ export class UnitOfWork implements SavepointUnit {
   #expire(): void {
     const { unitLimitMs } = this.#engine;
     const text = `this unit of work kept its transaction open for more than ${unitLimitMs} ms and was rolled back`;
-    this.abort(new UnitOfWorkError(text));
+    const waits = '. One of its statements waited for a nested transaction that did not end';
+    this.abort(new UnitOfWorkError(this.root.isWaiting ? text + waits : text));
   }
 
   #finish(end: 'ended' | 'rolled back', reason?: Error): void {
@@ -208,6 +220,13 @@ export class UnitOfWork implements SavepointUnit {
     if (this.#endReason) throw this.#endReason;
     const text =
       this.#end === 'ended' ? 'this unit of work has already ended' : 'this unit of work was rolled back';
-    throw new UnitOfWorkError(text);
+    throw new UnitOfWorkError(`${text}${AFTER_END}`);
   }
+}
+
+function warnOfAfterCommit(error: unknown): void {
+  process.emitWarning('an afterCommit action failed. Its unit of work is committed', {
+    code: 'REPLAY_GUARD_AFTER_COMMIT_FAILED',
+    detail: inspect(error),
+  });
 }

@@ -101,6 +101,8 @@ export interface ReplayGuardObserver {
   circuitChanged(open: boolean): void;
   /** A handler threw or rejected, or the guard itself failed. The client receives INTERNAL without the error. */
   handlerFailed(method: ObservedMethod, error: unknown): void;
+  /** An `afterCommit` action of a handler threw or rejected. The call is committed and gets its reply. */
+  afterCommitFailed(method: ObservedMethod, error: unknown): void;
 }
 
 /** The names of all methods of the observer. */
@@ -117,4 +119,5 @@ export const observerMethods: { readonly [Name in keyof ReplayGuardObserver]: tr
   callObserved: true,
   circuitChanged: true,
   handlerFailed: true,
+  afterCommitFailed: true,
 };

@@ -69,6 +69,11 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     'Calls in mode OBSERVE by the outcome that they would have in mode ENFORCE',
     [...byMethod, 'outcome'],
   );
+  const afterCommitFailures = metrics.counter(
+    'replay_guard_after_commit_failures_total',
+    'Actions after a commit that failed',
+    byMethod,
+  );
   const circuit = metrics.gauge(
     'replay_guard_circuit_open',
     '1 while the store is considered down and calls are refused at once, otherwise 0',
@@ -103,5 +108,6 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
       circuit.set(openCircuits.size > 0 ? 1 : 0);
     },
     handlerFailed() {},
+    afterCommitFailed: (method) => afterCommitFailures.inc(labels(method)),
   };
 }

@@ -67,8 +67,9 @@ export interface Claim {
   /**
    * Runs `work` with the database handle joined to the unit of work of this claim.
    * @param onLost called at most once, with the reason of `lost`, when the store itself ends the unit of work
+   * @param onAfterCommitFailed called with the error of each `afterCommit` action of the work that throws or rejects
    */
-  run<T>(work: () => T, onLost?: (reason: Error) => void): T;
+  run<T>(work: () => T, onLost?: (reason: Error) => void, onAfterCommitFailed?: (error: unknown) => void): T;
   /**
    * Commits the handler's writes and the reply together. Resolves when both are durable.
    * @throws LeaseLostError when another execution has taken the key over; nothing was committed

@@ -30,6 +30,10 @@ export function createGuardObserver(registry: Registry, log: Log): ReplayGuardOb
       metrics.handlerFailed(method, error);
       log.error({ err: error, ...method }, 'a guarded call failed unexpectedly');
     },
+    afterCommitFailed(method, error) {
+      metrics.afterCommitFailed(method, error);
+      log.error({ err: error, ...method }, 'an action after a commit failed');
+    },
   };
 }
 

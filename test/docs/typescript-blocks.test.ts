@@ -16,6 +16,12 @@ declare const authentication: ServerInterceptor;
 declare const OrderService: ServiceDefinition;
 declare function createHandlers(database: Database): UntypedServiceImplementation;`;
 
+const queue = `
+import type { Database } from 'grpc-replay-guard/database';
+declare const database: Database;
+declare const queue: { add(task: () => Promise<void>): Promise<void> };
+declare const id: string;`;
+
 /** For each TypeScript block of a document, the declarations that the block assumes. */
 const assumed: Readonly<Record<string, readonly string[]>> = {
   'README.md': [service],
@@ -34,6 +40,7 @@ declare const delivery: { readonly properties: { readonly messageId: string } };
 declare const account: string;
 declare const amount: number;`,
   ],
+  'docs/guide/asynchronous-context.md': [queue, queue],
   'docs/reference/policies.md': [
     `
 import { readFileSync } from 'node:fs';

@@ -207,6 +207,7 @@ for (const engine of engines) {
       query,
       transaction: (work) => shop.database.transaction(work),
       afterCommit: (action) => shop.database.afterCommit(action),
+      current: () => database,
       migrate: (component, steps) => shop.database.migrate(component, steps),
     };
     const expiry = createHoldExpiry({ database, clock: shop.clock, log, intervalMs: 10 });

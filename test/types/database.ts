@@ -40,6 +40,7 @@ expectType<Promise<number>>()(database.transaction(async () => 1));
 // @ts-expect-error the work returns a promise
 database.transaction(() => 1);
 expectType<void>()(database.afterCommit(() => {}));
+expectType<Database>()(database.current());
 expectType<Promise<void>>()(database.migrate('shop', ['CREATE TABLE items (sku TEXT)']));
 // @ts-expect-error steps are a list of statements
 database.migrate('shop', 'CREATE TABLE items (sku TEXT)');

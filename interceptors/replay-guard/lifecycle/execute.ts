@@ -62,7 +62,11 @@ export class Executor {
     const execution = this.#executionOf(call, operation);
     let result: MaybePromise<HandlerResult>;
     try {
-      result = claim.run(() => currentExecution.run(execution, () => call.execute()), lose);
+      result = claim.run(
+        () => currentExecution.run(execution, () => call.execute()),
+        lose,
+        (error) => this.#observer.afterCommitFailed(observed, error),
+      );
     } catch (failure) {
       result = { failure };
     }

@@ -38,8 +38,8 @@ class SequenceClaim implements Claim {
     return this.#claim.lost;
   }
 
-  run<T>(work: () => T, onLost?: (reason: Error) => void): T {
-    return this.#claim.run(work, onLost);
+  run<T>(work: () => T, onLost?: (reason: Error) => void, onAfterCommitFailed?: (error: unknown) => void): T {
+    return this.#claim.run(work, onLost, onAfterCommitFailed);
   }
 
   complete(reply: Buffer): Promise<void> {

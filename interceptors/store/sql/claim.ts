@@ -60,8 +60,9 @@ export class SqlClaim implements Claim, SeriesRecordClaim {
     return this.#unit.lost;
   }
 
-  run<T>(work: () => T, onLost?: (reason: Error) => void): T {
+  run<T>(work: () => T, onLost?: (reason: Error) => void, onAfterCommitFailed?: (error: unknown) => void): T {
     if (onLost) this.#unit.notifyLost(onLost);
+    if (onAfterCommitFailed) this.#unit.notifyAfterCommitFailed(onAfterCommitFailed);
     return this.#parts.database.runIn(this.#unit, work);
   }
 

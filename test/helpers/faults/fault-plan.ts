@@ -35,6 +35,7 @@ export class FaultPlan {
         text.includes('pg_notify') ? real.query(text, params) : this.#step(() => real.query(text, params)),
       transaction: (work) => this.#step(() => real.transaction(() => this.#step(work))),
       afterCommit: (action) => real.afterCommit(action),
+      current: () => this.database(real.current()),
       migrate: (component, steps) => real.migrate(component, steps),
     };
   }
@@ -77,7 +78,7 @@ export class FaultPlan {
         return real.expiresAtMs;
       },
       lost: real.lost,
-      run: (work, onLost) => real.run(work, onLost),
+      run: (...given) => real.run(...given),
       complete: (reply) => this.#step(() => real.complete(reply)),
       fail: (reply) => this.#step(() => real.fail(reply)),
       release: () => real.release(),

@@ -12,6 +12,7 @@ export class RecordingObserver implements Partial<ReplayGuardObserver> {
   readonly ended: CallOutcome[] = [];
   readonly takenOver: boolean[] = [];
   readonly failures: unknown[] = [];
+  readonly afterCommitFailures: unknown[] = [];
   /** The outcomes that ENFORCE would have given to calls in mode OBSERVE. */
   readonly observed: CallOutcome[] = [];
   /** Every change of the circuit: true if it opened. */
@@ -40,6 +41,9 @@ export class RecordingObserver implements Partial<ReplayGuardObserver> {
   }
   quotaExceeded(_method: ObservedMethod, exceeded: ExceededQuota): void {
     this.exceeded.push(exceeded);
+  }
+  afterCommitFailed(_method: ObservedMethod, error: unknown): void {
+    this.afterCommitFailures.push(error);
   }
   executedUnguarded(): void {
     this.unguarded++;
