@@ -2,7 +2,7 @@ import type { ContextValue } from '../context/context-value.js';
 import type { MaybePromise } from '../timing/maybe-promise.js';
 import type { Row } from './database.js';
 import type { Statement } from './engine.js';
-import { UnitOfWorkError } from './errors.js';
+import { DatabaseUnavailableError, UnitOfWorkError } from './errors.js';
 import { WaitingResult } from './waiting-result.js';
 
 /** The part of a unit of work that its savepoints need. */
@@ -206,11 +206,7 @@ export class Savepoint {
       if (running instanceof WaitingResult) ambient.run(nested, () => running.awaited());
       const result = await running;
       if (!nested.isIdle) await nested.idle();
-      if (nested.failure) {
-        throw new UnitOfWorkError('this transaction cannot commit, because one of its statements failed', {
-          cause: nested.failure,
-        });
-      }
+      if (nested.failure) throw cannotCommit('transaction', nested.failure);
       // The release travels with the next savepoint. At the end of the unit no release is needed.
       this.#unreleased = name;
       if (nested.#afterCommit) {
@@ -285,6 +281,13 @@ export class Savepoint {
 /** What to do if a queue or a timer of one call has started the work of another call. */
 export const AFTER_END =
   '. Work that outlives its call, or that a queue shares between calls, needs a handle from database.current() or AsyncResource.bind';
+
+/** The error of a commit behind a statement that failed. An outage stays an outage, because nothing was committed. */
+export function cannotCommit(subject: 'transaction' | 'unit of work', failure: Error): Error {
+  if (failure instanceof DatabaseUnavailableError) return failure;
+  const text = `this ${subject} cannot commit, because one of its statements failed`;
+  return new UnitOfWorkError(text, { cause: failure });
+}
 
 function waitsForItself(): Error {
   return new UnitOfWorkError(

@@ -4,7 +4,7 @@ import { type MaybePromise, then } from '../timing/maybe-promise.js';
 import type { Row } from './database.js';
 import type { DatabaseEngine, Session, Statement } from './engine.js';
 import { LeaseLostError, UnitOfWorkError } from './errors.js';
-import { AFTER_END, Savepoint, type SavepointUnit } from './savepoint.js';
+import { AFTER_END, cannotCommit, Savepoint, type SavepointUnit } from './savepoint.js';
 
 /**
  * One unit of work: all statements in it commit together or not at all. The transaction opens at the first statement
@@ -144,10 +144,7 @@ export class UnitOfWork implements SavepointUnit {
 
   async #rollBackFailed(failure: Error): Promise<never> {
     await this.rollback();
-    if (failure instanceof LeaseLostError) throw failure;
-    throw new UnitOfWorkError('this unit of work cannot commit, because one of its statements failed', {
-      cause: failure,
-    });
+    throw failure instanceof LeaseLostError ? failure : cannotCommit('unit of work', failure);
   }
 
   /** Rolls everything back. Later statements fail with `reason`. Never fails. */
