@@ -30,7 +30,7 @@ export async function listenPublicly(
   address: Address,
   options: ListenerOptions,
 ): Promise<{ address: Address; health: Health }> {
-  const server = createServer([...options.interceptors]);
+  const server = createServer(options.interceptors);
   const names = services.map(({ name }) => name);
   for (const { definition, handlers } of services) server.addService(definition, handlers);
   addReflection(server, names);

@@ -1,9 +1,13 @@
 import { Server, type ServerCredentials, type ServerInterceptor, type ServerOptions } from '@grpc/grpc-js';
 import { type Address, formatAddress } from '../config/address.js';
+import { createRequestLimit } from './request-limit.js';
 
 const MINUTE_MS = 60_000;
 
-/** grpc-js has no limits by default: one caller could use all memory, or keep a socket open without end. */
+/**
+ * grpc-js has no limits by default: one caller could use all memory, or keep a socket open without end. The keepalive
+ * also ends connections that never speak HTTP/2.
+ */
 const LIMITS: ServerOptions = {
   'grpc.max_receive_message_length': 4 * 1024 * 1024,
   'grpc.max_send_message_length': 4 * 1024 * 1024,
@@ -16,9 +20,23 @@ const LIMITS: ServerOptions = {
   'grpc.enable_channelz': 0,
 };
 
-/** Makes a server with limits. It does not listen yet. The first interceptor is nearest to the wire. */
-export function createServer(interceptors: ServerInterceptor[]): Server {
-  return new Server({ ...LIMITS, interceptors });
+/** Changes of the limits of a server. */
+export interface ChangedLimits {
+  readonly options?: ServerOptions;
+  /** How long the one request of a call may take to arrive, in milliseconds. */
+  readonly requestMs?: number;
+}
+
+/**
+ * Makes a server with limits. It does not listen yet.
+ * @param interceptors the first is nearest to the wire, behind the limits
+ */
+export function createServer(
+  interceptors: readonly ServerInterceptor[],
+  { options, requestMs }: ChangedLimits = {},
+): Server {
+  const limited = [createRequestLimit(requestMs), ...interceptors];
+  return new Server({ ...LIMITS, ...options, interceptors: limited });
 }
 
 /**

@@ -75,6 +75,26 @@ const stockIs = (client: Connection, onHand: string, reserved: string) =>
     return message?.item?.onHand === onHand && message.item.reserved === reserved;
   });
 
+test('renewed keys of the issuer in a file are used without a restart, and a broken file is not', async (t) => {
+  const { env } = await settings(t);
+  const shop = await start(t, env);
+  const client = connect(t, shop);
+  const next = await newSigningKey('two');
+  const put = async (metadata: Env) => {
+    const item = { sku: 'tea', name: 'Green tea', unitPriceMinor: '450', currency: 'EUR' };
+    return (await client.call(inventoryService.PutItem, item, { key: 'put', metadata })).code;
+  };
+  t.is(await put(ada), status.OK);
+  t.is(await put(await bearer(next)), status.UNAUTHENTICATED);
+  await writeFile(env.JWT_JWKS as string, '{');
+  await shop.checkFiles();
+  t.is(await put(ada), status.OK);
+  await writeFile(env.JWT_JWKS as string, JSON.stringify(keySet(next)));
+  await shop.checkFiles();
+  t.is(await put(await bearer(next)), status.OK);
+  t.is(await put(ada), status.UNAUTHENTICATED);
+});
+
 test('each caller has its own keys, and the relay confirms every order', async (t) => {
   const { env } = await settings(t);
   const shop = await start(t, env);

@@ -204,7 +204,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     types: ['WebhookOptions'],
   },
   'grpc-replay-guard/timing': {
-    values: ['RepeatingTask', 'backoffMs', 'within'],
-    types: ['Backoff', 'Jitter', 'RepeatingTaskOptions', 'WaitEnd', 'WaitLimit'],
+    values: ['RepeatingTask', 'backoffMs', 'deadlines', 'within'],
+    types: ['Backoff', 'Deadline', 'Jitter', 'RepeatingTaskOptions', 'WaitEnd', 'WaitLimit'],
   },
 };
