@@ -19,11 +19,12 @@ export interface PassingCall {
 }
 
 /**
- * The action of the proxy on a request or a reply. `cut` ends the TCP connection, and `reset` ends only the stream.
+ * The action of the proxy on a request or a reply. `cut` ends the TCP connection, and `reset` ends only the stream. `half`
+ * sends the headers and the first byte of a reply, then ends the TCP connection.
  * `silence` drops the request or reply and sends nothing. `empty` removes the message of a reply. `twice` delivers a
  * request two times at once, and the client gets the first reply.
  */
-export type ProxyAction = 'pass' | 'cut' | 'reset' | 'silence' | 'empty' | 'twice';
+export type ProxyAction = 'pass' | 'cut' | 'half' | 'reset' | 'silence' | 'empty' | 'twice';
 
 /** Hooks that choose an action for each call. Without a hook, requests and replies pass. */
 export interface ProxyHooks {
@@ -78,7 +79,15 @@ export async function startGrpcProxy(
     const deliveries = (requestAction === 'twice' ? [1, 2] : [1]).map(() => deliver(call, message));
     const reply = await Promise.any(deliveries).catch(() => unavailable);
     const replyAction = (await hooks.reply?.(call)) ?? 'pass';
-    if (!end(stream, replyAction) && !stream.destroyed) send(stream, reply, replyAction);
+    if (end(stream, replyAction) || stream.destroyed) return;
+    if (replyAction === 'half') sendHalf(stream, reply);
+    else send(stream, reply, replyAction);
+  }
+
+  function sendHalf(stream: ServerHttp2Stream, { headers, message }: ProxiedReply): void {
+    stream.respond(headers);
+    // The socket ends after it has sent what was written.
+    stream.write(message.subarray(0, 1), () => sockets.get(stream.session)?.destroySoon());
   }
 
   /** Ends the stream if the action requires it. Returns whether the stream has ended. */
