@@ -69,8 +69,7 @@ function abandon(log: Log): never {
 }
 
 function logFailures(log: Log): void {
-  // Node also reports an unhandled rejection here. A listener for 'unhandledRejection' would end the process at
-  // rejections that the guard turns into replies.
+  // Node also reports an unhandled rejection here. The guard turns the rejections of its handlers into replies.
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, 'uncaught exception');
     process.exit(1);

@@ -1,4 +1,4 @@
-import { createReplayGuard, type ScopeContext, stableId } from 'grpc-replay-guard';
+import { createReplayGuard, type ReplayGuard, type ScopeContext, stableId } from 'grpc-replay-guard';
 import { createConsumer } from 'grpc-replay-guard/consumer';
 import type { OpenStore } from 'grpc-replay-guard/store';
 import { collectDefaultMetrics, Registry } from 'prom-client';
@@ -72,7 +72,8 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   // The call of the caller counts towards the quotas. The calls that this process makes to serve it do not.
   const quotas = { ...config.guard.quotas, exempt: isOwnCall };
   const guard = createReplayGuard({ ...config.guard, quotas, store: opened.store, scope, observer });
-  closers.add(() => guard.close());
+  // Waits for the close that the stop has begun. A start that fails has no running calls.
+  closers.add(async () => void (await guard.close()));
 
   const interceptors = [callContext.inbound, guard.interceptor];
   const listeners = { tls, interceptors, internalCalls, graceMs: config.shutdownGraceMs, closers };
@@ -101,7 +102,7 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
     readiness.block('stopping');
     warehouse?.stop();
     health.stop();
-    guard.close().catch((error) => log.error({ err: error }, 'the guard could not be closed'));
+    void closeGuard(guard, config.shutdownGraceMs, log);
   });
   return {
     grpc: address,
@@ -109,6 +110,13 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
     checkFiles: () => followed.check(),
     stop: () => closers.close(),
   };
+}
+
+/** Ends the running calls within the grace time. Logs how many calls were stopped. */
+async function closeGuard(guard: ReplayGuard, timeoutMs: number, log: Log): Promise<void> {
+  const { stopped, unfinished } = await guard.close({ timeoutMs });
+  if (stopped + unfinished > 0)
+    log.warn({ stopped, unfinished }, 'calls still ran at the end of the grace time');
 }
 
 function openStore(config: Config, log: Log, signal: AbortSignal, readiness: Readiness): Promise<OpenStore> {

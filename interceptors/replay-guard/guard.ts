@@ -5,6 +5,7 @@ import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
 import type { IdempotencyStore } from '../store/store.js';
 import { GuardedCall } from './call/guarded-call.js';
 import { Claimer } from './lifecycle/claim.js';
+import { type ClosedGuard, type CloseOptions, endsWithin, ROLLBACK_MS } from './lifecycle/closing.js';
 import { Committer } from './lifecycle/commit.js';
 import { EnforceLifecycle } from './lifecycle/enforce.js';
 import { Executor } from './lifecycle/execute.js';
@@ -106,10 +107,13 @@ export interface ReplayGuard {
    */
   eraseScope(scope: string): Promise<number>;
   /**
-   * Refuses the waiting duplicates and resolves when the running executions have ended. The store must stay open
-   * until the promise resolves.
+   * Refuses the waiting duplicates and resolves when the running executions have ended. Executions that still run after
+   * `timeoutMs` are rolled back, and their calls are refused as UNAVAILABLE, `IDEMPOTENCY_LEASE_LOST`. The promise
+   * resolves within `timeoutMs` and one second, also when a handler never ends or the store does not answer. The store
+   * must stay open until the promise resolves. Further calls of `close` return the promise of the first call.
+   * @throws TypeError when an option is unknown or invalid
    */
-  close(): Promise<void>;
+  close(options?: CloseOptions): Promise<ClosedGuard>;
 }
 
 /**
@@ -138,6 +142,20 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   const pruner = new Pruner(store, observer, options.purgeEveryMs);
   pruner.start();
   const stopCatching = catchHandlerRejections();
+  let closed: Promise<ClosedGuard> | undefined;
+
+  async function close(timeoutMs: number): Promise<ClosedGuard> {
+    // The timers of these waits keep the process alive until every call has ended.
+    const [enforced, observed] = await Promise.all([
+      enforce.close(timeoutMs),
+      observe.close(timeoutMs),
+      endsWithin(pruner.stop(), timeoutMs + ROLLBACK_MS),
+    ]);
+    store.stop();
+    // The handler of a stopped execution may still reject, because its writes fail.
+    if (enforced.stopped === 0) stopCatching();
+    return { stopped: enforced.stopped, unfinished: enforced.unfinished + observed.unfinished };
+  }
 
   return {
     interceptor: ({ path }, call) => {
@@ -151,19 +169,23 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
     methods: () => methods.report(),
     setModes: (settings) => methods.setModes(settings),
     eraseScope: (scope) => store.eraseScope(scope),
-    close: async () => {
-      // The time limits of executions do not keep the process alive. A handler that never answers still ends at its limit.
-      const keepAlive = setInterval(() => {}, MAX_TIMER_MS);
-      try {
-        await Promise.all([enforce.close(), observe.close()]);
-      } finally {
-        clearInterval(keepAlive);
-      }
-      await pruner.stop();
-      store.stop();
-      stopCatching();
+    close: (options = {}) => {
+      const timeoutMs = assertCloseOptions(options);
+      closed ??= close(timeoutMs);
+      return closed;
     },
   };
+}
+
+/**
+ * Returns the time limit of a close, in milliseconds.
+ * @throws TypeError when an option is unknown or invalid
+ */
+function assertCloseOptions(options: CloseOptions): number {
+  assertKnownOptions<CloseOptions>('close', options, { timeoutMs: true });
+  const { timeoutMs = 30_000 } = options;
+  assertWholeNumber('timeoutMs', timeoutMs, { min: 0, max: MAX_TIMER_MS - ROLLBACK_MS });
+  return timeoutMs;
 }
 
 function assertOptions(options: ReplayGuardOptions): void {

@@ -2,6 +2,7 @@ export { executionSignal } from '../execution/execution.js';
 export { stableId } from '../execution/stable-id.js';
 export { step } from '../execution/step.js';
 export { createReplayGuard, type ReplayGuard, type ReplayGuardOptions } from './guard.js';
+export type { ClosedGuard, CloseOptions } from './lifecycle/closing.js';
 export type { GuardedMethodReport } from './method/guarded-methods.js';
 export type { AnyServiceDefinition, GenericDefinition, GenericMessage } from './method/service-definition.js';
 export type {

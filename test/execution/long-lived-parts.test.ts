@@ -40,7 +40,7 @@ const parts: Record<string, Part> = {
       return { purged: 0, busyMs: 0, blocksCalls: false };
     };
     const guard = createReplayGuard({ store, scope: singleTenant(), purgeEveryMs: 1 });
-    return () => guard.close();
+    return async () => void (await guard.close());
   },
   'a relay': async ({ database, work }) => {
     const outbox = createOutbox({ database, routes: { note: ['desk'] } });

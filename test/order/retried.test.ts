@@ -21,7 +21,7 @@ async function openGuarded(t: Cleanup, engine: Engine, failures: Error[]) {
   const opened = await data.open({ lockTimeoutMs: 10_000, maxConnections: 5 });
   const clock = new TestClock();
   const guard = createReplayGuard({ store: opened.store, scope: singleTenant() });
-  t.teardown(() => guard.close());
+  t.teardown(async () => void (await guard.close()));
   const services = { database: opened.database, clock, ids: { next: stableId }, log: silent };
   const server = new Server({ interceptors: [guard.interceptor] });
   t.teardown(() => server.forceShutdown());

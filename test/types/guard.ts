@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { Metadata, type ServerInterceptor, status } from '@grpc/grpc-js';
 import {
   type CallOutcome,
+  type ClosedGuard,
   createReplayGuard,
   defaultPolicy,
   executionSignal,
@@ -78,7 +79,10 @@ options.store = store;
 expectType<ServerInterceptor>()(guard.interceptor);
 expectType<GuardedMethodReport[]>()(guard.methods());
 expectType<Promise<number>>()(guard.eraseScope('single'));
-expectType<Promise<void>>()(guard.close());
+expectType<Promise<ClosedGuard>>()(guard.close());
+expectType<Promise<ClosedGuard>>()(guard.close({ timeoutMs: 1_000 }));
+// @ts-expect-error the option is unknown
+guard.close({ graceMs: 1_000 });
 const definition = { C: { path: '/a.B/C', requestStream: false, responseStream: false } };
 declare const service: Parameters<typeof guard.protect>[0] & { readonly mark: 1 };
 expectType<typeof service>()(guard.protect(service));

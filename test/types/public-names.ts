@@ -28,6 +28,8 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'CallOutcome',
       'CertificateIdentity',
       'CipherKeys',
+      'CloseOptions',
+      'ClosedGuard',
       'ExceededQuota',
       'GenericDefinition',
       'GenericMessage',

@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { findCause, isContention } from '../../database/error-kinds.js';
+import { LeaseLostError } from '../../database/errors.js';
 import type { Claim } from '../../store/store.js';
 import { LazySignal } from '../../timing/lazy-signal.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
@@ -11,8 +12,9 @@ import type { ReplyCodec } from '../reply/reply-codec.js';
 import type { Quotas } from '../store-access/quotas.js';
 import { type CallEnd, endByRecord, refused, replayed } from './call-end.js';
 import { type ClaimAttempt, ClaimError, type Claimer, isReused } from './claim.js';
+import { type ClosedGuard, endsWithin, ROLLBACK_MS } from './closing.js';
 import type { Committer } from './commit.js';
-import { decide } from './decide.js';
+import { decide, toAnswer } from './decide.js';
 import type { Executor } from './execute.js';
 import type { InFlightCall, InFlightCalls } from './in-flight.js';
 import { ProducerOrder } from './producer-order.js';
@@ -81,12 +83,21 @@ export class EnforceLifecycle implements Lifecycle {
     );
   }
 
-  /** Refuses the waiting duplicates and resolves when the running executions have ended. Later calls are refused. */
-  async close(): Promise<void> {
+  /**
+   * Refuses the waiting duplicates and resolves when the running executions have ended, at the latest `ROLLBACK_MS`
+   * after the time limit. At the time limit the running executions are rolled back. Later calls are refused.
+   */
+  async close(timeoutMs: number): Promise<ClosedGuard> {
+    const { inFlight } = this.#parts;
     this.#closing.abort();
-    this.#parts.inFlight.endWaits();
-    await this.#parts.inFlight.empty();
+    inFlight.endWaits();
+    const isEmpty = await endsWithin(inFlight.empty(), timeoutMs);
     this.#isClosed = true;
+    if (isEmpty) return { stopped: 0, unfinished: 0 };
+    const stopped = inFlight.stopHandlers(new LeaseLostError('the guard was closed'));
+    inFlight.endWaits();
+    await endsWithin(inFlight.empty(), ROLLBACK_MS);
+    return { stopped, unfinished: inFlight.size };
   }
 
   /** Reads the operation of a call, then joins a running call or executes the operation. */
@@ -170,6 +181,9 @@ export class EnforceLifecycle implements Lifecycle {
     own?.confirmClaim();
     // grpc-js does not start the handler of a call that has ended.
     if (call.ended.isAborted) return committer.release(claim);
+    // The guard may have closed while the store processed the claim.
+    if (this.#isClosed) return committer.release(claim, toAnswer(refusals.storeUnavailable()));
+    if (own) own.handler = call;
     const running = executor.start(call, attempt.operation, claim, attempt.sentAt);
     return then(running.result, (result) =>
       committer.end(executor.end(running, result), decide(result, call.method.policy, claim)),

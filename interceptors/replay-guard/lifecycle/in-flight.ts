@@ -18,6 +18,12 @@ export interface StoredReply {
 /** The reason why a wait ended before the in-flight call: its time limit, or the end of the duplicate's own call. */
 export type InterruptedWait = 'timeout' | 'call-ended';
 
+/** An execution that can be ended before its handler. */
+export interface RunningHandler {
+  /** Ends the execution as failed. Returns false when the handler has already answered. */
+  fail(error: Error): boolean;
+}
+
 /** One operation that this process is executing, and the duplicates that wait for the reply. */
 export class InFlightCall {
   /** The key of the call among the `InFlightCalls`. */
@@ -28,6 +34,8 @@ export class InFlightCall {
   waiting = 0;
   /** Whether the call was refused as in progress. The later calls of the same producer must then also be retried. */
   isRefusedInProgress = false;
+  /** The execution of the call. Undefined before the handler starts. */
+  handler: RunningHandler | undefined;
   /** Undefined until the store has answered. */
   #isClaimed: boolean | undefined;
   /** Created when a duplicate first reads `claimed`. */
@@ -148,6 +156,18 @@ export class InFlightCalls {
     this.#byId.delete(inFlight.mapKey);
     inFlight.end(outcome);
     if (this.#byId.size === 0) for (const resolve of this.#onEmpty) resolve();
+  }
+
+  /** The number of calls in flight. */
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Ends all running executions as failed. Returns the number of the ended executions. */
+  stopHandlers(error: Error): number {
+    let stopped = 0;
+    for (const { handler } of this.#byId.values()) if (handler?.fail(error)) stopped++;
+    return stopped;
   }
 
   /** Ends the waits of all duplicates as timed out. */

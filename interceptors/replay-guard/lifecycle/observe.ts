@@ -8,6 +8,7 @@ import { Refusal } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import { type ClaimAttempt, type Claimer, foundOrRefuse, isReused } from './claim.js';
+import { type ClosedGuard, endsWithin, ROLLBACK_MS } from './closing.js';
 import { decide, type StoredResult } from './decide.js';
 import { Lease } from './lease.js';
 
@@ -44,7 +45,8 @@ interface Classification {
  */
 export class ObserveLifecycle implements Lifecycle {
   readonly #parts: ObserveParts;
-  readonly #handling = new Set<Promise<void>>();
+  /** The calls that are being observed. */
+  readonly #handling = new Map<Promise<void>, GuardedCall>();
   #isClosed = false;
 
   constructor(parts: ObserveParts) {
@@ -56,7 +58,7 @@ export class ObserveLifecycle implements Lifecycle {
     this.#parts.observer.callEnded(call.method.observed, 'bypassed');
     if (this.#isClosed) return call.bypass();
     const handling = this.#observe(call);
-    this.#handling.add(handling);
+    this.#handling.set(handling, call);
     try {
       await handling;
     } finally {
@@ -64,10 +66,18 @@ export class ObserveLifecycle implements Lifecycle {
     }
   }
 
-  /** Resolves when the replies of all running calls are stored. Later calls run unobserved. */
-  async close(): Promise<void> {
+  /**
+   * Resolves when the replies of all running calls are stored, at the latest `ROLLBACK_MS` after the time limit. Calls
+   * that still run at the time limit are no longer recorded. Later calls run unobserved.
+   */
+  async close(timeoutMs: number): Promise<ClosedGuard> {
     this.#isClosed = true;
-    await Promise.allSettled(this.#handling);
+    const ended = Promise.allSettled(this.#handling.keys());
+    if (!(await endsWithin(ended, timeoutMs))) {
+      for (const call of this.#handling.values()) call.fail(new Error('the guard was closed'));
+      await endsWithin(ended, ROLLBACK_MS);
+    }
+    return { stopped: 0, unfinished: this.#handling.size };
   }
 
   async #observe(call: GuardedCall): Promise<void> {

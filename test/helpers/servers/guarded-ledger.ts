@@ -132,7 +132,7 @@ export async function openLedger(
   if (source !== 'memory') await database.migrate('ledger', [effectsTable]);
   const outcomes = new RecordingObserver();
   const guard = createReplayGuard({ store, scope: singleTenant(), observer: outcomes, ...setup.guard });
-  t.teardown(() => guard.close());
+  t.teardown(async () => void (await guard.close()));
   const definition = loadLedger(setup.version, setup.declared);
   const handlers = {
     ...defaultHandlers(source === 'memory' ? undefined : database),

@@ -47,7 +47,7 @@ test.serial('closing a guard keeps the process alive until the guard is closed',
   const guard = createReplayGuard({ store: createMemoryStore(), scope: singleTenant() });
   const before = timers();
   const closing = guard.close();
-  t.is(timers(), before + 1);
+  t.true(timers() > before);
   await closing;
   t.is(timers(), before);
 });

@@ -1,0 +1,32 @@
+import { within } from '../../timing/timeout.js';
+
+/** The options of `ReplayGuard.close`. */
+export interface CloseOptions {
+  /**
+   * How long running executions may take to end, in milliseconds, at most 24 days. Executions that still run then are
+   * rolled back. Default: 30,000.
+   */
+  readonly timeoutMs?: number;
+}
+
+/** What a closed guard has left. Both numbers are 0 if every call ended in time. */
+export interface ClosedGuard {
+  /** The number of executions that were ended at the time limit. Their handlers may still run. */
+  readonly stopped: number;
+  /**
+   * The number of calls whose end the store had not confirmed when `close` resolved. The outcome of their operations is
+   * found out by retries, as after a crash.
+   */
+  readonly unfinished: number;
+}
+
+/** How long the store may take to roll back the executions that were ended at the time limit, in milliseconds. */
+export const ROLLBACK_MS = 1_000;
+
+/** Resolves to whether `work` resolved within `ms` milliseconds. */
+export function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  return within(
+    work.then(() => true),
+    { ms, otherwise: () => false },
+  );
+}

@@ -1,0 +1,47 @@
+// A process with unhandled rejections. The arguments are the number of open guards and a scenario. The output shows
+// the course of each rejection.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { currentExecution, type Execution } from '#library/execution/execution.js';
+
+type Module = typeof import('#library/replay-guard/lifecycle/handler-rejections.js');
+
+const [guards, scenario = ''] = process.argv.slice(2);
+const path = '../../../../../interceptors/dist/replay-guard/lifecycle/handler-rejections.js';
+/** Two copies of the library in one process, as two versions of it would be. */
+const copies: Module[] = await Promise.all(['', '?copy'].map((copy) => import(`${path}${copy}`)));
+const open = Array.from({ length: Number(guards) }, (_, index) =>
+  (copies[index % 2] as Module).catchHandlerRejections(),
+);
+
+/** Rejects without a handler, and waits until Node has judged the rejection. */
+async function reject(reason: unknown): Promise<void> {
+  Promise.reject(reason);
+  await nextTurn();
+  await nextTurn();
+}
+
+const scenarios: Record<string, () => Promise<void>> = {
+  alone: () => reject(new Error('a background job failed')),
+  'of a value': () => reject('a text'),
+  'with listeners': async () => {
+    process.on('uncaughtExceptionMonitor', (error, origin) => console.log('monitor', origin, error.message));
+    process.on('uncaughtException', (error, origin) => console.log('exception', origin, error.message));
+    await reject(new Error('before the listener'));
+    const listener = (reason: unknown) => console.log('listener', (reason as Error).message);
+    process.on('unhandledRejection', listener);
+    await reject(new Error('with a listener'));
+    process.removeListener('unhandledRejection', listener);
+    await reject(new Error('after the listener'));
+    for (const close of open) close();
+    await reject(new Error('after the guards'));
+  },
+  'of a handler': async () => {
+    process.on('unhandledRejection', () => console.log('a listener received the rejection'));
+    const fail = (error: unknown) => console.log('failed', (error as Error).message);
+    currentExecution.run({ fail } as Execution, () => void Promise.reject(new Error('a handler failed')));
+    await nextTurn();
+  },
+};
+
+await scenarios[scenario]?.();
+console.log('alive');

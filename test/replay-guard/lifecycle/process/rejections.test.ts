@@ -1,0 +1,79 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
+import { createMemoryStore } from 'grpc-replay-guard/memory';
+import { limitConcurrency } from '../../../helpers/waiting/concurrency-limit.js';
+
+const main = fileURLToPath(new URL('rejecting-process.js', import.meta.url));
+const inTurn = limitConcurrency(2);
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the process until its end. `guards` is the number of open guards. Every second guard is of another copy. */
+function run(policy: string, guards: number, scenario: string): Promise<Ended> {
+  const args = [`--unhandled-rejections=${policy}`, main, String(guards), scenario];
+  return inTurn(
+    () =>
+      new Promise<Ended>((resolve) => {
+        const child = execFile(process.execPath, args, (_error, stdout, stderr) => {
+          resolve({
+            code: child.exitCode ?? -1,
+            stdout,
+            stderr: stderr.replaceAll(String(child.pid), 'PID'),
+          });
+        });
+      }),
+  );
+}
+
+/** The policies of Node, each with the exit code after an unhandled rejection. */
+const policies = { none: 0, warn: 0, 'warn-with-error-code': 1, strict: 1, throw: 1 };
+
+for (const [policy, exitCode] of Object.entries(policies)) {
+  for (const scenario of ['alone', 'with listeners']) {
+    test(`${policy}: a rejection ${scenario} takes the same course with guards as without`, async (t) => {
+      const [without, guarded] = await Promise.all([run(policy, 0, scenario), run(policy, 3, scenario)]);
+      t.deepEqual(guarded, without);
+      if (scenario === 'alone') t.is(guarded.code, exitCode);
+      else t.regex(guarded.stdout, /listener with a listener\n(.*\n)*alive/);
+    });
+  }
+}
+
+test('throw: the rejection of a value that is no error takes the same course with a guard as without', async (t) => {
+  t.deepEqual(await run('throw', 1, 'of a value'), await run('throw', 0, 'of a value'));
+});
+
+// Under `strict` Node ends the process before any listener is asked.
+for (const policy of Object.keys(policies).filter((name) => name !== 'strict')) {
+  test(`${policy}: the rejection of a guarded handler fails its call once, and no listener receives it`, async (t) => {
+    const { code, stdout } = await run(policy, 3, 'of a handler');
+    t.is(stdout, 'failed a handler failed\nalive\n');
+    t.is(code, 0);
+  });
+}
+
+test('guards that open and close again below a replacement of another library add one layer only', async (t) => {
+  const { emit } = process;
+  t.teardown(() => {
+    process.emit = emit;
+  });
+  const open = () => createReplayGuard({ store: createMemoryStore(), scope: singleTenant() });
+  const first = open();
+  const layer = process.emit;
+  t.not(layer, emit);
+  const wrapper = ((...args: Parameters<typeof emit>) => layer.apply(process, args)) as typeof emit;
+  process.emit = wrapper;
+  await first.close();
+  t.is(process.emit, wrapper, 'the replacement of the other library stays');
+  await open().close();
+  t.is(process.emit, wrapper);
+  process.emit = layer;
+  await open().close();
+  t.is(process.emit, emit);
+});
