@@ -1,7 +1,9 @@
+import { BalancedChoices } from '../../helpers/faults/seeded-random.js';
 import type { Arena, Fault } from './fault.js';
 
-/** Returns a fault whose strikes are those of several faults, in random order. */
+/** Returns a fault whose strikes are those of several faults. Each part strikes equally often, in random order. */
 export function combined(title: string, parts: readonly Fault[]): Fault {
+  const ofArena = new WeakMap<Arena, BalancedChoices<string>>();
   const [first, ...others] = parts as readonly [Fault, ...Fault[]];
   return {
     title,
@@ -13,8 +15,13 @@ export function combined(title: string, parts: readonly Fault[]): Fault {
     requires: [...new Set(parts.flatMap(({ requires }) => requires))],
     pauseMs: Math.min(...parts.map(({ pauseMs }) => pauseMs)),
     strike: (arena: Arena) => {
-      const part = parts[Math.floor(arena.random() * parts.length)] as Fault;
-      return part.strike(arena);
+      const choices = ofArena.get(arena) ?? new BalancedChoices(arena.random, equally(parts));
+      ofArena.set(arena, choices);
+      return (parts[Number(choices.next())] as Fault).strike(arena);
     },
   };
+}
+
+function equally(parts: readonly Fault[]): Record<string, number> {
+  return Object.fromEntries(parts.map((_part, index) => [String(index), 1]));
 }

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -130,8 +131,6 @@ async function clusterOf(
   return cluster;
 }
 
-let databases = 0;
-
 async function createDatabase(
   plan: RoundPlan,
   own: Cluster | undefined,
@@ -139,7 +138,7 @@ async function createDatabase(
 ): Promise<string> {
   const server = own?.url ?? plan.postgresUrl;
   if (server === undefined) throw new Error('the round needs a Postgres');
-  const name = `adversary_${process.pid}_${++databases}`;
+  const name = `adversary_${randomUUID().replaceAll('-', '')}`;
   const admin = new Admin(server);
   await admin.query(`CREATE DATABASE ${name}`);
   await admin.close();

@@ -37,7 +37,7 @@ await migrateService(database);
 const path = '/test.v1.LedgerService/';
 const common = { leaseMs, waitMs };
 const guard = createReplayGuard({
-  ...{ store, scope, observer, purgeEveryMs: 500 },
+  ...{ store, scope, observer, purgeEveryMs: 500, storeTimeoutMs: 5_000 },
   policies: {
     [`${path}Append`]: common,
     [`${path}Transfer`]: common,
