@@ -10,7 +10,13 @@ const outages = new Set([
 ]);
 
 /** The codes of contention: the database works, and other work was in the way. The last two are of Postgres itself. */
-const contentions = new Set(['REPLAY_GUARD_LOCK_TIMEOUT', 'REPLAY_GUARD_NO_CONNECTION', '40001', '40P01']);
+const contentions = new Set([
+  'REPLAY_GUARD_CONTENTION',
+  'REPLAY_GUARD_LOCK_TIMEOUT',
+  'REPLAY_GUARD_NO_CONNECTION',
+  '40001',
+  '40P01',
+]);
 
 /** How far a chain of causes is followed. The bound ends a chain that contains itself. */
 const MAX_CAUSES = 10;

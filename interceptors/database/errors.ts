@@ -9,8 +9,17 @@ export class DatabaseUnavailableError extends CodedError {
   static override readonly code: string = 'REPLAY_GUARD_DATABASE_UNAVAILABLE';
 }
 
+/**
+ * The transaction conflicts with another one: a deadlock, a serialization failure, or a lock that was not granted in time.
+ * The database works, and nothing was committed.
+ */
+export class ContentionError extends DatabaseUnavailableError {
+  override name = 'ContentionError';
+  static override readonly code: string = 'REPLAY_GUARD_CONTENTION';
+}
+
 /** A lock was not granted in time, because another transaction or process holds it. Nothing was committed. */
-export class LockTimeoutError extends DatabaseUnavailableError {
+export class LockTimeoutError extends ContentionError {
   override name = 'LockTimeoutError';
   static override readonly code: string = 'REPLAY_GUARD_LOCK_TIMEOUT';
 }

@@ -1,6 +1,7 @@
 import test from 'ava';
 import {
   CommitInDoubtError,
+  ContentionError,
   DatabaseReadOnlyError,
   DatabaseReplacedError,
   DatabaseUnavailableError,
@@ -13,6 +14,7 @@ import { SequenceWindow, UnreadableWindowError } from 'grpc-replay-guard/store';
 
 const codes = [
   [DatabaseUnavailableError, 'REPLAY_GUARD_DATABASE_UNAVAILABLE'],
+  [ContentionError, 'REPLAY_GUARD_CONTENTION'],
   [LockTimeoutError, 'REPLAY_GUARD_LOCK_TIMEOUT'],
   [NoConnectionError, 'REPLAY_GUARD_NO_CONNECTION'],
   [DatabaseReadOnlyError, 'REPLAY_GUARD_DATABASE_READ_ONLY'],
@@ -30,7 +32,13 @@ for (const [Kind, code] of codes) {
   });
 }
 
-for (const Kind of [LockTimeoutError, NoConnectionError, DatabaseReadOnlyError, DatabaseReplacedError]) {
+for (const Kind of [
+  ContentionError,
+  LockTimeoutError,
+  NoConnectionError,
+  DatabaseReadOnlyError,
+  DatabaseReplacedError,
+]) {
   test(`${Kind.name} is a DatabaseUnavailableError`, (t) => {
     t.true(new Kind('text') instanceof DatabaseUnavailableError);
   });

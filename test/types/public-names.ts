@@ -54,6 +54,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
   'grpc-replay-guard/database': {
     values: [
       'CommitInDoubtError',
+      'ContentionError',
       'DatabaseReadOnlyError',
       'DatabaseReplacedError',
       'DatabaseUnavailableError',

@@ -18,7 +18,15 @@ import {
  * Statements that travel together and end with one Sync. After the first error the server skips the rest of them, so
  * no statement takes effect behind a statement that failed.
  */
-export interface Batch extends Submittable, BatchEnd {}
+export interface Batch extends Submittable, BatchEnd {
+  readonly hasEnded: boolean;
+  /** Notes that `next` is sent while this batch waits for its answer. The limit of `next` starts at the end of this one. */
+  precede(next: Batch): void;
+  /** Starts the limit of the batch, or lets it start when the batch is sent. */
+  startLimit(): void;
+  /** Makes the limit start with `startLimit` instead of when the batch is sent. */
+  delayLimit(): void;
+}
 
 /** Creates a batch. `done` is called once, when the batch has ended. It must not throw. */
 export type BatchClass = new (
@@ -64,7 +72,10 @@ function createBatchClass(Query: QueryClass): BatchClass {
     readonly #prepares: boolean[] = [];
     #currentRows: Row[] = [];
     #limit: Deadline | undefined;
-    #hasEnded = false;
+    #isLimitDelayed = false;
+    #next: Batch | undefined;
+    #stream: Connection['stream'] | undefined;
+    hasEnded = false;
 
     constructor(
       statements: readonly Statement[],
@@ -81,10 +92,11 @@ function createBatchClass(Query: QueryClass): BatchClass {
 
     /** Called at the end. If the client has a `query_timeout`, pg replaces this property, and calls it at the time-out. */
     callback = (error?: Error | null): void => {
-      if (this.#hasEnded) return;
-      this.#hasEnded = true;
+      if (this.hasEnded) return;
+      this.hasEnded = true;
       this.error ??= error ?? undefined;
       this.#limit?.cancel();
+      this.#next?.startLimit();
       this.#done(this);
     };
 
@@ -92,6 +104,7 @@ function createBatchClass(Query: QueryClass): BatchClass {
     submit({ stream }: Connection): Error | null {
       if (!stream.writable) return new Error('the connection to the database was lost');
       try {
+        for (const name of this.#prepared.takeUnused()) writer.close(name);
         for (const statement of this.#statements) this.#write(statement);
       } catch (error) {
         writer.clear();
@@ -100,23 +113,37 @@ function createBatchClass(Query: QueryClass): BatchClass {
       writer.sync();
       this.isSent = true;
       stream.write(writer.take());
-      const ms = this.#limitMs;
-      if (ms !== undefined) {
-        this.#limit = deadlines.set(ms, () =>
-          stream.destroy(new Error(`the database did not answer within ${ms} ms`)),
-        );
-      }
+      this.#stream = stream;
+      if (!this.#isLimitDelayed) this.startLimit();
       return null;
     }
 
+    precede(next: Batch): void {
+      this.#next = next;
+      next.delayLimit();
+    }
+
+    delayLimit(): void {
+      this.#isLimitDelayed = true;
+    }
+
+    startLimit(): void {
+      this.#isLimitDelayed = false;
+      const [ms, stream] = [this.#limitMs, this.#stream];
+      if (ms === undefined || !stream || this.hasEnded) return;
+      this.#limit = deadlines.set(ms, () =>
+        stream.destroy(new Error(`the database did not answer within ${ms} ms`)),
+      );
+    }
+
     #write({ text, params }: Statement): void {
-      const columns = this.#prepared.get(text);
-      const name = nameOf(text);
-      this.#columns.push(columns);
-      this.#prepares.push(!columns);
-      if (!columns) writer.prepare(name, text);
+      const prepared = this.#prepared.get(text);
+      const name = prepared?.name ?? nameOf(text);
+      this.#columns.push(prepared?.columns);
+      this.#prepares.push(!prepared);
+      if (!prepared) writer.prepare(name, text);
       writer.bind(name, params as readonly SqlValue[]);
-      if (!columns) writer.describe();
+      if (!prepared) writer.describe();
       writer.execute();
     }
 

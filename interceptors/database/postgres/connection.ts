@@ -3,7 +3,7 @@ import { outsideOfCalls } from '../../context/copies.js';
 import { MAX_TIMER_MS } from '../../options/whole-number.js';
 import type { Statement } from '../engine.js';
 import { DatabaseUnavailableError, NoConnectionError } from '../errors.js';
-import { type BatchClass, batchClassOf, type QueryClass } from './batch.js';
+import { type Batch, type BatchClass, batchClassOf, type QueryClass } from './batch.js';
 import { type BatchEnd, endsReplicationWait } from './errors.js';
 import { PoolUse, type Waiter } from './pool-use.js';
 import { PreparedStatements } from './prepared-statements.js';
@@ -20,6 +20,8 @@ export class Connection {
   readonly #prepared = new PreparedStatements();
   #hasUnconfirmedCommit = false;
   #hasLimit = true;
+  /** The batch that was sent last. */
+  #last: Batch | undefined;
 
   /** @param answerLimitMs how long a batch may wait for its answer before the connection is closed. Default: no limit */
   constructor(client: PoolClient, answerLimitMs: number | undefined, use: PoolUse<PoolClient>) {
@@ -47,6 +49,8 @@ export class Connection {
       this.#use.answered();
       done(end);
     });
+    if (this.#last && !this.#last.hasEnded) this.#last.precede(batch);
+    this.#last = batch;
     // A pool of the application may have a `query_timeout`, which a query can change and not remove.
     this.#client.query(this.#hasLimit ? batch : Object.assign(batch, { query_timeout: MAX_TIMER_MS }));
   }

@@ -10,9 +10,10 @@ import type {
   StatementTime,
 } from '../engine.js';
 import { CommitInDoubtError } from '../errors.js';
-import { Connections } from './connection.js';
+import { type Connection, Connections } from './connection.js';
 import {
   type BatchEnd,
+  isContention,
   isDivisionByZero,
   isLockTimeout,
   isReadOnlyViolation,
@@ -36,6 +37,9 @@ const withoutTimeouts = control(
   "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)",
 );
 const lockMigrations = control('SELECT pg_advisory_xact_lock(7267136, 1)');
+
+/** How often a transaction is tried again after a conflict with another one, if the guard knows all its statements. */
+const MAX_REPETITIONS = 5;
 
 /** The statements that have no effect if they fail. A procedure that CALL runs may commit before it fails. */
 const atomic = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i;
@@ -74,7 +78,7 @@ export class PostgresEngine implements DatabaseEngine {
   #open(statements: readonly Statement[], hasLimit: boolean): Promise<OpenedSession> {
     return this.#connections.use((connection, resolve, reject) => {
       if (!hasLimit) connection.waitWithoutLimit();
-      connection.begin(statements, (end) => {
+      begin(connection, statements, (end) => {
         if (end.error) connection.rollBack(() => reject(toDatabaseError(end)));
         else resolve({ session: new PostgresSession(connection), rows: end.results[1] ?? [] });
       });
@@ -90,7 +94,13 @@ export class PostgresEngine implements DatabaseEngine {
         else if (end.error) reject(toDatabaseError(end));
         else resolve(end.results[0] as Row[]);
       };
-      if (atomic.test(statement.text)) connection.sendRepeatable([statement], done);
+      let repetitions = 0;
+      const repeatOrEnd = (end: BatchEnd) => {
+        if (isContention(end) && repetitions++ < MAX_REPETITIONS) {
+          connection.sendRepeatable([statement], repeatOrEnd);
+        } else done(end);
+      };
+      if (atomic.test(statement.text)) connection.sendRepeatable([statement], repeatOrEnd);
       else connection.send([statement], done);
     });
   }
@@ -105,7 +115,7 @@ export class PostgresEngine implements DatabaseEngine {
           else reject(toDatabaseError(end));
         });
       const last = mode === 'alone' ? [commit] : [];
-      connection.begin([shortenLockWait, first, ...last], (end) => {
+      begin(connection, [shortenLockWait, first, ...last], (end) => {
         const rows = end.results[2] ?? [];
         if (isLockTimeout(end)) runInstead([rollback, instead], true);
         else if (!end.error && rows.length === 0) {
@@ -144,6 +154,23 @@ export class PostgresEngine implements DatabaseEngine {
       }),
     );
   }
+}
+
+/** Begins a transaction with all its statements, or with its first ones. After a conflict they are sent again. */
+function begin(
+  connection: Connection,
+  statements: readonly Statement[],
+  done: (end: BatchEnd) => void,
+): void {
+  let repetitions = 0;
+  const repeatOrEnd = (end: BatchEnd) => {
+    if (!isContention(end) || repetitions++ >= MAX_REPETITIONS) return done(end);
+    connection.send([rollback], ({ error }) => {
+      if (error) done(end);
+      else connection.begin(statements, repeatOrEnd);
+    });
+  };
+  connection.begin(statements, repeatOrEnd);
 }
 
 function inDoubt({ error }: BatchEnd): Error {

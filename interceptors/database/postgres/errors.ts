@@ -1,5 +1,10 @@
 import type { Row } from '../database.js';
-import { DatabaseReadOnlyError, DatabaseUnavailableError, LockTimeoutError } from '../errors.js';
+import {
+  ContentionError,
+  DatabaseReadOnlyError,
+  DatabaseUnavailableError,
+  LockTimeoutError,
+} from '../errors.js';
 
 /** How a batch of statements has ended. */
 export interface BatchEnd {
@@ -25,6 +30,7 @@ export function toDatabaseError({ error, isOutdated }: BatchEnd): Error {
   const code = sqlState(error);
   if (code === '55P03') return new LockTimeoutError('another transaction holds the row', { cause: error });
   if (code === '25006') return new DatabaseReadOnlyError('the database accepts reads only', { cause: error });
+  if (isConflict(error)) return new ContentionError('another transaction was in the way', { cause: error });
   if (isParameterError(error)) return error as Error;
   if (isOutdated) {
     const text = 'a prepared statement was outdated, and is prepared again when it is next used';
@@ -45,14 +51,16 @@ export function mayBeCommitted({ error, isSent, results }: BatchEnd, commitAt: n
   const code = sqlState(error);
   // The answer was lost. A pooler between client and server reports that with a code of class 08.
   if (code === undefined || code.startsWith('08')) return true;
+  // A pooler reports the loss of its server with the codes of the server. Answers that came before may be lost too.
+  if (/^(57P0[123]|58)/.test(code) && mayEndSession(error)) return true;
   // The server names the statement that failed. What stands behind that statement was not executed.
   if (results.length < commitAt) return false;
   // A server that panics because it cannot flush its log may find the commit in the log when it starts again.
-  return /^(57P|40003)/.test(code) || (/^(53|58|XX)/.test(code) && mayBePanic(error));
+  return /^(57P|40003)/.test(code) || (/^(53|XX)/.test(code) && mayEndSession(error));
 }
 
-/** Returns whether an error may be a panic. The server may translate its severity, so another text counts as a panic. */
-function mayBePanic(error: Error | undefined): boolean {
+/** Returns whether an error may be fatal or a panic. The server may translate the severity, so any other text counts. */
+function mayEndSession(error: Error | undefined): boolean {
   return error !== undefined && 'severity' in error && error.severity !== 'ERROR';
 }
 
@@ -93,9 +101,23 @@ function routineOf(error: unknown): string {
   return error instanceof Error && 'routine' in error ? String(error.routine) : '';
 }
 
-/** Returns whether the plan of a prepared statement is outdated because the schema has changed. */
+/** Returns whether a batch failed because of a deadlock or a serialization failure. The database rolled it back. */
+export function isContention({ error }: BatchEnd): boolean {
+  return isConflict(error);
+}
+
+function isConflict(error: unknown): boolean {
+  const code = sqlState(error);
+  return code === '40001' || code === '40P01';
+}
+
+/**
+ * Returns whether the plan of a prepared statement is outdated because the schema has changed. A function of the
+ * application may raise the same code. The text of the message depends on the language of the server. The name of its source routine does not.
+ */
 export function isOutdatedPlan(error: unknown): boolean {
-  return sqlState(error) === '0A000';
+  if (sqlState(error) !== '0A000') return false;
+  return routineOf(error) === 'RevalidateCachedQuery' || /cached plan/.test(String(error));
 }
 
 /** Returns whether the server does not know a prepared statement, for example after DISCARD ALL. */

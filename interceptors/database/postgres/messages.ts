@@ -20,14 +20,19 @@ export class MessageWriter {
    */
   prepare(name: string, text: string): void {
     if (text.includes('\0')) throw new TypeError('a SQL text must not contain a NUL character');
-    let start = this.#start(CLOSE);
-    this.#ascii(`S${name}\0`);
-    this.#end(start);
-    start = this.#start(PARSE);
+    this.close(name);
+    const start = this.#start(PARSE);
     this.#ascii(`${name}\0`);
     this.#utf8(text, Buffer.byteLength(text));
     this.#ascii('\0');
     this.#uint16(0);
+    this.#end(start);
+  }
+
+  /** Closes the prepared statement of this name, if there is one. */
+  close(name: string): void {
+    const start = this.#start(CLOSE);
+    this.#ascii(`S${name}\0`);
     this.#end(start);
   }
 

@@ -15,16 +15,37 @@ export interface Columns {
 /** The columns of a statement that returns no rows. */
 export const noColumns: Columns = { empty: {}, names: [], parsers: [] };
 
-const { INT2, INT4, INT8 } = pg.types.builtins;
+const { BOOL, BPCHAR, BYTEA, CHAR, FLOAT4, FLOAT8, INT2, INT4, INT8, TEXT, UUID, VARCHAR } =
+  pg.types.builtins;
+const NAME = 19;
+
+/**
+ * The parsers of the types whose values are the same on every engine. The application may have replaced the parsers of pg
+ * for all its connections.
+ */
+const parsers: ReadonlyMap<number, (text: string) => unknown> = new Map<number, (text: string) => unknown>([
+  ...[INT2, INT4, INT8].map((type) => [type, BigInt] as const),
+  ...[FLOAT4, FLOAT8].map((type) => [type, Number] as const),
+  ...[TEXT, VARCHAR, BPCHAR, CHAR, NAME, UUID].map((type) => [type, (text: string) => text] as const),
+  [BOOL, (text: string) => text === 't'],
+  [BYTEA, bytesOf],
+]);
+
+/** Parses binary data in both forms that `bytea_output` can choose. */
+function bytesOf(text: string): Buffer {
+  if (text.startsWith('\\x')) return Buffer.from(text.slice(2), 'hex');
+  const byteOf = (_: string, code: string) =>
+    code === '\\' ? code : String.fromCharCode(Number.parseInt(code, 8));
+  return Buffer.from(text.replace(/\\(\\|[0-7]{3})/g, byteOf), 'latin1');
+}
 
 /** Returns the columns that a RowDescription message describes. Integers are parsed as bigint, as every engine does. */
 export function columnsOf(fields: readonly FieldDef[]): Columns {
-  const isInteger = (type: number) => type === INT2 || type === INT4 || type === INT8;
   return {
     empty: Object.fromEntries(fields.map(({ name }) => [name, null])),
     names: fields.map(({ name }) => name),
-    parsers: fields.map(({ dataTypeID: type }) =>
-      isInteger(type) ? BigInt : pg.types.getTypeParser(type, 'text'),
+    parsers: fields.map(
+      ({ dataTypeID: type }) => (parsers.get(type) ?? pg.types.getTypeParser(type, 'text')) as Parser,
     ),
   };
 }
@@ -46,31 +67,76 @@ export function rowOf({ empty, names, parsers }: Columns, values: readonly (stri
 /** How often a connection of this process has noticed a change of the schema. */
 let schemaChanges = 0;
 
-/** The statements that one connection has prepared, with the columns of their rows. */
+/** A prepared statement on one connection. */
+export interface Prepared {
+  readonly name: string;
+  readonly columns: Columns;
+}
+
+/** When so many statements were used lately, the statements that were not used lately are closed. */
+const MAX_RECENT = 250;
+
+/**
+ * The statements that one connection has prepared, with the columns of their rows. An application whose texts are not
+ * constant would prepare more and more of them, so the statements that were not used lately are closed.
+ */
 export class PreparedStatements {
-  readonly #columns = new Map<string, Columns>();
+  #recent = new Map<string, Prepared>();
+  #older = new Map<string, Prepared>();
+  /** The names of the statements that the next batch closes. */
+  #unused: string[] = [];
   #seenSchemaChanges = schemaChanges;
 
-  /** Returns the columns of a prepared statement, or undefined if the text must be prepared. */
-  get(text: string): Columns | undefined {
+  /** Returns a prepared statement, or undefined if the text must be prepared. */
+  get(text: string): Prepared | undefined {
     if (this.#seenSchemaChanges !== schemaChanges) this.forgetAll();
-    return this.#columns.get(text);
+    const recent = this.#recent.get(text);
+    if (recent) return recent;
+    const older = this.#older.get(text);
+    if (older) this.#use(text, older);
+    return older;
   }
 
   /** Notes that the server has prepared a statement. */
   add(text: string, columns: Columns): void {
-    this.#columns.set(text, columns);
+    this.#use(text, { name: nameOf(text), columns });
   }
 
   /** Notes that a statement may not be prepared. */
   forget(text: string): void {
-    this.#columns.delete(text);
+    this.#recent.delete(text);
+    this.#older.delete(text);
+    // The server may have prepared a statement that failed later.
+    this.#unused.push(nameOf(text));
   }
 
   /** Notes that the server may have dropped every statement of the connection. */
   forgetAll(): void {
     this.#seenSchemaChanges = schemaChanges;
-    this.#columns.clear();
+    this.#close(this.#recent);
+    this.#close(this.#older);
+    this.#recent.clear();
+    this.#older.clear();
+  }
+
+  /** Returns the names of the statements to close, and forgets them. */
+  takeUnused(): readonly string[] {
+    const unused = this.#unused;
+    if (unused.length > 0) this.#unused = [];
+    return unused;
+  }
+
+  #use(text: string, prepared: Prepared): void {
+    this.#older.delete(text);
+    this.#recent.set(text, prepared);
+    if (this.#recent.size < MAX_RECENT) return;
+    this.#close(this.#older);
+    this.#older = this.#recent;
+    this.#recent = new Map();
+  }
+
+  #close(statements: ReadonlyMap<string, Prepared>): void {
+    for (const { name } of statements.values()) this.#unused.push(name);
   }
 }
 
@@ -79,17 +145,10 @@ export function noteSchemaChange(): void {
   schemaChanges++;
 }
 
-const names = new Map<string, string>();
-
 /**
  * Returns the name of a prepared statement: a digest of its text. Two copies of this library that share a pool use
  * the same name only for the same text.
  */
 export function nameOf(text: string): string {
-  let name = names.get(text);
-  if (!name) {
-    name = `rg_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
-    names.set(text, name);
-  }
-  return name;
+  return `rg_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
 }

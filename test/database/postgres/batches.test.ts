@@ -209,11 +209,20 @@ function failed(executed: number, severity: string, code: string): BatchEnd {
   return { results: Array(executed).fill([]), command: '', error, isSent: true, isOutdated: false };
 }
 
-for (const code of ['53100', '58030', 'XX000']) {
+for (const code of ['53100', 'XX000']) {
   test(`a COMMIT during which the server panics with ${code} is in doubt`, (t) => {
     t.true(mayBeCommitted(failed(1, 'PANIC', code), 1));
     t.false(mayBeCommitted(failed(0, 'PANIC', code), 1), 'the statement before COMMIT failed');
     t.false(mayBeCommitted(failed(1, 'ERROR', code), 1), 'the transaction was rolled back');
+  });
+}
+
+for (const code of ['57P01', '57P02', '57P03', '58000', '58030']) {
+  test(`a batch with COMMIT that a server or a pooler ends with ${code} is in doubt`, (t) => {
+    t.true(mayBeCommitted(failed(1, 'FATAL', code), 1));
+    t.true(mayBeCommitted(failed(0, 'FATAL', code), 1), 'a pooler may have lost the answers before');
+    t.false(mayBeCommitted({ ...failed(0, 'FATAL', code), isSent: false }, 1), 'nothing was sent');
+    if (code.startsWith('58')) t.false(mayBeCommitted(failed(0, 'ERROR', code), 1), 'a statement failed');
   });
 }
 

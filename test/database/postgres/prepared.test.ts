@@ -201,3 +201,32 @@ test('COPY FROM STDIN is refused and leaves nothing behind', async (t) => {
   await t.throwsAsync(database.query('COPY notes FROM STDIN'), { message: /COPY/ });
   t.deepEqual(await database.query(all), []);
 });
+
+test('a connection closes the statements that were not used lately', async (t) => {
+  const { database } = await ownPool(t);
+  for (let round = 0; round < 2; round++) {
+    for (let id = 0; id < 700; id++) {
+      t.deepEqual(await database.query(`SELECT ${id} AS id`), [{ id: BigInt(id) }]);
+      if (id % 100 === 0) t.deepEqual(await database.query(all), []);
+    }
+    const [counted] = await database.query<{ kept: bigint }>(
+      'SELECT count(*) AS kept FROM pg_prepared_statements',
+    );
+    t.true((counted?.kept ?? 0n) <= 500n, String(counted?.kept));
+  }
+});
+
+test.serial('an error of a function with the code of an outdated plan is reported unchanged', async (t) => {
+  const { database, operator, proxy } = await ownPool(t);
+  await operator.migrate('function', [
+    `CREATE FUNCTION unsupported() RETURNS BIGINT LANGUAGE plpgsql AS
+       'BEGIN RAISE EXCEPTION ''on purpose'' USING ERRCODE = ''0A000''; END'`,
+  ]);
+  await t.throwsAsync(database.query('SELECT unsupported() AS one'), { message: 'on purpose' });
+  await database.query('SELECT 1 AS one');
+  proxy.reset();
+  await t.throwsAsync(database.query('SELECT unsupported() AS one'), { message: 'on purpose' });
+  await database.query('SELECT 1 AS one');
+  // No statement is sent or prepared again.
+  t.deepEqual(proxy.statements, ['SELECT unsupported() AS one', 'SELECT 1 AS one']);
+});

@@ -3,6 +3,7 @@ import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { ReplayGuardOptions } from 'grpc-replay-guard';
 import {
+  ContentionError,
   DatabaseReadOnlyError,
   DatabaseUnavailableError,
   LockTimeoutError,
@@ -87,6 +88,7 @@ test('a failed probe keeps the circuit open, and a successful probe closes it', 
 });
 
 const harmless = [
+  new ContentionError('on purpose'),
   new LockTimeoutError('on purpose'),
   new NoConnectionError('on purpose'),
   new Error('on purpose'),
