@@ -124,3 +124,21 @@ test('sqlite: a statement that rolls the shared transaction back tells every cal
   t.deepEqual(committed, [0, ...told]);
   t.is(units[2]?.status, 'rejected');
 });
+
+test('sqlite: a transaction cannot continue or commit after a failed rollback to its savepoint', async (t) => {
+  const { database } = await openEngine(t, 'sqlite');
+  await database.query('CREATE TABLE notes (id BIGINT PRIMARY KEY)');
+  const insert = (id: number, verb = 'INSERT') => database.query(`${verb} INTO notes VALUES (${id})`);
+  await insert(0);
+  for (const goesOn of [true, false]) {
+    const outer = database.transaction(async () => {
+      await insert(1);
+      // SQLite rolls the whole transaction back, so the savepoint of the nested transaction does not exist any more.
+      const nested = database.transaction(() => insert(0, 'INSERT OR ROLLBACK'));
+      await t.throwsAsync(nested, { any: true, message: /UNIQUE/ });
+      if (goesOn) await t.throwsAsync(insert(2), { code: 'REPLAY_GUARD_UNIT_OF_WORK' });
+    });
+    await t.throwsAsync(outer, { code: 'REPLAY_GUARD_DATABASE_UNAVAILABLE' });
+  }
+  t.deepEqual(await database.query('SELECT id FROM notes'), [{ id: 0n }]);
+});

@@ -4,7 +4,6 @@ import {
   type ServerInterceptingCallInterface,
   status,
 } from '@grpc/grpc-js';
-import { outsideOfCalls } from '../../context/copies.js';
 import { LazySignal } from '../../timing/lazy-signal.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import { type GuardedMethod, Verbatim } from '../method/guarded-method.js';
@@ -88,8 +87,7 @@ export class GuardedCall extends ServerInterceptingCall {
         this.#fingerprint = this.method.receive(message);
         listener.onReceiveMessage(message);
       },
-      // The connection of the call may have been opened inside another call.
-      onReceiveHalfClose: () => outsideOfCalls(() => void this.#lifecycle.handle(this)),
+      onReceiveHalfClose: () => void this.#lifecycle.handle(this),
       onCancel: () => {
         this.ended.abort();
         // On a cancellation grpc-js destroys the call of a streaming handler. An execution must continue after its
