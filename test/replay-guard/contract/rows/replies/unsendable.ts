@@ -1,5 +1,12 @@
 import { Metadata, type MetadataValue, status } from '@grpc/grpc-js';
-import { type Expected, handlerFailed, notStored, ok, refusals } from '../../table/expected-result.js';
+import {
+  type Expected,
+  handlerFailed,
+  notStored,
+  ok,
+  refusals,
+  unguarded,
+} from '../../table/expected-result.js';
 import { endsWith, type HandlerResponse, type Script } from '../../table/handlers.js';
 import { executedOnce, failureStored, finalState, type Row } from '../../table/row.js';
 import { type StoreName, unary, unaryAndStreaming } from '../../table/setup.js';
@@ -180,5 +187,17 @@ const failures = Object.entries(replaced).map(
   }),
 );
 
+const large = { ids: ['id'], initial: entryOf(MAX_BYTES + 1), trailing: entries(MAX_ENTRIES - 1) };
+const observed: Row = {
+  title: 'in mode OBSERVE, a reply above a limit is sent as it is, and not stored',
+  methods: unaryAndStreaming,
+  stores,
+  setup: { policy: { mode: 'OBSERVE' }, methods: unaryAndStreaming },
+  handler: endsWith(status.OK, large),
+  steps: [call({}, { ...unguarded, messages: ['id'], ...received(large) })],
+  final: { records: [], executions: 1, effects: 1 },
+  counts: { bypassed: 1 },
+};
+
 /** Answers of handlers that gRPC cannot carry. */
-export const unsendableRows: readonly Row[] = [...sized, ...unsendable, ...failures];
+export const unsendableRows: readonly Row[] = [...sized, ...unsendable, ...failures, observed];
