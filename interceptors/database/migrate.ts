@@ -16,9 +16,15 @@ export async function migrate(
   const { session } = await engine.openMigration();
   const query = (text: string, params: SqlValue[] = []) => session.query({ text, params });
   try {
-    await query(
-      'CREATE TABLE IF NOT EXISTS replay_guard_schema (component TEXT PRIMARY KEY, version BIGINT NOT NULL)',
-    );
+    // Postgres would look in the first schema of the search path only, and create a second set of tables there.
+    const isPostgres = engine.name === 'postgres';
+    const [known] = isPostgres
+      ? await query("SELECT CAST(to_regclass('replay_guard_schema') AS TEXT) AS name")
+      : [];
+    if (!known?.name)
+      await query(
+        'CREATE TABLE IF NOT EXISTS replay_guard_schema (component TEXT PRIMARY KEY, version BIGINT NOT NULL)',
+      );
     const [row] = await query('SELECT version FROM replay_guard_schema WHERE component = $1', [component]);
     const version = Number(row?.version ?? 0);
     for (const step of steps.slice(version)) await query(step);

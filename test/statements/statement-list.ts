@@ -34,7 +34,6 @@ export const transactions: readonly ListedStatement[] = [
   listed('RELEASE SAVEPOINT nested_1', 'no table', 'savepoint'),
   listed('COMMIT', 'no table'),
   listed('ROLLBACK', 'no table'),
-  listed('SELECT 1 AS alive', 'no table'),
   listed('SELECT 1 AS nothing', 'no table'),
 ];
 
@@ -46,6 +45,7 @@ export const migrations: readonly ListedStatement[] = [
     'lock timeout',
   ),
   listed('SELECT pg_advisory_xact_lock(..)', 'no table', 'advisory lock'),
+  listed("SELECT CAST(to_regclass('replay_guard_schema') AS TEXT) AS name", 'a whole table'),
   listed('CREATE TABLE IF NOT EXISTS replay_guard_schema ..', 'a whole table'),
   listed('SELECT version FROM replay_guard_schema ..', 'one component'),
   listed('INSERT INTO replay_guard_schema ..', 'one component', 'ON CONFLICT DO UPDATE'),

@@ -12,7 +12,8 @@ export interface PostgresOptions {
   /**
    * A pool of the application, with JavaScript clients of `pg` 8.23 or later. Clients of `pg-native` are not supported.
    * The pool should have `pipeline: true`, `statement_timeout`, `lock_timeout`, `idle_in_transaction_session_timeout`,
-   * `query_timeout` and an `error` listener. The pool stays open when the store closes.
+   * `query_timeout` and an `error` listener. The pool stays open when the store closes. Set `lock_timeout` as an option of the
+   * pool, the role or the database: a unit of work resets a value that a `SET` on the connection has made.
    */
   readonly pool?: Pool;
   /** The maximum number of connections in the pool. Not used with `pool`. Default: 20. */

@@ -2,7 +2,8 @@ import test from 'ava';
 import pg, { type Pool, type PoolConfig } from 'pg';
 import { migrate } from '#library/database/migrate.js';
 import { PostgresEngine } from '#library/database/postgres/engine.js';
-import { freshData } from '../../helpers/databases/engines.js';
+import { claimed, completed, reply, request } from '../../contracts/store/requests.js';
+import { dataAt, freshData } from '../../helpers/databases/engines.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
 const LIMIT_MS = 200;
@@ -45,3 +46,17 @@ for (const [what, { config, answerLimitMs }] of Object.entries(limits)) {
       await t.throwsAsync(async () => engine.run({ text: 'SELECT pg_sleep(60)', params: [] }));
   });
 }
+
+test('a schema that is put in front of the search path later gets no second set of tables', async (t) => {
+  const data = await freshData(t, 'postgres');
+  const { database, store } = await data.open();
+  const operation = request();
+  await claimed(t, await store.claim(operation)).complete(reply('done'));
+  await database.query('CREATE SCHEMA shop');
+  const url = new URL(data.url);
+  url.searchParams.set('options', '-c search_path=shop,public');
+  const later = await dataAt(t, 'postgres', url.href).open();
+  t.deepEqual(completed(t, await later.store.claim(operation)).reply, reply('done'));
+  const tables = "SELECT count(*) AS tables FROM pg_tables WHERE tablename = 'replay_guard_records'";
+  t.deepEqual(await later.database.query(tables), [{ tables: 1n }]);
+});
