@@ -136,8 +136,8 @@ test.serial('postgres: a renewal sends one statement, or none while the unit of 
   const sent = async (claim: Claim) => {
     proxy.reset();
     await claim.renew();
-    // The pool has two connections. A statement that waited for the unit of work would block the ping.
-    await opened.ping();
+    // The pool has two connections. A statement that waited for the unit of work would block the query.
+    await opened.database.query('SELECT 1 AS one');
     return proxy.statements.map((text) => /^[A-Z]+/.exec(text)?.[0]);
   };
   const lease = await take(t, opened);
