@@ -1,4 +1,4 @@
-import { isContention, isFromDatabase, isOutage } from '../../database/error-kinds.js';
+import { isCommitInDoubt, isContention, isFromDatabase, isOutage } from '../../database/error-kinds.js';
 import { DatabaseUnavailableError } from '../../database/errors.js';
 
 /** The number of consecutive failures that opens the circuit. */
@@ -54,12 +54,14 @@ export class Circuit {
   }
 
   /**
-   * Counts an operation that failed, if its error is a sign of an outage. The statements of the guard are correct, so an
-   * error of the database itself is such a sign, for example a missing table.
+   * Counts an operation that failed, if its error is a sign of an outage. A lost answer is such a
+   * sign. The statements of the guard are correct, so an error of the database itself is one, too, for example a missing
+   * table.
    * @param begun the number that `begin` returned for the operation
    */
   failed(begun: number, error: unknown): void {
-    const isSign = isOutage(error) || (isFromDatabase(error) && !isContention(error));
+    const isSign =
+      isOutage(error) || isCommitInDoubt(error) || (isFromDatabase(error) && !isContention(error));
     if (!isSign || begun !== this.#closings) return;
     this.#lastFailure = error;
     this.#countFailure();

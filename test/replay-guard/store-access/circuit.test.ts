@@ -3,6 +3,7 @@ import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { ReplayGuardOptions } from 'grpc-replay-guard';
 import {
+  CommitInDoubtError,
   ContentionError,
   DatabaseReadOnlyError,
   DatabaseUnavailableError,
@@ -107,6 +108,7 @@ for (const failure of harmless) {
 }
 
 const outages = [
+  new CommitInDoubtError('on purpose'),
   new DatabaseReadOnlyError('on purpose'),
   // An error of another copy of this library.
   Object.assign(new Error('on purpose'), { code: 'REPLAY_GUARD_DATABASE_UNAVAILABLE' }),
