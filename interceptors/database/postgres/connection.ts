@@ -4,7 +4,7 @@ import { MAX_TIMER_MS } from '../../options/whole-number.js';
 import type { Statement } from '../engine.js';
 import { DatabaseUnavailableError, NoConnectionError } from '../errors.js';
 import { type Batch, type BatchClass, batchClassOf, type QueryClass } from './batch.js';
-import { type BatchEnd, endsReplicationWait } from './errors.js';
+import { type BatchEnd, endsReplicationWait, isConnectionFailure } from './errors.js';
 import { PoolUse, type Waiter } from './pool-use.js';
 import { PreparedStatements } from './prepared-statements.js';
 
@@ -46,7 +46,7 @@ export class Connection {
     const limitMs = this.#hasLimit ? this.#answerLimitMs : undefined;
     this.#use.sent();
     const batch = new this.#Batch(statements, this.#prepared, limitMs, (end) => {
-      this.#use.answered();
+      this.#use.ended(!isConnectionFailure(end));
       done(end);
     });
     if (this.#last && !this.#last.hasEnded) this.#last.precede(batch);
@@ -148,7 +148,7 @@ export class Connections {
     use: (connection: Connection, resolve: (result: T) => void, reject: (error: Error) => void) => void,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const answers = this.#use.answers;
+      const { answers, losses } = this.#use;
       const waiter: Waiter<PoolClient> = {
         use: (client) => {
           const connection = this.#connectionOf(client).checkedOut();
@@ -159,7 +159,7 @@ export class Connections {
         },
         fail: (cause) => {
           const text = `no connection to the database: ${cause.message}`;
-          const isBusy = cause instanceof NoConnectionError || this.#use.isBusySince(answers);
+          const isBusy = cause instanceof NoConnectionError || this.#use.isBusySince(answers, losses);
           reject(new (isBusy ? NoConnectionError : DatabaseUnavailableError)(text, { cause }));
         },
         refuse: reject,

@@ -32,6 +32,8 @@ export class PoolUse<C> {
   /** The number of batches that have no answer yet. */
   #unanswered = 0;
   #answers = 0;
+  /** The number of batches that have ended without an answer. */
+  #losses = 0;
   /** Counts the events that show progress. */
   #events = 0;
   #stoodStill = false;
@@ -49,6 +51,11 @@ export class PoolUse<C> {
     return this.#answers;
   }
 
+  /** The number of batches so far that have ended without an answer. */
+  get losses(): number {
+    return this.#losses;
+  }
+
   checkedOut(): void {
     this.#connections++;
     this.#events++;
@@ -64,15 +71,22 @@ export class PoolUse<C> {
     this.#events++;
   }
 
-  answered(): void {
+  /** @param isAnswered whether the server has answered. If not, the connection is lost, or a time limit has passed. */
+  ended(isAnswered: boolean): void {
     this.#unanswered--;
-    this.#answers++;
+    if (isAnswered) this.#answers++;
+    else this.#losses++;
     this.#events++;
   }
 
-  /** Whether the database works, although the pool has provided no connection. @param before `answers` before the wait */
-  isBusySince(before: number): boolean {
-    return this.#connections > 0 && (this.#unanswered === 0 || this.#answers > before);
+  /**
+   * Whether the database works, although the pool has provided no connection.
+   * @param answers `answers` before the wait
+   * @param losses `losses` before the wait
+   */
+  isBusySince(answers: number, losses: number): boolean {
+    if (this.#losses > losses) return false;
+    return this.#connections > 0 && (this.#unanswered === 0 || this.#answers > answers);
   }
 
   /** Adds a user that waits. @param isFull whether the pool has no connection for the user */
