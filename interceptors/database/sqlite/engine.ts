@@ -32,9 +32,11 @@ export class SqliteEngine implements DatabaseEngine {
   readonly #writer: Writer;
   readonly #reader: Connection | undefined;
   readonly #busyTimeoutMs: number;
+  readonly #isShared: boolean;
 
   /**
    * @param connection the connection of the writer
+   * @param isShared whether the application uses the connection of the writer, too
    * @param reader absent for a database in memory, which has only one connection
    */
   constructor(
@@ -43,7 +45,9 @@ export class SqliteEngine implements DatabaseEngine {
     reader: Connection | undefined,
     unitLimitMs: number,
     busyTimeoutMs: number,
+    isShared: boolean,
   ) {
+    this.#isShared = isShared;
     this.#connection = connection;
     this.#writer = writer;
     this.#reader = reader;
@@ -69,9 +73,13 @@ export class SqliteEngine implements DatabaseEngine {
     return this.#write(statement);
   }
 
-  /** Uses the connection of the writer, whose page cache stays valid. A commit makes the cache of the reader invalid. */
+  /**
+   * Uses the connection of the writer, whose page cache stays valid. A commit makes the cache of the reader invalid. A
+   * connection on which the application iterates over rows sees old data, so a shared connection is not used.
+   */
   peek(statement: Statement): Peeked | undefined {
     try {
+      if (this.#isShared && this.#reader) return { rows: this.#reader.run(statement), isCommitted: true };
       return { rows: this.#connection.run(statement), isCommitted: this.#writer.isIdle };
     } catch (error) {
       if (error instanceof LockTimeoutError) return undefined;

@@ -10,6 +10,8 @@ const unavailable = /^SQLITE_(FULL|IOERR|CANTOPEN|NOMEM|CORRUPT|NOTADB|PERM|PROT
 
 /** Converts an error of SQLite to an error of the port. An error of the statement itself is returned unchanged. */
 export function toDatabaseError(error: unknown): Error {
+  if (isIterating(error))
+    return new LockTimeoutError('the application iterates over rows on the connection', { cause: error });
   const code = sqliteCode(error);
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
     return new LockTimeoutError('another process holds the database', { cause: error });
@@ -22,6 +24,11 @@ export function toDatabaseError(error: unknown): Error {
     return new DatabaseUnavailableError(`the database cannot be used: ${textOf(error)}`, { cause: error });
   }
   return error as Error;
+}
+
+/** Whether better-sqlite3 has refused a statement, because rows are being read one by one. The error has no code. */
+function isIterating(error: unknown): boolean {
+  return error instanceof TypeError && error.message.includes('busy executing a query');
 }
 
 /** Whether a COMMIT that failed with this error may have reached the disk. */

@@ -68,7 +68,11 @@ export async function openSqliteEngine(
     await close();
     throw error;
   }
-  return { engine: new SqliteEngine(connection, writer, reader, unitLimitMs, busyTimeoutMs), close };
+  const isShared = options.database !== undefined;
+  return {
+    engine: new SqliteEngine(connection, writer, reader, unitLimitMs, busyTimeoutMs, isShared),
+    close,
+  };
 }
 
 function openFile(path: string | undefined): Handle {

@@ -1,7 +1,12 @@
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Row } from '../database.js';
 import type { OpenedSession, Statement } from '../engine.js';
-import { CommitInDoubtError, DatabaseReplacedError, DatabaseUnavailableError } from '../errors.js';
+import {
+  CommitInDoubtError,
+  DatabaseReplacedError,
+  DatabaseUnavailableError,
+  LockTimeoutError,
+} from '../errors.js';
 import { type Connection, retryWhileLocked } from './connection.js';
 import type { DatabaseFile } from './database-file.js';
 import { isConstraintViolation, leavesCommitInDoubt } from './errors.js';
@@ -51,6 +56,8 @@ export class Writer {
   /** Whether a unit holds the writer, or the transaction of a group is being opened. */
   #isBusy = false;
   #isCommitScheduled = false;
+  /** Whether a transaction of the writer is still open, because its rollback has failed. */
+  #isLeft = false;
   /** Whether `#continue` runs. A unit that fails at its start ends inside of it. */
   #isContinuing = false;
   #separateUntil = 0;
@@ -139,16 +146,24 @@ export class Writer {
     };
     try {
       this.#file?.assertNotLost();
-      if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
-      const begun = retryWhileLocked(this.#limits.busyTimeoutMs, () =>
-        this.#connection.control('BEGIN IMMEDIATE'),
-      );
+      const begun = retryWhileLocked(this.#limits.busyTimeoutMs, () => this.#beginTransaction());
       if (begun instanceof Promise) return begun.then(opened, failed);
       opened();
       return undefined;
     } catch (error) {
       return failed(error);
     }
+  }
+
+  /** @throws LockTimeoutError also while the application has a transaction of its own on a database that it shares */
+  #beginTransaction(): void {
+    if (this.#connection.inTransaction) {
+      if (!this.#isLeft)
+        throw new LockTimeoutError('the application has a transaction open on the connection');
+      this.#connection.control('ROLLBACK');
+      this.#isLeft = false;
+    }
+    this.#connection.control('BEGIN IMMEDIATE');
   }
 
   /** Gives the writer to a unit and runs its first statement. */
@@ -161,7 +176,7 @@ export class Writer {
       return { session, rows };
     } catch (error) {
       if (session) session.rollback();
-      else this.#sessionGroup.rolledBack(true);
+      else this.#sessionGroup.rolledBack('undone');
       throw error;
     }
   }
@@ -173,10 +188,14 @@ export class Writer {
         this.#isBusy = false;
         this.#continue();
       }),
-    rolledBack: (isUndone) => {
+    rolledBack: (end) => {
       this.#isBusy = false;
       // A transaction that could not be rolled back must not commit. The next group rolls it back first.
-      if (!isUndone || !this.#connection.inTransaction) this.#groupRolledBack();
+      this.#isLeft = end === 'left' && this.#connection.inTransaction;
+      if (end === 'unknown') this.#groupLost(endedByApplication());
+      else if (this.#isLeft || !this.#connection.inTransaction) {
+        this.#groupLost(new DatabaseUnavailableError('the transaction was rolled back'));
+      }
       this.#continue();
     },
   };
@@ -253,6 +272,10 @@ export class Writer {
   #commitTransaction(units: number): void {
     // A group in which every unit rolled back has nothing to make durable.
     const text = units > 0 ? 'COMMIT' : 'ROLLBACK';
+    if (!this.#connection.inTransaction) {
+      if (units === 0) return;
+      throw endedByApplication();
+    }
     if (units > 0) this.#beforeCommit();
     try {
       if (units > 0) this.#file?.assertInPlace();
@@ -281,13 +304,13 @@ export class Writer {
     } catch {
       // The error of the commit is reported.
     }
+    this.#isLeft = this.#connection.inTransaction;
   }
 
-  /** The whole transaction was rolled back, with the units that wait for its commit. */
-  #groupRolledBack(): void {
+  /** The transaction has ended without its commit, with the units that wait for the commit. */
+  #groupLost(error: Error): void {
     const units = this.#committing;
     this.#groupEnded();
-    const error = new DatabaseUnavailableError('the transaction was rolled back');
     for (const unit of units) unit.reject(error);
   }
 
@@ -300,4 +323,8 @@ export class Writer {
     if (this.#isBusy || this.#queue.length > 0 || this.#groupUntil !== undefined) return;
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
+}
+
+function endedByApplication(): CommitInDoubtError {
+  return new CommitInDoubtError('the application has ended the transaction of the group on its own database');
 }
