@@ -17,15 +17,21 @@ async function moveClock({ clockFile, random, events }: Arena): Promise<void> {
   if (random() < 0.5) writeFileSync(clockFile, '+0\n');
 }
 
+function restore({ clockFile }: Arena): void {
+  writeFileSync(clockFile, '+0\n');
+}
+
 /** The clocks of all servers jump by up to an hour. On SQLite it is the clock of the store too. */
 export const serverClocks: Fault = {
   title: 'clocks of the servers moved by up to an hour',
   engines: ['sqlite', 'postgres'],
   lacks,
   movesClockOf: 'servers',
+  delaysPurge: true,
   requires: ['moved clocks', 'replays'],
   pauseMs: 500,
   strike: moveClock,
+  restore,
 };
 
 /** The clock of Postgres jumps by up to an hour. */
@@ -37,4 +43,5 @@ export const databaseClock: Fault = {
   requires: ['moved clocks', 'takeovers', 'replays'],
   pauseMs: 500,
   strike: moveClock,
+  restore,
 };

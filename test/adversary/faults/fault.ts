@@ -54,10 +54,14 @@ export interface Fault {
   readonly movesClockOf?: 'servers' | 'database';
   /** Whether leases end only by their time, so that no execution may overlap another one. */
   readonly leavesLeases?: boolean;
+  /** Whether expired records may stay for long, because SQLite judges retentions by a time that a clock cannot set ahead. */
+  readonly delaysPurge?: boolean;
   /** The events without which a round has proven nothing. */
   readonly requires: readonly string[];
   /** The longest pause between two strikes, in milliseconds. */
   readonly pauseMs: number;
   /** Strikes once, and ends the fault before it resolves. Counts what it did in `events`. */
   strike(arena: Arena): Promise<void>;
+  /** Ends what outlasts the strikes. Runs after the last one. */
+  readonly restore?: (arena: Arena) => void;
 }

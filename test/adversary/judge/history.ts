@@ -87,6 +87,8 @@ export interface RoundHistory {
   readonly recoveryMs: number;
   /** The lease, if no fault of the round changes clocks, leases or claims. */
   readonly quietLeaseMs?: number;
+  /** Whether the pruner may keep expired records, because a clock of the round was set back. */
+  readonly mayKeepExpired?: boolean;
   /** Server processes that ended although no fault ended them. */
   readonly crashes: readonly string[];
 }

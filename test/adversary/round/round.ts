@@ -61,17 +61,19 @@ async function run(plan: RoundPlan, length: RoundLength, cleanUps: CleanUps): Pr
   await poll('the servers answer the first calls', () => attempts.length >= 20);
   const beganAt = steadyMs();
   while (!isOver(steadyMs() - beganAt, length, missing)) await strike(plan, arena);
+  fault.restore?.(arena);
   const faultsEndedAt = steadyMs();
   // The recovery must not hide a late result, so the clients wait longer than the judge allows.
   await load.finish(recoveryMs + 5_000);
   await load.confirm();
-  const tables = await tablesWithoutLeftovers(url);
+  const tables = await (fault.delaysPurge ? readTables(url()) : tablesWithoutLeftovers(url));
   const history: RoundHistory = {
     ...{ operations: load.operations.all, attempts, tables, faultsEndedAt },
     executions: executionsOf(journal()),
     stockPerItem: STOCK,
     recoveryMs,
     ...(fault.leavesLeases && { quietLeaseMs: LEASE_MS }),
+    ...(fault.delaysPurge && { mayKeepExpired: true }),
     crashes: servers.flatMap(({ crashes }) => crashes),
   };
   return { history, violations: judge(history), events: events(), missing: missing() };
