@@ -21,12 +21,13 @@ const keywords = `
   with`;
 const types = 'bit char character decimal interval numeric time timestamp varchar';
 const functions = `
-  abs age array_agg array_length avg bool_and bool_or btrim cardinality ceil ceiling char_length clock_timestamp coalesce
-  concat concat_ws count date_part date_trunc decode dense_rank encode every extract first_value floor format
-  generate_series greatest json_agg json_build_object json_object_agg jsonb_agg jsonb_build_object jsonb_object_agg lag
-  last_value lead least left length lower ltrim max md5 min mod now nullif octet_length position power rank replace right
-  round row_number row_to_json rtrim sha256 sign split_part sqrt statement_timestamp string_agg strpos substr substring
-  sum to_char to_date to_json to_jsonb to_timestamp transaction_timestamp trim trunc unnest upper`;
+  abs age array_agg array_length avg bool_and bool_or btrim cardinality ceil ceiling char_length clock_timestamp
+  coalesce concat concat_ws count current_setting date_part date_trunc decode dense_rank encode every extract
+  first_value floor format generate_series greatest json_agg json_build_object json_object_agg jsonb_agg
+  jsonb_build_object jsonb_object_agg lag last_value lead least left length lower ltrim max md5 min mod now nullif
+  octet_length position power rank replace right round row_number row_to_json rtrim sha256 sign split_part sqrt
+  statement_timestamp string_agg strpos substr substring sum to_char to_date to_json to_jsonb to_timestamp
+  transaction_timestamp trim trunc unnest upper`;
 
 /** The words that may stand before a parenthesis in a statement that only reads. */
 const harmless = new Set(`${keywords} ${types} ${functions}`.trim().split(/\s+/));
