@@ -220,6 +220,14 @@ test('expired records may stay after a clock was set back', (t) => {
   t.deepEqual(judge(history({ mayKeepExpired: true }, { leftovers: 1 })), []);
 });
 
+test('a key past its retention may stay in progress after a clock was set back', (t) => {
+  const short = { ...operation, method: 'close' } as const;
+  const waiting = refused(status.UNAVAILABLE, 'IDEMPOTENCY_KEY_IN_PROGRESS', { operation: short });
+  const given = { operations: [short], attempts: [waiting], executions: [] };
+  t.deepEqual(judge(history({ ...given, mayKeepExpired: true }, { effects: [] })), []);
+  t.deepEqual(broken(history(given, { effects: [] })), [5]);
+});
+
 breaks('two executions during one lease', ['lease'], () => {
   const leased = { ...operation, method: 'transfer' } as const;
   const [first, second] = [attempt({ operation: leased }), replay({ operation: leased })];
