@@ -31,8 +31,15 @@ export interface PostgresProxy {
    * Cuts the connection at the next statement that matches: before Postgres gets the statement, or after its result.
    * @param then the action on all other connections at that moment
    * @param skipped the number of matching statements that pass before the cut
+   * @param behind matches an earlier statement of the same transaction. Other work may send the same text.
    */
-  cutAt(text: RegExp, when: 'before' | 'after', then?: 'down' | 'hang', skipped?: number): void;
+  cutAt(
+    text: RegExp,
+    when: 'before' | 'after',
+    then?: 'down' | 'hang',
+    skipped?: number,
+    behind?: RegExp,
+  ): void;
   /**
    * Makes the server fail the next statement that matches, in its place in the protocol, as if for example an operator
    * had cancelled the statement. The statement has no effect.
@@ -57,7 +64,7 @@ export async function startProxy(
   let target = new URL(url);
   const sockets = new Set<Socket>();
   let refusing: 'cut' | 'hang' | undefined;
-  let cut: { text: RegExp; when: 'before' | 'after'; skipped: number } | undefined;
+  let cut: { text: RegExp; when: 'before' | 'after'; skipped: number; behind?: RegExp } | undefined;
   let afterCut: 'down' | 'hang' | undefined;
   let failing: { text: RegExp; sqlState: string } | undefined;
   const server = createServer((client) => {
@@ -73,8 +80,11 @@ export async function startProxy(
     new ProxiedConnection(client, upstream, options.latencyMs ?? 0, {
       statement: (text) => proxy.statements.push(text),
       roundTrip: () => proxy.roundTrips++,
-      cut: (text) => {
-        if (!cut?.text.test(text) || cut.skipped-- > 0) return undefined;
+      cut: (text, earlier) => {
+        if (!cut?.text.test(text)) return undefined;
+        const { behind } = cut;
+        if (behind && !earlier.some((statement) => behind.test(statement))) return undefined;
+        if (cut.skipped-- > 0) return undefined;
         const { when } = cut;
         cut = undefined;
         return when;
@@ -107,8 +117,8 @@ export async function startProxy(
     url: Object.assign(new URL(url), { host: `127.0.0.1:${(server.address() as AddressInfo).port}` }).href,
     ...{ statements: [], roundTrips: 0, connections: 0, refused: 0, cuts: 0 },
     reset: () => Object.assign(proxy, { statements: [], roundTrips: 0, connections: 0, refused: 0, cuts: 0 }),
-    cutAt: (text, when, then, skipped = 0) => {
-      cut = { text, when, skipped };
+    cutAt: (text, when, then, skipped = 0, behind) => {
+      cut = { text, when, skipped, ...(behind && { behind }) };
       afterCut = then;
     },
     failAt: (text, sqlState) => {

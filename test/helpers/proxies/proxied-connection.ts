@@ -6,8 +6,11 @@ export interface ConnectionListener {
   statement(text: string): void;
   /** Called when the client sends something after a server message. */
   roundTrip(): void;
-  /** Returns whether to cut the connection before or after this statement. */
-  cut(text: string): 'before' | 'after' | undefined;
+  /**
+   * Returns whether to cut the connection before or after this statement.
+   * @param earlier the earlier statements since the last BEGIN
+   */
+  cut(text: string, earlier: readonly string[]): 'before' | 'after' | undefined;
   /** Returns the SQLSTATE with which the server must fail this statement, if it must fail. */
   fail(text: string): string | undefined;
   /** Called when the connection was cut because `cut` returned a value. */
@@ -24,6 +27,8 @@ export class ProxiedConnection {
   readonly #prepared = new Map<string, string>();
   /** One entry for each expected ReadyForQuery message: whether its arrival cuts the connection. */
   readonly #expectedReady: boolean[] = [];
+  /** The statements since the last BEGIN. */
+  #transaction: string[] = [];
   #boundText = '';
   #started = false;
   #cutAtReady = false;
@@ -74,7 +79,9 @@ export class ProxiedConnection {
 
   #execute(text: string): boolean {
     this.#listener.statement(text.trim());
-    const cut = this.#listener.cut(text.trim());
+    if (text.startsWith('BEGIN')) this.#transaction = [];
+    const cut = this.#listener.cut(text.trim(), this.#transaction);
+    this.#transaction.push(text);
     // The statements of one batch have one ReadyForQuery message.
     if (cut === 'after') this.#cutAtReady = true;
     return cut === 'before';
