@@ -18,6 +18,7 @@ export const libraryLayers: readonly Layer[] = [
       'interceptors/context',
       'What all copies of the library share: values of the asynchronous context, errors',
     ),
+    room('interceptors/wire', 'The protobuf wire format, read and written without generated code'),
   ],
   [
     room('interceptors/timing', 'Time-outs, back-off, repeating tasks and clocks'),

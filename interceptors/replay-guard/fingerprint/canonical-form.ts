@@ -1,9 +1,9 @@
+import { WireReader } from '../../wire/wire-reader.js';
 import type { FieldSchema, MessageSchema, Scalar } from '../descriptors/message-schema.js';
 import { CanonicalWriter } from './canonical-writer.js';
 import type { ExcludedFields } from './field-path.js';
 import { type ByteRange, FieldReader, type Offsets, rangesOf, type WireFields } from './wire-fields.js';
 import { readCanonicalNumber } from './wire-number.js';
-import { WireReader } from './wire-reader.js';
 
 /** A message in canonical form. Equal messages have equal bytes. */
 export interface CanonicalForm {

@@ -1,8 +1,8 @@
+import { WireReader } from '../../wire/wire-reader.js';
+import { WireWriter } from '../../wire/wire-writer.js';
 import { type FieldSchema, isPackable, type Scalar, wireTypes } from '../descriptors/message-schema.js';
 import { type Offsets, rangesOf } from './wire-fields.js';
 import { readCanonicalNumber } from './wire-number.js';
-import { WireReader } from './wire-reader.js';
-import { WireWriter } from './wire-writer.js';
 
 /** Writes the values of fields in canonical form. */
 export class CanonicalWriter {
@@ -25,13 +25,8 @@ export class CanonicalWriter {
    * @param content writes the fields of the message
    */
   nested({ number, delimited }: FieldSchema, content: () => void): void {
-    this.#out.tag(number, delimited ? 3 : 2);
-    if (delimited) {
-      content();
-      this.#out.tag(number, 4);
-    } else {
-      this.#out.delimited(content);
-    }
+    if (delimited) this.#out.group(number, content);
+    else this.#out.message(number, content);
   }
 
   /** Writes the default value of a field: the number 0, or an empty string or message. */

@@ -1,3 +1,4 @@
+import { WireReader } from '../../wire/wire-reader.js';
 import {
   type FieldSchema,
   isPackable,
@@ -6,7 +7,6 @@ import {
   wireTypes,
 } from '../descriptors/message-schema.js';
 import { readNumber } from './wire-number.js';
-import { WireReader } from './wire-reader.js';
 
 const LENGTH_DELIMITED = 2;
 const GROUP_START = 3;

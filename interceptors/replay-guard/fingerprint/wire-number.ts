@@ -1,5 +1,5 @@
+import type { WireReader } from '../../wire/wire-reader.js';
 import { type Scalar, wireTypes } from '../descriptors/message-schema.js';
-import type { WireReader } from './wire-reader.js';
 
 /**
  * Reads a number with its original bits.

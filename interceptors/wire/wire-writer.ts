@@ -25,6 +25,53 @@ export class WireWriter {
     this.#buffer[this.#length++] = rest;
   }
 
+  /** Writes an int32 or an enum field. */
+  int32(number: number, value: number): void {
+    this.tag(number, 0);
+    this.varint(value, value >> 31);
+  }
+
+  /** Writes an int64 field. The value is a safe integer. */
+  int64(number: number, value: number): void {
+    this.tag(number, 0);
+    this.varint(value % 2 ** 32, Math.floor(value / 2 ** 32));
+  }
+
+  /** Writes a string field. A lone surrogate is written as U+FFFD. */
+  string(number: number, text: string): void {
+    const length = Buffer.byteLength(text);
+    this.tag(number, 2);
+    this.varint(length, 0);
+    this.#reserve(length);
+    this.#length += this.#buffer.write(text, this.#length);
+  }
+
+  /** Writes a bytes field. */
+  bytes(number: number, bytes: Buffer): void {
+    this.tag(number, 2);
+    this.varint(bytes.length, 0);
+    this.copy(bytes, 0, bytes.length);
+  }
+
+  /**
+   * Writes a message field.
+   * @param content a function that writes the fields of the message
+   */
+  message(number: number, content: () => void): void {
+    this.tag(number, 2);
+    this.delimited(content);
+  }
+
+  /**
+   * Writes a message field between two tags (a proto2 group).
+   * @param content a function that writes the fields of the message
+   */
+  group(number: number, content: () => void): void {
+    this.tag(number, 3);
+    content();
+    this.tag(number, 4);
+  }
+
   /** Writes 4 bytes, little-endian. */
   fixed32(bits: number): void {
     this.#reserve(4);

@@ -1,5 +1,5 @@
 const GROUP_END = 4;
-/** The maximum nesting depth of unknown groups. protobuf's own parsers have the same limit. */
+/** The maximum nesting depth of messages and of unknown groups. protobuf's own parsers have the same limit. */
 const MAX_DEPTH = 100;
 
 /**
@@ -14,12 +14,15 @@ export class WireReader {
   high = 0;
   readonly #buffer: Buffer;
   readonly #end: number;
+  readonly #depth: number;
   #position: number;
 
-  constructor(buffer: Buffer, start: number, end: number) {
+  /** @param depth the number of messages that contain this part */
+  constructor(buffer: Buffer, start = 0, end = buffer.length, depth = 0) {
     this.#buffer = buffer;
     this.#position = start;
     this.#end = end;
+    this.#depth = depth;
   }
 
   /** The offset of the next byte in the buffer. */
@@ -81,6 +84,39 @@ export class WireReader {
     const size = this.varint();
     if (size > 5 || this.high !== 0) throw new Error('a tag or a length is too long');
     return this.low >>> 0;
+  }
+
+  /** Reads an int32 or the number of an enum value. */
+  int32(): number {
+    this.varint();
+    return this.low;
+  }
+
+  /** Reads a string with its length prefix. Malformed UTF-8 is read as U+FFFD. */
+  string(): string {
+    const length = this.length();
+    if (length === 0) return '';
+    const start = this.skipBytes(length);
+    return this.#buffer.toString('utf8', start, start + length);
+  }
+
+  /** Reads bytes with their length prefix. The result shares the memory of the buffer. */
+  bytes(): Buffer {
+    const length = this.length();
+    const start = this.skipBytes(length);
+    return this.#buffer.subarray(start, start + length);
+  }
+
+  /**
+   * Reads the length prefix of a message.
+   * @returns a reader of the message
+   * @throws Error if messages are nested too deeply
+   */
+  message(): WireReader {
+    if (this.#depth === MAX_DEPTH) throw new Error('messages are nested too deeply');
+    const length = this.length();
+    const start = this.skipBytes(length);
+    return new WireReader(this.#buffer, start, start + length, this.#depth + 1);
   }
 
   /**
