@@ -1,54 +1,65 @@
-import protobuf from 'protobufjs';
+import { bytes, int32, int64, message, repeated, string } from '../wire/fields.js';
+import { MessageFormat } from '../wire/message-format.js';
+import { WireWriter } from '../wire/wire-writer.js';
 
 /** A detail of a `google.rpc.Status`. The messages are defined in google/rpc/error_details.proto (AIP-193). */
 export type StatusDetail =
-  | { readonly errorInfo: { reason: string; domain: string; metadata?: Record<string, string> } }
-  | { readonly badRequest: { fieldViolations: readonly { field: string; description: string }[] } }
+  | { readonly errorInfo: ErrorInfo }
+  | { readonly badRequest: BadRequest }
   | { readonly retryInfo: { retryDelayMs: number } };
 
-const field = (id: number, type: string, rule?: 'repeated') => ({ id, type, ...(rule && { rule }) });
+interface ErrorInfo {
+  reason: string;
+  domain: string;
+  metadata?: Record<string, string>;
+}
 
-const types: protobuf.INamespace = {
-  nested: {
-    Status: {
-      fields: { code: field(1, 'int32'), message: field(2, 'string'), details: field(3, 'Any', 'repeated') },
-    },
-    Any: { fields: { type_url: field(1, 'string'), value: field(2, 'bytes') } },
-    ErrorInfo: {
-      fields: {
-        reason: field(1, 'string'),
-        domain: field(2, 'string'),
-        metadata: { keyType: 'string', ...field(3, 'string') } as protobuf.IMapField,
-      },
-    },
-    BadRequest: { fields: { fieldViolations: field(1, 'FieldViolation', 'repeated') } },
-    FieldViolation: { fields: { field: field(1, 'string'), description: field(2, 'string') } },
-    RetryInfo: { fields: { retryDelay: field(1, 'Duration') } },
-    Duration: { fields: { seconds: field(1, 'int64'), nanos: field(2, 'int32') } },
-  },
-};
-
-const root = protobuf.Root.fromJSON(types);
-
-const encode = (type: string, message: object): Uint8Array => root.lookupType(type).encode(message).finish();
-
-const pack = (type: string, message: object) => ({
-  type_url: `type.googleapis.com/google.rpc.${type}`,
-  value: encode(type, message),
-});
+interface BadRequest {
+  fieldViolations: readonly { field: string; description: string }[];
+}
 
 /** Encodes a `google.rpc.Status` for the trailer `grpc-status-details-bin`. */
 export function statusDetails(code: number, message: string, details: readonly StatusDetail[]): Buffer {
-  return Buffer.from(encode('Status', { code, message, details: details.map(packDetail) }));
+  const out = new WireWriter();
+  out.int32(1, code);
+  out.string(2, message);
+  for (const detail of details) out.message(3, () => writeAny(out, detail));
+  return out.finish();
 }
 
-function packDetail(detail: StatusDetail) {
-  if ('errorInfo' in detail) return pack('ErrorInfo', detail.errorInfo);
-  if ('badRequest' in detail) return pack('BadRequest', detail.badRequest);
-  const ms = detail.retryInfo.retryDelayMs;
-  return pack('RetryInfo', {
-    retryDelay: { seconds: Math.floor(ms / 1_000), nanos: Math.round((ms % 1_000) * 1e6) },
-  });
+function writeAny(out: WireWriter, detail: StatusDetail): void {
+  const pack = (type: string, content: () => void) => {
+    out.string(1, `type.googleapis.com/google.rpc.${type}`);
+    out.message(2, content);
+  };
+  if ('errorInfo' in detail) pack('ErrorInfo', () => writeErrorInfo(out, detail.errorInfo));
+  else if ('badRequest' in detail) pack('BadRequest', () => writeViolations(out, detail.badRequest));
+  else pack('RetryInfo', () => out.message(1, () => writeDuration(out, detail.retryInfo.retryDelayMs)));
+}
+
+function writeErrorInfo(out: WireWriter, { reason, domain, metadata = {} }: ErrorInfo): void {
+  out.string(1, reason);
+  out.string(2, domain);
+  for (const [key, value] of Object.entries(metadata)) {
+    out.message(3, () => {
+      out.string(1, key);
+      out.string(2, value);
+    });
+  }
+}
+
+function writeViolations(out: WireWriter, { fieldViolations }: BadRequest): void {
+  for (const { field, description } of fieldViolations) {
+    out.message(1, () => {
+      out.string(1, field);
+      out.string(2, description);
+    });
+  }
+}
+
+function writeDuration(out: WireWriter, ms: number): void {
+  out.int64(1, Math.trunc(ms / 1_000));
+  out.int32(2, Math.round((ms % 1_000) * 1e6));
 }
 
 /** The details of a failed call that a client uses. */
@@ -58,33 +69,27 @@ export interface FailureDetails {
   readonly retryDelayMs?: number;
 }
 
-interface Packed {
-  readonly type_url: string;
-  readonly value: Uint8Array;
-}
+const any = new MessageFormat({ typeUrl: string(1), value: bytes(2) });
+const status = new MessageFormat({ details: repeated(message(3, () => any)) });
+const errorInfo = new MessageFormat({ reason: string(1), domain: string(2) });
+const duration = new MessageFormat({ seconds: int64(1), nanos: int32(2) });
+const retryInfo = new MessageFormat({ retryDelay: message(1, () => duration) });
 
 /** Reads the bytes of `grpc-status-details-bin`. Returns no details if the bytes are not a `google.rpc.Status`. */
-export function readStatusDetails(bytes: Uint8Array): FailureDetails {
+export function readStatusDetails(packed: Uint8Array): FailureDetails {
   try {
-    const { details } = decode<{ details: Packed[] }>('Status', bytes);
-    const errorInfo = unpack<{ reason: string; domain: string }>(details, 'ErrorInfo');
-    const retry = unpack<{ retryDelay?: { seconds: number; nanos: number } | null }>(details, 'RetryInfo');
-    const delay = retry?.retryDelay;
+    const { details } = status.decode(packed);
+    const unpack = <T extends object>(type: string, format: MessageFormat<T>): T | undefined => {
+      const found = details.find(({ typeUrl }) => typeUrl.endsWith(`/google.rpc.${type}`));
+      return found && format.decode(found.value);
+    };
+    const info = unpack('ErrorInfo', errorInfo);
+    const delay = unpack('RetryInfo', retryInfo)?.retryDelay;
     return {
-      ...(errorInfo && { errorInfo: { reason: errorInfo.reason, domain: errorInfo.domain } }),
+      ...(info && { errorInfo: info }),
       ...(delay && { retryDelayMs: delay.seconds * 1_000 + delay.nanos / 1e6 }),
     };
   } catch {
     return {};
   }
-}
-
-function unpack<T>(details: readonly Packed[], type: string): T | undefined {
-  const packed = details.find(({ type_url }) => type_url.endsWith(`/google.rpc.${type}`));
-  return packed && decode<T>(type, packed.value);
-}
-
-function decode<T>(type: string, bytes: Uint8Array): T {
-  const message = root.lookupType(type);
-  return message.toObject(message.decode(bytes), { longs: Number, defaults: true }) as T;
 }

@@ -31,7 +31,11 @@ test('grpc-replay-guard/client loads no module of the server part', (t) => {
     'options/whole-number.js',
     'store/record-id.js',
     'timing/backoff.js',
+    'wire/fields.js',
+    'wire/message-format.js',
+    'wire/wire-reader.js',
+    'wire/wire-writer.js',
   ]);
   const packages = all.filter((name) => !name.endsWith('.js') && !name.startsWith('node:'));
-  t.deepEqual(packages.sort(), ['@grpc/grpc-js', 'protobufjs', 'uuid']);
+  t.deepEqual(packages.sort(), ['@grpc/grpc-js', 'uuid']);
 });
