@@ -1,7 +1,8 @@
 import { crc32 } from 'node:zlib';
-import { Metadata, type MetadataValue } from '@grpc/grpc-js';
-import protobuf from 'protobufjs';
+import { Metadata } from '@grpc/grpc-js';
 import { isGuardMetadata } from '../../protocol/headers.js';
+import { WireReader } from '../../wire/wire-reader.js';
+import { WireWriter } from '../../wire/wire-writer.js';
 
 /** The answer of a handler, in the form in which it is stored and replayed. */
 export interface Reply {
@@ -17,7 +18,7 @@ export interface Reply {
   readonly trailing: Metadata;
 }
 
-/** Thrown when a stored reply fails its checksum, cannot be decrypted or has an unknown version. */
+/** Thrown when a stored reply fails its checksum, cannot be decrypted or decoded, or has an unknown version. */
 export class UnreadableReplyError extends Error {
   override name = 'UnreadableReplyError';
 }
@@ -25,47 +26,24 @@ export class UnreadableReplyError extends Error {
 const VERSION = 1;
 const HEADER_BYTES = 5;
 
-const { StoredReply } = protobuf.Root.fromJSON({
-  nested: {
-    StoredReply: {
-      fields: {
-        code: { id: 1, type: 'uint32' },
-        details: { id: 2, type: 'string' },
-        messages: { id: 3, type: 'bytes', rule: 'repeated' },
-        initial: { id: 4, type: 'Entry', rule: 'repeated' },
-        trailing: { id: 5, type: 'Entry', rule: 'repeated' },
-      },
-    },
-    Entry: { fields: { name: { id: 1, type: 'string' }, value: { id: 2, type: 'bytes' } } },
-  },
-}).nested as { StoredReply: protobuf.Type };
-
-interface Entry {
-  readonly name: string;
-  readonly value: Uint8Array;
-}
-
-/** A reply as protobufjs decodes it. Absent fields have their defaults. The messages are parts of the decoded bytes. */
-interface EncodedReply {
-  readonly code: number;
-  readonly details: string;
-  readonly messages: readonly Buffer[];
-  readonly initial: readonly Entry[];
-  readonly trailing: readonly Entry[];
-}
+/** The tags of the stored reply: the field number in the upper bits, the wire type in the lowest three bits. */
+const tags = {
+  ...{ code: 0x08, details: 0x12, message: 0x1a, initial: 0x22, trailing: 0x2a },
+  ...{ entryName: 0x0a, entryValue: 0x12 },
+};
 
 /**
  * Encodes a reply: a version byte, a CRC-32 of record id and body, then the body as protobuf.
  * @param recordId the id of the record that stores the reply; another id cannot decode the reply
  */
 export function encodeReply(reply: Reply, recordId: Buffer): Buffer {
-  const body = StoredReply.encode({
-    code: reply.code,
-    details: reply.details,
-    messages: reply.messages,
-    initial: toEntries(reply.initial),
-    trailing: toEntries(reply.trailing),
-  }).finish();
+  const out = new WireWriter();
+  out.int32(1, reply.code);
+  out.string(2, reply.details);
+  for (const bytes of reply.messages) out.bytes(3, bytes);
+  writeEntries(out, 4, reply.initial);
+  writeEntries(out, 5, reply.trailing);
+  const body = out.finish();
   const stored = Buffer.allocUnsafe(HEADER_BYTES + body.length);
   stored.writeUInt8(VERSION);
   stored.writeUInt32BE(checksum(body, recordId), 1);
@@ -75,7 +53,7 @@ export function encodeReply(reply: Reply, recordId: Buffer): Buffer {
 
 /**
  * Decodes a stored reply.
- * @throws UnreadableReplyError when the checksum does not match or the version is unknown
+ * @throws UnreadableReplyError when the checksum does not match, the version is unknown, or the body is malformed
  */
 export function decodeReply(stored: Buffer, recordId: Buffer): Reply {
   const body = stored.subarray(HEADER_BYTES);
@@ -86,8 +64,11 @@ export function decodeReply(stored: Buffer, recordId: Buffer): Reply {
   ) {
     throw new UnreadableReplyError('the stored reply is corrupt or of an unknown version');
   }
-  const { code, details, messages, initial, trailing } = StoredReply.decode(body) as unknown as EncodedReply;
-  return { code, details, messages, initial: toMetadata(initial), trailing: toMetadata(trailing) };
+  try {
+    return readReply(new WireReader(body));
+  } catch (cause) {
+    throw new UnreadableReplyError('the stored reply is malformed', { cause });
+  }
 }
 
 function checksum(body: Uint8Array, recordId: Buffer): number {
@@ -105,18 +86,42 @@ function isStored(name: string): boolean {
   return !credentialNames.has(name) && !name.startsWith('grpc-') && !isGuardMetadata(name);
 }
 
-function toEntries(metadata: Metadata): Entry[] {
-  return Object.keys(metadata.getMap())
-    .filter(isStored)
-    .flatMap((name) => metadata.get(name).map((value) => ({ name, value: Buffer.from(value as string) })));
+function writeEntries(out: WireWriter, number: number, metadata: Metadata): void {
+  for (const name of Object.keys(metadata.getMap()).filter(isStored)) {
+    for (const value of metadata.get(name)) {
+      out.message(number, () => {
+        out.string(1, name);
+        out.bytes(2, Buffer.from(value as string));
+      });
+    }
+  }
 }
 
-function toMetadata(entries: readonly Entry[]): Metadata {
-  const metadata = new Metadata();
-  for (const { name, value } of entries) {
-    const bytes = Buffer.from(value);
-    const typed: MetadataValue = name.endsWith('-bin') ? bytes : bytes.toString();
-    metadata.add(name, typed);
+/** Reads the fields one by one instead of by a table, because every replay does it. Unknown fields are skipped. */
+function readReply(reader: WireReader): Reply {
+  let [code, details] = [0, ''];
+  const messages: Buffer[] = [];
+  const [initial, trailing] = [new Metadata(), new Metadata()];
+  while (!reader.isDone) {
+    const tag = reader.tag();
+    if (tag === tags.code) code = reader.int32();
+    else if (tag === tags.details) details = reader.string();
+    else if (tag === tags.message) messages.push(reader.bytes());
+    else if (tag === tags.initial) readEntry(reader.message(), initial);
+    else if (tag === tags.trailing) readEntry(reader.message(), trailing);
+    else reader.skip(tag);
   }
-  return metadata;
+  return { code, details, messages, initial, trailing };
+}
+
+function readEntry(reader: WireReader, metadata: Metadata): void {
+  let name = '';
+  let value: Buffer = Buffer.alloc(0);
+  while (!reader.isDone) {
+    const tag = reader.tag();
+    if (tag === tags.entryName) name = reader.string();
+    else if (tag === tags.entryValue) value = reader.bytes();
+    else reader.skip(tag);
+  }
+  metadata.add(name, name.endsWith('-bin') ? Buffer.from(value) : value.toString());
 }
