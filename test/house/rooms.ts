@@ -135,6 +135,8 @@ export const packageOwners: Readonly<Record<string, readonly string[]>> = {
     'src',
   ],
   jose: ['interceptors/replay-guard/scope', 'src/config', 'src/server'],
+  // It generates code from strings, so a hardened process could not import the library.
+  protobufjs: ['src/server'],
   standardwebhooks: ['interceptors/outbox/destination/webhook.ts', 'src/warehouse'],
 };
 

@@ -1,6 +1,5 @@
-import protobuf from 'protobufjs';
 import type { MethodPolicy } from '../policy/policy.js';
-import { policyType } from '../policy/proto-message.js';
+import { policyFormat } from '../policy/proto-message.js';
 import { policyFromMessage } from '../policy/proto-option.js';
 import { decodeFileSet } from './descriptor-messages.js';
 import type { MessageSchema } from './message-schema.js';
@@ -38,9 +37,12 @@ export class DescriptorSet {
    * @throws TypeError if a field of the policy is unknown or invalid
    */
   policy(path: string): Partial<MethodPolicy> {
+    // An option that is set field by field is encoded in several parts. Their concatenation is one message.
     const option = Buffer.concat(this.#schemas.descriptor(path)?.options?.policy ?? []);
-    assertKnownFields(path, option);
-    const message = policyType.toObject(policyType.decode(option), { longs: Number });
+    // A field of a newer policy.proto has no effect in this version of the guard.
+    const message = policyFormat.decode(option, (number) => {
+      throw new TypeError(`policy of ${path}: unknown field number ${number}`);
+    });
     return policyFromMessage(path, message);
   }
 
@@ -56,16 +58,5 @@ export class DescriptorSet {
         cause,
       });
     }
-  }
-}
-
-/** Refuses fields of a newer policy.proto. This version of the guard would ignore them. */
-function assertKnownFields(path: string, option: Uint8Array): void {
-  const reader = protobuf.Reader.create(option);
-  while (reader.pos < reader.len) {
-    const tag = reader.uint32();
-    if (!policyType.fieldsById[tag >>> 3])
-      throw new TypeError(`policy of ${path}: unknown field number ${tag >>> 3}`);
-    reader.skipType(tag & 7);
   }
 }

@@ -92,12 +92,12 @@ export class MethodSchemas {
 }
 
 const oneofOf = (field: FieldDescriptor) =>
-  Object.hasOwn(field, 'oneofIndex') ? { oneof: field.oneofIndex } : {};
+  field.oneofIndex === undefined ? {} : { oneof: field.oneofIndex };
 
 function tracksPresence(field: FieldDescriptor, features: Features): boolean {
-  if (Object.hasOwn(field, 'oneofIndex') || field.extendee) return true;
+  if (field.oneofIndex !== undefined || field.extendee) return true;
   // proto-loader marks every file as proto3, but sets `packed = false` at each field of a proto2 file.
-  const isProto2 = field.options !== null && Object.hasOwn(field.options, 'packed') && !field.options.packed;
+  const isProto2 = field.options?.packed === false;
   return isProto2 || features.fieldPresence !== presence.implicit;
 }
 

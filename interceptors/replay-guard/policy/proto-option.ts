@@ -1,7 +1,6 @@
 import { status } from '@grpc/grpc-js';
-import protobuf, { type Enum, type Field } from 'protobufjs';
 import { assertPolicy, type MethodPolicy } from './policy.js';
-import { policyType } from './proto-message.js';
+import { type PolicyEnum, type PolicyField, policyFields } from './proto-message.js';
 
 /** The policy fields whose name in code differs from the name in the `.proto` file. */
 const namesInCode: Readonly<Record<string, keyof MethodPolicy>> = {
@@ -47,9 +46,9 @@ export function policyFromMessage(method: string, message: unknown): Partial<Met
   if (typeof message !== 'object' || message === null || Array.isArray(message))
     throw new TypeError(`policy of ${method}: the option (replayguard.v1.policy) must be a message`);
   const fields = Object.entries(message).map(([name, value]) => {
-    const field = policyType.fields[name];
+    const field = policyFields.get(name);
     if (!field) throw new TypeError(`policy of ${method}: unknown field ${name}`);
-    const read = field.repeated
+    const read = field.isList
       ? [value].flat().map((entry) => readValue(field, entry))
       : readValue(field, value);
     return read === unspecified ? {} : { [namesInCode[name] ?? name]: read };
@@ -63,18 +62,19 @@ export function policyFromMessage(method: string, message: unknown): Partial<Met
 const unspecified = Symbol('unspecified');
 
 /** Returns a value that `assertPolicy` refuses if the field cannot hold the given value. */
-function readValue(field: Field, value: unknown): unknown {
-  const type = field.resolvedType;
-  if (type instanceof protobuf.Enum) return constantOf(type, value);
-  return type ? milliseconds(value) : value;
+function readValue({ type }: PolicyField, value: unknown): unknown {
+  if (typeof type === 'object') return constantOf(type, value);
+  return type === 'Duration' ? milliseconds(value) : value;
 }
 
-function constantOf(type: Enum, value: unknown): unknown {
-  const number = typeof value === 'number' ? value : type.values[String(value)];
-  const name = number === undefined ? undefined : type.valuesById[number];
-  if (name === undefined) return undefined;
-  if (type.name === 'ReplayedCode') return status[name.replace('REPLAYED_CODE_', '') as keyof typeof status];
-  return number === 0 ? unspecified : name.slice((type.valuesById[0] as string).lastIndexOf('_') + 1);
+function constantOf({ name, prefix, values }: PolicyEnum, value: unknown): unknown {
+  const constants = [...values].map(([constant, number]) => ({ constant, number }));
+  const found = constants.find(
+    ({ constant, number }) => number === value || prefix + constant === String(value),
+  );
+  if (!found) return undefined;
+  if (name === 'ReplayedCode') return status[found.constant as keyof typeof status];
+  return found.number === 0 ? unspecified : found.constant;
 }
 
 function milliseconds(duration: unknown): number {

@@ -28,7 +28,14 @@ const wrongInProto: Record<string, readonly string[]> = {
     ...['replayed_codes: REPLAYED_CODE_UNSPECIFIED', 'replayed_codes: NOT_FOUND', 'replayed_codes: 14'],
     'replayed_codes: [REPLAYED_CODE_NOT_FOUND, REPLAYED_CODE_UNAVAILABLE]',
   ],
-  mode: ['mode: OFF', 'mode: MODE_ON', 'mode: 4', 'mode: "MODE_OFF "', 'mode: [MODE_OFF, MODE_ENFORCE]'],
+  mode: [
+    'mode: OFF',
+    'mode: MODE_ON',
+    'mode: constructor',
+    'mode: 4',
+    'mode: "MODE_OFF "',
+    'mode: [MODE_OFF, MODE_ENFORCE]',
+  ],
   key: ['key: KEY_REQUIREMENT_UNKNOWN', 'key: true'],
   atomicity: ['atomicity: LEASE', 'atomicity: {}'],
   onStoreFailure: ['on_store_failure: EXECUTE'],
@@ -37,6 +44,7 @@ const wrongInProto: Record<string, readonly string[]> = {
   fingerprintExcludes: ['fingerprint_excludes: "a b"', 'fingerprint_excludes: ["a", ""]'],
   colour: ['colour: 3'],
   maxReplyByte: ['maxReplyByte: 3'],
+  constructor: ['constructor: 3'],
 };
 
 for (const [field, texts] of Object.entries(wrongInProto)) {

@@ -3,7 +3,7 @@ import { type ServiceDefinition, status } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import test from 'ava';
 import protobuf from 'protobufjs';
-import { policyType } from '#library/replay-guard/policy/proto-message.js';
+import { type PolicyEnum, policyFields } from '#library/replay-guard/policy/proto-message.js';
 import { codegens, image, protoFolders } from '../../helpers/codegens/index.js';
 import { bare, protoFile } from '../../helpers/messages/descriptors.js';
 import { startServer } from '../../helpers/servers/server.js';
@@ -39,20 +39,51 @@ test('every policy field is read from proto-loader, from a buf image and from a 
   t.is(policyOf(t, file.bare, {})?.keyField, undefined, 'a bare definition has no policy');
 });
 
+test('an option that is set field by field is read from the descriptors', async (t) => {
+  const parts = ['mode = MODE_OBSERVE', 'ttl.seconds = 7200', 'ttl.nanos = 500000000', 'key_field = "id"'];
+  const options = parts.map((part) => `option (replayguard.v1.policy).${part};`).join(' ');
+  const file = await protoFile(t, proto(options));
+  const read = policyOf(t, file.bare, { descriptors: await file.build() });
+  t.like(read, { mode: 'OBSERVE', retentionMs: 7_200_500, keyField: 'id' });
+});
+
+test('a policy that the descriptors contain in several parts is merged', (t) => {
+  const option = (...parts: number[][]) => parts.flatMap((part) => [0xca, 0xee, 0x18, part.length, ...part]);
+  const nested = (number: number, ...content: number[]) => [(number << 3) | 2, content.length, ...content];
+  const text = (number: number, value: string) => nested(number, ...Buffer.from(value));
+  // The option has the field number 50921. Its parts contain ttl.seconds and ttl.nanos.
+  const seconds = nested(2, 8, 100);
+  const nanos = nested(2, 16, 128, 202, 181, 238, 1);
+  const method = [...text(1, 'Do'), ...text(2, '.p.v1.M'), ...nested(4, ...option(seconds, nanos))];
+  const service = nested(6, ...text(1, 'S'), ...nested(2, ...method));
+  const file = [...text(1, 'a.proto'), ...text(2, 'p.v1'), ...nested(4, ...text(1, 'M')), ...service];
+  const same = (bytes: Buffer) => bytes;
+  const bare = {
+    ...{ path: DO, requestStream: false, responseStream: false, requestSerialize: same },
+    ...{ requestDeserialize: same, responseSerialize: same, responseDeserialize: same },
+  };
+  const descriptors = Buffer.from(nested(1, ...file));
+  t.is(policyOf(t, { Do: bare }, { descriptors })?.retentionMs, 100_500);
+});
+
 test('the policy message of the guard is equal to policy.proto', async (t) => {
   const written = await readFile(`${protoFolders[0]}replayguard/v1/policy.proto`, 'utf8');
   const { root } = protobuf.parse(written, { keepCase: true });
-  const of = (scope: protobuf.NamespaceBase, name: string) =>
-    scope.lookup(`replayguard.v1.${name}`)?.toJSON();
-  const ours = policyType.parent as protobuf.NamespaceBase;
-  const theirs = root.lookup('replayguard.v1') as protobuf.Namespace;
-  const enums = theirs.nestedArray
-    .filter((nested) => nested instanceof protobuf.Enum)
-    .map(({ name }) => name);
+  const { fields } = root.lookupType('replayguard.v1.MethodPolicy');
+  const theirs = Object.values(fields).map(({ name, id, type, repeated }) => [name, id, type, repeated]);
+  const nameOf = (type: PolicyEnum | string) => (typeof type === 'string' ? type : type.name);
+  const protoName = (type: string) => (type === 'Duration' ? 'google.protobuf.Duration' : type);
+  const ours = [...policyFields].map(([name, { number, type, isList }]) => [
+    ...[name, number, protoName(nameOf(type)), isList],
+  ]);
+  t.deepEqual(ours, theirs);
+  const enums = [...policyFields.values()].flatMap(({ type }) => (typeof type === 'object' ? [type] : []));
   t.is(enums.length, 5);
-  for (const name of enums) t.deepEqual(of(ours.root, name), of(root, name), name);
-  const fields = (type: unknown) => JSON.stringify(type).replaceAll('google.protobuf.', '');
-  t.is(fields(of(ours.root, 'MethodPolicy')), fields(of(root, 'MethodPolicy')));
+  for (const { name, prefix, values } of enums) {
+    const named = [...values].map(([value, number]) => [prefix + value, number]);
+    t.deepEqual(Object.fromEntries(named), root.lookupEnum(`replayguard.v1.${name}`).values, name);
+  }
+  t.is((root.lookup('replayguard.v1') as protobuf.Namespace).nestedArray.length, enums.length + 2);
 });
 
 test('each policy field comes from code, the definition, the descriptors or the server, in this order', async (t) => {

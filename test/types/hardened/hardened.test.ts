@@ -9,12 +9,18 @@ import { publicNames } from '../public-names.js';
 
 const run = promisify(execFile);
 
+const FORBIDDEN = '--disallow-code-generation-from-strings';
+const image = join(root, 'dist/test-image.binpb');
+
+/** Returns the JSON that a process prints. */
+async function printed(flags: readonly string[], main: string, ...args: string[]): Promise<object> {
+  const path = fileURLToPath(new URL(main, import.meta.url));
+  return JSON.parse((await run(process.execPath, [...flags, path, ...args])).stdout);
+}
+
 async function calls(t: ExecutionContext, ...flags: string[]): Promise<object> {
-  const main = fileURLToPath(new URL('hardened-process.js', import.meta.url));
   const file = join(await freshFolder(t), 'guard.db');
-  const image = join(root, 'dist/test-image.binpb');
-  const args = [...flags, main, JSON.stringify(Object.keys(publicNames)), image, file];
-  return JSON.parse((await run(process.execPath, args)).stdout);
+  return printed(flags, 'hardened-process.js', JSON.stringify(Object.keys(publicNames)), image, file);
 }
 
 const results = {
@@ -33,7 +39,13 @@ test('a server with static codecs and descriptors executes, replays and delivers
   t.deepEqual(await calls(t), { generates: true, ...results });
 });
 
-// protobufjs generates the constructors and codecs of the stored reply, the status details and the policy.
-test.failing('the same server works where code generation from strings is forbidden', async (t) => {
-  t.deepEqual(await calls(t, '--disallow-code-generation-from-strings'), { generates: false, ...results });
+test('the same server works where code generation from strings is forbidden', async (t) => {
+  t.deepEqual(await calls(t, FORBIDDEN), { generates: false, ...results });
+});
+
+test('the static codecs of every generator are guarded where code generation from strings is forbidden', async (t) => {
+  const expected = ['executed', 'replayed', 'IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_KEY_MISSING'];
+  const ofEach = Object.entries(await printed([FORBIDDEN], 'static-codecs-process.js', image));
+  t.is(ofEach.length, 5);
+  for (const [codegen, results] of ofEach) t.deepEqual(results, expected, codegen);
 });
