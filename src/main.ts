@@ -9,7 +9,7 @@ const STOP_MARGIN_MS = 10_000;
 /** Signals within this interval count as one signal: at Ctrl-C the terminal and npm both send a signal. */
 const SAME_SIGNAL_MS = 500;
 
-/** In a terminal SIGHUP means that the terminal has closed. Elsewhere it means that files were renewed. */
+/** Whether SIGHUP means that the terminal has closed. Without a terminal SIGHUP means that files were renewed. */
 const isInTerminal = process.stdin.isTTY === true;
 
 const running = new AbortController();

@@ -22,12 +22,13 @@ export interface Intent {
 }
 
 /**
- * Returns the intent of a new operation that is about to be sent: a UUIDv7 and the current time. Later keys sort
- * after earlier keys.
+ * Returns the intent of a new operation that is about to be sent: a UUIDv7 and the current time. Later keys sort after
+ * earlier keys.
  *
  * Inside a guarded call, the intent is derived from the operation and from the number of earlier intents in the same
  * step. A second execution therefore receives the same intents. Create a conditional intent inside a separate `step`.
- * @throws Error inside a guarded call of another copy of this library whose version does not work together with this one
+ * @throws Error inside a guarded call of another copy of this library whose version cannot share its context with this
+ *   version
  */
 export function newIntent(): Intent {
   // The path of a method starts with a slash, so this text is never equal to a path.

@@ -9,8 +9,8 @@ export type DeliveryOutcome =
   | 'failed';
 
 /**
- * Receives the events of a consumer. The methods must return quickly. A method that throws or rejects changes no
- * delivery: the first error of each method becomes a process warning with the code `REPLAY_GUARD_OBSERVER_FAILED`.
+ * Receives the events of a consumer. The methods must return quickly. An error of a method has no effect on deliveries.
+ * The first error of each method becomes a process warning with the code `REPLAY_GUARD_OBSERVER_FAILED`.
  */
 export interface ConsumerObserver {
   /** @param consumer the `consumer` of the message name; its id and scope are never passed */

@@ -1,6 +1,6 @@
 /**
- * An error of the library, with a code that never changes. `instanceof` also recognises the errors that another copy of
- * the library has thrown, by the codes of their classes: a store may come from another copy than its guard.
+ * An error of the library, with a code that never changes. `instanceof` also recognises the errors of another copy of
+ * the library, by the codes of their classes. For example, the guard and its store may come from two copies.
  */
 export class CodedError extends Error {
   /** The code of the errors of this class. */

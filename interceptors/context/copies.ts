@@ -4,10 +4,10 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 export const version = '0.2.0';
 
 /**
- * The number of the form of the values that copies share: contexts and executions. A change of the form that a copy of
- * an earlier version cannot read needs another number.
+ * The version of the format of the values that copies share: contexts and executions. A new format that an earlier
+ * version cannot read needs a new number.
  */
-const FORM = 1;
+const FORMAT = 1;
 
 /** The key of the execution of a guarded call, which is the same in all copies. */
 export const EXECUTION = Symbol.for('grpc-replay-guard/execution');
@@ -26,7 +26,10 @@ export function valueIn(context: Context | undefined, key: symbol): unknown {
   return current?.value;
 }
 
-/** What the copies of one form share. Copies of other forms read all but the contexts, so these members never change. */
+/**
+ * The state that copies with one format share. Copies with another format read all members except the contexts, so the
+ * members never change.
+ */
 interface SharedState {
   /** The version of the copy that was loaded first. */
   readonly version: string;
@@ -39,35 +42,38 @@ interface SharedState {
 const CODE = 'REPLAY_GUARD_COPIES';
 const NAME = Symbol.for('grpc-replay-guard/copies');
 const holder = globalThis as { [NAME]?: Map<number, SharedState> };
-/** The shared states of the copies of the library in this process, by form. */
+/** The shared states of the copies of the library in this process, by format. */
 const states = holder[NAME] ?? new Map<number, SharedState>();
 holder[NAME] = states;
 
 /**
- * The only AsyncLocalStorage of all copies of the library that have the same form. The copies so see each other's
- * guarded calls. On Node 20 each instance adds a cost to every promise of the process.
+ * The only AsyncLocalStorage of all copies of the library with the same format. Therefore the copies see each other's
+ * guarded calls. On Node 20 each AsyncLocalStorage adds a cost to every promise of the process.
  */
-export const { storage } = states.get(FORM) ?? addState();
+export const { storage } = states.get(FORMAT) ?? addState();
 
-/** A copy of another form does not see the guarded calls of this copy. The warning names both versions. */
+/**
+ * Adds the state of this format. Warns if there is a state of another format, because its copies do not see the guarded
+ * calls of this copy. The warning names both versions.
+ */
 function addState(): SharedState {
   const own = new AsyncLocalStorage<Context | undefined>();
   for (const other of states.values()) process.emitWarning(conflictWith(other), { code: CODE });
   const isInGuardedCall = () => valueIn(own.getStore(), EXECUTION) !== undefined;
   const state = { version, storage: own, isInGuardedCall };
-  states.set(FORM, state);
+  states.set(FORMAT, state);
   return state;
 }
 
 /**
- * Refuses to continue inside a guarded call of a copy of another form. An id or a key that this copy makes there would
- * differ in every execution.
+ * Refuses to continue inside a guarded call of a copy with another format. An id or a key that this copy makes there
+ * would differ in every execution.
  * @throws Error that names both versions
  */
 export function assertNoForeignCall(): void {
   if (states.size === 1) return;
-  for (const [form, other] of states) {
-    if (form === FORM || !other.isInGuardedCall()) continue;
+  for (const [format, other] of states) {
+    if (format === FORMAT || !other.isInGuardedCall()) continue;
     throw Object.assign(new Error(conflictWith(other)), { code: CODE });
   }
 }

@@ -103,8 +103,9 @@ export interface DatabaseEngine extends Dialect {
    */
   peek?(statement: Statement): Peeked | undefined;
   /**
-   * Checks what no statement shows, for example whether the file of the database is still in its place. Returns whether a
-   * transaction could start at once. An engine whose transactions do not wait for each other has no such method.
+   * Checks the state of the database without a statement, for example whether its file is still in its place. Returns
+   * whether a transaction could start at once. An engine whose transactions do not wait for each other has no such
+   * method.
    */
   check?(): boolean;
   /**

@@ -9,7 +9,10 @@ const outages = new Set([
   'REPLAY_GUARD_DATABASE_REPLACED',
 ]);
 
-/** The codes of contention: the database works, and other work was in the way. The last two are of Postgres itself. */
+/**
+ * The codes of contention: the database works, and other work held what the statement needs. The last two are codes of
+ * Postgres.
+ */
 const contentions = new Set([
   'REPLAY_GUARD_CONTENTION',
   'REPLAY_GUARD_LOCK_TIMEOUT',
@@ -52,8 +55,8 @@ export function isReadOnly(error: unknown): boolean {
 }
 
 /**
- * Whether the database itself has answered with the error. A read may then succeed. The exceptions are the SQLSTATE classes of
- * lost and refused connections.
+ * Whether the database itself has reported the error, so that a read may still succeed. Errors of the SQLSTATE classes
+ * for lost and refused connections do not count.
  */
 export function isFromDatabase(error: unknown): boolean {
   if (isReadOnly(error) || codeOf(error) === 'REPLAY_GUARD_DATABASE_REPLACED') return true;

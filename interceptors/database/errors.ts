@@ -40,8 +40,8 @@ export class DatabaseReadOnlyError extends DatabaseUnavailableError {
 }
 
 /**
- * The file of a SQLite database was deleted or replaced while it was open. What the process would commit now would be
- * lost, so nothing was committed. Unless the file comes back, the process must open the database again.
+ * The file of a SQLite database was deleted or replaced while it was open. A commit to the old file would be lost, so
+ * nothing was committed. The file must be put back, or the process must open the database again.
  */
 export class DatabaseReplacedError extends DatabaseUnavailableError {
   override name = 'DatabaseReplacedError';

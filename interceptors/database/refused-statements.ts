@@ -9,10 +9,10 @@ const separates =
   'a transaction over several files is not atomic; open the other file as a database of its own';
 const shares = 'all calls share the connection; set it on the database that is handed to openSqlite';
 
-/** The statements that need no closer look. Most statements are among them. */
+/** The statements that are always permitted. Most statements are among them, so they are checked first. */
 const ordinary = /^\s*(select|insert|update|delete|with)\b/i;
 
-/** What to use in place of a statement, by its first word. */
+/** The advice on what to use in place of a statement, by its first word. */
 const alternatives: ReadonlyMap<string, string> = new Map([
   ...['BEGIN', 'START', 'COMMIT', 'END'].map((word) => [word, begins] as const),
   ...['ROLLBACK', 'ABORT'].map((word) => [word, rollsBack] as const),
@@ -21,7 +21,7 @@ const alternatives: ReadonlyMap<string, string> = new Map([
   ['RESET', outlives],
 ]);
 
-/** The pragmas whose argument is no setting of the connection. */
+/** The pragmas that have an argument and do not change the connection. */
 const harmlessPragmas =
   /^(application_id|foreign_key_check|foreign_key_list|incremental_vacuum|index_(info|list|xinfo)|integrity_check|optimize|quick_check|table_(info|list|xinfo)|user_version)$/i;
 
@@ -38,7 +38,7 @@ export function assertNoControl(text: string, dialect: Dialect['name']): void {
   if (instead) throw new TypeError(`the database handle refuses ${word}: ${instead}`);
 }
 
-/** Returns what to use in place of a statement whose first word alone does not decide. */
+/** Returns the advice for a statement that is refused because of its second or third word. */
 function insteadOf(word: string, tokens: Tokens): string | undefined {
   if (word === 'SET') return insteadOfSet(tokens);
   if (word === 'PREPARE') return tokens.next() === 'TRANSACTION' ? begins : undefined;
@@ -46,7 +46,10 @@ function insteadOf(word: string, tokens: Tokens): string | undefined {
   return undefined;
 }
 
-/** `SET LOCAL` and `SET CONSTRAINTS` end with the transaction. The characteristics of a transaction are the handle's. */
+/**
+ * `SET LOCAL` and `SET CONSTRAINTS` end with the transaction. Only the handle sets the isolation level and the access
+ * mode of a transaction.
+ */
 function insteadOfSet(tokens: Tokens): string | undefined {
   const range = tokens.next();
   const name = range === 'LOCAL' ? tokens.next() : range;

@@ -35,7 +35,8 @@ export const currentExecution = new ContextValue<Execution>(EXECUTION);
 
 /**
  * Returns the execution for which ids and keys are derived, or undefined outside a guarded call.
- * @throws Error inside a guarded call of another copy of the library whose version does not work together with this one
+ * @throws Error inside a guarded call of another copy of the library whose version cannot share its context with this
+ *   version
  */
 export function derivingExecution(): Execution | undefined {
   const execution = currentExecution.get();

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
-/** What two metrics with one name must have in common. */
+/** The properties that must be equal if several observers share a metric. */
 interface Shape {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly labelNames: readonly string[];

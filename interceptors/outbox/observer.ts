@@ -13,8 +13,8 @@ export interface ObservedAttempt {
 }
 
 /**
- * Receives the events of a relay. The methods must return quickly. A method that throws or rejects changes no delivery:
- * the first error of each method becomes a process warning with the code `REPLAY_GUARD_OBSERVER_FAILED`.
+ * Receives the events of a relay. The methods must return quickly. An error of a method has no effect on deliveries.
+ * The first error of each method becomes a process warning with the code `REPLAY_GUARD_OBSERVER_FAILED`.
  */
 export interface OutboxObserver {
   /** @param seconds the duration of the attempt */

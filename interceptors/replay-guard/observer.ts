@@ -51,8 +51,8 @@ export interface ObservedMethod {
 
 /**
  * Receives the events of a guard, for metrics and logs. The guard calls the methods synchronously, so they must return
- * quickly. A method that throws or rejects changes no call: the first error of each method becomes a process warning
- * with the code `REPLAY_GUARD_OBSERVER_FAILED`.
+ * quickly. An error of a method has no effect on calls. The first error of each method becomes a process warning with
+ * the code `REPLAY_GUARD_OBSERVER_FAILED`.
  */
 export interface ReplayGuardObserver {
   /** A guarded call ended. Called once per call. In mode OBSERVE, called with `bypassed` when the call begins. */

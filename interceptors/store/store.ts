@@ -161,7 +161,7 @@ export interface IdempotencyStore {
    */
   erase(scope: string, limit: number, after?: string): Promise<ErasedBatch>;
   /**
-   * Resolves when the store could store a claim and its reply. A store that can only be read is no such store.
+   * Resolves when the store can store a claim and its reply.
    * @throws DatabaseUnavailableError when a claim would fail
    */
   ping(): Promise<void>;

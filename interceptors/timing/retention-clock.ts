@@ -1,17 +1,22 @@
 import type { Clock } from './clock.js';
 
-/** How long the clock must have been ahead before the retention time follows it, in milliseconds of running time. */
+/** The length of a trial, in milliseconds of running time. */
 export const TRIAL_MS = 24 * 3_600_000;
-/** How much running time one reading can prove, in milliseconds. Between readings the clock was not observed. */
+/**
+ * The maximum running time that one reading adds to the trial, in milliseconds. Between two readings nothing observes
+ * the clock.
+ */
 const MAX_PROVEN_MS = 60_000;
 
 /** The state of a `RetentionClock`, which a file may keep. All values are in milliseconds. */
 export interface RetentionState {
   /** The retention time. */
   readonly time: number;
-  /** The time that becomes the retention time at the end of the trial. */
+  /**
+   * The lowest time during the trial, advanced by the steady clock. Becomes the retention time at the end of the trial.
+   */
   readonly next: number;
-  /** How much running time of the trial has passed. */
+  /** The running time of the trial so far. */
   readonly trialMs: number;
   /** The time of the steady clock to which the other values belong. */
   readonly steadyMs: number;
@@ -22,9 +27,9 @@ export interface RetentionState {
  * because their operations would execute again. The retention time is never later than the clock. It follows the clock
  * back at once. It follows the clock ahead only as fast as a steady clock runs.
  *
- * The clock is also ahead after the host was suspended or switched off, rightly so. The retention time therefore catches
- * up when the clock has been ahead for a trial of 24 hours of running time. It then takes the lowest line on which the
- * clock has run during the trial.
+ * The clock is also ahead, and right, after the host was suspended or switched off. Therefore the retention time
+ * catches up after a trial of 24 hours of running time. It catches up only as far as the clock was ahead during the
+ * whole trial.
  */
 export class RetentionClock {
   readonly #clock: Clock;
@@ -46,7 +51,10 @@ export class RetentionClock {
     this.#next = this.#time;
   }
 
-  /** Continues from a state that an earlier process has kept. Its steady clock may have started anew since. */
+  /**
+   * Continues from a state that an earlier process has stored. The host, and with it the steady clock, may have started
+   * again since.
+   */
   restore({ time, next, trialMs, steadyMs }: RetentionState): void {
     const ranMs = Math.max(this.#steadyMs - steadyMs, 0);
     this.#time = Math.min(time + ranMs, this.#time);

@@ -5,7 +5,7 @@ export interface Misspelt {
   readonly nearest: string;
 }
 
-/** Up to this length, two names with two different characters are often two unrelated names. */
+/** The length up to which two names with two different characters are often unrelated. */
 const SHORT_NAME = 9;
 
 /**

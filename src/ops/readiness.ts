@@ -24,8 +24,8 @@ const reasons: Readonly<Record<string, string>> = {
 export type ReadinessListener = (obstacle: string | undefined, error?: unknown) => void;
 
 /**
- * Decides whether this server should receive calls. It starts as not ready. Then it asks the database at each check, and
- * in the background, whether a call could succeed.
+ * Decides whether this server should receive calls. The server starts as not ready. At each request and in the
+ * background, a check asks the database whether a call could succeed.
  */
 export class Readiness {
   #obstacle: string | undefined = 'starting';

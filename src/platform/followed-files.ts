@@ -9,7 +9,7 @@ export interface SettingFile {
   readonly path: string;
 }
 
-/** How the contents of some files are used. */
+/** The use of the contents of some files. */
 export interface FileUse<T> {
   /** The files. Their contents are one value: a change of one file renews the value. */
   readonly files: readonly SettingFile[];
@@ -92,7 +92,8 @@ export class FollowedFiles {
     try {
       const contents = await contentsOf(followed.files);
       if (!isEqual(contents, followed.contents)) {
-        // Two equal readings: a file that is being replaced or written is read again at the next check.
+        // The files are read twice. If the readings differ, a file is being written or replaced, and is read again at
+        // the next check.
         if (!isEqual(contents, await contentsOf(followed.files))) return;
         followed.renew(contents);
         followed.contents = contents;

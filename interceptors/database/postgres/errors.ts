@@ -30,7 +30,8 @@ export function toDatabaseError({ error, isOutdated }: BatchEnd): Error {
   const code = sqlState(error);
   if (code === '55P03') return new LockTimeoutError('another transaction holds the row', { cause: error });
   if (code === '25006') return new DatabaseReadOnlyError('the database accepts reads only', { cause: error });
-  if (isConflict(error)) return new ContentionError('another transaction was in the way', { cause: error });
+  if (isConflict(error))
+    return new ContentionError('the transaction conflicts with another one', { cause: error });
   if (isParameterError(error)) return error as Error;
   if (isOutdated) {
     const text = 'a prepared statement was outdated, and is prepared again when it is next used';

@@ -3,10 +3,10 @@ import { NoConnectionError } from '../errors.js';
 
 /** How often a pool is checked while users wait, in milliseconds. */
 const CHECK_MS = 100;
-/** After how many checks without an event a waiting user fails. */
+/** The number of checks in a row without an event after which a waiting user fails. */
 const MAX_STILL_CHECKS = 10;
 
-/** A user of the pool that waits for a connection. */
+/** A part of this process that waits for a connection, such as a unit of work. */
 export interface Waiter<C> {
   use(connection: C): void;
   /** Called when the user gets no connection. */
@@ -16,13 +16,14 @@ export interface Waiter<C> {
 }
 
 /**
- * The users of one pool in this process: those that wait for a connection, and what the others do with theirs.
+ * The use of one pool by this process: the users that wait for a connection, and the progress of the others.
  *
- * A pool stands still if open transactions hold all of its connections and send nothing. Their handlers then wait for
- * something else. If such a handler has called its own process, that call waits for a connection of the same pool, and
- * neither can continue. The user that came last then fails. It is probably such a call, so the transaction around it
- * rolls back. The connection goes to the last of the other users, until no user waits. Otherwise new calls would take
- * each connection that becomes free, and no call would ever end.
+ * A pool is stalled if open transactions hold all of its connections and send nothing. Their handlers then wait for
+ * something else. A handler may have called its own process. That call then waits for a connection of the same pool,
+ * and neither can continue. In a stalled pool the last user that began to wait fails. This user is probably such a
+ * call, so the transaction of the handler rolls back. The connection of that transaction goes to the last of the other
+ * users, until no user waits. Otherwise new calls would take each connection that becomes free, and no call would ever
+ * end.
  */
 export class PoolUse<C> {
   readonly #maxConnections: number;
@@ -36,7 +37,7 @@ export class PoolUse<C> {
   #losses = 0;
   /** Counts the events that show progress. */
   #events = 0;
-  #stoodStill = false;
+  #wasStalled = false;
   /** The number of users that have failed here and that the pool still counts as waiting. */
   #failed = 0;
   #check: Deadline | undefined;
@@ -97,8 +98,8 @@ export class PoolUse<C> {
 
   /** Removes and returns the user that gets a connection. Undefined if no user waits any more. */
   next(): Waiter<C> | undefined {
-    const waiter = this.#stoodStill ? this.#waiters.pop() : this.#waiters.shift();
-    if (this.#waiters.length === 0) this.#stoodStill = false;
+    const waiter = this.#wasStalled ? this.#waiters.pop() : this.#waiters.shift();
+    if (this.#waiters.length === 0) this.#wasStalled = false;
     if (!waiter) this.#failed--;
     return waiter;
   }
@@ -126,7 +127,7 @@ export class PoolUse<C> {
   #failLast(): void {
     const last = this.#waiters.pop();
     if (!last) return;
-    this.#stoodStill = true;
+    this.#wasStalled = true;
     this.#failed++;
     const text =
       `open transactions hold all ${this.#maxConnections} connections of the pool and wait for something else; ` +

@@ -73,12 +73,12 @@ export interface Prepared {
   readonly columns: Columns;
 }
 
-/** When so many statements were used lately, the statements that were not used lately are closed. */
+/** The number of recently used statements at which the other statements of the connection are closed. */
 const MAX_RECENT = 250;
 
 /**
- * The statements that one connection has prepared, with the columns of their rows. An application whose texts are not
- * constant would prepare more and more of them, so the statements that were not used lately are closed.
+ * The statements that one connection has prepared, with the columns of their rows. An application that builds its SQL
+ * texts would prepare more and more statements. Therefore the statements that were not used recently are closed.
  */
 export class PreparedStatements {
   #recent = new Map<string, Prepared>();

@@ -4,7 +4,7 @@ import type { Statement } from '../engine.js';
 const reading = /^\s*(select|values|table|with)\b/i;
 /**
  * The words of a statement that writes or locks rows, and forms that may hide a name: a comment, an escaped name
- * (`U&"n\0061me"`) and a doubled quote. A comment may hide what stands before a parenthesis.
+ * (`U&"n\0061me"`) and a doubled quote. A comment may stand between the name of a function and its parenthesis.
  */
 const unsuitable = /\b(insert|update|delete|merge|into|for\s+(key\s+)?share)\b|--|\/\*|\bu&|""/i;
 /**
@@ -69,20 +69,24 @@ const check = `
 /** The maximum length of a query that runs outside of the transaction, in characters. It bounds the memory of `known`. */
 const MAX_LENGTH = 10_000;
 
-/** What is known of the texts that were sent last: the names in a query, or undefined for another statement. */
+/**
+ * The results of the check of recent texts: the names in a query that appears to read, or undefined for another
+ * statement.
+ */
 const known = new LRUCache<string, { readonly names: string | undefined }>({ max: 1_000 });
 
 /**
- * Returns whether a text appears to only read: it is a query without a word that writes, locks no rows, and calls only
- * functions without effects. A function of another name or of a schema may write, notify or take a lock.
+ * Returns whether a text appears to be a read: a query that has no word of a statement that writes, locks no rows, and
+ * calls only functions without effects. A function with another name, or with a schema, may write, notify or take a
+ * lock.
  */
 export function appearsToRead(text: string): boolean {
   return namesOf(text) !== undefined;
 }
 
 /**
- * Returns the statement that fails if a query which appears to read may run code of the application. It must run in the
- * transaction of the query: the application may replace a table by a view at any time.
+ * Returns the statement that fails if a query may run code of the application. The statement must run in the
+ * transaction of the query, because the application may replace a table by a view at any time.
  */
 export function checkOf(text: string): Statement {
   return { text: check, params: [namesOf(text) ?? '{}'] };

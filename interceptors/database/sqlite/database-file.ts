@@ -2,12 +2,12 @@ import { type Stats, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { DatabaseReplacedError } from '../errors.js';
 
-/** A file by its device and number, which a rename does not change. */
+/** The device and the inode of a file. A rename changes neither. */
 type Identity = Pick<Stats, 'dev' | 'ino'>;
 
 /**
  * The file of an open database. A process may delete or replace the file while it is open. SQLite then continues on the
- * old file, which disappears when it is closed.
+ * old file, and the system deletes the old file when SQLite closes it.
  */
 export class DatabaseFile {
   readonly #path: string;
@@ -31,7 +31,7 @@ export class DatabaseFile {
     if (this.#isReplaced) throw replaced('the database file');
   }
 
-  /** As `assertInPlace`, but looks only if the last look has failed. Called before each transaction. */
+  /** As `assertInPlace`, but checks only if the last check has failed. Called before each transaction. */
   assertNotLost(): void {
     if (this.#isReplaced) this.assertInPlace();
   }

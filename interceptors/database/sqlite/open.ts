@@ -45,7 +45,7 @@ export async function openSqliteEngine(
 ): Promise<{ engine: SqliteEngine; close: () => Promise<void> }> {
   const { busyTimeoutMs = 5_000, unitLimitMs = 5_000, groupLimit = 256 } = options;
   const handle = options.database ?? openFile(options.path);
-  // A clock that the application gives is trusted.
+  // A clock of the application may not be set ahead, so it needs no steady clock.
   const retention = options.clock ? undefined : new RetentionClock(Date.now, steadyClock);
   const now = options.clock ?? Date.now;
   const clocks = { now, retention: retention ? () => retention.now() : now };

@@ -4,7 +4,7 @@ import { CommitInDoubtError, DatabaseUnavailableError, UnitOfWorkError } from '.
 import type { Connection } from './connection.js';
 
 /**
- * What has become of the statements of a session.
+ * The state of the statements of a session that has ended without a commit.
  * - undone: they were rolled back.
  * - left: they could not be rolled back, so the group must not commit.
  * - unknown: the application has ended the transaction on a database that it shares with the store.
@@ -18,7 +18,7 @@ const ENDED_BY_APPLICATION =
 export interface SessionGroup {
   /** Ends the session that holds the writer. Resolves to `rows` when the group has committed. */
   commit(rows: Row[]): Promise<Row[]>;
-  /** Ends the session that holds the writer, without its statements. */
+  /** Ends the session that holds the writer, after an attempt to roll its statements back. */
   rolledBack(end: UndoneSession): void;
 }
 

@@ -87,7 +87,7 @@ export class Writer {
   }
 
   /**
-   * Checks what a look at a busy writer shows.
+   * Checks the file, and the last group if the writer is busy. Runs no statement.
    * @returns whether the writer is free, so that a transaction would not wait
    * @throws DatabaseReplacedError when the file was deleted or replaced
    * @throws Error of the last group, if the writer is busy and that group has failed
@@ -307,7 +307,7 @@ export class Writer {
     this.#isLeft = this.#connection.inTransaction;
   }
 
-  /** The transaction has ended without its commit, with the units that wait for the commit. */
+  /** Fails the units that wait for the commit, because the transaction has ended without a commit. */
   #groupLost(error: Error): void {
     const units = this.#committing;
     this.#groupEnded();

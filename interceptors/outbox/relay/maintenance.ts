@@ -6,7 +6,7 @@ import { leaseMsOf } from './destination-worker.js';
 import type { Queue } from './queue.js';
 
 const INTERVAL_MS = 15_000;
-/** How much further ahead than its lease or its pause a due time may be, in milliseconds. */
+/** The time that a due time may lie beyond its lease or its pause, in milliseconds. */
 const CLOCK_MARGIN_MS = 60_000;
 
 /** The options of an `OutboxMaintenance`. */
@@ -26,8 +26,8 @@ export interface OutboxMaintenanceOptions {
 }
 
 /**
- * Regularly recalls events that a clock which was set back would delay, advances events that remained parked after a crash, deletes old events, and reports the state of
- * destinations.
+ * Does regular work on the stored events: makes events due that wait because the clock was set back, advances events
+ * that remained parked after a crash, deletes old events, and reports the state of destinations.
  */
 export class OutboxMaintenance {
   readonly #options: OutboxMaintenanceOptions;

@@ -96,8 +96,8 @@ export class Queue {
   }
 
   /**
-   * Makes the events of a destination due whose due time is more than `maxAheadMs` ahead. No lease and no pause is that
-   * long, so the clock was set back after the due time was written.
+   * Makes events of a destination due now, if their due time is more than `maxAheadMs` ahead. Leases and pauses are
+   * shorter, so the clock was set back after such a due time was written.
    */
   async recall(destination: string, maxAheadMs: number): Promise<void> {
     await this.#database.query(this.#statements.recall, [destination, maxAheadMs]);

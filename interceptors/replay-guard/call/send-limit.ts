@@ -8,8 +8,8 @@ interface WireCall {
 
 /**
  * Returns the maximum size of a message that the server of a call sends, in bytes: the server option
- * `grpc.max_send_message_length`. Infinity without a limit. grpc-js shows interceptors the options of their server
- * nowhere else.
+ * `grpc.max_send_message_length`. Infinity without a limit. grpc-js has no public property with the options of the
+ * server.
  */
 export function sendLimitOf(wire: ServerInterceptingCallInterface): number {
   let call: unknown = wire;

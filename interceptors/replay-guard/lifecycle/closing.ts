@@ -9,13 +9,13 @@ export interface CloseOptions {
   readonly timeoutMs?: number;
 }
 
-/** What a closed guard has left. Both numbers are 0 if every call ended in time. */
+/** The work that a guard could not end in time. Both numbers are 0 if every call ended in time. */
 export interface ClosedGuard {
   /** The number of executions that were ended at the time limit. Their handlers may still run. */
   readonly stopped: number;
   /**
-   * The number of calls whose end the store had not confirmed when `close` resolved. The outcome of their operations is
-   * found out by retries, as after a crash.
+   * The number of calls whose end the store had not confirmed when `close` resolved. Retries find out the outcome of
+   * their operations, as after a crash.
    */
   readonly unfinished: number;
 }

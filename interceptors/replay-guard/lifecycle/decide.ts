@@ -20,8 +20,8 @@ export interface StoredResult {
 }
 
 /**
- * Decides whether the result of a handler is stored, by the policy of its method. An error of the database is no result
- * of the handler, in whatever way the error has left the handler.
+ * Decides whether the result of a handler is stored, by the policy of its method. An error of the database is never
+ * stored, whether the handler threw it, rejected with it or passed it to the callback.
  */
 export function decide(result: HandlerResult, policy: MethodPolicy, claim: Pick<Claim, 'failure'>): Decision {
   if ('failure' in result) return { kind: 'release', answer: failureAnswer(result.failure, claim.failure) };
@@ -29,7 +29,7 @@ export function decide(result: HandlerResult, policy: MethodPolicy, claim: Pick<
   const { reply } = result;
   if (reply.code === status.OK) return { kind: 'complete', reply };
   if (reply.code === status.UNKNOWN) {
-    // grpc-js sends this status for an error without a status code, and drops the error. The claim remembers it.
+    // grpc-js sends this status for an error without a status code, and drops the error. The claim keeps the error.
     const answer = databaseAnswer(claim.failure);
     if (answer) return { kind: 'release', answer };
   }

@@ -206,8 +206,9 @@ export class EnforceLifecycle implements Lifecycle {
   }
 
   /**
-   * The store could not claim. In an outage, the policy of the method decides whether the call is refused or runs
-   * unguarded. A busy store is no outage: an unguarded call could execute an operation that another call executes.
+   * Ends a call that the store could not claim. In an outage, the policy of the method decides whether the call is
+   * refused or runs unguarded. While the store is only busy, the call is refused: an unguarded call could execute an
+   * operation that another call executes.
    */
   #withoutStore(call: GuardedCall, error: ClaimError): CallEnd {
     const mayExecute = call.method.policy.onStoreFailure === 'EXECUTE' && !findCause(error, isContention);

@@ -55,8 +55,8 @@ export interface MethodPolicy {
    */
   readonly replayedCodes: readonly status[];
   /**
-   * The maximum size of a reply, in bytes. At least 1. All messages count, each with 5 bytes more, and so do the status
-   * message and the metadata, each entry with 32 bytes more. Default: 1 MiB.
+   * The maximum size of a reply, in bytes. At least 1. The messages, the status message and the metadata count. Each
+   * message counts 5 bytes more, and each entry of metadata 32 bytes more. Default: 1 MiB.
    */
   readonly maxReplyBytes: number;
   /**

@@ -52,8 +52,8 @@ export class Refusal extends Error {
 /** A limit that a reply exceeds. */
 export interface ExceededLimit {
   /**
-   * What is too large: the whole reply, one message, the metadata with the status message, or the number of metadata
-   * entries.
+   * The part that is too large: the whole reply, one message, the metadata with the status message, or the number of
+   * metadata entries.
    */
   readonly part: 'reply' | 'message' | 'metadata' | 'entries';
   /** The limit: a number of entries for `entries`, otherwise bytes. */

@@ -17,9 +17,9 @@ export interface ReplyLimits {
 export const MESSAGE_PREFIX_BYTES = 5;
 
 /**
- * What gRPC, Node and the guard add to a block. A reply without initial metadata and messages has one block: `:status`,
- * `content-type`, `date`, `grpc-status`, `grpc-message`, `idempotency-expires-at` and `idempotent-replayed`, together 395
- * bytes in 7 entries. The rest is for the metrics that grpc-js can add.
+ * The entries that gRPC, Node and the guard add to a block. A reply without initial metadata and messages has one
+ * block: `:status`, `content-type`, `date`, `grpc-status`, `grpc-message`, `idempotency-expires-at` and
+ * `idempotent-replayed`, together 395 bytes in 7 entries. The rest is for the metrics that grpc-js can add.
  */
 const OWN: BlockSize = { bytes: 512, entries: 8 };
 
@@ -33,9 +33,9 @@ export const MAX_METADATA_BYTES = 8_192 - OWN.bytes;
 export const MAX_METADATA_ENTRIES = 128 - OWN.entries;
 
 /**
- * The maximum size of a block that Node sends, in bytes. With a larger block the call hangs, and its connection with it:
- * nghttp2 refuses a value above 64 KiB. A reply that an earlier version stored may be larger than
- * `MAX_METADATA_BYTES`, and is replayed up to this size.
+ * The maximum size of a block that Node sends, in bytes. With a larger block the call and its connection hang: nghttp2
+ * refuses a value above 64 KiB. A reply that an earlier version stored may be larger than `MAX_METADATA_BYTES`, and is
+ * replayed up to this size.
  */
 const MAX_CARRIED_BYTES = 65_536 - OWN.bytes;
 

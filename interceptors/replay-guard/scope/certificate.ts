@@ -19,9 +19,9 @@ export function scopeFromPeerCertificate(): ScopeSource {
 
 /**
  * Returns the scope that `scopeFromPeerCertificate` gives to a certificate, for example for `eraseScope`. The scope is
- * the set of the certificate's subject alternative names: sorted, without duplicates, with the parts in lower case that
- * have no letter case. If the certificate has no such names, or a name that Node does not print in full, the scope is the
- * certificate's SHA-256 fingerprint. A renewed certificate then has another scope.
+ * the set of the certificate's subject alternative names: sorted and without duplicates. Parts that are compared
+ * without letter case are in lower case. If the certificate has no such names, or a name that Node does not print in
+ * full, the scope is the certificate's SHA-256 fingerprint. A renewed certificate then has another scope.
  * @param certificate such as `new X509Certificate(pem)`
  */
 export function scopeOfCertificate(certificate: CertificateIdentity): string {

@@ -13,8 +13,8 @@ export interface JwtRules {
   /** The required `aud` of every token. If a token has several audiences, one of them must be equal. */
   readonly audience: string;
   /**
-   * The claim that names the caller. The value must be a text; a number is no identity. Values are compared exactly, so
-   * choose a claim whose value never changes. Default: `sub`.
+   * The claim that names the caller. The value must be a text. A token with another value has no scope. Values are
+   * compared exactly, so choose a claim whose value never changes. Default: `sub`.
    */
   readonly claim?: string;
   /** The accepted signature algorithms, a subset of `jwtAlgorithms`. Default: RS256, ES256, EdDSA. */
@@ -67,7 +67,7 @@ export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {
   };
 }
 
-/** What a token says about its caller. */
+/** The claims of a token that identify the caller. */
 export interface TokenOwner {
   /** The `iss` of the token. */
   readonly issuer: string;

@@ -54,9 +54,9 @@ export class Circuit {
   }
 
   /**
-   * Counts an operation that failed, if its error is a sign of an outage. A lost answer is such a
-   * sign. The statements of the guard are correct, so an error of the database itself is one, too, for example a missing
-   * table.
+   * Counts a failed operation, if its error is a sign of an outage. A lost answer is a sign of an outage. An error that
+   * the database itself reports is a sign too, except contention. The statements of the guard are correct, so such an
+   * error shows a fault of the database, for example a missing table.
    * @param begun the number that `begin` returned for the operation
    */
   failed(begun: number, error: unknown): void {

@@ -43,8 +43,9 @@ const nowhere: RecordAddress = { scope: '', id: Buffer.alloc(32) };
 
 /**
  * The store as the guard uses it. Each operation has a time limit, and its duration and error go to the observer.
- * Claims and look-ups pass a circuit each: while the store is down they fail at once with DatabaseUnavailableError. A
- * store that can only be read still answers look-ups. A result that the store has at once is returned at once.
+ * Claims have one circuit, and look-ups have another. While a circuit is open, its operations fail at once with
+ * DatabaseUnavailableError. A store that can only be read still answers look-ups. A result that the store returns
+ * without a promise is returned without a promise.
  */
 export class ObservedStore {
   readonly #store: IdempotencyStore;

@@ -43,7 +43,9 @@ export class MemoryStore implements IdempotencyStore {
   readonly #records = new MemoryRecords();
   readonly #producers: MemoryProducers;
   readonly #clock: Clock;
-  /** Judges whether a retention has ended. A clock that the application gives is trusted. */
+  /**
+   * Judges whether a retention has ended. A clock of the application may not be set ahead, so it needs no steady clock.
+   */
   readonly #retentionNow: Clock;
 
   /** @throws TypeError when an option is unknown */

@@ -39,7 +39,7 @@ export function decideSequence(
 ): SequenceDecision {
   const decision = decideByRecord(request, found);
   if (decision.outcome !== 'claimable' || mayStart(request, now, retentionNow)) return decision;
-  // A request that may not start cannot take an execution over. The execution is then in progress, as with keys.
+  // A request that may not start an execution cannot take one over. It is refused as in progress, as with keys.
   const { epoch, sequence } = request.series;
   const isSameOperation = found?.epoch === epoch && found.running?.sequence === sequence;
   return isSameOperation && found.running ? inProgress(found.running) : { outcome: 'expired' };

@@ -83,8 +83,8 @@ class SqlStore implements IdempotencyStore {
 
   /**
    * Claims a key and a position in a series, as a call would. One claim is rolled back. The other is committed together
-   * with its release, because a full disk shows at a commit only. While a unit of work holds the only writer of the
-   * database, the tables are only read.
+   * with its release, because a full disk is noticed at a commit only. While a unit of work holds the only writer of
+   * the database, the tables are only read.
    */
   async ping(): Promise<void> {
     try {
