@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** What the machine has for faults. */
+/** The tools and rights of the machine that faults need. */
 export interface Machine {
   readonly isRoot: boolean;
   /** The folder of the binaries of Debian's Postgres 15. */

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { type Engine, engines } from './engines.js';
 import { faults } from './faults/index.js';
 
-/** What `npm run adversary` runs. */
+/** The options of `npm run adversary`. */
 export interface AdversaryOptions {
   /** How long the run lasts, in minutes. The round that runs then is finished. */
   readonly minutes: number;

@@ -19,7 +19,7 @@ interface Pairing {
   readonly result: FaultResult;
 }
 
-/** What a run has shown, as a report in Markdown. */
+/** The results of a run, as a report in Markdown. */
 export interface RunReport {
   readonly text: string;
   readonly isProof: boolean;

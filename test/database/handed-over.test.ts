@@ -67,7 +67,7 @@ for (const where of ['in a file', 'in memory'] as const) {
 
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
 
-/** What a handler does on the database of the application and through the handle. */
+/** The work of a handler on the database of the application and through the handle. */
 type Work = (database: Handle, write: () => Promise<void>) => Promise<void> | void;
 
 /** A ledger on a database of the application. Its handlers end with NOT_FOUND, which is kept, or with OK. */
@@ -183,7 +183,7 @@ for (const statement of ['COMMIT', 'ROLLBACK'] as const) {
     });
   }
 
-  test(`sqlite: a direct ${statement} makes the other units of its commit doubtful`, async (t) => {
+  test(`sqlite: a direct ${statement} leaves the other units of its commit in doubt`, async (t) => {
     const { database, opened } = await shared(t, () => {});
     const neighbour = opened.database.transaction(() => writeEffect(opened.database, 'neighbour'));
     const breaking = opened.database.transaction(async () => {

@@ -78,7 +78,7 @@ for (const engine of engines) {
     t.false(String(error).includes('4111'));
   });
 
-  test(`${engine}: a text of two statements takes no effect`, async (t) => {
+  test(`${engine}: a text with two statements has no effect`, async (t) => {
     const { database } = await openEngine(t, engine);
     await database.query('CREATE TABLE notes (id BIGINT)');
     const text = 'INSERT INTO notes VALUES (1); COMMIT';

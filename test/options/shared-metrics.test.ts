@@ -37,7 +37,7 @@ for (const [kind, make] of Object.entries(kinds)) {
     t.is(await sampleOf(register, first.metric), 2);
   });
 
-  test(`${kind}: the observers of two registries count apart`, async (t) => {
+  test(`${kind}: the observers of two registries count separately`, async (t) => {
     const registers = [new Registry(), new Registry()] as const;
     const [first, second] = [make(registers[0]), make(registers[1])];
     first.count();

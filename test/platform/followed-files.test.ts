@@ -91,7 +91,7 @@ test('the contents of several files are one value', async (t) => {
   t.deepEqual(values, ['a+c']);
 });
 
-test('files are checked at an interval, until the end', async (t) => {
+test('files are checked at an interval until the checks are stopped', async (t) => {
   const path = await file(t, 'one');
   const { followed, values } = await follow(t, [path], 10);
   await writeFile(path, 'two');

@@ -159,7 +159,7 @@ async function shownAt(port: number): Promise<string> {
 
 const fingerprint = ({ cert }: Pair) => new X509Certificate(cert).fingerprint256;
 
-test('a renewed certificate is shown to new connections, and established connections go on', async (t) => {
+test('a renewed certificate is shown to new connections, and established connections continue', async (t) => {
   const { folder, pair, port, check, replace } = await renewable(t, async (folder) => ({
     pair: await selfSigned(folder, 'server', 'localhost'),
   }));
@@ -178,7 +178,7 @@ test('a renewed certificate is shown to new connections, and established connect
   t.is((await ask()).code, status.OK, 'the established connection has the old certificate');
 });
 
-test('broken files keep the old pair, each reason is logged once, and mended files are used', async (t) => {
+test('broken files keep the old pair, each reason is logged once, and repaired files are used', async (t) => {
   const { folder, pair, port, followed, lines, check, replace } = await renewable(t, async (folder) => ({
     pair: await selfSigned(folder, 'server', 'localhost'),
   }));
@@ -259,7 +259,7 @@ test('calls to a remote inventory trust a renewed authority and show the renewed
   t.is(await codeOf(t, first, creds, 'localhost'), status.UNAVAILABLE, 'the renewed certificate is shown');
 });
 
-test('internal calls go on after a renewal, over new connections too', async (t) => {
+test('internal calls continue after a renewal, over new connections too', async (t) => {
   const folder = await freshFolder(t);
   const ca = await createAuthority(folder, 'ca');
   const pair = await ca.issue('server', 'shop.example');

@@ -70,7 +70,7 @@ for (const method of ['PlaceOrder', 'GetOrder']) {
   }
 }
 
-test('a stream of requests and a call with a whole request have no such limit', async (t) => {
+test('the request limit does not end a stream of requests, nor a call with a complete request', async (t) => {
   const { port, entered } = await serve(t, { requestMs: 100 });
   const reflection = openCall(t, port, REFLECTION);
   const limited = openCall(t, port, `${ORDER}/GetOrder`);

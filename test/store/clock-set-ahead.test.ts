@@ -112,7 +112,7 @@ test.serial(
   },
 );
 
-test.serial('sqlite: a clock that is two days ahead lets the consumer forget no message', async (t) => {
+test.serial('sqlite: while the clock is two days ahead, the consumer forgets no message', async (t) => {
   const { set, passes } = controlTime(t);
   mock.timers.enable({ apis: ['setInterval'] });
   t.teardown(() => mock.timers.reset());
@@ -133,7 +133,7 @@ test.serial('sqlite: a clock that is two days ahead lets the consumer forget no 
   t.deepEqual(observer.purged, [0, 1]);
 });
 
-test.serial('sqlite: a clock that is two days ahead purges no event of the outbox', async (t) => {
+test.serial('sqlite: while the clock is two days ahead, no event of the outbox is purged', async (t) => {
   const { set, passes } = controlTime(t);
   const outbox = await openOutbox(await freshData(t, 'sqlite'));
   const { write } = notebook();

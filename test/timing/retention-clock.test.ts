@@ -48,7 +48,7 @@ class Host {
   }
 }
 
-test('the retention time is the time of a clock that is not set', (t) => {
+test('the retention time equals a clock that was never set', (t) => {
   const host = new Host();
   host.runs(3 * day);
   t.is(host.lagMs, 0);
@@ -94,7 +94,7 @@ test('the retention time catches up after the clock has been ahead for a day of 
   t.is(host.lagMs, 0);
 });
 
-test('the retention time catches up only to the lowest line of the clock during the trial', (t) => {
+test('the retention time catches up only as far as the clock was ahead during the whole trial', (t) => {
   const host = new Host();
   host.set(7 * day);
   host.runs(TRIAL_MS);
@@ -105,7 +105,7 @@ test('the retention time catches up only to the lowest line of the clock during 
   t.is(host.lagMs, 1 * day);
 });
 
-test('a long pause between two readings proves one minute of the trial', (t) => {
+test('a long pause between two readings counts as one minute of the trial', (t) => {
   const host = new Host();
   host.set(2 * day);
   for (let reading = 0; reading < 100; reading++) {
@@ -157,7 +157,7 @@ test('a host that is switched off each night catches up, although no process run
   t.true(host.lagMs <= 2 * day, String(host.lagMs));
 });
 
-test('a clock that is behind the file when a process starts is followed', (t) => {
+test('the retention time follows a clock that is behind the file at the start of a process', (t) => {
   const host = new Host();
   host.set(-1 * day);
   host.restarts();

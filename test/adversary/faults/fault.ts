@@ -9,7 +9,7 @@ import type { Machine } from '../machine.js';
 import type { ServerSlot } from '../server/server-slot.js';
 import type { AdversaryServerSettings } from '../server/settings.js';
 
-/** What a fault may strike at. */
+/** The parts of a round that a fault may strike. */
 export interface Arena {
   readonly engine: Engine;
   readonly servers: readonly ServerSlot[];
@@ -38,7 +38,7 @@ export interface Arena {
 export interface Fault {
   readonly title: string;
   readonly engines: readonly Engine[];
-  /** Returns what the machine lacks for this fault, or undefined. */
+  /** Returns the tool or right that the machine lacks for this fault, or undefined. */
   readonly lacks?: (machine: Machine) => string | undefined;
   /** Settings of the servers during this fault. */
   readonly servers?: Partial<AdversaryServerSettings>;
@@ -56,12 +56,12 @@ export interface Fault {
   readonly leavesLeases?: boolean;
   /** Whether expired records may stay for long, because SQLite judges retentions by a time that a clock cannot set ahead. */
   readonly delaysPurge?: boolean;
-  /** The events without which a round has proven nothing. */
+  /** The events that must happen in a round. A round without them proves nothing. */
   readonly requires: readonly string[];
   /** The longest pause between two strikes, in milliseconds. */
   readonly pauseMs: number;
   /** Strikes once, and ends the fault before it resolves. Counts what it did in `events`. */
   strike(arena: Arena): Promise<void>;
-  /** Ends what outlasts the strikes. Runs after the last one. */
+  /** Ends the effects that remain after a strike. Runs after the last strike. */
   readonly restore?: (arena: Arena) => void;
 }

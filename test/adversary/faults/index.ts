@@ -18,7 +18,7 @@ const mixedPostgres = combined('several faults in one round', [
   expiredLeases,
 ]);
 
-/** Every kind of fault, by the name that `--faults` takes. */
+/** Every kind of fault, by its name in `--faults`. */
 export const faults: Readonly<Record<string, Fault>> = {
   duplicates,
   kill,

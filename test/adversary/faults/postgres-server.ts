@@ -63,7 +63,7 @@ async function restored({ engine, cluster }: Arena): Promise<void> {
   });
 }
 
-/** Lets fsync fail with EIO in the processes that write the database, by strace. */
+/** Makes fsync fail with EIO in the processes that write the database, by strace. */
 export const failingFsync: Fault = {
   title: 'EIO on fsync (strace)',
   engines: ['sqlite', 'postgres'],

@@ -24,7 +24,7 @@ function equalReplies({ attempts }: RoundHistory): string[] {
     const different = new Set(results.map(({ code, bytes }) => `${code} ${bytes}`)).size;
     const first = results.filter(({ replayed }) => !replayed).length;
     if (different > 1) return [`${name}: ${different} different replies`];
-    return first > 1 ? [`${name}: ${first} replies that are no replay`] : [];
+    return first > 1 ? [`${name}: ${first} replies that are not replays`] : [];
   });
 }
 

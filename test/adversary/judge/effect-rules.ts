@@ -55,7 +55,7 @@ function noEffectWithoutExecution({ attempts, tables }: RoundHistory): string[] 
   });
 }
 
-/** No stock is negative, none appears or vanishes, and each effect reserved one. */
+/** No stock is negative, the sum of the stock is conserved, and each effect reserved one item. */
 function stockConserved({ tables, stockPerItem }: RoundHistory): string[] {
   const reserved = groupedBy(tables.effects, ({ item }) => item);
   return tables.stock.flatMap(({ item, onHand, reserved: held }) => {

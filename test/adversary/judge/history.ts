@@ -5,7 +5,7 @@ export const methods = ['append', 'transfer', 'close'] as const;
 /** One of `methods`. */
 export type LoadMethod = (typeof methods)[number];
 
-/** What a client wants done once. */
+/** An operation that a client wants done once. */
 export interface LoadOperation {
   /** The caller, whom the guard takes as the scope. */
   readonly scope: string;

@@ -133,7 +133,7 @@ breaks('a stored failure with an effect', [1, 4], () =>
 
 breaks('two different replies', [2], () => history({ attempts: [attempt(), replay({ bytes: 'bb' })] }));
 
-breaks('two replies that are no replay', [2, 3], () => history({ attempts: [attempt(), attempt()] }));
+breaks('two replies that are not replays', [2, 3], () => history({ attempts: [attempt(), attempt()] }));
 
 breaks('a call that executes after the first reply', [3], () => {
   const all = [attempt(), replay()];

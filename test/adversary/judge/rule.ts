@@ -1,6 +1,6 @@
 import type { RoundHistory } from './history.js';
 
-/** The invariants that a round is judged by. 1 to 8 are those of docs/proof.md; `lease` and `process` stand beside them. */
+/** The invariants that a round is judged by, as in docs/proof.md. */
 export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 'lease' | 'process';
 
 /** A broken invariant. */

@@ -45,7 +45,7 @@ export class Load {
     clearTimeout(giveUp);
   }
 
-  /** Sends every operation once more, and the last one of each producer. Call it after `finish`. */
+  /** Sends every operation once more, and the last one of each producer. Call this method after `finish`. */
   async confirm(): Promise<void> {
     this.#givesUp = false;
     const known = new Set(this.caller.attempts.filter(isResult).map(({ operation }) => operation));

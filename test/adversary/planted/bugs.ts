@@ -7,7 +7,7 @@ export interface PlantedBug {
   readonly engine: Engine;
   /** The fault under which the bug does harm. */
   readonly fault: string;
-  /** The invariants of which at least one must be found broken. */
+  /** The judge must find at least one of these invariants broken. */
   readonly breaks: readonly Invariant[];
 }
 

@@ -6,7 +6,7 @@ import type {
   Statement,
 } from '#library/database/engine.js';
 
-/** What a bug changes in an engine. */
+/** The changes that a bug makes to an engine. */
 export interface EnginePatch {
   /** Replaces the text of a statement. */
   readonly rewrite?: (text: string) => string;

@@ -1,7 +1,7 @@
 import type { Claim, ClaimRequest, IdempotencyStore } from 'grpc-replay-guard/store';
 import { PassingStore } from '../../helpers/stores/passing-store.js';
 
-/** What a bug changes in a store. */
+/** The changes that a bug makes to a store. */
 export interface StorePatch {
   /** Returns the methods of a claim that the bug replaces. */
   readonly claim?: (claim: Claim, request: ClaimRequest) => Partial<Pick<Claim, 'complete' | 'run'>>;

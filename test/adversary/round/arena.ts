@@ -17,7 +17,7 @@ import { ServerSlot } from '../server/server-slot.js';
 import type { AdversaryServerSettings } from '../server/settings.js';
 import type { CleanUps } from './clean-up.js';
 
-/** What a round runs on. */
+/** The servers and the database of a round. */
 export interface RoundPlan {
   readonly engine: Engine;
   readonly fault: Fault;

@@ -20,7 +20,7 @@ export interface RoundLength {
   readonly maxMs: number;
 }
 
-/** What a round has shown. */
+/** The results of a round. */
 export interface RoundOutcome {
   readonly history: RoundHistory;
   readonly violations: readonly Violation[];

@@ -32,7 +32,7 @@ export async function migrateService(database: Database): Promise<void> {
   await migrateOutbox(database);
 }
 
-/** What a request asks for: its account, and how its handler ends. */
+/** The content of a request: its account, and how its handler ends. */
 interface Work {
   readonly method: LoadMethod;
   readonly account: string;

@@ -18,7 +18,10 @@ export type JournalLine =
 /** Returns the time of the machine's steady clock, in milliseconds. It is the same clock for all processes. */
 export const steadyMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_000;
 
-/** The journal of one server process. Each line is in the file before the server goes on, so that a kill loses none. */
+/**
+ * The journal of one server process. Each line is in the file before the server continues, so that a kill loses no
+ * line.
+ */
 export class Journal {
   readonly #file: number;
 

@@ -13,7 +13,7 @@ const RESTART_PAUSE_MS = 200;
  */
 export class ServerSlot {
   readonly address: string;
-  /** What the crashed processes wrote to their standard error. */
+  /** The standard error of the crashed processes. */
   readonly crashes: string[] = [];
   readonly #settings: AdversaryServerSettings;
   readonly #environment: Readonly<Record<string, string>>;

@@ -6,7 +6,7 @@ export interface AdversaryServerSettings {
   readonly url: string;
   /** The port on 127.0.0.1. It stays the same after a restart. */
   readonly port: number;
-  /** The file to which the server appends what it does. */
+  /** The journal of the server. */
   readonly journal: string;
   readonly leaseMs: number;
   readonly waitMs: number;

@@ -94,7 +94,7 @@ export function toMetadata(list: readonly Entry[]): Metadata {
   for (const [name, value] of list) {
     metadata.add(name, name.endsWith('-bin') ? Buffer.of() : '');
     const values: unknown[] | undefined = metadata.toJSON()[name];
-    // `__proto__` is no property of its own.
+    // `__proto__` is not an own property.
     if (Object.hasOwn(metadata.toJSON(), name)) values?.splice(-1, 1, value);
   }
   return metadata;

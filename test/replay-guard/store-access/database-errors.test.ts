@@ -19,7 +19,7 @@ import { captureUnhandledErrors } from '../../helpers/servers/unhandled-errors.j
 // AVA would report the rejections of the handlers.
 captureUnhandledErrors(test);
 const paths = ['/test.v1.LedgerService/Append', '/test.v1.LedgerService/Transfer'];
-/** Without the mends, the failures of this file would be stored under this policy. */
+/** The policy stores the failures of handlers, so that a stored error of the database would be replayed. */
 const keepUnknown = Object.fromEntries(paths.map((path) => [path, { replayedCodes: [status.UNKNOWN] }]));
 
 const ofAnotherCopy = Object.assign(new Error('text'), { code: 'REPLAY_GUARD_DATABASE_UNAVAILABLE' });
@@ -41,7 +41,7 @@ for (const [error, reason] of reasons) {
   test.serial(
     `a handler that rejects with ${text} is answered with ${reason}, and a retry executes`,
     async (t) => {
-      const { ledger, mend } = await failing(t, 'memory', async () => {
+      const { ledger, repair } = await failing(t, 'memory', async () => {
         throw error;
       });
       for (const method of methods) {
@@ -49,7 +49,7 @@ for (const [error, reason] of reasons) {
         assertRefused(t, reply, status.UNAVAILABLE, reason, 'RetryInfo');
         t.false(reply.details.includes('text'));
       }
-      mend();
+      repair();
       for (const method of methods)
         t.like(await ledger.ask(method, 'key'), { code: status.OK, replayed: false });
     },
@@ -79,14 +79,14 @@ for (const [how, exit] of Object.entries(exits)) {
     test.serial(
       `${engine}: an outage in a statement whose error ${how} is answered as unavailable, never stored`,
       async (t) => {
-        const { ledger, mend } = await failing(t, engine, async (callback, fail) => {
+        const { ledger, repair } = await failing(t, engine, async (callback, fail) => {
           await fail().catch((error: Error) => exit(error, callback));
         });
         for (const method of methods) {
           const reply = await ledger.ask(method, 'key');
           assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
         }
-        mend();
+        repair();
         for (const method of methods) {
           t.like(await ledger.ask(method, 'key'), { code: status.OK, replayed: false });
           t.like(await ledger.ask(method, 'key'), { code: status.OK, replayed: true });
@@ -130,7 +130,7 @@ type Failing = (
   fail: () => Promise<unknown>,
 ) => Promise<void>;
 
-/** Starts a ledger whose handlers fail in the given way until `mend` is called. */
+/** Starts a ledger whose handlers fail in the given way until `repair` is called. */
 async function failing(
   t: Parameters<typeof openLedger>[0],
   engine: (typeof engines)[number] | 'memory',
@@ -141,7 +141,7 @@ async function failing(
   const data = engine === 'memory' ? engine : await freshData(t, engine);
   const opened = handle && (await openSqlite({ database: handle }));
   if (opened) t.teardown(opened.close);
-  let isMended = false;
+  let isRepaired = false;
   /** The disk is full, or an operator ends the session of the call. */
   const breakDatabase = async (ledger: Ledger) => {
     if (handle) {
@@ -161,14 +161,14 @@ async function failing(
     guard: { policies: keepUnknown },
     handlers: () =>
       onBoth(async (_account, callback) => {
-        if (isMended) return callback(null, {});
+        if (isRepaired) return callback(null, {});
         const answer = (error: Error | null) => (error ? callback(error) : callback(null, {}));
         return work(answer, () => breakDatabase(ledger));
       }),
   });
-  const mend = () => {
-    isMended = true;
+  const repair = () => {
+    isRepaired = true;
     handle?.pragma('max_page_count = 1000000');
   };
-  return { ledger, mend };
+  return { ledger, repair };
 }

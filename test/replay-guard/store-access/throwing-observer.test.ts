@@ -62,7 +62,7 @@ const failing: Record<string, () => void> = {
 };
 for (const engine of engines) {
   for (const [how, method] of Object.entries(failing)) {
-    test.serial(`${engine}: an observer whose methods all ${how} changes no call`, async (t) => {
+    test.serial(`${engine}: an observer whose methods all ${how} has no effect on calls`, async (t) => {
       const observer = Object.fromEntries(Object.keys(observerMethods).map((name) => [name, method]));
       const ledger = await openLedger(t, await emptied(t, engine), {
         guard: { observer },

@@ -138,7 +138,7 @@ test.serial('close ends in time although the store does not answer a purge', asy
 });
 
 test.serial(
-  'in mode OBSERVE close ends in time although a handler never ends, and the call goes on',
+  'in mode OBSERVE close ends in time although a handler never ends, and the call continues',
   async (t) => {
     const barrier = new Barrier();
     const ledger = await openLedger(t, 'memory', {
@@ -172,7 +172,7 @@ test.serial(
   },
 );
 
-test('close refuses a time limit that is no whole number of milliseconds, and unknown options', (t) => {
+test('close refuses a time limit that is not a whole number of milliseconds, and unknown options', (t) => {
   const guard = createReplayGuard({ store: createMemoryStore(), scope: singleTenant() });
   t.teardown(() => guard.close());
   for (const timeoutMs of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31])

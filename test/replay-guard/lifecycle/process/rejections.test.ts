@@ -45,7 +45,7 @@ for (const [policy, exitCode] of Object.entries(policies)) {
   }
 }
 
-test('throw: the rejection of a value that is no error takes the same course with a guard as without', async (t) => {
+test('throw: the rejection of a value that is not an Error takes the same course with a guard as without', async (t) => {
   t.deepEqual(await run('throw', 1, 'of a value'), await run('throw', 0, 'of a value'));
 });
 
@@ -58,7 +58,7 @@ for (const policy of Object.keys(policies).filter((name) => name !== 'strict')) 
   });
 }
 
-test('guards that open and close again below a replacement of another library add one layer only', async (t) => {
+test('guards that open and close again below the process.emit of another library add only one layer', async (t) => {
   const { emit } = process;
   t.teardown(() => {
     process.emit = emit;
