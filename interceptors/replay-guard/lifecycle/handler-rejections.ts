@@ -5,7 +5,7 @@ type Emit = (event: string | symbol, ...values: unknown[]) => boolean;
 /** The replacement of `process.emit`. It stays in place, without effect, below a replacement of another library. */
 interface Interception {
   isActive: boolean;
-  /** Returns false if another library has replaced `process.emit` since. */
+  /** Returns false if another library has redefined the property `process.emit` since. */
   remove(): boolean;
 }
 
@@ -20,7 +20,8 @@ let interception: Interception | undefined;
  * Every other rejection takes its usual course, under every policy of `--unhandled-rejections`. A listener could not
  * provide this: Node considers a rejection handled as soon as any listener exists. Node tells a handled rejection from
  * an unhandled one by the result of `process.emit`, so this function replaces `process.emit`, and removes the
- * replacement when the last guard closes.
+ * replacement when the last guard closes. A function that another library assigns to `process.emit` meanwhile is called
+ * below the replacement.
  * @returns a function that ends the handling for this guard
  */
 export function catchHandlerRejections(): () => void {
@@ -38,25 +39,45 @@ export function catchHandlerRejections(): () => void {
   };
 }
 
+/**
+ * The property is an accessor, because other libraries assign to it. Some of them restore the function that they found
+ * when they were loaded, such as `signal-exit` after each child process. A plain function would then be lost.
+ */
 function intercept(): Interception {
   const before = Object.getOwnPropertyDescriptor(process, 'emit');
-  const next = process.emit;
+  const layers = new WeakMap<Emit, Emit>();
+  /** Returns a new function for each function below, because the function below may call an earlier layer. */
+  const layerOver = (below: Emit): Emit => {
+    const layer: Emit = (event, ...values) => {
+      // Node emits the event in the asynchronous context of the promise.
+      const execution = event === 'unhandledRejection' && own.isActive ? currentExecution.get() : undefined;
+      if (!execution) return Reflect.apply(below, process, [event, ...values]);
+      execution.fail(values[0]);
+      return true;
+    };
+    layers.set(layer, below);
+    return layer;
+  };
+  const first = layerOver(process.emit as Emit);
+  let top = first;
+  const get = () => (own.isActive ? top : layers.get(top));
   const own: Interception = {
     isActive: true,
     remove() {
-      if (process.emit !== emit) return false;
-      if (before) Object.defineProperty(process, 'emit', before);
+      if (Object.getOwnPropertyDescriptor(process, 'emit')?.get !== get) return false;
+      if (top !== first) define({ value: layers.get(top), writable: true });
+      else if (before) define(before);
       else Reflect.deleteProperty(process, 'emit');
       return true;
     },
   };
-  const emit: Emit = (event, ...values) => {
-    // Node emits the event in the asynchronous context of the promise.
-    const execution = event === 'unhandledRejection' && own.isActive ? currentExecution.get() : undefined;
-    if (!execution) return Reflect.apply(next, process, [event, ...values]);
-    execution.fail(values[0]);
-    return true;
+  const set = (emit: Emit) => {
+    top = layers.has(emit) ? emit : layerOver(emit);
   };
-  Object.defineProperty(process, 'emit', { value: emit, writable: true, configurable: true });
+  define({ get, set });
   return own;
+}
+
+function define(property: PropertyDescriptor): void {
+  Object.defineProperty(process, 'emit', { configurable: true, ...property });
 }

@@ -5,6 +5,7 @@ import { currentExecution, type Execution } from '#library/execution/execution.j
 
 type Module = typeof import('#library/replay-guard/lifecycle/handler-rejections.js');
 
+const { emit } = process;
 const [guards, scenario = ''] = process.argv.slice(2);
 const path = '../../../../../interceptors/dist/replay-guard/lifecycle/handler-rejections.js';
 /** Two copies of the library in one process, as two versions of it would be. */
@@ -12,6 +13,13 @@ const copies: Module[] = await Promise.all(['', '?copy'].map((copy) => import(`$
 const open = Array.from({ length: Number(guards) }, (_, index) =>
   (copies[index % 2] as Module).catchHandlerRejections(),
 );
+
+/** Rejects in the context of a guarded call. */
+async function rejectInHandler(): Promise<void> {
+  const fail = (error: unknown) => console.log('failed', (error as Error).message);
+  currentExecution.run({ fail } as Execution, () => void Promise.reject(new Error('a handler failed')));
+  await nextTurn();
+}
 
 /** Rejects without a handler, and waits until Node has judged the rejection. */
 async function reject(reason: unknown): Promise<void> {
@@ -37,9 +45,16 @@ const scenarios: Record<string, () => Promise<void>> = {
   },
   'of a handler': async () => {
     process.on('unhandledRejection', () => console.log('a listener received the rejection'));
-    const fail = (error: unknown) => console.log('failed', (error as Error).message);
-    currentExecution.run({ fail } as Execution, () => void Promise.reject(new Error('a handler failed')));
-    await nextTurn();
+    await rejectInHandler();
+  },
+  // As `signal-exit` does for each child process: it calls and restores the function that it found when it was loaded.
+  'of a handler after a child process': async () => {
+    process.emit = ((...event: Parameters<typeof emit>) => emit.apply(process, event)) as typeof emit;
+    await rejectInHandler();
+    process.emit = emit;
+    await rejectInHandler();
+    for (const close of open) close();
+    console.log(process.emit === emit);
   },
 };
 

@@ -58,22 +58,44 @@ for (const policy of Object.keys(policies).filter((name) => name !== 'strict')) 
   });
 }
 
-test('guards that open and close again below the process.emit of another library add only one layer', async (t) => {
-  const { emit } = process;
-  t.teardown(() => {
-    process.emit = emit;
-  });
-  const open = () => createReplayGuard({ store: createMemoryStore(), scope: singleTenant() });
-  const first = open();
-  const layer = process.emit;
-  t.not(layer, emit);
-  const wrapper = ((...args: Parameters<typeof emit>) => layer.apply(process, args)) as typeof emit;
-  process.emit = wrapper;
-  await first.close();
-  t.is(process.emit, wrapper, 'the replacement of the other library stays');
-  await open().close();
-  t.is(process.emit, wrapper);
-  process.emit = layer;
-  await open().close();
-  t.is(process.emit, emit);
+test('a handler that rejects while and after another library replaces process.emit fails its call', async (t) => {
+  const { code, stdout } = await run('throw', 3, 'of a handler after a child process');
+  t.is(stdout, 'failed a handler failed\nfailed a handler failed\ntrue\nalive\n');
+  t.is(code, 0);
 });
+
+test.serial(
+  'guards that open and close again below the process.emit of another library add only one layer',
+  async (t) => {
+    const { emit } = process;
+    t.teardown(() => {
+      process.emit = emit;
+    });
+    const open = () => createReplayGuard({ store: createMemoryStore(), scope: singleTenant() });
+    const first = open();
+    const layer = process.emit;
+    t.not(layer, emit);
+    const wrapper = ((...args: Parameters<typeof emit>) => layer.apply(process, args)) as typeof emit;
+    process.emit = wrapper;
+    await first.close();
+    t.is(process.emit, wrapper, 'the replacement of the other library stays');
+    await open().close();
+    t.is(process.emit, wrapper);
+  },
+);
+
+test.serial(
+  'a library that removes its replacement of process.emit while a guard is open leaves no trace',
+  async (t) => {
+    const { emit } = process;
+    const property = Object.getOwnPropertyDescriptor(process, 'emit');
+    const guard = createReplayGuard({ store: createMemoryStore(), scope: singleTenant() });
+    const layer = process.emit;
+    process.emit = ((...args: Parameters<typeof emit>) => layer.apply(process, args)) as typeof emit;
+    process.emit = layer;
+    t.is(process.emit, layer);
+    await guard.close();
+    t.is(process.emit, emit);
+    t.deepEqual(Object.getOwnPropertyDescriptor(process, 'emit'), property);
+  },
+);
