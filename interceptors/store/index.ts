@@ -1,3 +1,4 @@
+export { hasRunOut } from './lease.js';
 export type { OpenStore } from './open-store.js';
 export {
   decideSequence,

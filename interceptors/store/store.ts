@@ -110,8 +110,8 @@ export type FoundRecord =
       readonly fingerprint?: Buffer;
       readonly ageMs: number;
       /**
-       * The remaining time of the lease. The key may be taken over if this is 0 or less, or if it exceeds one lease by more
-       * than 5 seconds, because the clock was then set back.
+       * The remaining time of the lease. The key may be taken over if this is 0 or less, or if it shows that the clock was
+       * set back: see `hasRunOut`.
        */
       readonly leaseLeftMs: number;
     };

@@ -185,7 +185,7 @@ export async function lookUp(store: ObservedStore, operation: Operation): Promis
 
 async function lookUpKey(store: ObservedStore, operation: Operation): Promise<LookUp> {
   const found = await store.find(operation);
-  const isOrphaned = found?.outcome === 'in-progress' && hasRunOut(found.leaseLeftMs, operation.leaseMs);
+  const isOrphaned = found?.outcome === 'in-progress' && hasRunOut(found, operation.leaseMs);
   const answer = found && !isOrphaned && { answer: found };
   return { isKnown: found !== undefined, ...answer };
 }

@@ -162,7 +162,7 @@ function mayBeTakenOver(record: MemoryRecord, request: ClaimRequest, now: number
   const isRunning = !record.reply && !record.isErased;
   return (
     isRunning &&
-    hasRunOut(record.leaseUntilMs - now, request.leaseMs) &&
+    hasRunOut(timesOf(record, now), request.leaseMs) &&
     record.fingerprint.equals(request.fingerprint)
   );
 }
@@ -171,6 +171,9 @@ function foundRecord(record: MemoryRecord, now: number): FoundRecord {
   const { fingerprint, reply, expiresAtMs, isErased } = record;
   if (isErased) return { outcome: 'erased', expiresAtMs };
   if (reply) return { outcome: 'completed', fingerprint, reply, expiresAtMs };
-  const [ageMs, leaseLeftMs] = [now - record.createdAtMs, record.leaseUntilMs - now];
-  return { outcome: 'in-progress', fingerprint, ageMs, leaseLeftMs };
+  return { outcome: 'in-progress', fingerprint, ...timesOf(record, now) };
+}
+
+function timesOf({ createdAtMs, leaseUntilMs }: MemoryRecord, now: number) {
+  return { ageMs: now - createdAtMs, leaseLeftMs: leaseUntilMs - now };
 }

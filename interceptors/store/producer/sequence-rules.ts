@@ -58,7 +58,7 @@ export function decideByRecord(request: SequenceRequest, found: FoundProducer | 
 function decideNewEpoch({ series, leaseMs }: SequenceRequest, found: FoundProducer): SequenceDecision {
   if (series.sequence > MAX_INITIAL_SEQUENCE) return { outcome: 'gap' };
   // The running execution is not rolled back. The new epoch begins when the execution has ended.
-  return found.running && !hasRunOut(found.running.leaseLeftMs, leaseMs)
+  return found.running && !hasRunOut(found.running, leaseMs)
     ? withoutFingerprint(found)
     : { outcome: 'claimable' };
 }
@@ -78,7 +78,7 @@ function decideBesideRunning(
   found: FoundProducer,
   running: Running,
 ): SequenceDecision {
-  const isOrphaned = hasRunOut(running.leaseLeftMs, leaseMs);
+  const isOrphaned = hasRunOut(running, leaseMs);
   if (sequence === running.sequence) {
     const mayBeTakenOver = isOrphaned && running.fingerprint.equals(fingerprint);
     return mayBeTakenOver ? { outcome: 'claimable' } : inProgress(running);

@@ -3,7 +3,7 @@
 // allows no clock there.
 import type { SqlValue } from '../../database/database.js';
 import { firstSentBounds } from '../first-sent.js';
-import { MAX_LEASE_AHEAD_MS } from '../lease.js';
+import { MAX_LEASE_AHEAD_MS, MAX_LEASES_AHEAD } from '../lease.js';
 import { type ClaimRequest, MAX_FIRST_SENT_AHEAD_MS } from '../store.js';
 import type { StoredAddress } from './address.js';
 
@@ -17,7 +17,8 @@ export const claimedUntil = 'excluded.lease_until';
  * @param newLeaseUntil SQL for the end of a lease that begins now
  */
 export const leaseHasRunOut = (now: string, newLeaseUntil: string) =>
-  `(record.lease_until <= ${now} OR record.lease_until > ${newLeaseUntil} + ${MAX_LEASE_AHEAD_MS})`;
+  `(record.lease_until <= ${now} OR (record.lease_until > ${newLeaseUntil} + ${MAX_LEASE_AHEAD_MS}
+    AND (record.fence > ${now} OR record.lease_until - ${now} > ${MAX_LEASES_AHEAD} * (${newLeaseUntil} - ${now}))))`;
 
 /**
  * SQL for whether the execution of a record may be taken over.

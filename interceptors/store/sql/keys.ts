@@ -100,7 +100,7 @@ function decide(request: ClaimRequest, row: Row): NotClaimed | undefined {
   const found = foundRecord(row);
   if (!found)
     return mayStart(request, Number(row.now), retentionNow(row)) ? undefined : { outcome: 'expired' };
-  const isOrphaned = found.outcome === 'in-progress' && hasRunOut(found.leaseLeftMs, request.leaseMs);
+  const isOrphaned = found.outcome === 'in-progress' && hasRunOut(found, request.leaseMs);
   return isOrphaned ? { ...found, leaseLeftMs: Math.min(found.leaseLeftMs, 0) } : found;
 }
 

@@ -67,6 +67,40 @@ for (const name of storeNames) {
     t.deepEqual(completed(t, await store.claim(operation)).reply, reply('done'));
   });
 
+  it('after the clock was ahead for a renewal, the key of a crashed execution is taken over at once', async (t, subject) => {
+    const { store, other, advance } = subject;
+    const operation = request({ retentionMs: 10 * hour });
+    const crashed = claimed(t, await store.claim(operation));
+    await advance(2 * hour);
+    await crashed.renew();
+    await advance(-2 * hour);
+    t.true(claimed(t, await other.claim(operation)).takenOver);
+  });
+
+  it('a server with a shorter lease does not take a running execution over', async (t, subject) => {
+    const { store, other, advance } = subject;
+    const key = request();
+    const series = { id: digest(randomUUID()), epoch: 0n, sequence: 1n };
+    for (const longer of [key, request({ series }), request({ series: { ...series, sequence: 2n } })]) {
+      const shorter = { ...longer, leaseMs: 2 * minute };
+      const claim = claimed(t, await store.claim(longer));
+      await advance(minute);
+      await claim.renew();
+      t.is(inProgress(t, await other.claim(shorter)).leaseLeftMs, 10 * minute);
+      if (longer === key) await advance(10 * minute);
+      else await claim.complete(reply('done'));
+    }
+    t.true(claimed(t, await other.claim({ ...key, leaseMs: 2 * minute })).takenOver);
+  });
+
+  it('a new epoch on a server with a shorter lease waits for the running execution', async (t, subject) => {
+    const { store, other } = subject;
+    const series = { id: digest(randomUUID()), epoch: 0n, sequence: 0n };
+    claimed(t, await store.claim(request({ series })));
+    const next = request({ series: { ...series, epoch: 1n }, leaseMs: 2 * minute });
+    t.is(inProgress(t, await other.claim(next)).leaseLeftMs, 10 * minute);
+  });
+
   it('after the clock was set back, an execution that renews its lease keeps its key', async (t, subject) => {
     const { store, other, advance } = subject;
     const operation = request();
