@@ -35,8 +35,13 @@ const harmless = new Set(`${keywords} ${types} ${functions}`.trim().split(/\s+/)
 /** The objects that an administrator or an application has created have at least this number. */
 const FIRST_OWN_OID = 16_384;
 const isOwn = (oid: string) => `${oid} >= ${FIRST_OWN_OID}`;
-const isVolatile = (condition: string) =>
-  `EXISTS (SELECT FROM pg_catalog.pg_proc AS code WHERE ${condition} AND code.provolatile = 'v')`;
+/**
+ * A function that is not volatile may call a volatile one, which Postgres does not notice. Functions of the languages
+ * `internal` and `c` (12 and 13) do not.
+ */
+const mayHaveEffects = (code: string) => `(${code}.provolatile = 'v' OR ${code}.prolang NOT IN (12, 13))`;
+const runsCode = (condition: string) =>
+  `EXISTS (SELECT FROM pg_catalog.pg_proc AS code WHERE ${condition} AND ${mayHaveEffects('code')})`;
 const named = (column: string) => `${column} = ANY (CAST($1 AS name[]))`;
 const aggregateParts = `transfn finalfn combinefn mtransfn minvtransfn mfinalfn`
   .split(' ')
@@ -44,9 +49,8 @@ const aggregateParts = `transfn finalfn combinefn mtransfn minvtransfn mfinalfn`
 
 /**
  * Fails if a query that uses the names `$1` may run code of the application: a view, a foreign table, a row security
- * policy, a domain, or a volatile function, operator or cast. The error is a division by zero, so that the server skips
- * the query behind it. Objects of the system have no effects. Postgres itself keeps functions that are not volatile from
- * writing.
+ * policy, a domain, or a function, operator or cast that is volatile or has a body in SQL or in a procedural language. The
+ * error is a division by zero, so that the server skips the query behind it. Objects of the system have no effects.
  */
 const check = `
   SELECT 1 / CASE WHEN EXISTS (
@@ -55,15 +59,15 @@ const check = `
       OR (relhassubclass AND EXISTS (SELECT FROM pg_catalog.pg_foreign_table)))
   ) OR EXISTS (
     SELECT FROM pg_catalog.pg_proc AS called WHERE ${named('proname')} AND ${isOwn('oid')} AND (
-      provolatile = 'v' OR EXISTS (SELECT FROM pg_catalog.pg_aggregate AS parts
-        WHERE parts.aggfnoid = called.oid AND ${isVolatile(`code.oid IN (${aggregateParts})`)}))
+      ${mayHaveEffects('called')} OR EXISTS (SELECT FROM pg_catalog.pg_aggregate AS parts
+        WHERE parts.aggfnoid = called.oid AND ${runsCode(`code.oid IN (${aggregateParts})`)}))
   ) OR EXISTS (
     SELECT FROM pg_catalog.pg_type AS type WHERE ${named('typname')} AND ${isOwn('oid')}
-      AND (typtype = 'd' OR (typtype = 'b' AND typcategory <> 'A' AND ${isVolatile('code.oid IN (typinput, typoutput)')}))
+      AND (typtype = 'd' OR (typtype = 'b' AND typcategory <> 'A' AND ${runsCode('code.oid IN (typinput, typoutput)')}))
   ) OR EXISTS (
-    SELECT FROM pg_catalog.pg_operator WHERE ${isOwn('oid')} AND ${isVolatile('code.oid = oprcode')}
+    SELECT FROM pg_catalog.pg_operator WHERE ${isOwn('oid')} AND ${runsCode('code.oid = oprcode')}
   ) OR EXISTS (
-    SELECT FROM pg_catalog.pg_cast WHERE ${isOwn('oid')} AND ${isVolatile('code.oid = castfunc')}
+    SELECT FROM pg_catalog.pg_cast WHERE ${isOwn('oid')} AND ${runsCode('code.oid = castfunc')}
   ) THEN 0 ELSE 1 END AS harmless`;
 
 /** The maximum length of a query that runs outside of the transaction, in characters. It bounds the memory of `known`. */

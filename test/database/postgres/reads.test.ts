@@ -62,6 +62,8 @@ for (const name of ['"other".count', 'other.count', 'public.préparé']) {
 const sends = "SELECT pg_notify(''tests'', ''handler'')";
 const functionOf = (name: string, parameter: string, body = `${sends}; SELECT 1`) =>
   `CREATE FUNCTION ${name}(${parameter}) RETURNS INTEGER LANGUAGE SQL AS '${body}'`;
+/** A stable function may call a volatile function. */
+const stable = (text: string) => text.replace('LANGUAGE SQL', 'LANGUAGE SQL STABLE');
 const row = 'CREATE TABLE goods AS SELECT 1 AS id';
 
 for (const [what, steps, text] of [
@@ -91,6 +93,20 @@ for (const [what, steps, text] of [
     `SELECT * FROM ${'G'.repeat(70)}`,
   ],
   ['a column that is a function', [row, functionOf('amount', 'goods')], 'SELECT goods.amount FROM goods'],
+  [
+    'a column that is a stable function',
+    [row, stable(functionOf('amount', 'goods'))],
+    'SELECT goods.amount FROM goods',
+  ],
+  [
+    'an operator with a stable function',
+    [
+      row,
+      stable(functionOf('alike', 'integer, integer')),
+      'CREATE OPERATOR ==== (FUNCTION = alike, LEFTARG = integer, RIGHTARG = integer)',
+    ],
+    'SELECT id ==== 1 FROM goods',
+  ],
   [
     'a function of the application with a usual name',
     [row, functionOf('upper', 'goods')],
