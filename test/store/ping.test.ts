@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import Sqlite from 'better-sqlite3';
@@ -189,6 +189,17 @@ test('sqlite: nothing is committed to a file that was deleted, and reads continu
 test('sqlite: a ping fails after the write-ahead log was deleted', async (t) => {
   const path = join(await freshFolder(t), 'test.db');
   const opened = await openSqlite({ path });
+  t.teardown(opened.close);
+  await opened.ping();
+  rmSync(`${path}-wal`);
+  await t.throwsAsync(opened.ping(), { name: 'DatabaseReplacedError', message: /write-ahead log/ });
+});
+
+test('sqlite: a ping fails after the write-ahead log of a linked file was deleted', async (t) => {
+  const [path, link] = [join(await freshFolder(t), 'test.db'), join(await freshFolder(t), 'link.db')];
+  new Sqlite(path).close();
+  symlinkSync(path, link);
+  const opened = await openSqlite({ path: link });
   t.teardown(opened.close);
   await opened.ping();
   rmSync(`${path}-wal`);

@@ -1,4 +1,4 @@
-import { type Stats, statSync } from 'node:fs';
+import { realpathSync, type Stats, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { DatabaseReplacedError } from '../errors.js';
 
@@ -11,6 +11,8 @@ type Identity = Pick<Stats, 'dev' | 'ino'>;
  */
 export class DatabaseFile {
   readonly #path: string;
+  /** SQLite keeps the log beside the file itself, not beside a symbolic link to the file. */
+  readonly #logPath: string;
   readonly #opened: Identity;
   #log: Identity | undefined;
   #isReplaced = false;
@@ -20,6 +22,7 @@ export class DatabaseFile {
     // A relative path would name another file after a change of the working directory.
     this.#path = resolve(path);
     this.#opened = statSync(this.#path);
+    this.#logPath = `${realpathSync(this.#path)}-wal`;
   }
 
   /**
@@ -39,9 +42,8 @@ export class DatabaseFile {
   /** As `assertInPlace`, also for the write-ahead log, which holds the last commits. */
   assertComplete(): void {
     this.assertInPlace();
-    const path = `${this.#path}-wal`;
-    this.#log ??= statSync(path, { throwIfNoEntry: false });
-    if (this.#log && isOther(path, this.#log)) throw replaced('the write-ahead log of the database');
+    this.#log ??= statSync(this.#logPath, { throwIfNoEntry: false });
+    if (this.#log && isOther(this.#logPath, this.#log)) throw replaced('the write-ahead log of the database');
   }
 }
 
