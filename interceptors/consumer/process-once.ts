@@ -1,5 +1,6 @@
 import type { Database } from '../database/database.js';
 import { LockTimeoutError } from '../database/errors.js';
+import { waitAtCommit } from '../database/postgres/standby-sql.js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { assertWholeNumber } from '../options/whole-number.js';
 import type { Clock } from '../timing/clock.js';
@@ -58,7 +59,10 @@ export async function processOnce<T>(
   // transaction.
   return database.transaction(async () => {
     const isNew = await record(database, id, retentionMs, options.clock);
-    return isNew ? { outcome: 'processed', value: await work() } : { outcome: 'duplicate' };
+    if (isNew) return { outcome: 'processed', value: await work() };
+    // The wait of the earlier commit for its standby may have ended early. This commit waits for the standby in its place.
+    if (database.dialect.name === 'postgres') await database.query(waitAtCommit);
+    return { outcome: 'duplicate' };
   });
 }
 

@@ -178,6 +178,8 @@ export const consumer: readonly ListedStatement[] = [
     'RETURNING',
     'clock in VALUES',
   ),
+  // For a duplicate. It writes to the log if commits wait for a synchronous standby.
+  listed('SELECT CASE CASE WHEN .. END AS position', 'no table'),
   listed('SELECT .. AS position FROM replay_guard_messages ..', 'a whole table', 'clock in WHERE'),
   listed(
     'DELETE FROM replay_guard_messages ..',

@@ -38,13 +38,9 @@ test.serial('each statement needs what its entry in the list says, and nothing e
   }
 });
 
-/** Pieces of SQL that only SQLite gets, or only a Postgres with a synchronous standby, and the text of an error. */
+/** Pieces of SQL that only SQLite gets, and the text of an error. */
 const notSent = [
   { path: 'interceptors/consumer/pruner.ts', text: 'rowid IN (SELECT value FROM json_each($1))' },
-  {
-    path: 'interceptors/database/postgres/standby.ts',
-    text: "SELECT pg_logical_emit_message(true, 'replay_guard', '') AS position",
-  },
   {
     path: 'interceptors/database/refused-statements.ts',
     text: 'the setting would stay on a connection that other calls use; use SET LOCAL inside transaction()',

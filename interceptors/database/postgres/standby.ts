@@ -2,19 +2,10 @@ import type { Statement } from '../engine.js';
 import { DatabaseUnavailableError } from '../errors.js';
 import type { Connections } from './connection.js';
 import { commit, endCommit } from './session.js';
+import { emitMessage } from './standby-sql.js';
 
-/**
- * SQL that is 1 if commits of this session wait for a synchronous standby, else 0. The administrator can change the
- * setting at any time, so the look-up of a record reads it.
- */
-export const waitsForStandby = `CASE WHEN current_setting('synchronous_standby_names', true) <> ''
-  AND current_setting('synchronous_commit') NOT IN ('local', 'off') THEN 1 ELSE 0 END`;
-
-/** Writes to the log of the database and changes no data. A commit of a transaction without log would not wait. */
-const writeToLog: Statement = {
-  text: "SELECT pg_logical_emit_message(true, 'replay_guard', '') AS position",
-  params: [],
-};
+/** A commit of a transaction without log would not wait. */
+const writeToLog: Statement = { text: `SELECT ${emitMessage} AS position`, params: [] };
 
 /**
  * The synchronous standby of a database. A commit whose wait for the standby has ended early is visible, and after a

@@ -1,5 +1,5 @@
 import { openPostgresEngine, type PostgresOptions } from '../../database/postgres/open.js';
-import { waitsForStandby } from '../../database/postgres/standby.js';
+import { waitsForStandby } from '../../database/postgres/standby-sql.js';
 import { assertKnownOptions } from '../../options/known-options.js';
 import type { OpenStore } from '../open-store.js';
 import { atAddress } from '../sql/address.js';

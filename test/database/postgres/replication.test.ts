@@ -1,4 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
+import { createConsumer, processOnce } from 'grpc-replay-guard/consumer';
 import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { seriesAddress } from '#library/store/producer/sequence-rules.js';
 import { claimed, completed, digest, reply, request } from '../../contracts/store/requests.js';
@@ -117,4 +118,29 @@ test.serial('a replay waits for no standby when the administrator has removed th
   for (const replayed of replays) completed(t, await replayed);
   completed(t, await store.claim(operation));
   t.is(await waiting(), 0);
+});
+
+test.serial('a duplicate message is acknowledged when the standby has its processing', async (t) => {
+  const [server, other] = [await open(t), await open(t)];
+  for (const { database } of [server, other]) await (await createConsumer({ database })).close();
+  const message = { consumer: 'receiver', scope: 'queue', messageId: 'm' };
+  await standby?.pause();
+  await administer(String(cluster?.url), `ALTER SYSTEM SET synchronous_standby_names = 'standby'`);
+  await administer(String(cluster?.url), 'SELECT pg_reload_conf()');
+  const first = processOnce(server.database, message, async () => {});
+  const inDoubt = t.throwsAsync(first, { instanceOf: CommitInDoubtError });
+  await poll('the commit waits', async () => (await waiting()) === 1);
+  await interruptions['a terminated session']();
+  await inDoubt;
+
+  const deliver = () => processOnce(other.database, message, async () => t.fail());
+  const refused = t.throwsAsync(deliver(), { instanceOf: CommitInDoubtError });
+  await poll('the duplicate waits for the standby', async () => (await waiting()) === 1);
+  await interruptions['a terminated session']();
+  await refused;
+
+  const delivery = deliver();
+  await poll('the duplicate waits for the standby', async () => (await waiting()) === 1);
+  await standby?.resume();
+  t.deepEqual(await delivery, { outcome: 'duplicate' });
 });
