@@ -95,6 +95,11 @@ export interface DatabaseEngine extends Dialect {
    * transaction have no time limit.
    */
   openMigration(): MaybePromise<OpenedSession>;
+  /**
+   * Finds the tables of the library at the end of a migration. Later statements use these tables, whatever the search path
+   * of their connection is. An engine without schemas has no such method.
+   */
+  locateTables?(migration: Session): Promise<void>;
   /** Runs one statement on its own. The statement is committed when its rows are there. */
   run(statement: Statement): MaybePromise<Row[]>;
   /**

@@ -35,6 +35,7 @@ export async function migrate(
         [component, steps.length],
       );
     }
+    await engine.locateTables?.(session);
     await session.commit();
   } catch (error) {
     await session.rollback();

@@ -171,6 +171,9 @@ export const engineExceptions: Readonly<Record<string, string>> = {
   'interceptors/database/postgres/prepared-statements.ts':
     'better-sqlite3 keeps prepared statements as objects',
   'interceptors/database/postgres/reads.ts': 'SQLite itself says which statements only read',
+  'interceptors/database/postgres/session-settings.ts': 'SQLite inherits no settings of a role or a database',
   'interceptors/database/postgres/standby.ts': 'SQLite has no standbys',
+  'interceptors/database/postgres/standby-sql.ts': 'SQLite has no standbys',
+  'interceptors/database/postgres/tables.ts': 'SQLite has no search path',
   'interceptors/store/memory/claim.ts': 'the SQL stores share the claim in store/sql',
 };

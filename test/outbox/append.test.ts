@@ -246,7 +246,9 @@ test.serial(
     await outbox.database.transaction(async () => {
       for (const number of [2, 3, 4, 5]) await outbox.append(note('a', number));
     });
-    const words = () => proxy.statements.map((text) => text.split(/\s/, 1)[0]);
+    // The first transaction of a connection also reads the settings of its session.
+    const sent = () => proxy.statements.filter((text) => !text.startsWith('SELECT differs'));
+    const words = () => sent().map((text) => text.split(/\s/, 1)[0]);
     const commit = ['BEGIN', 'INSERT', 'INSERT', 'INSERT', 'INSERT', 'COMMIT'];
     t.deepEqual(words().slice(0, commit.length), commit);
     await poll('the NOTIFY statements', () => words().length === commit.length + 2);

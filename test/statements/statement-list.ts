@@ -27,6 +27,8 @@ export const transactions: readonly ListedStatement[] = [
   ),
   // Before each read that runs outside of the transaction of its call. It reads the catalog.
   listed('SELECT 1 / CASE WHEN EXISTS .. AS harmless', 'no table', 'array'),
+  // In the first transaction of a connection, and in each one if the role or the database has hostile settings.
+  listed('SELECT differs, set_config(.. OFFSET 0 ) AS session', 'no table'),
   listed('SET LOCAL lock_timeout = 25', 'no table', 'lock timeout'),
   listed('SET LOCAL lock_timeout TO DEFAULT', 'no table', 'lock timeout'),
   listed('SAVEPOINT nested_1', 'no table', 'savepoint'),
@@ -47,6 +49,7 @@ export const migrations: readonly ListedStatement[] = [
   listed('SELECT pg_advisory_xact_lock(..)', 'no table', 'advisory lock'),
   listed("SELECT CAST(to_regclass('replay_guard_schema') AS TEXT) AS name", 'a whole table'),
   listed('CREATE TABLE IF NOT EXISTS replay_guard_schema ..', 'a whole table'),
+  listed('SELECT relname AS name, quote_ident(nspname) AS schema ..', 'no table', 'array'),
   listed('SELECT version FROM replay_guard_schema ..', 'one component'),
   listed('INSERT INTO replay_guard_schema ..', 'one component', 'ON CONFLICT DO UPDATE'),
   listed('CREATE TABLE replay_guard_records ..', 'a whole table'),

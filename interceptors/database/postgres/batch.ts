@@ -68,8 +68,8 @@ function createBatchClass(Query: QueryClass): BatchClass {
     readonly #done: (end: BatchEnd) => void;
     /** The columns of each statement. Undefined for a statement that this batch prepares and that is not described yet. */
     readonly #columns: (Columns | undefined)[] = [];
-    /** Whether this batch prepares the statement. */
-    readonly #prepares: boolean[] = [];
+    /** The name under which this batch prepares the statement. Undefined for a statement that was prepared before. */
+    readonly #prepares: (string | undefined)[] = [];
     #currentRows: Row[] = [];
     #limit: Deadline | undefined;
     #isLimitDelayed = false;
@@ -138,10 +138,11 @@ function createBatchClass(Query: QueryClass): BatchClass {
 
     #write({ text, params }: Statement): void {
       const prepared = this.#prepared.get(text);
-      const name = prepared?.name ?? nameOf(text);
+      const toPrepare = prepared ? '' : this.#prepared.textFor(text);
+      const name = prepared?.name ?? nameOf(toPrepare);
       this.#columns.push(prepared?.columns);
-      this.#prepares.push(!prepared);
-      if (!prepared) writer.prepare(name, text);
+      this.#prepares.push(prepared ? undefined : name);
+      if (!prepared) writer.prepare(name, toPrepare);
       writer.bind(name, params as readonly SqlValue[]);
       if (!prepared) writer.describe();
       writer.execute();
@@ -163,7 +164,8 @@ function createBatchClass(Query: QueryClass): BatchClass {
 
     handleCommandComplete({ text }: { text: string }): void {
       const index = this.results.length;
-      if (this.#prepares[index]) this.#prepared.add(this.#text, this.#columns[index] ?? noColumns);
+      const name = this.#prepares[index];
+      if (name) this.#prepared.add(this.#text, { name, columns: this.#columns[index] ?? noColumns });
       this.command = text;
       this.results.push(this.#currentRows);
       this.#currentRows = [];
@@ -185,12 +187,13 @@ function createBatchClass(Query: QueryClass): BatchClass {
     /** Called with the error of the server, or when the connection is lost. */
     handleError(error: Error): void {
       const index = this.results.length;
-      const wasPrepared = this.#prepares[index] === false;
+      const name = this.#prepares[index];
+      const wasPrepared = name === undefined && index < this.#prepares.length;
       if (wasPrepared && (isOutdatedPlan(error) || isUnknownStatement(error))) {
         this.isOutdated = true;
         this.#prepared.forgetAll();
         if (isOutdatedPlan(error)) noteSchemaChange();
-      } else if (!wasPrepared) this.#prepared.forget(this.#text);
+      } else if (name) this.#prepared.forget(this.#text, name);
       this.callback(error);
     }
 

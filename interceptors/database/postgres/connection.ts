@@ -7,6 +7,8 @@ import { type Batch, type BatchClass, batchClassOf, type QueryClass } from './ba
 import { type BatchEnd, endsReplicationWait, isConnectionFailure } from './errors.js';
 import { PoolUse, type Waiter } from './pool-use.js';
 import { PreparedStatements } from './prepared-statements.js';
+import { differs, setForTransaction } from './session-settings.js';
+import type { Tables } from './tables.js';
 
 const begin: Statement = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED', params: [] };
 const rollback: Statement = { text: 'ROLLBACK', params: [] };
@@ -17,15 +19,23 @@ export class Connection {
   readonly #answerLimitMs: number | undefined;
   readonly #use: PoolUse<PoolClient>;
   readonly #Batch: BatchClass;
-  readonly #prepared = new PreparedStatements();
+  readonly #prepared: PreparedStatements;
+  /** Whether a transaction must set the settings of its session. True until the session has told its own. */
+  #needsSettings = true;
   #hasUnconfirmedCommit = false;
   #hasLimit = true;
   /** The batch that was sent last. */
   #last: Batch | undefined;
 
   /** @param answerLimitMs how long a batch may wait for its answer before the connection is closed. Default: no limit */
-  constructor(client: PoolClient, answerLimitMs: number | undefined, use: PoolUse<PoolClient>) {
+  constructor(
+    client: PoolClient,
+    answerLimitMs: number | undefined,
+    use: PoolUse<PoolClient>,
+    tables: Tables,
+  ) {
     this.#client = client;
+    this.#prepared = new PreparedStatements(tables);
     this.#answerLimitMs = answerLimitMs;
     this.#use = use;
     this.#Batch = batchClassOf((client.constructor as unknown as { readonly Query: QueryClass }).Query);
@@ -65,17 +75,36 @@ export class Connection {
     // A server that has dropped the prepared statements does not know BEGIN, and this batch can be sent again. Without
     // BEGIN among them, a dropped statement would show later, where the transaction cannot be repeated.
     if (!this.#prepared.get(begin.text)) this.#prepared.forgetAll();
-    this.sendRepeatable([begin, ...statements], done);
+    this.sendRepeatable([begin, ...statements], done, 1);
   }
 
   /**
    * Sends a batch that has no effect if it fails. If a prepared statement is outdated, the batch is sent again with its
    * statements prepared anew.
+   * @param settingsAt the position at which the transaction sets the settings of its session. It is 0 for a statement that
+   *   runs on its own, and 1 behind BEGIN. Default: the batch runs in a transaction that was begun before
    */
-  sendRepeatable(statements: readonly Statement[], done: (end: BatchEnd) => void): void {
-    this.send(statements, (end) => {
-      if (end.isOutdated) this.send([rollback], () => this.send(statements, done));
-      else done(end);
+  sendRepeatable(statements: readonly Statement[], done: (end: BatchEnd) => void, settingsAt?: number): void {
+    this.#sendWithSettings(statements, settingsAt, (end) => {
+      if (!end.isOutdated) return done(end);
+      this.send([rollback], () => this.#sendWithSettings(statements, settingsAt, done));
+    });
+  }
+
+  /** Sends a batch that sets the settings of its session, if they must be set. `done` does not see their statement. */
+  #sendWithSettings(
+    statements: readonly Statement[],
+    at: number | undefined,
+    done: (end: BatchEnd) => void,
+  ): void {
+    if (at === undefined || !this.#needsSettings) {
+      this.send(statements, done);
+      return;
+    }
+    this.send(statements.toSpliced(at, 0, setForTransaction), (end) => {
+      const [rows] = end.results.splice(at, 1);
+      if (rows) this.#needsSettings = differs(rows);
+      done(end);
     });
   }
 
@@ -129,9 +158,11 @@ export class Connections {
   readonly #maxConnections: number;
   readonly #use: PoolUse<PoolClient>;
   readonly #byClient = new WeakMap<PoolClient, Connection>();
+  readonly #tables: Tables;
 
-  constructor(pool: Pool, answerLimitMs: number | undefined) {
+  constructor(pool: Pool, answerLimitMs: number | undefined, tables: Tables) {
     this.#pool = pool;
+    this.#tables = tables;
     this.#answerLimitMs = answerLimitMs;
     // An object that stands for a pool may have no options.
     this.#maxConnections = (pool as Partial<Pool>).options?.max ?? Number.POSITIVE_INFINITY;
@@ -194,7 +225,7 @@ export class Connections {
   #connectionOf(client: PoolClient): Connection {
     const known = this.#byClient.get(client);
     if (known) return known;
-    const created = new Connection(client, this.#answerLimitMs, this.#use);
+    const created = new Connection(client, this.#answerLimitMs, this.#use, this.#tables);
     this.#byClient.set(client, created);
     return created;
   }

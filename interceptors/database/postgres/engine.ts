@@ -6,6 +6,7 @@ import type {
   DatabaseEngine,
   OpenedSession,
   RetentionTime,
+  Session,
   Statement,
   StatementTime,
 } from '../engine.js';
@@ -23,6 +24,7 @@ import {
 import { appearsToRead, checkOf, noteSuspect } from './reads.js';
 import { commit, endCommit, PostgresSession } from './session.js';
 import { Standby } from './standby.js';
+import { findTables, Tables } from './tables.js';
 
 /**
  * The lock timeout of an attempted statement, in milliseconds. An execution near its end finishes within
@@ -56,12 +58,13 @@ export class PostgresEngine implements DatabaseEngine {
   readonly time: StatementTime = { sql: () => this.now, params: [] };
   readonly retention: RetentionTime = { sql: (now) => now, params: [] };
   readonly unitLimitMs: number;
+  readonly #tables = new Tables();
   readonly #connections: Connections;
   readonly #standby: Standby;
 
   /** @param answerLimitMs how long a batch may wait for its answer before its connection is closed. Default: no limit */
   constructor(pool: Pool, unitLimitMs: number, answerLimitMs?: number) {
-    this.#connections = new Connections(pool, answerLimitMs);
+    this.#connections = new Connections(pool, answerLimitMs, this.#tables);
     this.#standby = new Standby(this.#connections);
     this.unitLimitMs = unitLimitMs;
   }
@@ -73,6 +76,10 @@ export class PostgresEngine implements DatabaseEngine {
   /** Servers that start at the same time migrate one after another. */
   openMigration(): Promise<OpenedSession> {
     return this.#open([withoutTimeouts, lockMigrations], false);
+  }
+
+  async locateTables(session: Session): Promise<void> {
+    this.#tables.note(await session.query(findTables));
   }
 
   #open(statements: readonly Statement[], hasLimit: boolean): Promise<OpenedSession> {
@@ -97,10 +104,11 @@ export class PostgresEngine implements DatabaseEngine {
       let repetitions = 0;
       const repeatOrEnd = (end: BatchEnd) => {
         if (isContention(end) && repetitions++ < MAX_REPETITIONS) {
-          connection.sendRepeatable([statement], repeatOrEnd);
+          connection.sendRepeatable([statement], repeatOrEnd, 0);
         } else done(end);
       };
-      if (atomic.test(statement.text)) connection.sendRepeatable([statement], repeatOrEnd);
+      // The statements of a batch are one transaction. Some of the other statements refuse to be part of a batch.
+      if (atomic.test(statement.text)) connection.sendRepeatable([statement], repeatOrEnd, 0);
       else connection.send([statement], done);
     });
   }
@@ -143,15 +151,19 @@ export class PostgresEngine implements DatabaseEngine {
   read(statement: Statement): Promise<Row[] | undefined> {
     const batch = [beginReading, checkOf(statement.text), statement, rollback];
     return this.#connections.use((connection, resolve, reject) =>
-      connection.sendRepeatable(batch, (end) => {
-        const isSuspect = isDivisionByZero(end) && end.results.length === batch.indexOf(statement) - 1;
-        if (isSuspect) noteSuspect(statement.text);
-        if (!end.error) {
-          connection.release();
-          resolve(end.results[2]);
-        } else if (isSuspect || isReadOnlyViolation(end)) connection.rollBack(() => resolve(undefined));
-        else connection.rollBack(() => reject(toDatabaseError(end)));
-      }),
+      connection.sendRepeatable(
+        batch,
+        (end) => {
+          const isSuspect = isDivisionByZero(end) && end.results.length === batch.indexOf(statement) - 1;
+          if (isSuspect) noteSuspect(statement.text);
+          if (!end.error) {
+            connection.release();
+            resolve(end.results[2]);
+          } else if (isSuspect || isReadOnlyViolation(end)) connection.rollBack(() => resolve(undefined));
+          else connection.rollBack(() => reject(toDatabaseError(end)));
+        },
+        1,
+      ),
     );
   }
 }

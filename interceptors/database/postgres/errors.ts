@@ -9,7 +9,7 @@ import {
 /** How a batch of statements has ended. */
 export interface BatchEnd {
   /** The rows of each statement that the server has executed. */
-  readonly results: readonly Row[][];
+  readonly results: Row[][];
   /** The command tag of the statement that was executed last, for example `COMMIT`. */
   readonly command: string;
   /** The error of the first statement that was not executed, or of the connection. Undefined after a success. */

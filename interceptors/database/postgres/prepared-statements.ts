@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import pg, { type FieldDef } from 'pg';
 import type { Row, SqlColumn } from '../database.js';
+import type { Tables } from './tables.js';
 
 type Parser = (text: string) => SqlColumn;
 
@@ -86,6 +87,17 @@ export class PreparedStatements {
   /** The names of the statements that the next batch closes. */
   #unused: string[] = [];
   #seenSchemaChanges = schemaChanges;
+  readonly #tables: Tables;
+
+  /** @param tables the tables of the library, which the prepared statements name with their schemas */
+  constructor(tables: Tables) {
+    this.#tables = tables;
+  }
+
+  /** Returns the text as the server prepares it. */
+  textFor(text: string): string {
+    return this.#tables.qualify(text);
+  }
 
   /** Returns a prepared statement, or undefined if the text must be prepared. */
   get(text: string): Prepared | undefined {
@@ -98,16 +110,16 @@ export class PreparedStatements {
   }
 
   /** Notes that the server has prepared a statement. */
-  add(text: string, columns: Columns): void {
-    this.#use(text, { name: nameOf(text), columns });
+  add(text: string, prepared: Prepared): void {
+    this.#use(text, prepared);
   }
 
-  /** Notes that a statement may not be prepared. */
-  forget(text: string): void {
+  /** Notes that the server may not have prepared a statement under this name. */
+  forget(text: string, name: string): void {
     this.#recent.delete(text);
     this.#older.delete(text);
     // The server may have prepared a statement that failed later.
-    this.#unused.push(nameOf(text));
+    this.#unused.push(name);
   }
 
   /** Notes that the server may have dropped every statement of the connection. */

@@ -71,7 +71,7 @@ export class ProxiedConnection {
   /** Tracks Parse and Bind. Returns the text of the statement that the message executes, if any. */
   #textOf(type: string, body: Buffer): string | undefined {
     const [first = '', second = ''] = body.toString('utf8').split('\0');
-    if (type === 'P') this.#prepared.set(first, second);
+    if (type === 'P') this.#prepared.set(first, withoutSchemas(second));
     if (type === 'B') this.#boundText = this.#prepared.get(second) ?? '';
     if (type === 'Q') return first;
     return type === 'E' ? this.#boundText : undefined;
@@ -135,4 +135,9 @@ function messages(each: (type: string, body: Buffer, raw: Buffer) => void, start
       each(type, raw.subarray(prefix + 4), raw);
     }
   };
+}
+
+/** Returns a statement without the schemas of the library's tables, as the sources of the library have it. */
+function withoutSchemas(text: string): string {
+  return text.replaceAll(/(?:\w+|"[^"]+")\.(?=replay_guard_)/g, '');
 }

@@ -1,0 +1,48 @@
+import type { Row } from '../database.js';
+import type { Statement } from '../engine.js';
+
+const names = [
+  'replay_guard_schema',
+  'replay_guard_records',
+  'replay_guard_producers',
+  'replay_guard_messages',
+  'replay_guard_outbox',
+  'replay_guard_outbox_closed',
+];
+
+/** A place in a statement where a table of the library is named without its schema. A column is named elsewhere. */
+const unqualified = new RegExp(
+  `(\\b(?:FROM|JOIN|INTO|UPDATE|TABLE|EXISTS|ON)\\s+|')(${names.join('|')})(?=[\\s(),;]|$|'::regclass)`,
+  'gi',
+);
+
+/** Finds the tables in the search path of the connection. */
+export const findTables: Statement = {
+  text: `
+    SELECT relname AS name, quote_ident(nspname) AS schema
+    FROM pg_catalog.pg_class AS tables JOIN pg_catalog.pg_namespace AS schemas ON schemas.oid = relnamespace
+    WHERE tables.oid IN (SELECT to_regclass(name) FROM unnest(CAST($1 AS TEXT[])) AS each (name))`,
+  params: [`{${names.join()}}`],
+};
+
+/**
+ * The tables of the library, each in the schema in which the migration has found it. The search path of another connection
+ * may lead to tables of the same names in another schema. Keys would execute again there. So statements name the schema.
+ */
+export class Tables {
+  readonly #schemas = new Map<string, string>();
+
+  /** Notes the rows of `findTables`. A table stays in the schema in which it was found first. */
+  note(rows: readonly Row[]): void {
+    for (const { name, schema } of rows)
+      if (!this.#schemas.has(name as string)) this.#schemas.set(name as string, schema as string);
+  }
+
+  /** Returns a statement with the schema before the name of each table that was found. */
+  qualify(text: string): string {
+    return text.replace(unqualified, (all, before: string, name: string) => {
+      const schema = this.#schemas.get(name);
+      return schema === undefined ? all : `${before}${schema}.${name}`;
+    });
+  }
+}
