@@ -50,7 +50,7 @@ for (const code of ['40001', '40P01']) {
   });
 }
 
-test('a statement that waits for the answer to an earlier one has its full time for its own answer', async (t) => {
+test('the time limit of a statement starts when the earlier statement is answered', async (t) => {
   const { url } = await freshData(t, 'postgres');
   const pool = new pg.Pool({ connectionString: url, pipeline: true } as pg.PoolConfig);
   t.teardown(() => pool.end());
