@@ -6,6 +6,7 @@ import { LockTimeoutError } from 'grpc-replay-guard/database';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import pg from 'pg';
+import { claimed, request } from '../contracts/store/requests.js';
 import { assertRefused } from '../helpers/calls/assert-refused.js';
 import { dataAt, freshData, freshFolder } from '../helpers/databases/engines.js';
 import {
@@ -185,6 +186,11 @@ for (const statement of ['COMMIT', 'ROLLBACK'] as const) {
 
   test(`sqlite: a direct ${statement} leaves the other units of its commit in doubt`, async (t) => {
     const { database, opened } = await shared(t, () => {});
+    // A group accepts units for 20 ms. The statements are prepared before, so that the two units are quick enough.
+    await opened.database.transaction(async () => {
+      await writeEffect(opened.database, 'first');
+      await opened.database.query('DELETE FROM effects');
+    });
     const neighbour = opened.database.transaction(() => writeEffect(opened.database, 'neighbour'));
     const breaking = opened.database.transaction(async () => {
       await writeEffect(opened.database, 'breaking');
@@ -202,6 +208,22 @@ for (const statement of ['COMMIT', 'ROLLBACK'] as const) {
     );
   });
 }
+
+test('sqlite: a query uses the functions and the temporary tables of the application, also before the first write', async (t) => {
+  const database = new Sqlite(join(await freshFolder(t), 'app.db'));
+  t.teardown(() => void database.close());
+  const { database: handle, store } = await openSqlite({ database });
+  database.function('doubled', (value) => 2 * Number(value));
+  database.exec('CREATE TEMP TABLE drafts AS SELECT 7 AS id');
+  const claim = claimed(t, await store.claim(request()));
+  for (const query of [handle.query.bind(handle), (text: string) => claim.run(() => handle.query(text))]) {
+    t.deepEqual(await query('SELECT doubled(4) AS value'), [{ value: 8 }]);
+    t.deepEqual(await query('SELECT id FROM drafts'), [{ id: 7n }]);
+  }
+  await claim.release();
+  // An error of better-sqlite3 is no native error.
+  await t.throwsAsync(handle.query('SELECT id FROM nowhere'), { any: true, message: /no such table/ });
+});
 
 test('sqlite: units of work wait for a transaction of the application, and neither commit nor undo it', async (t) => {
   const { database, ledger, succeed } = await shared(t, (_database, write) => write());

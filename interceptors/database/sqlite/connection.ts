@@ -88,9 +88,16 @@ export class Connection {
     else for (const each of text.split('; ')) this.run({ text: each, params: [] });
   }
 
-  /** Whether the statement only reads. Transaction control counts as writing. */
+  /**
+   * Whether the statement runs on this connection and only reads. Transaction control counts as writing. The run of a
+   * statement that is not valid reports why.
+   */
   onlyReads(text: string): boolean {
-    return this.#statement(text).onlyReads;
+    try {
+      return this.#statement(text).onlyReads;
+    } catch {
+      return false;
+    }
   }
 
   /** Whether a transaction is open on the connection. */

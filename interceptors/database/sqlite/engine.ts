@@ -127,8 +127,9 @@ export class SqliteEngine implements DatabaseEngine {
     return rows instanceof Promise ? rows.then(locked) : locked(rows);
   }
 
+  /** The reader does not know temporary tables and the functions of an application that shares its connection. */
   mayOnlyRead(text: string): boolean {
-    return this.#connection.onlyReads(text);
+    return (this.#reader ?? this.#connection).onlyReads(text);
   }
 
   read(statement: Statement): MaybePromise<Row[]> {
