@@ -40,7 +40,7 @@ export class DatabaseReadOnlyError extends DatabaseUnavailableError {
 }
 
 /**
- * The file of a SQLite database was deleted or replaced while it was open. A commit to the old file would be lost, so
+ * The file of a SQLite database, or its write-ahead log, was deleted or replaced while it was open. A commit would be lost, so
  * nothing was committed. The file must be put back, or the process must open the database again.
  */
 export class DatabaseReplacedError extends DatabaseUnavailableError {

@@ -186,13 +186,23 @@ test('sqlite: nothing is committed to a file that was deleted, and reads continu
   t.is((await store.find(done))?.outcome, 'completed');
 });
 
-test('sqlite: a ping fails after the write-ahead log was deleted', async (t) => {
+test('sqlite: nothing is committed after the write-ahead log was deleted, and a restart keeps the commits', async (t) => {
   const path = join(await freshFolder(t), 'test.db');
   const opened = await openSqlite({ path });
-  t.teardown(opened.close);
-  await opened.ping();
+  const { database, store } = opened;
+  await database.query('CREATE TABLE notes (id TEXT)');
+  await database.query(`INSERT INTO notes VALUES ('kept')`);
   rmSync(`${path}-wal`);
-  await t.throwsAsync(opened.ping(), { name: 'DatabaseReplacedError', message: /write-ahead log/ });
+  const write = () => database.query(`INSERT INTO notes VALUES ('lost')`);
+  const lost = { name: 'DatabaseReplacedError', message: /write-ahead log/ };
+  await t.throwsAsync(write(), lost);
+  await t.throwsAsync(write(), lost, 'the second write fails when its transaction begins');
+  await t.throwsAsync(async () => store.claim(request()), lost);
+  await t.throwsAsync(opened.ping(), lost);
+  await opened.close();
+  const restarted = await openSqlite({ path });
+  t.teardown(restarted.close);
+  t.deepEqual(await restarted.database.query('SELECT id FROM notes'), [{ id: 'kept' }]);
 });
 
 test('sqlite: a ping fails after the write-ahead log of a linked file was deleted', async (t) => {

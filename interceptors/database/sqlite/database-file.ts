@@ -27,23 +27,25 @@ export class DatabaseFile {
 
   /**
    * Called before each commit. It costs a few microseconds, much less than the commit.
-   * @throws DatabaseReplacedError when the path names another file, or no file
+   * @throws DatabaseReplacedError when the path of the file, or of its write-ahead log, names another file or no file
    */
   assertInPlace(): void {
-    this.#isReplaced = isOther(this.#path, this.#opened);
-    if (this.#isReplaced) throw replaced('the database file');
+    const lost = this.#findLost();
+    this.#isReplaced = lost !== undefined;
+    if (lost !== undefined) throw replaced(lost);
   }
 
-  /** As `assertInPlace`, but checks only if the last check has failed. Called before each transaction. */
+  /** As `assertInPlace`, but looks only if the last look has failed. Called before each transaction. */
   assertNotLost(): void {
     if (this.#isReplaced) this.assertInPlace();
   }
 
-  /** As `assertInPlace`, also for the write-ahead log, which holds the last commits. */
-  assertComplete(): void {
-    this.assertInPlace();
+  /** SQLite writes commits to the write-ahead log first. A process that is killed loses a log without a name. */
+  #findLost(): string | undefined {
+    if (isOther(this.#path, this.#opened)) return 'the database file';
+    // SQLite creates the log after the file was opened.
     this.#log ??= statSync(this.#logPath, { throwIfNoEntry: false });
-    if (this.#log && isOther(this.#logPath, this.#log)) throw replaced('the write-ahead log of the database');
+    return this.#log && isOther(this.#logPath, this.#log) ? 'the write-ahead log of the database' : undefined;
   }
 }
 

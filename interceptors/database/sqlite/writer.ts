@@ -89,11 +89,11 @@ export class Writer {
   /**
    * Checks the file, and the last group if the writer is busy. Runs no statement.
    * @returns whether the writer is free, so that a transaction would not wait
-   * @throws DatabaseReplacedError when the file was deleted or replaced
+   * @throws DatabaseReplacedError when the file or its write-ahead log was deleted or replaced
    * @throws Error of the last group, if the writer is busy and that group has failed
    */
   check(): boolean {
-    this.#file?.assertComplete();
+    this.#file?.assertInPlace();
     if (!this.#isBusy) return true;
     if (this.#lastFailure !== undefined) throw this.#lastFailure;
     return false;
