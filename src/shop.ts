@@ -94,7 +94,7 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
     (obstacle, error) => {
       health.report(!obstacle);
       if (obstacle) log.error({ reason: obstacle, err: error }, 'the server is not ready');
-      else log.info('the server is ready again');
+      else log.info('the server is ready');
     },
   );
   // A stop runs this closer first, because it is added last. It refuses new calls and ends the waits of duplicates.
