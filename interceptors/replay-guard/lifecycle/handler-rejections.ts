@@ -65,9 +65,10 @@ function intercept(): Interception {
     isActive: true,
     remove() {
       if (Object.getOwnPropertyDescriptor(process, 'emit')?.get !== get) return false;
-      if (top !== first) define({ value: layers.get(top), writable: true });
-      else if (before) define(before);
+      if (before) define(before);
       else Reflect.deleteProperty(process, 'emit');
+      // The property below may be the accessor of another copy of this library, which must learn of the function.
+      if (top !== first) Object.assign(process, { emit: layers.get(top) });
       return true;
     },
   };

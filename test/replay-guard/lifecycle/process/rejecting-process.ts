@@ -53,6 +53,9 @@ const scenarios: Record<string, () => Promise<void>> = {
     await rejectInHandler();
     process.emit = emit;
     await rejectInHandler();
+    // The guard of the copy that was loaded later closes. The guards of the other copy are still open.
+    open[1]?.();
+    await rejectInHandler();
     for (const close of open) close();
     console.log(process.emit === emit);
   },

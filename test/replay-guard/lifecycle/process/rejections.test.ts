@@ -60,7 +60,7 @@ for (const policy of Object.keys(policies).filter((name) => name !== 'strict')) 
 
 test('a handler that rejects while and after another library replaces process.emit fails its call', async (t) => {
   const { code, stdout } = await run('throw', 3, 'of a handler after a child process');
-  t.is(stdout, 'failed a handler failed\nfailed a handler failed\ntrue\nalive\n');
+  t.is(stdout, `${'failed a handler failed\n'.repeat(3)}true\nalive\n`);
   t.is(code, 0);
 });
 
