@@ -80,8 +80,10 @@ export class Quotas {
    * @throws what the option `exempt` throws
    */
   takeSlot(scope: string, call: GuardedCall): Slot {
-    // A promise is not true, so that an asynchronous function exempts no call.
-    if (this.#options.exempt?.(scopeContextOf(call)) === true) return 'exempt';
+    const isExempt: unknown = this.#options.exempt?.(scopeContextOf(call));
+    if (isExempt === true) return 'exempt';
+    // A promise is not true, so an asynchronous function exempts no call. Its rejection must not end the process.
+    if (isExempt instanceof Promise) isExempt.catch(() => {});
     const taken = this.#inFlight.get(scope) ?? 0;
     if (taken >= (this.#options.inFlightPerScope ?? Number.POSITIVE_INFINITY)) return 'none';
     this.#inFlight.set(scope, taken + 1);

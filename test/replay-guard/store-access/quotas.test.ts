@@ -363,6 +363,15 @@ test.serial('a nested call without the mark is refused, and the observer gets th
   t.deepEqual(ledger.outcomes.exceeded, [{ quota: 'in_flight', limit: 1 }]);
 });
 
+test.serial('an asynchronous exempt function that rejects exempts no call and fails no call', async (t) => {
+  const exempt = (async () => {
+    throw new Error('no directory');
+  }) as never;
+  const { as } = await open(t, 'memory', { liveKeysPerScope: 1, exempt });
+  t.is((await as('alice')('append', 'one')).code, status.OK);
+  assertExceeded(t, await as('alice')('append', 'two'), 'live_keys', 1);
+});
+
 test('the option exempt must be a function', (t) => {
   const quotas = { exempt: 'x-own-call' as never };
   t.throws(() => createReplayGuard({ store: new MemoryStore(), scope: singleTenant(), quotas }), {
