@@ -105,6 +105,23 @@ test.serial('a replay whose confirmation is lost is unavailable, and a later one
   completed(t, await store.claim(operation));
 });
 
+test.serial(
+  'a reply is replayed from a standby, whose settings name a synchronous standby, too',
+  async (t) => {
+    const { store } = await open(t);
+    const operation = request({ atomicity: 'TRANSACTION' });
+    await claimed(t, await store.claim(operation)).complete(reply('done'));
+    const reader = await openUrl(String(standby?.url), { maxConnections: 1 });
+    t.teardown(reader.close);
+    const [setting] = await reader.database.query(
+      "SELECT current_setting('synchronous_standby_names') AS names, pg_is_in_recovery() AS recovers",
+    );
+    t.deepEqual(setting, { names: 'standby', recovers: true as never });
+    await poll('the standby has the record', async () => (await reader.store.find(operation)) !== undefined);
+    completed(t, await reader.store.find(operation));
+  },
+);
+
 test.serial('a replay waits for no standby when the administrator has removed the standby', async (t) => {
   const { store } = await open(t);
   const operation = request({ atomicity: 'TRANSACTION' });
