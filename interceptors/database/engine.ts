@@ -40,8 +40,9 @@ export interface StatementTime {
 /** The retention time in the store's own statements. */
 export interface RetentionTime {
   /**
-   * Returns the SQL of the retention time. An engine that binds it binds it as the parameter at `position`.
-   * @param now SQL for the time of the statement, which an engine without a retention time of its own returns
+   * Returns the SQL of the retention time. An engine with a retention time of its own binds the time as the parameter
+   * at `position`. Other engines return `now`.
+   * @param now SQL for the time of the statement
    */
   sql(now: string, position: number): string;
   /** The bound parameter, or nothing if the retention time is the time of the statement. */
@@ -96,8 +97,8 @@ export interface DatabaseEngine extends Dialect {
    */
   openMigration(): MaybePromise<OpenedSession>;
   /**
-   * Finds the tables of the library at the end of a migration. Later statements use these tables, whatever the search path
-   * of their connection is. An engine without schemas has no such method.
+   * Finds the tables of the library at the end of a migration. Later statements use these tables, with any search path
+   * of their connection. An engine without schemas has no such method.
    */
   locateTables?(migration: Session): Promise<void>;
   /** Runs one statement on its own. The statement is committed when its rows are there. */

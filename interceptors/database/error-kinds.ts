@@ -1,6 +1,6 @@
 import { type CommitInDoubtError, DatabaseUnavailableError, type LeaseLostError } from './errors.js';
 
-// Errors are told apart by their codes. `instanceof` fails if the process has two copies of this library.
+// Errors are recognised by their codes, so errors of another copy of the library are recognised too.
 
 /** The codes of an outage: no statement can succeed, or no statement can commit. */
 const outages = new Set([

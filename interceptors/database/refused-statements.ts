@@ -7,7 +7,7 @@ const outlives =
   'the setting would stay on a connection that other calls use; use SET LOCAL inside transaction()';
 const separates =
   'a transaction over several files is not atomic; open the other file as a database of its own';
-const shares = 'all calls share the connection; set it on the database that is handed to openSqlite';
+const shares = 'all calls share the connection; set the pragma on the database that is handed to openSqlite';
 
 /** The statements that are always permitted. Most statements are among them, so they are checked first. */
 const ordinary = /^\s*(select|insert|update|delete|with)\b/i;

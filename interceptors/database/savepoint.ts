@@ -202,7 +202,7 @@ export class Savepoint {
     this.#sendControl(`${this.#release()}SAVEPOINT ${name}`);
     try {
       const running = ambient.run(nested, work);
-      // The work may return a statement of an outer transaction without a wait of its own.
+      // If the work returns the result of an outer statement, only this function waits for the result.
       if (running instanceof WaitingResult) ambient.run(nested, () => running.awaited());
       const result = await running;
       if (!nested.isIdle) await nested.idle();
@@ -278,7 +278,7 @@ export class Savepoint {
   }
 }
 
-/** What to do if a queue or a timer of one call has started the work of another call. */
+/** The advice for work that a queue or a timer has started in the context of another call. */
 export const AFTER_END =
   '. Work that outlives its call, or that a queue shares between calls, needs a handle from database.current() or AsyncResource.bind';
 
@@ -291,7 +291,7 @@ export function cannotCommit(subject: 'transaction' | 'unit of work', failure: E
 
 function waitsForItself(): Error {
   return new UnitOfWorkError(
-    'a nested transaction waits for a statement of the transaction around it, which waits for the nested transaction to end. Inside the nested transaction use its own handle, or wait for the statement outside of it',
+    'a nested transaction waits for a statement of its outer transaction, and this statement waits for the end of the nested transaction; use the handle of the nested transaction inside of it, or wait for the statement outside of it',
   );
 }
 

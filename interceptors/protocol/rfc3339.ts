@@ -13,7 +13,7 @@ export function parseTime(text: string): number | undefined {
 }
 
 /** The first time that RFC 3339 can state: the beginning of the year 0, in milliseconds since the epoch. */
-export const MIN_TIME_MS = Date.parse('0000-01-01T00:00:00Z');
+const MIN_TIME_MS = Date.parse('0000-01-01T00:00:00Z');
 
 /** The last time that RFC 3339 can state, to the millisecond: the end of the year 9999. */
 export const MAX_TIME_MS = Date.UTC(10_000, 0) - 1;

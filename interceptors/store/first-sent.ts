@@ -12,9 +12,9 @@ export function firstSentBounds({ firstSent }: Pick<ClaimRequest, 'firstSent'>):
 }
 
 /**
- * Whether the first-sent time permits a new execution. It must not be too far ahead of the store's clock. The retention,
- * counted from the first-sent time, must not have ended, because the record of the first attempt may then be purged. A
- * retained record answers the operation without this check.
+ * Whether the first-sent time permits a new execution. The time must not be too far ahead of the store's clock. The
+ * retention, counted from the first-sent time, must not have ended, because the record of the first attempt may then be
+ * purged. A retained record answers the operation without this check.
  * @param now the time of the store's clock, in milliseconds
  * @param retentionNow the time by which the retention is judged, in milliseconds
  */

@@ -212,7 +212,7 @@ export interface FoundProducer {
     readonly sequence: bigint;
     readonly fingerprint: Buffer;
     readonly ageMs: number;
-    /** The remaining time of the lease. Whether the sequence may be taken over follows from it as for keys. */
+    /** The remaining time of the lease. The rule for a takeover is the same as for keys. */
     readonly leaseLeftMs: number;
   };
 }

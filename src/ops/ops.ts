@@ -46,7 +46,7 @@ export interface OpsLimits {
   readonly idleMs: number;
   /** How long a response may make no progress before its connection is closed, in milliseconds. */
   readonly stalledMs: number;
-  /** The interval at which late requests are looked for, in milliseconds. A request may take this much longer. */
+  /** The interval between two searches for late requests, in milliseconds. A request may take this much longer. */
   readonly checkMs: number;
   /** The maximum number of connections. Further connections are closed at once. */
   readonly maxConnections: number;

@@ -40,7 +40,7 @@ const parts = {
   'clock in WHERE': 'WHERE',
 } as const;
 
-/** What a statement needs of the engine. */
+/** The features of the engine that a statement needs. */
 export type Need = keyof typeof features | keyof typeof parts | 'clock in DO UPDATE';
 
 /** The rows that a statement addresses, from the most exact form to the least. */

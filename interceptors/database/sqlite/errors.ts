@@ -5,7 +5,7 @@ import {
   LockTimeoutError,
 } from '../errors.js';
 
-/** The codes of a file that cannot be used at present: its disk, its rights or its content. */
+/** The codes of errors that concern the file itself: its disk, its rights or its content. */
 const unavailable = /^SQLITE_(FULL|IOERR|CANTOPEN|NOMEM|CORRUPT|NOTADB|PERM|PROTOCOL)/;
 
 /** Converts an error of SQLite to an error of the port. An error of the statement itself is returned unchanged. */

@@ -40,7 +40,10 @@ export function statementsOf(dialect: Dialect) {
     markDead: `${update} dead_at = ${now}, last_error = $4 ${ifClaimed} RETURNING fence`,
     release: `${update} due_at = ${now}, attempts = attempts - 1 ${ifClaimed} RETURNING fence`,
 
-    /** Makes events due now, if their due time is more than $2 milliseconds ahead. Their clock was set back. */
+    /**
+     * Makes events due now, if their due time is more than $2 milliseconds ahead. The clock was set back after such a
+     * due time was written.
+     */
     recall: `
       ${update} due_at = ${now}
       WHERE destination = $1 AND ended_at IS NULL AND dead_at IS NULL AND due_at > ${now} + $2 RETURNING event_id`,

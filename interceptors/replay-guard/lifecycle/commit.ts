@@ -49,7 +49,7 @@ export class Committer {
     const { expiresAtMs } = claim;
     let reply: Buffer;
     try {
-      // What cannot be stored or sent must fail before the commit.
+      // A reply that cannot be stored or sent must fail before the commit.
       reply = this.#codec.encode(result.reply, operation.id);
       addExpiry(result.reply, expiresAtMs);
     } catch (error) {

@@ -27,10 +27,10 @@ const OWN: BlockSize = { bytes: 512, entries: 8 };
  * The maximum size of a handler's initial metadata, and of its trailing metadata with the status message, in bytes. Many
  * gRPC clients refuse a header block above 8 KiB, for example those in Java and those on gRPC Core (C++, Python, Ruby).
  */
-export const MAX_METADATA_BYTES = 8_192 - OWN.bytes;
+const MAX_METADATA_BYTES = 8_192 - OWN.bytes;
 
 /** The maximum number of entries in each block. Clients on Node refuse a block of more than 128 entries. */
-export const MAX_METADATA_ENTRIES = 128 - OWN.entries;
+const MAX_METADATA_ENTRIES = 128 - OWN.entries;
 
 /**
  * The maximum size of a block that Node sends, in bytes. With a larger block the call and its connection hang: nghttp2

@@ -1,9 +1,10 @@
 /**
- * Returns the normal form of a certificate's subject alternative names. Two lists have one normal form exactly when they
- * are the same set of names. Names are compared as their standards compare them: DNS names without letter case and final
- * dot (RFC 4343), domains of e-mail addresses likewise, URIs by the case of scheme and host and by percent-encoding
- * (RFC 3986, section 6.2.2). Other names are compared exactly. The normal form is the sorted list in Node's notation, so
- * a list that is already in normal form does not change.
+ * Returns the normal form of a certificate's subject alternative names. Two lists have the same normal form if, and
+ * only if, they are the same set of names. Names are compared as their standards say. DNS names, and the domains of
+ * e-mail addresses, are compared without letter case and final dot (RFC 4343). URIs are compared without the letter
+ * case of scheme and host, and with normal percent-encoding (RFC 3986, section 6.2.2). Other names are compared
+ * exactly. The normal form is the sorted list in Node's notation, so a list that is already in normal form does not
+ * change.
  * @param printed the names as Node prints them, such as `DNS:orders.example, URI:spiffe://example/orders`
  * @returns undefined if Node has not printed a name in full, so that different names could be equal
  */

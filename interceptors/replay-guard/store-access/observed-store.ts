@@ -19,7 +19,7 @@ import { Circuit } from './circuit.js';
 
 /** The time limit of one probe of a store that is down. A later probe may succeed where this one hangs. */
 const MAX_PROBE_MS = 5_000;
-/** The pauses between the releases of a claim that could not be released. The last one is after about a minute. */
+/** The pauses between the attempts to release a claim. The last attempt is about a minute after the first one. */
 const RELEASE_BACKOFF = { initialMs: 100, maxMs: 5_000 };
 const MAX_RELEASES = 18;
 /** How many records one erase statement may change. */

@@ -21,8 +21,8 @@ export interface QuotaOptions {
    */
   readonly liveKeysPerScope?: number;
   /**
-   * Returns true for a call that no quota refuses: a call that the server itself makes while it serves a caller. Such
-   * a call has the scope of the caller, and the caller's own call already counts. With a quota of 1 it could
+   * Returns true for a call that no quota refuses: a call that the server itself makes while it serves a caller. Such a
+   * call has the scope of the caller, and the caller's own call already counts. With a quota of 1 the nested call could
    * never succeed. Use a mark that clients cannot send, for example a secret of this process or the certificate of a
    * server. The keys of these calls still count as live keys. Default: no such calls.
    */

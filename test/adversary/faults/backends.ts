@@ -7,7 +7,7 @@ const busy = `
   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
     AND (state <> 'idle' OR $1)`;
 
-/** Calls a function of Postgres on a random backend of the servers. Resolves to whether there was one. */
+/** Calls a function of Postgres on a random backend of the servers. Resolves to whether such a backend existed. */
 async function onBackend({ admin, random, events }: Arena, call: string, event: string): Promise<boolean> {
   const chosen = `SELECT ${call}(pid) AS done FROM (${busy} ORDER BY md5(pid || $2) LIMIT 1) AS chosen`;
   const [row] = await admin.query(chosen, [random() < 0.1, String(random())]);

@@ -54,7 +54,7 @@ export interface Fault {
   readonly movesClockOf?: 'servers' | 'database';
   /** Whether leases end only by their time, so that no execution may overlap another one. */
   readonly leavesLeases?: boolean;
-  /** Whether expired records may stay for long, because SQLite judges retentions by a time that a clock cannot set ahead. */
+  /** Whether expired records may stay for a long time, because the fault sets the clock of a SQLite server. */
   readonly delaysPurge?: boolean;
   /** The events that must happen in a round. A round without them proves nothing. */
   readonly requires: readonly string[];

@@ -26,7 +26,7 @@ export function groupedBy<T>(all: readonly T[], keyOf: (item: T) => string): Map
 export const ownerOf = (of: Pick<LoadOperation, 'scope' | 'account'> & { readonly method: string }) =>
   `${of.scope} ${of.method} ${of.account}`;
 
-/** At most one effect of an operation; exactly one, of the execution that the reply names, after an OK reply. */
+/** An operation has at most one effect. After an OK reply it has exactly one, of the execution that the reply names. */
 function oneEffect({ operations, attempts, tables }: RoundHistory): string[] {
   const effects = groupedBy(tables.effects, ownerOf);
   const results = groupedBy(attempts.filter(isResult), ({ operation }) => nameOf(operation));

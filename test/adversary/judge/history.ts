@@ -12,7 +12,10 @@ export interface LoadOperation {
   readonly method: LoadMethod;
   /** The idempotency key, or the producer and the sequence. */
   readonly name: { readonly key: string } | { readonly producer: string; readonly sequence: number };
-  /** The account of the request. The effect of the operation carries it. Operations of two scopes may share it. */
+  /**
+   * The account of the request. The effect of the operation has the same account. Operations of two scopes may have the
+   * same account.
+   */
   readonly account: string;
 }
 
@@ -73,7 +76,7 @@ export interface Tables {
   readonly leftovers: number;
 }
 
-/** Everything that the judge reads: what clients saw, which handlers ran, and what the database holds. */
+/** The input of the judge: the calls of the clients, the executions, and the content of the database. */
 export interface RoundHistory {
   readonly operations: readonly LoadOperation[];
   readonly attempts: readonly Attempt[];

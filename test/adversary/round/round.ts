@@ -32,7 +32,10 @@ export interface RoundOutcome {
 
 const DEFAULT_RECOVERY_MS = LEASE_MS + 30_000;
 
-/** Runs the load against the servers while a fault strikes, then judges what clients saw and the database holds. */
+/**
+ * Runs the load against the servers while a fault strikes, then judges the histories of the clients and the content of
+ * the database.
+ */
 export async function runRound(plan: RoundPlan, length: RoundLength): Promise<RoundOutcome> {
   const cleanUps = new CleanUps();
   try {

@@ -40,7 +40,7 @@ export interface Standby {
   stop(): Promise<void>;
 }
 
-/** Where a Postgres comes from, and what surrounds it. */
+/** The source of a Postgres, and its environment. */
 export interface ClusterOptions {
   /** The settings of the server, as `name=value`. */
   readonly settings?: readonly string[];

@@ -27,7 +27,7 @@ test('the connection breaks after the reply began: gRPC does not retry, and a ca
 test('a handler that fails at the deadline is executed again by the retry', async (t) => {
   const ledger = await openLedger(t, 'sqlite', {
     handlers: () => ({
-      // A handler that passes the deadline on fails when its downstream call does.
+      // A handler that forwards the deadline fails when its downstream call fails.
       Append: (call, callback) => {
         if (ledger.entered > 1) callback(null, { entryId: 'second' });
         else
