@@ -46,6 +46,10 @@ export async function runFaults(
   const cluster = needsPostgres ? await startCluster() : undefined;
   const until = performance.now() + options.minutes * 60_000;
   let seed = options.seed;
+  log(
+    `at least ${pairings.length} rounds of ${LENGTH.minMs / 1_000} to ${LENGTH.maxMs / 1_000} s: ` +
+      `each fault runs once on each engine, also after the ${options.minutes} minutes`,
+  );
   try {
     for (let round = 0; round < pairings.length || performance.now() < until; round++) {
       const { name, fault, engine, result } = pairings[round % pairings.length] as Pairing;
