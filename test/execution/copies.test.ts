@@ -165,7 +165,7 @@ test.serial(
   'a copy that cannot share its state warns, and refuses to derive inside a guarded call',
   async (t) => {
     const warned = once(process, 'warning');
-    const form = (text: string) => text.replace('FORM = 1', 'FORM = 2').replace(version, '9.0.0');
+    const form = (text: string) => text.replace('FORMAT = 1', 'FORMAT = 2').replace(version, '9.0.0');
     const incompatible = await copyLibrary(t, form);
     const message = `grpc-replay-guard 9.0.0 cannot see the guarded calls of grpc-replay-guard ${version} in the same process; install one version of the package`;
     t.like((await warned)[0], { code: 'REPLAY_GUARD_COPIES', message });
