@@ -184,6 +184,8 @@ export class GuardedCall extends ServerInterceptingCall {
 
   override sendMessage(message: unknown, callback: () => void): void {
     this.#capture?.message(message);
+    // The status of a unary call follows its message.
+    if (this.#sendsThrough && !this.method.streams) this.#isAnswered = true;
     if (!this.#sendsThrough) callback();
     else this.#wire.sendMessage(message, this.#isLive ? this.#alsoAtEnd(callback) : callback);
   }
@@ -209,6 +211,7 @@ export class GuardedCall extends ServerInterceptingCall {
   override sendStatus(end: PartialStatusObject): void {
     this.#capture?.status(end);
     if (!this.#sendsThrough) return;
+    this.#isAnswered = true;
     const { metadata } = end;
     this.#wire.sendStatus(metadata ? { ...end, metadata: ownMetadata(metadata) } : end);
   }

@@ -16,6 +16,7 @@ import { type ClosedGuard, endsWithin, ROLLBACK_MS } from './closing.js';
 import type { Committer } from './commit.js';
 import { decide, toAnswer } from './decide.js';
 import type { Executor } from './execute.js';
+import { runUnguarded } from './handler-rejections.js';
 import type { InFlightCall, InFlightCalls } from './in-flight.js';
 import { ProducerOrder } from './producer-order.js';
 import { Wait } from './wait.js';
@@ -107,7 +108,7 @@ export class EnforceLifecycle implements Lifecycle {
     return then(this.#readInOrder(call), (operation) => {
       // The guard may have closed while the operation was read.
       if (this.#isClosed) throw refusals.storeUnavailable();
-      if (!operation) return bypassed(call);
+      if (!operation) return this.#bypass(call);
       const request = { served, operation, wait: new Wait(call, this.#closing) };
       const first = this.#parts.inFlight.find(operation.id);
       return first ? this.#join(request, first) : this.#lead(request);
@@ -217,7 +218,7 @@ export class EnforceLifecycle implements Lifecycle {
     // record.
     if (call.ended.isAborted) return { outcome: 'released' };
     this.#parts.observer.executedUnguarded(call.method.observed);
-    return bypassed(call);
+    return this.#bypass(call);
   }
 
   /** Answers a call, then passes its reply to the duplicates that wait for it. */
@@ -237,10 +238,14 @@ export class EnforceLifecycle implements Lifecycle {
     if ('failure' in end) observer.handlerFailed(call.method.observed, end.failure);
     observer.callEnded(call.method.observed, isSent ? end.outcome : 'refused');
   }
-}
 
-/** Runs the handler unguarded. */
-function bypassed(call: GuardedCall): CallEnd {
-  call.bypass();
-  return { outcome: 'bypassed' };
+  /** Runs the handler unguarded. A handler that rejects must not end the process, for example during an outage. */
+  #bypass(call: GuardedCall): CallEnd {
+    const fail = (error: unknown) => {
+      call.answer({ code: status.INTERNAL, details: 'the handler failed' });
+      this.#parts.observer.handlerFailed(call.method.observed, error);
+    };
+    runUnguarded(fail, () => call.bypass());
+    return { outcome: 'bypassed' };
+  }
 }

@@ -1,4 +1,19 @@
+import { ContextValue } from '../../context/context-value.js';
 import { currentExecution } from '../../execution/execution.js';
+
+/** A call that runs unguarded. */
+interface UnguardedCall {
+  /** Receives the rejection of the handler. */
+  fail(error: unknown): void;
+}
+
+/** The unguarded call of the current asynchronous context. All copies of the library share it. */
+const unguardedCall = new ContextValue<UnguardedCall>(Symbol.for('grpc-replay-guard/unguarded-call'));
+
+/** Runs a handler unguarded. An unhandled rejection of work that the handler starts goes to `fail`. */
+export function runUnguarded(fail: (error: unknown) => void, handler: () => void): void {
+  unguardedCall.run({ fail }, handler);
+}
 
 type Emit = (event: string | symbol, ...values: unknown[]) => boolean;
 
@@ -50,9 +65,10 @@ function intercept(): Interception {
   const layerOver = (below: Emit): Emit => {
     const layer: Emit = (event, ...values) => {
       // Node emits the event in the asynchronous context of the promise.
-      const execution = event === 'unhandledRejection' && own.isActive ? currentExecution.get() : undefined;
-      if (!execution) return Reflect.apply(below, process, [event, ...values]);
-      execution.fail(values[0]);
+      const isOurs = event === 'unhandledRejection' && own.isActive;
+      const call = isOurs ? (currentExecution.get() ?? unguardedCall.get()) : undefined;
+      if (!call) return Reflect.apply(below, process, [event, ...values]);
+      call.fail(values[0]);
       return true;
     };
     layers.set(layer, below);
