@@ -90,8 +90,9 @@ export class Committer {
       if (answer?.outcome === 'completed') {
         if (isReused(operation, answer)) throw refusals.keyReused();
         const { expiresAtMs } = answer;
-        // Another execution may have stored equal bytes. Its claim has another expiry. Later calls extend a series.
-        const isOwn = answer.reply.equals(reply) && (operation.series || expiresAtMs === claim.expiresAtMs);
+        // Another execution may have stored equal bytes. Its claim has another expiry. A later call of a series changes
+        // the expiry, too: then the reply counts as a replay, so that no reply is reported as executed twice.
+        const isOwn = answer.reply.equals(reply) && expiresAtMs === claim.expiresAtMs;
         const stored = { recordId: operation.id, reply: answer.reply, expiresAtMs };
         if (!isOwn) return replayed(this.#codec, stored, 'replayed');
         const decoded = this.#codec.decode(answer.reply, operation.id);

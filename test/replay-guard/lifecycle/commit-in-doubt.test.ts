@@ -6,6 +6,7 @@ import type { MethodPolicy } from 'grpc-replay-guard';
 import type { OpenStore } from 'grpc-replay-guard/store';
 import { assertRefused } from '../../helpers/calls/assert-refused.js';
 import type { CallSettings, Reply } from '../../helpers/calls/call.js';
+import { sequenceSettings } from '../../helpers/calls/sequence-settings.js';
 import { openUrl } from '../../helpers/databases/open-url.js';
 import { sharedData } from '../../helpers/databases/shared-data.js';
 import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
@@ -94,7 +95,7 @@ async function behindProxy(
   direct ??= openUrl(data.url, { maxConnections: 1, lockTimeoutMs: 20_000 });
   const { database } = await direct;
   /** Sends the call to another server. */
-  const askOther = async () => {
+  const askOther = async (settings?: CallSettings) => {
     const other = await openLedger(t, data, {
       guard: { scope: () => name, policies },
       handlers: (own) =>
@@ -103,10 +104,11 @@ async function behindProxy(
           callback(null, { entryId: 'same', transferId: 'same' });
         }),
     });
-    return other.ask(method, 'key', name);
+    return other.ask(method, settings ? undefined : 'key', name, settings);
   };
   const rows = (text: string, param: string) => database.query(text, [param]);
   return {
+    name,
     proxy,
     ledger,
     scoped,
@@ -121,10 +123,10 @@ async function behindProxy(
      */
     expire: async () => {
       await poll('no transaction is open', async () => (await rows(openTransactions, name)).length === 0);
-      await rows(
-        'UPDATE replay_guard_records SET lease_until = 0 WHERE scope = CAST($1 AS BIGINT) AND state <= 0',
-        scopeDigest(name),
-      );
+      for (const table of ['replay_guard_records', 'replay_guard_producers']) {
+        const text = `UPDATE ${table} SET lease_until = 0 WHERE scope = CAST($1 AS BIGINT) AND state <= 0`;
+        await rows(text, scopeDigest(name));
+      }
     },
     /** The states of the stored records. The first record belongs to the warm-up call. */
     states: async () =>
@@ -245,6 +247,24 @@ for (const method of methods) {
       t.like(other, { code: status.OK, replayed: false });
       t.like(await first, { code: status.OK, replayed: true, bytes: other.bytes });
       t.deepEqual(ledger.outcomes.ended, ['executed', 'replayed']);
+      t.is(await observed.effects(), 1);
+    },
+  );
+
+  concurrently(
+    `postgres, ${method}: a sequence in doubt whose reply another server has stored is answered as a replay`,
+    async (t) => {
+      const setup = { policy: patient };
+      const kind = 'OK and the same reply';
+      const { proxy, ledger, askOther, ...observed } = await behindProxy(t, method, kind, setup);
+      const sequence = sequenceSettings('gateway', 0);
+      proxy.cutAt(/^COMMIT/, 'before', undefined, earlierMatches(method, /^COMMIT/));
+      const first = ledger.ask(method, undefined, observed.name, sequence);
+      await poll('the commit is in doubt', async () => proxy.cuts === 1);
+      await observed.expire();
+      const other = await askOther(sequence);
+      t.like(other, { code: status.OK, replayed: false });
+      t.like(await first, { code: status.OK, replayed: true, bytes: other.bytes });
       t.is(await observed.effects(), 1);
     },
   );
