@@ -71,6 +71,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'SequenceWindow',
       'UnreadableWindowError',
       'decideSequence',
+      'hasRunOut',
       'isSequenceRequest',
     ],
     types: [
