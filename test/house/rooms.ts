@@ -164,6 +164,7 @@ export const engineExceptions: Readonly<Record<string, string>> = {
   'interceptors/database/sqlite/retention-mark.ts':
     'the clock of Postgres is trusted, the clock of a process is not',
   'interceptors/database/sqlite/writer.ts': 'SQLite has one writer, so units of work share a commit',
+  'interceptors/database/sqlite/group-transaction.ts': 'the transaction that the units of the writer share',
   'interceptors/database/sqlite/database-file.ts': 'Postgres has no file that this process opens',
   'interceptors/database/postgres/pool-use.ts': 'SQLite has no pool',
   'interceptors/database/postgres/batch.ts': 'Postgres is asked by messages, SQLite by function calls',

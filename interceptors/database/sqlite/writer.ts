@@ -1,15 +1,11 @@
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Row } from '../database.js';
 import type { OpenedSession, Statement } from '../engine.js';
-import {
-  CommitInDoubtError,
-  DatabaseReplacedError,
-  DatabaseUnavailableError,
-  LockTimeoutError,
-} from '../errors.js';
+import { CommitInDoubtError, DatabaseUnavailableError } from '../errors.js';
 import { type Connection, retryWhileLocked } from './connection.js';
 import type { DatabaseFile } from './database-file.js';
-import { isConstraintViolation, leavesCommitInDoubt } from './errors.js';
+import { isConstraintViolation } from './errors.js';
+import { commitError, GroupTransaction } from './group-transaction.js';
 import { type SessionGroup, SqliteSession } from './session.js';
 
 /** A unit of work that waits for the writer. */
@@ -47,7 +43,7 @@ export class Writer {
   readonly #connection: Connection;
   readonly #file: DatabaseFile | undefined;
   readonly #limits: WriterLimits;
-  readonly #beforeCommit: () => void;
+  readonly #transaction: GroupTransaction;
   readonly #queue: QueuedUnit[] = [];
   /** The units of the open group that commit together. */
   #committing: CommittingUnit[] = [];
@@ -56,8 +52,6 @@ export class Writer {
   /** Whether a unit holds the writer, or the transaction of a group is being opened. */
   #isBusy = false;
   #isCommitScheduled = false;
-  /** Whether a transaction of the writer is still open, because its rollback has failed. */
-  #isLeft = false;
   /** Whether `#continue` runs. A unit that fails at its start ends inside of it. */
   #isContinuing = false;
   #separateUntil = 0;
@@ -78,12 +72,12 @@ export class Writer {
     this.#connection = connection;
     this.#file = file;
     this.#limits = limits;
-    this.#beforeCommit = beforeCommit;
+    this.#transaction = new GroupTransaction(connection, file, beforeCommit);
   }
 
   /** Whether no transaction is open or being opened on the connection of the writer. */
   get isIdle(): boolean {
-    return !this.#isBusy && this.#groupUntil === undefined && !this.#connection.inTransaction;
+    return !this.#isBusy && this.#groupUntil === undefined && !this.#transaction.isOpen;
   }
 
   /**
@@ -146,24 +140,13 @@ export class Writer {
     };
     try {
       this.#file?.assertNotLost();
-      const begun = retryWhileLocked(this.#limits.busyTimeoutMs, () => this.#beginTransaction());
+      const begun = retryWhileLocked(this.#limits.busyTimeoutMs, () => this.#transaction.begin());
       if (begun instanceof Promise) return begun.then(opened, failed);
       opened();
       return undefined;
     } catch (error) {
       return failed(error);
     }
-  }
-
-  /** @throws LockTimeoutError also while the application has a transaction of its own on a database that it shares */
-  #beginTransaction(): void {
-    if (this.#connection.inTransaction) {
-      if (!this.#isLeft)
-        throw new LockTimeoutError('the application has a transaction open on the connection');
-      this.#connection.control('ROLLBACK');
-      this.#isLeft = false;
-    }
-    this.#connection.control('BEGIN IMMEDIATE');
   }
 
   /** Gives the writer to a unit and runs its first statement. */
@@ -191,9 +174,9 @@ export class Writer {
     rolledBack: (end) => {
       this.#isBusy = false;
       // A transaction that could not be rolled back must not commit. The next group rolls it back first.
-      this.#isLeft = end === 'left' && this.#connection.inTransaction;
+      this.#transaction.rolledBack(end !== 'left');
       if (end === 'unknown') this.#groupLost(endedByApplication());
-      else if (this.#isLeft || !this.#connection.inTransaction) {
+      else if (this.#transaction.isLeft || !this.#transaction.isOpen) {
         this.#groupLost(new DatabaseUnavailableError('the transaction was rolled back'));
       }
       this.#continue();
@@ -270,41 +253,20 @@ export class Writer {
   }
 
   #commitTransaction(units: number): void {
-    // A group in which every unit rolled back has nothing to make durable.
-    const text = units > 0 ? 'COMMIT' : 'ROLLBACK';
-    if (!this.#connection.inTransaction) {
+    if (!this.#transaction.isOpen) {
       if (units === 0) return;
       throw endedByApplication();
     }
-    if (units > 0) this.#beforeCommit();
     try {
-      if (units > 0) this.#file?.assertInPlace();
-      this.#connection.control(text);
+      if (units > 0) this.#transaction.commit();
+      else this.#transaction.rollBack();
       this.#lastFailure = undefined;
     } catch (error) {
       this.#lastFailure = error;
-      this.#tryRollBack();
-      if (error instanceof DatabaseReplacedError) throw error;
-      if (leavesCommitInDoubt(error)) {
-        throw new CommitInDoubtError('the commit failed while it was written', { cause: error });
-      }
-      if (isConstraintViolation(error)) {
-        // SQLite does not name the unit that violated the constraint. Separate commits protect the other units.
-        this.#separateUntil = performance.now() + SEPARATE_COMMITS_MS;
-        if (units === 1) throw error;
-      }
-      throw new DatabaseUnavailableError('the commit of the group failed', { cause: error });
+      // SQLite does not name the unit that violated the constraint. Separate commits protect the other units.
+      if (isConstraintViolation(error)) this.#separateUntil = performance.now() + SEPARATE_COMMITS_MS;
+      throw commitError(error, units);
     }
-  }
-
-  /** Rolls a failed commit back. If that fails too, the next group rolls back before it begins. */
-  #tryRollBack(): void {
-    try {
-      if (this.#connection.inTransaction) this.#connection.control('ROLLBACK');
-    } catch {
-      // The error of the commit is reported.
-    }
-    this.#isLeft = this.#connection.inTransaction;
   }
 
   /** Fails the units that wait for the commit, because the transaction has ended without a commit. */
