@@ -89,8 +89,8 @@ export class RecordClaimer<R extends ClaimRequest> {
   }
 
   /**
-   * Returns what was found in a row. A reply acknowledges its commit. If commits wait for a synchronous standby, the reply
-   * is returned when the standby has it: the wait of its own commit may have ended early.
+   * Returns what was found in a row. A reply acknowledges its commit. If commits wait for a synchronous standby, this
+   * method returns the reply only after the standby has the commit. The commit itself may have stopped waiting early.
    */
   #confirmed<T>(row: Row, found: T): MaybePromise<T> {
     if (row.waits_for_standby !== 1n) return found;
