@@ -7,11 +7,7 @@ import { openSqlite } from 'grpc-replay-guard/sqlite';
 import { freshFolder } from '../helpers/databases/engines.js';
 import { type LedgerMethod, openLedger } from '../helpers/servers/guarded-ledger.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
-
-const real = performance.now.bind(performance);
-test.afterEach.always(() => {
-  performance.now = real;
-});
+import { stopSteadyClock } from '../helpers/waiting/stopped-clock.js';
 
 /** Sends `count` calls that wait together for the writer. Resolves to the number of COMMITs. */
 async function commitsOf(t: ExecutionContext, method: LedgerMethod, count: number, groupLimit: number) {
@@ -27,8 +23,7 @@ async function commitsOf(t: ExecutionContext, method: LedgerMethod, count: numbe
   const data = { engine: 'sqlite', url: '', open: async () => opened } as const;
   const ledger = await openLedger(t, data, { opened, guard: { scope } });
   const replies = Array.from({ length: count }, (_, i) => i);
-  // The clock stands still, so that no group ends because of its age.
-  performance.now = () => 1;
+  stopSteadyClock(t);
   const holder = ledger.database.transaction(() => holding.pass());
   await holding.reached();
   const calls = replies.map((i) => ledger.ask(method, `key-${i}`, `${i}`));

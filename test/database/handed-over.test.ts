@@ -17,6 +17,7 @@ import {
   openLedger,
   writeEffect,
 } from '../helpers/servers/guarded-ledger.js';
+import { stopSteadyClock } from '../helpers/waiting/stopped-clock.js';
 
 /** Calls each kind of method twice. Resolves to whether each reply was a replay. */
 async function callTwice(ledger: Ledger): Promise<boolean[]> {
@@ -184,13 +185,9 @@ for (const statement of ['COMMIT', 'ROLLBACK'] as const) {
     });
   }
 
-  test(`sqlite: a direct ${statement} leaves the other units of its commit in doubt`, async (t) => {
+  test.serial(`sqlite: a direct ${statement} leaves the other units of its commit in doubt`, async (t) => {
     const { database, opened } = await shared(t, () => {});
-    // A group accepts units for 20 ms. The statements are prepared before, so that the two units are quick enough.
-    await opened.database.transaction(async () => {
-      await writeEffect(opened.database, 'first');
-      await opened.database.query('DELETE FROM effects');
-    });
+    stopSteadyClock(t);
     const neighbour = opened.database.transaction(() => writeEffect(opened.database, 'neighbour'));
     const breaking = opened.database.transaction(async () => {
       await writeEffect(opened.database, 'breaking');

@@ -6,6 +6,7 @@ import { DatabaseUnavailableError, LockTimeoutError } from 'grpc-replay-guard/da
 import { openSqlite, type SqliteOptions } from 'grpc-replay-guard/sqlite';
 import { freshFolder } from '../helpers/databases/engines.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
+import { stopSteadyClock } from '../helpers/waiting/stopped-clock.js';
 
 const insert = 'INSERT INTO notes (id) VALUES ($1)';
 
@@ -110,9 +111,10 @@ test('a unit that rolls back does not affect the other units of its group', asyn
   t.deepEqual(ids(), kept);
 });
 
-test('a failed commit fails its whole group, and the next group commits', async (t) => {
+test.serial('a failed commit fails its whole group, and the next group commits', async (t) => {
   const { database, handle, ids } = await handedOver(t);
   handle.pragma('foreign_keys = ON');
+  stopSteadyClock(t);
   const barrier = new Barrier();
   const orphan = database.transaction(async () => {
     await database.query('INSERT INTO notes (id, of) VALUES (1, 999)');
@@ -134,24 +136,28 @@ test('a failed commit fails its whole group, and the next group commits', async 
   t.true(ids().includes(7));
 });
 
-test('after a failed group commit a unit that violates a constraint fails alone, with its own error', async (t) => {
-  const { database, handle, ids } = await handedOver(t);
-  handle.pragma('foreign_keys = ON');
-  const orphan = () =>
-    database.transaction(() => database.query('INSERT INTO notes (id, of) VALUES (1, 999)'));
-  const good = (id: number) => database.transaction(() => database.query(insert, [id]));
-  const together = await Promise.allSettled([orphan(), good(101), good(102), orphan()]);
-  t.true(together.every(({ status }) => status === 'rejected'));
-  for (let round = 1; round <= 5; round++) {
-    const [bad, ...rest] = await Promise.allSettled([
-      orphan(),
-      ...numbers(9).map((id) => good(10 * round + id)),
-    ]);
-    t.like(bad, { status: 'rejected', reason: { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' } });
-    t.true(rest.every(({ status }) => status === 'fulfilled'));
-  }
-  t.is(ids().length, 45);
-});
+test.serial(
+  'after a failed group commit a unit that violates a constraint fails alone, with its own error',
+  async (t) => {
+    const { database, handle, ids } = await handedOver(t);
+    stopSteadyClock(t);
+    handle.pragma('foreign_keys = ON');
+    const orphan = () =>
+      database.transaction(() => database.query('INSERT INTO notes (id, of) VALUES (1, 999)'));
+    const good = (id: number) => database.transaction(() => database.query(insert, [id]));
+    const together = await Promise.allSettled([orphan(), good(101), good(102), orphan()]);
+    t.true(together.every(({ status }) => status === 'rejected'));
+    for (let round = 1; round <= 5; round++) {
+      const [bad, ...rest] = await Promise.allSettled([
+        orphan(),
+        ...numbers(9).map((id) => good(10 * round + id)),
+      ]);
+      t.like(bad, { status: 'rejected', reason: { code: 'SQLITE_CONSTRAINT_FOREIGNKEY' } });
+      t.true(rest.every(({ status }) => status === 'fulfilled'));
+    }
+    t.is(ids().length, 45);
+  },
+);
 
 test('a unit that fails at a commit of its own gets its own error at once', async (t) => {
   const { database, handle } = await handedOver(t);
