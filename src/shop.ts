@@ -106,7 +106,7 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   });
   return {
     grpc: address,
-    ops: { ...config.ops, port: ops.port },
+    ops: { host: config.ops.host, port: ops.port },
     checkFiles: () => followed.check(),
     stop: () => closers.close(),
   };

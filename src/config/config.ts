@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { address, isLoopback, remoteAddress } from './address.js';
 import { callerIdentity } from './caller-identity.js';
 import { guardSettings, toGuardConfig } from './guard-settings.js';
+import { hostNames } from './host-names.js';
 import { jwtConflicts, jwtSettings, toTokenIdentity } from './jwt-settings.js';
 import { type Misspelt, nearestSetting } from './misspelt.js';
 import { outboxSettings, toOutboxConfig, webhookSecret } from './outbox-settings.js';
@@ -29,6 +30,7 @@ const path = z.string().min(1, { error: 'must be the path of a PEM file' });
 const schema = z.object({
   GRPC_ADDRESS: address.prefault('127.0.0.1:50051'),
   OPS_ADDRESS: address.prefault('127.0.0.1:9464'),
+  OPS_HOSTS: hostNames.optional(),
   DATABASE_URL: setting.databaseUrl.prefault('sqlite:data/shop.db'),
   SERVICES: setting.services.prefault('order,inventory'),
   INVENTORY_ADDRESS: remoteAddress.optional(),
@@ -133,7 +135,7 @@ function toConfig(s: Settings) {
   const { TLS_CERT: cert, TLS_KEY: key, TLS_CLIENT_CA: clientCa, TLS_CA: ca } = s;
   return {
     grpc: s.GRPC_ADDRESS,
-    ops: s.OPS_ADDRESS,
+    ops: { ...s.OPS_ADDRESS, ...(s.OPS_HOSTS && { names: s.OPS_HOSTS }) },
     database: s.DATABASE_URL,
     services: s.SERVICES,
     inventory: s.INVENTORY_ADDRESS,

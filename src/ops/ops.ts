@@ -10,6 +10,7 @@ import type { Registry } from 'prom-client';
 import type { Address } from '../config/address.js';
 import { ConfigError } from '../config/config.js';
 import type { Readiness } from './readiness.js';
+import { PAGE_HEADERS, targetOf, WebPages } from './web-pages.js';
 
 /** The response to a POST: a status and one line for people. */
 export interface Answer {
@@ -20,17 +21,28 @@ export interface Answer {
 /** Handles the POST requests to a path. It reads the body and must limit its size. */
 export type PostHandler = (request: IncomingMessage) => Promise<Answer>;
 
-/** The HTTP listener for operators: `/metrics`, `/livez`, `/readyz`, and further pages and actions. */
+/** The address of the operators' listener, and further host names under which it answers. */
+export interface OpsAddress extends Address {
+  /** Names besides `localhost` and the host of the address. Default: none. */
+  readonly names?: readonly string[];
+}
+
+/**
+ * The HTTP listener for operators: `/metrics`, `/livez`, `/readyz`, and further pages and actions. Requests of web pages
+ * are refused, and requests for a host name that is not a name of the listener.
+ */
 export interface Ops {
   /** The bound port. */
   readonly port: number;
   /** Adds a JSON page for GET and HEAD. `content` is called at each request. */
   show(path: string, content: () => unknown): void;
-  /** Adds a path that accepts POST only. */
+  /**
+   * Adds a path that accepts POST only. The handler must verify its sender: the checks against web pages do not apply,
+   * because a proxy may pass the request on under any name.
+   */
   receive(path: string, handler: PostHandler): void;
   /**
-   * Adds an action for POST. The response is the result as JSON; an undefined result is a bad request. Requests with
-   * an `origin` header are refused, so that web pages cannot use the action.
+   * Adds an action for POST. The response is the result as JSON; an undefined result is a bad request.
    * @param action receives the parameters of the query
    */
   act(path: string, action: (parameters: Readonly<Record<string, string>>) => Promise<unknown>): void;
@@ -65,15 +77,18 @@ const LIMITS: OpsLimits = {
  * @throws ConfigError naming OPS_ADDRESS when the address cannot be bound
  */
 export async function listenOps(
-  address: Address,
+  address: OpsAddress,
   readiness: Readiness,
   registry: Registry,
   limits = LIMITS,
 ): Promise<Ops> {
   const routes = new Map<string, Route>(pages(readiness, registry));
+  const webPages = new WebPages([address.host, ...(address.names ?? [])]);
   const server = createServer(timeoutsOf(limits), (request, response) => {
-    const [path = '', query = ''] = (request.url ?? '').split('?', 2);
+    const { path, query } = targetOf(request);
     const route = routes.get(path);
+    const rejection = route?.verifiesSender ? undefined : webPages.rejection(request);
+    if (rejection) return text(response, rejection.status, rejection.line);
     if (!route) return text(response, 404, 'not found');
     answer(route, request, response, query).catch(() => fail(response));
   });
@@ -105,6 +120,8 @@ function timeoutsOf({ requestMs, idleMs, checkMs }: OpsLimits): ServerOptions {
 /** A path of the listener: the methods that it allows, and its response to them. */
 interface Route {
   readonly methods: readonly string[];
+  /** Whether the path verifies the sender of a request itself. */
+  readonly verifiesSender?: true;
   respond(request: IncomingMessage, response: ServerResponse, query: string): Promise<void>;
 }
 
@@ -142,6 +159,7 @@ function ready(response: ServerResponse, obstacle: string | undefined): void {
 function receiver(handler: PostHandler): Route {
   return {
     methods: ['POST'],
+    verifiesSender: true,
     async respond(request, response) {
       const { status, line } = await handler(request);
       // Otherwise the unread part of the body would be parsed as the next request.
@@ -154,8 +172,7 @@ function receiver(handler: PostHandler): Route {
 function actionPage(action: Parameters<Ops['act']>[1]): Route {
   return {
     methods: ['POST'],
-    async respond({ headers }, response, query) {
-      if (headers.origin !== undefined) return text(response, 403, 'not for web pages');
+    async respond(_request, response, query) {
       const done = await action(Object.fromEntries(new URLSearchParams(query)));
       if (done === undefined) text(response, 400, 'a parameter is missing');
       else json(response, done);
@@ -179,7 +196,7 @@ function json(response: ServerResponse, content: unknown): void {
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {
   const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) };
-  response.writeHead(status, { ...headers, 'cache-control': 'no-store' }).end(body);
+  response.writeHead(status, { ...headers, ...PAGE_HEADERS }).end(body);
 }
 
 function bind(server: Server, { host, port }: Address): Promise<void> {

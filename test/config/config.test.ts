@@ -27,6 +27,7 @@ test('every setting is read into the configuration', (t) => {
   const config = readConfig({
     GRPC_ADDRESS: '[::]:0',
     OPS_ADDRESS: '0.0.0.0:80',
+    OPS_HOSTS: 'Shop_1, ops.shop.example.',
     DATABASE_URL: 'postgresql://shop:secret@db:5432/shop?sslmode=require',
     SERVICES: 'order',
     INVENTORY_ADDRESS: 'inventory.svc:50051',
@@ -55,7 +56,7 @@ test('every setting is read into the configuration', (t) => {
   });
   t.deepEqual(config, {
     grpc: { host: '::', port: 0 },
-    ops: { host: '0.0.0.0', port: 80 },
+    ops: { host: '0.0.0.0', port: 80, names: ['shop_1', 'ops.shop.example'] },
     database: {
       engine: 'postgres',
       connectionString: 'postgresql://shop:secret@db:5432/shop?sslmode=require',
@@ -135,6 +136,14 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ GRPC_ADDRESS: '[127.0.0.1]:1' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
   [{ GRPC_ADDRESS: 'a b:1' }, 'GRPC_ADDRESS', /must be HOST:PORT/],
   [{ OPS_ADDRESS: '' }, 'OPS_ADDRESS', /must be HOST:PORT/],
+  [{ OPS_HOSTS: '' }, 'OPS_HOSTS', /must be host names/],
+  [{ OPS_HOSTS: 'shop,' }, 'OPS_HOSTS', /must be host names/],
+  [{ OPS_HOSTS: 'shop:9464' }, 'OPS_HOSTS', /without ports and addresses/],
+  [{ OPS_HOSTS: '127.0.0.1' }, 'OPS_HOSTS', /without ports and addresses/],
+  [{ OPS_HOSTS: '[::1]' }, 'OPS_HOSTS', /must be host names/],
+  [{ OPS_HOSTS: '*.example' }, 'OPS_HOSTS', /must be host names/],
+  [{ OPS_HOSTS: 'http://shop' }, 'OPS_HOSTS', /must be host names/],
+  [{ OPS_HOST: 'shop' }, 'OPS_HOST', /unknown setting; did you mean OPS_HOSTS\?/],
   [{ DATABASE_URL: 'mysql://root@localhost/shop' }, 'DATABASE_URL', /must be sqlite:PATH .* or postgres:/],
   [{ DATABASE_URL: 'sqlite:' }, 'DATABASE_URL', /must be sqlite:PATH/],
   [{ DATABASE_URL: 'sqlite::memory:' }, 'DATABASE_URL', /must be sqlite:PATH/],

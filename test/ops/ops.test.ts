@@ -224,8 +224,8 @@ async function received(socket: Socket): Promise<string> {
 for (const [what, text] of [
   ['no byte', ''],
   ['a part of the request line', 'GET /li'],
-  ['a part of the headers', 'GET /livez HTTP/1.1\r\nHost: a\r\nX-Part: '],
-  ['a part of the body', 'POST /hook HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\npart'],
+  ['a part of the headers', 'GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Part: '],
+  ['a part of the body', 'POST /hook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\npart'],
 ] as const) {
   test(`a connection that sends ${what} is closed after the time of a request`, async (t) => {
     const { ops } = await serve(t, SHORT);
@@ -236,17 +236,17 @@ for (const [what, text] of [
 
 test('a connection is closed after a response when the next request does not come', async (t) => {
   const { ops } = await serve(t, SHORT);
-  const answers = await received(send(t, ops.port, 'GET /livez HTTP/1.1\r\nHost: a\r\n\r\n'));
+  const answers = await received(send(t, ops.port, 'GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n'));
   t.regex(answers, /^HTTP\/1\.1 200 .*alive\n$/s);
 });
 
 test('a connection whose client does not read the response is closed', async (t) => {
   const { ops } = await serve(t, { ...SHORT, maxConnections: 1 });
   ops.show('/long', () => 'x'.repeat(32 * 1024 * 1024));
-  const stalled = send(t, ops.port, 'GET /long HTTP/1.1\r\nHost: a\r\n\r\n').pause();
+  const stalled = send(t, ops.port, 'GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n').pause();
   await once(stalled, 'connect');
   const alive = async () => {
-    const answers = await received(send(t, ops.port, 'GET /livez HTTP/1.1\r\nHost: a\r\n\r\n'));
+    const answers = await received(send(t, ops.port, 'GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n'));
     return answers.startsWith('HTTP/1.1 200');
   };
   t.false(await alive(), 'the listener has one connection');
