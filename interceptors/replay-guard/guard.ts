@@ -4,6 +4,7 @@ import { completeObserver } from '../options/observer.js';
 import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
 import type { IdempotencyStore } from '../store/store.js';
 import { GuardedCall } from './call/guarded-call.js';
+import { watchHeaders } from './call/hidden-entries.js';
 import { Claimer } from './lifecycle/claim.js';
 import { type ClosedGuard, type CloseOptions, endsWithin, ROLLBACK_MS } from './lifecycle/closing.js';
 import { Committer } from './lifecycle/commit.js';
@@ -141,6 +142,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   const methods = new GuardedMethods(new Modes(options.mode), options);
   const pruner = new Pruner(store, observer, options.purgeEveryMs);
   pruner.start();
+  watchHeaders();
   const stopCatching = catchHandlerRejections();
   let closed: Promise<ClosedGuard> | undefined;
 

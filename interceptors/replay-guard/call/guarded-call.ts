@@ -11,8 +11,9 @@ import { refusals } from '../refusal/refusal.js';
 import type { Reply } from '../reply/reply.js';
 import { isSendable, type ReplyLimits } from '../reply/sendable.js';
 import { ownMetadata } from '../reply/trailers.js';
+import { sendLimitOf } from './base-call.js';
+import { hiddenEntriesOf, withHiddenEntries } from './hidden-entries.js';
 import { type HandlerResult, type PartialStatusObject, ReplyCapture } from './reply-capture.js';
-import { sendLimitOf } from './send-limit.js';
 
 type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
 
@@ -36,7 +37,10 @@ const noMetadata = new Metadata();
  */
 export class GuardedCall extends ServerInterceptingCall {
   readonly method: GuardedMethod;
-  /** The metadata of the caller. Empty before the metadata has arrived. */
+  /**
+   * The metadata of the caller, with the entries that grpc-js and Node hide. The handler receives the metadata of
+   * grpc-js. Empty before the metadata has arrived.
+   */
   metadata = noMetadata;
   /** The decoded request. Undefined before the request has arrived. */
   request: object | undefined;
@@ -44,6 +48,7 @@ export class GuardedCall extends ServerInterceptingCall {
   readonly ended = new LazySignal();
   readonly #wire: ServerInterceptingCallInterface;
   readonly #lifecycle: Lifecycle;
+  readonly #hiddenEntries: readonly string[] | undefined;
   #listener: InterceptingServerListener | undefined;
   /** Collects the answer of the handler. Undefined until `execute` or `observe` starts the handler. */
   #capture: ReplyCapture | undefined;
@@ -58,6 +63,7 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#wire = wire;
     this.method = method;
     this.#lifecycle = lifecycle;
+    this.#hiddenEntries = hiddenEntriesOf(wire);
   }
 
   /** The time until the deadline of the call, in milliseconds. Infinity without a deadline. */
@@ -78,7 +84,7 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#listener = listener;
     this.#wire.start({
       onReceiveMetadata: (metadata) => {
-        this.metadata = metadata;
+        this.metadata = this.#hiddenEntries ? withHiddenEntries(metadata, this.#hiddenEntries) : metadata;
         this.#lifecycle.onMetadata?.(this);
         listener.onReceiveMetadata(metadata);
       },

@@ -1,4 +1,5 @@
 import type { Metadata, MetadataValue } from '@grpc/grpc-js';
+import { connectionNames, legalName, legalText, singleValueNames } from '../../protocol/entry-names.js';
 
 /** The failure of a handler whose answer cannot be serialized or cannot be sent over HTTP/2. */
 export class ResponseError extends Error {
@@ -16,27 +17,14 @@ export interface BlockSize {
 const ENTRY_BYTES = 32;
 
 /**
- * Names that a handler must not set. HTTP/2 forbids the names that describe the connection (RFC 9113, section 8.2.2), and
- * Node refuses to send them. Clients end a call whose `content-length` is wrong. The `grpc-` names would replace the
- * status or describe an encoding that the messages do not have.
+ * Names that a handler must not set. Node refuses to send the names that describe the connection. Clients end a call
+ * whose `content-length` is wrong. The `grpc-` names would replace the status or describe an encoding that the messages
+ * do not have.
  */
 const forbiddenNames: ReadonlySet<string> = new Set([
-  ...['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te', 'http2-settings'],
+  ...connectionNames,
   ...['content-length', 'grpc-status', 'grpc-message', 'grpc-encoding'],
 ]);
-
-/** Names that may have one value only. Node refuses to send several (`kSingleValueFields` in lib/internal/http2/util.js). */
-const singleValueNames: ReadonlySet<string> = new Set([
-  ...['access-control-allow-credentials', 'access-control-max-age', 'access-control-request-method', 'age'],
-  ...['authorization', 'content-encoding', 'content-language', 'content-location', 'content-md5'],
-  ...['content-range', 'content-type', 'date', 'dnt', 'etag', 'expires', 'from', 'host', 'if-match'],
-  ...['if-modified-since', 'if-none-match', 'if-range', 'if-unmodified-since', 'last-modified', 'location'],
-  ...['max-forwards', 'proxy-authorization', 'range', 'referer', 'retry-after', 'tk'],
-  ...['upgrade-insecure-requests', 'user-agent', 'x-content-type-options'],
-]);
-
-const legalName = /^[0-9a-z_.-]+$/;
-const legalText = /^[ -~]*$/;
 
 /**
  * Measures metadata as HTTP/2 carries it. Binary values count in base64.

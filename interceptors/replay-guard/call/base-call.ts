@@ -1,0 +1,35 @@
+import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
+
+/** The properties in which grpc-js 1.14 keeps parts of a call. All are private in its types. */
+interface WireCall {
+  readonly maxSendMessageSize?: unknown;
+  readonly stream?: unknown;
+  readonly nextCall?: unknown;
+}
+
+/**
+ * Returns the maximum size of a message that the server of a call sends, in bytes: the server option
+ * `grpc.max_send_message_length`. Infinity without a limit. grpc-js has no public property with the options of the
+ * server.
+ */
+export function sendLimitOf(wire: ServerInterceptingCallInterface): number {
+  const limit = find(wire, 'maxSendMessageSize');
+  return typeof limit === 'number' && limit !== -1 ? limit : Infinity;
+}
+
+/** Returns the HTTP/2 stream of a call. Undefined if this version of grpc-js keeps the stream in another way. */
+export function streamOf(wire: ServerInterceptingCallInterface): object | undefined {
+  const stream = find(wire, 'stream');
+  return typeof stream === 'object' && stream !== null ? stream : undefined;
+}
+
+/** Returns a property of the first call that has it, from the last interceptor towards the wire. */
+function find(wire: ServerInterceptingCallInterface, property: keyof WireCall): unknown {
+  let call: unknown = wire;
+  while (typeof call === 'object' && call !== null) {
+    const found = call as WireCall;
+    if (found[property] !== undefined) return found[property];
+    call = found.nextCall;
+  }
+  return undefined;
+}
