@@ -1,3 +1,4 @@
+import { scopeFromMetadata } from 'grpc-replay-guard';
 import { z } from 'zod';
 import { refuse } from './settings.js';
 
@@ -35,8 +36,17 @@ export const callerIdentity = z.string().transform((text, context): IdentityChoi
   if (text === 'single' || text === 'mtls' || text === 'jwt') return { kind: text };
   const name = /^metadata:([a-z0-9_.-]+)$/i.exec(text)?.[1]?.toLowerCase();
   if (!name) return refuse(context, 'must be single, metadata:NAME, mtls or jwt');
-  if (/^grpc-|^idempotency-|-bin$/.test(name)) {
-    return refuse(context, `metadata:${name} is reserved; use the name of a text entry that your proxy sets`);
-  }
+  const reason = whyUnusable(name);
+  if (reason) return refuse(context, `${reason}; use the name of a text entry that your proxy sets`);
   return { kind: 'metadata', name };
 });
+
+function whyUnusable(name: string): string | undefined {
+  if (name.endsWith('-bin')) return `metadata ${name} is reserved for binary values`;
+  try {
+    scopeFromMetadata(name);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return undefined;
+}

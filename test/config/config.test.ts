@@ -158,6 +158,9 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ CALLER_IDENTITY: 'metadata:idempotency-key' }, 'CALLER_IDENTITY', /reserved/],
   [{ CALLER_IDENTITY: 'metadata:grpc-timeout' }, 'CALLER_IDENTITY', /reserved/],
   [{ CALLER_IDENTITY: 'metadata:id-bin' }, 'CALLER_IDENTITY', /reserved/],
+  [{ CALLER_IDENTITY: 'metadata:Authorization' }, 'CALLER_IDENTITY', /can have one entry only/],
+  [{ CALLER_IDENTITY: 'metadata:from' }, 'CALLER_IDENTITY', /can have one entry only/],
+  [{ CALLER_IDENTITY: 'metadata:cookie' }, 'CALLER_IDENTITY', /has a meaning of its own in HTTP/],
   [{ CALLER_IDENTITY: 'jwt' }, 'JWT_JWKS', /required when CALLER_IDENTITY is jwt/],
   [
     { CALLER_IDENTITY: 'jwt', JWT_JWKS: 'f', JWT_AUDIENCE: 'a' },

@@ -1,10 +1,14 @@
 import type { PeerCertificate } from 'node:tls';
 import type { Metadata } from '@grpc/grpc-js';
 import { CodedError } from '../../context/coded-error.js';
+import { whyNotTrusted } from '../../protocol/entry-names.js';
 
 /** The parts of a call from which a scope source may read the caller's identity. */
 export interface ScopeContext {
-  /** The metadata of the call. Any client can send any metadata. */
+  /**
+   * The metadata of the call. Any client can send any metadata. Of some names, such as `authorization`, Node reads the
+   * first entry only. If the client sent several, this metadata has all of them, unlike the metadata of the handler.
+   */
   readonly metadata: Metadata;
   /** The client's certificate, if TLS verified a certificate. */
   readonly peerCertificate?: PeerCertificate;
@@ -39,8 +43,12 @@ export function singleTenant(): ScopeSource {
  * comma. Values are compared exactly, letter by letter: two spellings of one user are two callers. The proxy must send
  * one spelling.
  * @param name the name of the entry; a name that ends in `-bin` has a binary value
+ * @throws TypeError if grpc-js may not show whether the client sent such an entry, too: `authorization`, `from`,
+ *   `user-agent`, `cookie` and other names that HTTP defines, and names that begin with `grpc-` or `idempotency-`
  */
 export function scopeFromMetadata(name: string): ScopeSource {
+  const reason = whyNotTrusted(name.toLowerCase());
+  if (reason) throw new TypeError(`metadata ${name} cannot name the caller: it ${reason}`);
   return ({ metadata }) => {
     const [value, ...others] = metadata.get(name);
     if (value === undefined || others.length > 0) return undefined;
