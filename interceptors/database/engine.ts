@@ -125,6 +125,11 @@ export interface DatabaseEngine extends Dialect {
    * @throws DatabaseUnavailableError when the standby has not confirmed that
    */
   confirmOnStandby?(): Promise<void>;
+  /**
+   * Removes the former content of deleted and changed rows from the files of the database. Resolves to false if a reader
+   * still needs earlier versions. An engine that keeps earlier versions of rows has no such method.
+   */
+  emptyLog?(): Promise<boolean>;
   /** Whether the statement appears to only read. A function that it calls may still write. */
   mayOnlyRead(text: string): boolean;
   /**

@@ -23,7 +23,7 @@ import type { GuardMode, MethodPolicy } from './policy/policy.js';
 import type { CipherKeys } from './reply/reply-cipher.js';
 import { ReplyCodec } from './reply/reply-codec.js';
 import type { ScopeSource } from './scope/scope.js';
-import { ObservedStore } from './store-access/observed-store.js';
+import { type ErasedScope, ObservedStore } from './store-access/observed-store.js';
 import { Pruner } from './store-access/pruner.js';
 import { type QuotaOptions, Quotas } from './store-access/quotas.js';
 
@@ -102,11 +102,10 @@ export interface ReplayGuard {
    * Erases the stored replies of a scope. The keys remain known until their expiry. A retry of a key is refused as
    * DATA_LOSS, and a retry of a sequence as expired. Running calls are not affected.
    * @param scope the scope as the guard's scope source returns it
-   * @returns the number of erased records
    * @throws DatabaseUnavailableError, CommitInDoubtError when the erasure is incomplete; another call erases the
    *   remaining records
    */
-  eraseScope(scope: string): Promise<number>;
+  eraseScope(scope: string): Promise<ErasedScope>;
   /**
    * Refuses the waiting duplicates and resolves when the running executions have ended. Executions that still run after
    * `timeoutMs` are rolled back, and their calls are refused as UNAVAILABLE, `IDEMPOTENCY_LEASE_LOST`. The promise

@@ -28,4 +28,5 @@ export {
   scopeFromMetadata,
   singleTenant,
 } from './scope/scope.js';
+export type { ErasedScope } from './store-access/observed-store.js';
 export type { QuotaOptions } from './store-access/quotas.js';

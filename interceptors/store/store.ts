@@ -161,6 +161,11 @@ export interface IdempotencyStore {
    */
   erase(scope: string, limit: number, after?: string): Promise<ErasedBatch>;
   /**
+   * Removes the bytes of erased and deleted records from the files of the store. Resolves to false if the files may still
+   * contain such bytes, for example because a reader needs an earlier state. Absent if the store cannot tell.
+   */
+  removeTraces?(): Promise<boolean>;
+  /**
    * Resolves when the store can store a claim and its reply.
    * @throws DatabaseUnavailableError when a claim would fail
    */
@@ -185,6 +190,11 @@ export interface PurgedBatch {
 export interface ErasedBatch {
   /** The number of erased records. */
   readonly erased: number;
+  /**
+   * The number of records of the scope that the run did not erase: locked records of this batch and, in the last batch,
+   * records whose execution still runs. An execution in a transaction that is not visible does not count.
+   */
+  readonly skipped: number;
   /** Where the next batch starts. Absent if the batch has reached the last record of the scope. */
   readonly next?: string;
 }

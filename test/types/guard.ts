@@ -5,6 +5,7 @@ import {
   type ClosedGuard,
   createReplayGuard,
   defaultPolicy,
+  type ErasedScope,
   executionSignal,
   type GuardedMethodReport,
   type GuardMode,
@@ -78,7 +79,7 @@ options.store = store;
 // The guard.
 expectType<ServerInterceptor>()(guard.interceptor);
 expectType<GuardedMethodReport[]>()(guard.methods());
-expectType<Promise<number>>()(guard.eraseScope('single'));
+expectType<Promise<ErasedScope>>()(guard.eraseScope('single'));
 expectType<Promise<ClosedGuard>>()(guard.close());
 expectType<Promise<ClosedGuard>>()(guard.close({ timeoutMs: 1_000 }));
 // @ts-expect-error the option is unknown

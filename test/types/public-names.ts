@@ -29,6 +29,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'CertificateIdentity',
       'CipherKeys',
       'CloseOptions',
+      'ErasedScope',
       'ClosedGuard',
       'ExceededQuota',
       'GenericDefinition',

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Row } from '../database.js';
 import {
@@ -16,6 +17,9 @@ import {
 import { LockTimeoutError } from '../errors.js';
 import { type Connection, retryWhileLocked } from './connection.js';
 import type { Writer } from './writer.js';
+
+/** The pause between two attempts to empty the log, in milliseconds. */
+const LOG_RETRY_MS = 15;
 
 /**
  * The SQLite engine. Units of work run on the writer. Reads outside of them run on the reader and see committed data.
@@ -134,6 +138,29 @@ export class SqliteEngine implements DatabaseEngine {
 
   read(statement: Statement): MaybePromise<Row[]> {
     return this.run(statement);
+  }
+
+  /**
+   * Copies the write-ahead log into the file and empties the log, which holds earlier versions of the changed pages.
+   * `secure_delete` has overwritten the deleted bytes in the pages. Waits for readers for at most the busy timeout.
+   */
+  async emptyLog(): Promise<boolean> {
+    const until = performance.now() + this.#busyTimeoutMs;
+    for (;;) {
+      const isEmpty = await this.#writer.betweenGroups(() => this.#tryEmptyLog());
+      if (isEmpty || performance.now() >= until) return isEmpty;
+      await delay(LOG_RETRY_MS);
+    }
+  }
+
+  #tryEmptyLog(): boolean {
+    try {
+      const [row] = this.#connection.run({ text: 'PRAGMA wal_checkpoint(TRUNCATE)', params: [] });
+      return row?.busy === 0n;
+    } catch (error) {
+      if (error instanceof LockTimeoutError) return false;
+      throw error;
+    }
   }
 
   #write(statement: Statement): Promise<Row[]> {

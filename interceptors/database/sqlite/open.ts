@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Sqlite, { type Database as Handle } from 'better-sqlite3';
 import { RetentionClock } from '../../timing/retention-clock.js';
@@ -11,11 +11,14 @@ import { Writer } from './writer.js';
 
 /** The options of `openSqlite`. One of `path` and `database` is required. */
 export interface SqliteOptions {
-  /** The file of the database. A missing file is created, together with its folder. */
+  /**
+   * The file of the database. A missing file is created with mode 0600, its missing folders with mode 0700, under any
+   * umask. SQLite gives the files beside it (`-wal`, `-shm`) the same mode. The modes of existing files and folders stay.
+   */
   readonly path?: string;
   /**
-   * An open database of the application. The store sets WAL, `synchronous = FULL` and a short busy timeout. The
-   * database stays open when the store closes.
+   * An open database of the application. The store sets WAL, `synchronous = FULL`, `secure_delete = ON` and a short busy
+   * timeout. The database stays open when the store closes.
    */
   readonly database?: Handle;
   /** The maximum number of units of work in one commit. With 1, every unit commits alone. Default: 256. */
@@ -77,7 +80,7 @@ export async function openSqliteEngine(
 
 function openFile(path: string | undefined): Handle {
   if (!path) throw new TypeError('openSqlite needs a `path` or a `database`');
-  mkdirSync(dirname(path), { recursive: true });
+  createPrivately(path.trim());
   const handle = new Sqlite(path);
   handle.pragma('foreign_keys = ON');
   // SQLite keeps what a savepoint changes in a temporary file, which would cost more than the call's own writes.
@@ -85,10 +88,22 @@ function openFile(path: string | undefined): Handle {
   return handle;
 }
 
+/**
+ * Creates a missing file, so that only its owner may read it. SQLite itself would create it with the modes that the umask
+ * permits. An existing file is not opened: on POSIX, closing it would end the locks of other connections of this process.
+ */
+function createPrivately(path: string): void {
+  if (path === ':memory:' || existsSync(path)) return;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  closeSync(openSync(path, 'a', 0o600));
+}
+
 async function makeDurable(connection: Connection, busyTimeoutMs: number): Promise<void> {
   connection.control(`PRAGMA busy_timeout = ${BLOCKING_WAIT_MS}`);
   await retryWhileLocked(busyTimeoutMs, () => connection.control('PRAGMA journal_mode = WAL'));
   connection.control('PRAGMA synchronous = FULL');
+  // Deleted and replaced bytes are overwritten in the file. Without it, they stay readable until their page is reused.
+  connection.control('PRAGMA secure_delete = ON');
 }
 
 function openReader(path: string, clocks: ConnectionClocks): Connection {

@@ -56,6 +56,8 @@ export class Writer {
   #isContinuing = false;
   #separateUntil = 0;
   #whenIdle: (() => void)[] = [];
+  /** The tasks that wait until no transaction is open. */
+  #tasks: (() => void)[] = [];
   /** The error of the last group. Undefined if its transaction was opened and committed. */
   #lastFailure: unknown;
 
@@ -106,6 +108,25 @@ export class Writer {
     while (this.#isBusy || this.#queue.length > 0 || this.#groupUntil !== undefined) {
       await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
     }
+  }
+
+  /** Runs `task` as soon as no transaction is open on the connection: now, or between two groups. */
+  betweenGroups<T>(task: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#tasks.push(() => {
+        try {
+          resolve(task());
+        } catch (error) {
+          reject(error);
+        }
+      });
+      if (this.isIdle) this.#runTasks();
+    });
+  }
+
+  #runTasks(): void {
+    if (this.#transaction.isOpen) return;
+    for (const run of this.#tasks.splice(0)) run();
   }
 
   #enqueue(first: Statement | undefined): Promise<OpenedSession> {
@@ -279,10 +300,12 @@ export class Writer {
   #groupEnded(): void {
     this.#committing = [];
     this.#groupUntil = undefined;
+    this.#runTasks();
   }
 
   #notifyIdle(): void {
     if (this.#isBusy || this.#queue.length > 0 || this.#groupUntil !== undefined) return;
+    this.#runTasks();
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 }

@@ -38,6 +38,24 @@ interface Use<T> {
   readonly late?: (result: T) => void;
 }
 
+/** The result of `ReplayGuard.eraseScope`. */
+export interface ErasedScope {
+  /** The number of erased records. */
+  readonly erased: number;
+  /**
+   * The number of records of the scope that were not erased, because their execution still ran or another transaction
+   * held them. Call `eraseScope` again when they have ended. An execution in a transaction that other connections cannot
+   * see does not count: on Postgres this is every running call with atomicity TRANSACTION.
+   */
+  readonly skipped: number;
+  /**
+   * Whether the erased bytes are gone from the files of the store. False on SQLite if a reader, for example a backup, kept
+   * the write-ahead log in use: call `eraseScope` again. Always false on Postgres, which keeps earlier versions of rows
+   * until a vacuum, and its log longer.
+   */
+  readonly removedFromFiles: boolean;
+}
+
 /** The address of a record that does not exist. A look-up at this address proves that the store can be read. */
 const nowhere: RecordAddress = { scope: '', id: Buffer.alloc(32) };
 
@@ -145,20 +163,21 @@ export class ObservedStore {
   }
 
   /**
-   * Erases all completed records of a scope, in batches of bounded size.
-   * @returns how many records were erased
+   * Erases all completed records of a scope, in batches of bounded size, then removes their bytes from the files.
    * @throws DatabaseUnavailableError, CommitInDoubtError when a batch failed: another call erases the rest
    */
-  async eraseScope(scope: string): Promise<number> {
-    let total = 0;
+  async eraseScope(scope: string): Promise<ErasedScope> {
+    let [erased, skipped] = [0, 0];
     let next: string | undefined;
     do {
       const ask = () => this.#store.erase(scope, ERASE_BATCH_SIZE, next);
       const batch = await this.#use({ operation: 'erase', ask });
-      total += batch.erased;
+      erased += batch.erased;
+      skipped += batch.skipped;
       next = batch.next;
     } while (next !== undefined);
-    return total;
+    const removed = limited(async () => (await this.#store.removeTraces?.()) ?? false, this.#timeoutMs);
+    return { erased, skipped, removedFromFiles: await removed };
   }
 
   estimateRecords(): Promise<number> {

@@ -111,17 +111,25 @@ export class MemoryStore implements IdempotencyStore {
   }
 
   async erase(scope: string, limit: number): Promise<ErasedBatch> {
-    let erased = 0;
+    let [erased, skipped] = [0, 0];
     for (const [address, record] of this.#records.ofScope(scope)) {
       if (erased === limit) break;
-      if (!record.reply) continue;
+      if (!record.reply) {
+        skipped++;
+        continue;
+      }
       const { reply: _, ...rest } = record;
       this.#records.set(address, { ...rest, isErased: true, fingerprint: Buffer.alloc(32) });
       erased++;
     }
     erased += this.#producers.erase(scope, limit - erased);
     // A full batch erases the first records, so the next batch starts from the beginning.
-    return { erased, ...(erased === limit && { next: '' }) };
+    if (erased === limit) return { erased, skipped: 0, next: '' };
+    return { erased, skipped: skipped + this.#producers.countRunning(scope) };
+  }
+
+  async removeTraces(): Promise<boolean> {
+    return true;
   }
 
   async ping(): Promise<void> {}

@@ -86,6 +86,10 @@ export class MemoryProducers {
     return erased.length;
   }
 
+  countRunning(scope: string): number {
+    return this.#ofScope(scope, ({ running }) => running !== undefined, Number.POSITIVE_INFINITY).length;
+  }
+
   #ofScope(scope: string, matches: (record: ProducerRecord) => boolean, limit: number): ProducerRecord[] {
     const ofScope = [...this.#byAddress.values()].filter(
       (record) => record.scope === scope && matches(record),

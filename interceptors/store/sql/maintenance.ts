@@ -62,6 +62,8 @@ export interface MaintenanceStatements {
    * one row per erased record.
    */
   readonly erase: string;
+  /** Counts the records of the scope digest `$1` whose execution still runs. Returns one row with a column `records`. */
+  readonly countRunning: string;
 }
 
 /**
@@ -87,6 +89,7 @@ export function maintenanceStatements(
       SELECT ${ref} AS ref, id FROM ${name} WHERE scope = $1 AND id > $3 AND ${erasable} ORDER BY id LIMIT $2`,
     erase: `
       UPDATE ${name} SET ${erased} WHERE ${isRefIn('$1')} AND scope = $2 AND ${erasable} RETURNING state`,
+    countRunning: `SELECT count(*) AS records FROM ${name} WHERE scope = $1 AND state <= 0 AND expires_at > ${now}`,
   };
 }
 
@@ -158,17 +161,20 @@ export class Maintenance {
   async erase(scope: string, limit: number, after?: string): Promise<ErasedBatch> {
     const digest = scopeDigest(scope);
     const start = startOf(after ?? `0:${FIRST_ID}`);
-    let [selected, erased] = [0, 0];
+    let [selected, erased, skipped] = [0, 0, 0];
     for (const [index, { selectErasable, erase, hasRowLocks }] of this.#tables.entries()) {
       if (index < start.table) continue;
       const position = Buffer.from(index === start.table ? start.position : FIRST_ID, 'hex');
       const rows = await this.#run(selectErasable, digest, limit - selected, position);
       const change = (list: string) => ({ text: erase, params: [list, digest, NO_FINGERPRINT] });
-      erased += (await changeSelected(this.#engine, refsOf(rows), change, hasRowLocks)).changed;
+      const done = await changeSelected(this.#engine, refsOf(rows), change, hasRowLocks);
+      erased += done.changed;
+      skipped += done.skipped;
       selected += rows.length;
-      if (selected === limit) return { erased, next: `${index}:${hexOf(rows.at(-1)?.id)}` };
+      if (selected === limit) return { erased, skipped, next: `${index}:${hexOf(rows.at(-1)?.id)}` };
     }
-    return { erased };
+    for (const { countRunning } of this.#tables) skipped += countOf(await this.#run(countRunning, digest));
+    return { erased, skipped };
   }
 
   async #run(text: string, ...params: SqlValue[]): Promise<Row[]> {

@@ -81,6 +81,11 @@ class SqlStore implements IdempotencyStore {
     return this.#maintenance.erase(scope, limit, after);
   }
 
+  /** Postgres keeps earlier versions of rows until a vacuum, and its log longer. */
+  async removeTraces(): Promise<boolean> {
+    return (await this.#engine.emptyLog?.()) ?? false;
+  }
+
   /**
    * Claims a key and a position in a series, as a call would. One claim is rolled back. The other is committed together
    * with its release, because a full disk is noticed at a commit only. While a unit of work holds the only writer of

@@ -65,9 +65,9 @@ for (const engine of engines) {
       await ask('b', 'append');
       const running = ask('a', 'running', 'held', 'transfer');
       await barrier.reached();
-      t.is(await ledger.guard.eraseScope('a'), 3);
-      t.is(await ledger.guard.eraseScope('a'), 0);
-      t.is(await ledger.guard.eraseScope('nobody'), 0);
+      t.is((await ledger.guard.eraseScope('a')).erased, 3);
+      t.is((await ledger.guard.eraseScope('a')).erased, 0);
+      t.is((await ledger.guard.eraseScope('nobody')).erased, 0);
       for (const method of methods)
         for (const account of ['alice', 'another payload'])
           for (const _ of [1, 2]) assertErased(t, await ask('a', method, account, method));
@@ -81,7 +81,7 @@ for (const engine of engines) {
       t.like(await running, { code: status.OK, replayed: false });
       t.like(await ask('a', 'running', 'held', 'transfer'), { code: status.OK, replayed: true });
       t.is(ledger.entered, 5);
-      t.is(await ledger.guard.eraseScope('a'), 1, 'a completed record is erased');
+      t.is((await ledger.guard.eraseScope('a')).erased, 1, 'a completed record is erased');
 
       await age(ledger);
       t.like(await ask('a', 'append', 'new payload'), { code: status.OK, replayed: false });
@@ -97,7 +97,7 @@ for (const engine of engines) {
     const { database } = ledger;
     await copyRecord(database, engine, 1_199);
     await ask('b', 'key');
-    t.is(await ledger.guard.eraseScope('a'), 1_200);
+    t.is((await ledger.guard.eraseScope('a')).erased, 1_200);
     t.is(ledger.outcomes.did('erase'), 3);
     const [remaining] = await database.query(
       'SELECT count(*) AS records FROM replay_guard_records WHERE reply IS NOT NULL',
@@ -113,7 +113,7 @@ test.serial('memory: the keys of an erased scope stay known until they expire', 
   const { ledger, ask } = await open(t, 'memory', { store } as unknown as OpenStore);
   await ask('a', 'key');
   await ask('b', 'key');
-  t.is(await ledger.guard.eraseScope('a'), 1);
+  t.is((await ledger.guard.eraseScope('a')).erased, 1);
   for (const account of ['alice', 'another payload']) assertErased(t, await ask('a', 'key', account));
   t.like(await ask('b', 'key'), { code: status.OK, replayed: true });
   now += hour;

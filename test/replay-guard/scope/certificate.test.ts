@@ -87,7 +87,8 @@ test('eraseScope with the scope of a certificate erases the replies of its calle
   const setup = await open(t);
   const ada = await setup.ca.issue('ada', 'b', 'A');
   await append(setup.connectAs(ada), setup.ledger);
-  t.is(await setup.ledger.guard.eraseScope(scopeOfCertificate(new X509Certificate(ada.cert))), 1);
+  const scope = scopeOfCertificate(new X509Certificate(ada.cert));
+  t.is((await setup.ledger.guard.eraseScope(scope)).erased, 1);
   t.is((await append(setup.connectAs(ada), setup.ledger)).code, status.DATA_LOSS);
 });
 

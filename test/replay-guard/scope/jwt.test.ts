@@ -247,8 +247,8 @@ test('eraseScope with the scope of a token owner erases the replies of the owner
     { issuer: `${ISSUER}/`, name },
     { issuer: ISSUER, name: name.toUpperCase() },
   ])
-    t.is(await ledger.guard.eraseScope(scopeOfToken(other)), 0);
-  t.is(await ledger.guard.eraseScope(scopeOfToken({ issuer: ISSUER, name })), 1);
+    t.is((await ledger.guard.eraseScope(scopeOfToken(other))).erased, 0);
+  t.is((await ledger.guard.eraseScope(scopeOfToken({ issuer: ISSUER, name }))).erased, 1);
   t.is((await ledger.append('key', {}, { metadata })).code, status.DATA_LOSS);
 });
 

@@ -58,7 +58,7 @@ export const swapReplies =
 export const eraseScope =
   (count: number): Step =>
   async ({ t, servers, caller }) => {
-    t.is(await servers.first.guard.eraseScope(caller), count);
+    t.is((await servers.first.guard.eraseScope(caller)).erased, count);
   };
 
 /** Damages the stored window of the row's series. In the memory store the length cannot change. */
