@@ -12,7 +12,7 @@ import type { Reservation__Output } from '../gen/shop/inventory/v1/Reservation.j
 import type { Inventory, Reservation } from '../order/inventory.js';
 import { inventoryService } from '../rpc/definitions.js';
 import type { Line } from '../rpc/lines.js';
-import { ServiceError } from '../rpc/service-error.js';
+import { failure, ServiceError } from '../rpc/service-error.js';
 import { type ClientMethod, callUnary, type Reply } from '../rpc/unary-client.js';
 
 /** The options of `createInventoryClient`. */
@@ -128,21 +128,22 @@ function metadataOf({ key, firstAt }: ChangeAttempt): Metadata {
   return withIdempotencyKey(key, firstAt && { firstSent: firstAt });
 }
 
+/** Details of the guard of the inventory stay here: they are about the key of this call, not about the caller's key. */
 function asServiceError(error: RpcError): ServiceError {
-  const entry = error.metadata?.get('grpc-status-details-bin')[0];
+  const [entry] = error.metadata?.get('grpc-status-details-bin') ?? [];
   const details = Buffer.isBuffer(entry) ? entry : undefined;
-  if (DEFINITE_CODES.has(error.code)) return new ServiceError(error.code, error.details, details);
-  if (details && isQuotaRefusal(details)) {
-    return new ServiceError(error.code, `the inventory refused the call: ${error.details}`, details);
+  const { errorInfo } = details ? readStatusDetails(details) : {};
+  const isOfGuard = errorInfo?.domain === ERROR_DOMAIN;
+  if (DEFINITE_CODES.has(error.code)) {
+    return new ServiceError(error.code, error.details, isOfGuard ? undefined : details);
+  }
+  // The caller has reached a quota at the inventory. The change had no effect, and may succeed later.
+  if (isOfGuard && errorInfo.reason === REASONS.QUOTA_EXCEEDED) {
+    const message = `the inventory refused the call: ${error.details}`;
+    return failure(status.RESOURCE_EXHAUSTED, 'INVENTORY_QUOTA_EXCEEDED', message);
   }
   const unavailable = new ServiceError(status.UNAVAILABLE, 'the inventory is unavailable, try again');
   return Object.assign(unavailable, { cause: error });
-}
-
-/** The caller has reached a quota at the inventory. The change had no effect, and may succeed later. */
-function isQuotaRefusal(details: Buffer): boolean {
-  const { errorInfo } = readStatusDetails(details);
-  return errorInfo?.domain === ERROR_DOMAIN && errorInfo.reason === REASONS.QUOTA_EXCEEDED;
 }
 
 function reservationFrom(message: Reservation__Output | null): Reservation {

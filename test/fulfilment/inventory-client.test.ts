@@ -8,7 +8,14 @@ import {
   status,
 } from '@grpc/grpc-js';
 import test from 'ava';
-import { FIRST_SENT_HEADER, KEY_HEADER, REPLAYED_TRAILER } from 'grpc-replay-guard/protocol';
+import {
+  ERROR_DOMAIN,
+  FIRST_SENT_HEADER,
+  KEY_HEADER,
+  REASONS,
+  REPLAYED_TRAILER,
+  statusDetails,
+} from 'grpc-replay-guard/protocol';
 import { createInventoryClient } from '#src/fulfilment/inventory-client.js';
 import type { InventoryServiceHandlers } from '#src/gen/shop/inventory/v1/InventoryService.js';
 import { createInventoryHandlers } from '#src/inventory/handlers.js';
@@ -237,3 +244,30 @@ test('a call to an inventory that never answers ends after its timeout', async (
   const error = await t.throwsAsync(inventory.getReservation('r'));
   t.like(error, { name: 'ServiceError', code: status.UNAVAILABLE });
 });
+
+for (const [code, reason] of [
+  [status.FAILED_PRECONDITION, REASONS.KEY_REUSED],
+  [status.FAILED_PRECONDITION, REASONS.KEY_EXPIRED],
+  [status.INVALID_ARGUMENT, REASONS.KEY_INVALID],
+  [status.RESOURCE_EXHAUSTED, REASONS.QUOTA_EXCEEDED],
+] as const) {
+  test(`${reason} of the inventory reaches the caller of an order without the refusal`, async (t) => {
+    const shop = await openShop(t, 'sqlite');
+    await stock(shop, 'a', 10);
+    const trailers = new Metadata();
+    const errorInfo = { reason, domain: ERROR_DOMAIN };
+    trailers.set('grpc-status-details-bin', statusDetails(code, 'refused', [{ errorInfo }]));
+    trailers.set('idempotency-expires-at', '2100-01-01T00:00:00.000Z');
+    const address = await inventoryOf(t, shop, () => ({
+      ReserveStock: (_call, callback) => callback({ code, details: 'refused', metadata: trailers }),
+    }));
+    const {
+      reason: received,
+      domain,
+      ...failure
+    } = await failureOf((await ordersOn(t, shop, address))(PlaceOrder, order));
+    t.is(failure.code, code);
+    const isQuota = reason === REASONS.QUOTA_EXCEEDED;
+    t.deepEqual([received, domain], isQuota ? ['INVENTORY_QUOTA_EXCEEDED', 'shop'] : [undefined, undefined]);
+  });
+}
