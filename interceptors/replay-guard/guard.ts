@@ -1,10 +1,11 @@
-import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import type { ServerInterceptor } from '@grpc/grpc-js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { completeObserver } from '../options/observer.js';
 import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
 import type { IdempotencyStore } from '../store/store.js';
 import { GuardedCall } from './call/guarded-call.js';
 import { watchHeaders } from './call/hidden-entries.js';
+import { UnguardedCall } from './call/unguarded-call.js';
 import { Claimer } from './lifecycle/claim.js';
 import { type ClosedGuard, type CloseOptions, endsWithin, ROLLBACK_MS } from './lifecycle/closing.js';
 import { Committer } from './lifecycle/commit.js';
@@ -163,7 +164,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
       methods.warnOfUnused();
       const method = methods.find(path);
       const mode = method && methods.modeOf(method);
-      if (!method || mode === 'OFF') return new ServerInterceptingCall(call);
+      if (!method || mode === 'OFF') return new UnguardedCall(call);
       return new GuardedCall(call, method, mode === 'OBSERVE' ? observe : enforce);
     },
     protect: (definition) => mapService(definition, (service) => methods.protect(service)),

@@ -3,9 +3,9 @@ import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { GuardedMethod } from '../method/guarded-method.js';
 import type { ExceededLimit } from '../refusal/refusal.js';
 import { ResponseError } from '../reply/header-block.js';
+import { ownMetadata } from '../reply/own-metadata.js';
 import type { Reply } from '../reply/reply.js';
 import { exceededLimit, isStatusCode, MESSAGE_PREFIX_BYTES, type ReplyLimits } from '../reply/sendable.js';
-import { ownMetadata } from '../reply/trailers.js';
 
 /** A status in the form in which grpc-js handlers send it. */
 export type PartialStatusObject = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];

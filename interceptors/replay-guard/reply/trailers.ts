@@ -1,18 +1,6 @@
-import { Metadata } from '@grpc/grpc-js';
-import { EXPIRES_TRAILER, isGuardMetadata, REPLAYED_TRAILER } from '../../protocol/headers.js';
+import { EXPIRES_TRAILER, REPLAYED_TRAILER } from '../../protocol/headers.js';
 import { formatTime, MAX_TIME_MS } from '../../protocol/rfc3339.js';
 import type { Reply } from './reply.js';
-
-/**
- * Returns a copy of a handler's metadata without the entries that only the guard may send. A handler may have copied
- * such entries from the reply of another guarded server. These entries describe another call.
- */
-export function ownMetadata(sent: Metadata | undefined): Metadata {
-  if (!sent) return new Metadata();
-  const own = sent.clone();
-  for (const name of Object.keys(own.getMap()).filter(isGuardMetadata)) own.remove(name);
-  return own;
-}
 
 /**
  * Adds or changes the trailer that states when the retention of the key ends. Returns the same reply. An expiry after the

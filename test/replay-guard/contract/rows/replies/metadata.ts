@@ -11,6 +11,13 @@ const details = statusDetails(status.FAILED_PRECONDITION, 'ended with FAILED_PRE
   { badRequest: { fieldViolations: [{ field: 'lines', description: 'too many' }] } },
   { retryInfo: { retryDelayMs: 1_500 } },
 ]);
+/** A refusal of another guarded server, as a handler receives it with a failed call. */
+const refusalOfAnother = {
+  errorInfo: { reason: 'IDEMPOTENCY_KEY_REUSED', domain: 'grpc-replay-guard', metadata: { expected: '7' } },
+} as const;
+const ofShop = { errorInfo: { reason: 'INSUFFICIENT_STOCK', domain: 'shop', metadata: { sku: 'tea' } } };
+const detailsWith = (...given: Parameters<typeof statusDetails>[2]) =>
+  statusDetails(status.UNAVAILABLE, 'the other server refused', given);
 const [one, other] = [Buffer.from([0, 255, 10]), Buffer.from('other')];
 const sent: Record<string, MetadataValue[]> = {
   'x-text': ['a b', 'c'],
@@ -33,6 +40,7 @@ const callEntries = {
   'grpc-other': ['x'],
 };
 const guardEntries = {
+  'grpc-status-details-bin': [detailsWith(refusalOfAnother), detailsWith(refusalOfAnother, refusalOfAnother)],
   'idempotent-replayed': ['true'],
   'idempotency-expires-at': ['never'],
   'idempotency-key': ['k'],
@@ -49,6 +57,16 @@ function toMetadata(entries: Record<string, MetadataValue[]>): Metadata {
   for (const [name, values] of Object.entries(entries)) for (const value of values) metadata.add(name, value);
   return metadata;
 }
+
+const withForeign = toMetadata({
+  'x-kept': ['kept'],
+  'idempotency-expires-at': ['2100-01-01T00:00:00.000Z'],
+  'grpc-status-details-bin': [detailsWith(refusalOfAnother, ofShop, { retryInfo: { retryDelayMs: 5 } })],
+});
+const withoutForeign = {
+  'x-kept': ['kept'],
+  'grpc-status-details-bin': [detailsWith(ofShop, { retryInfo: { retryDelayMs: 5 } })],
+};
 
 /** The metadata and details of stored and other replies. */
 export const metadataRows: readonly Row[] = [
@@ -95,6 +113,36 @@ export const metadataRows: readonly Row[] = [
     ],
     final: executedOnce,
     counts: { executed: 1, replayed: 1 },
+  },
+  {
+    title:
+      'a stored failure with the refusal of another server: the refusal is removed, and the replay is equal',
+    methods: everyKind,
+    handler: endsWith(status.FAILED_PRECONDITION, { trailing: withForeign }),
+    steps: [call({}, { ...stored(status.FAILED_PRECONDITION), trailing: withoutForeign }), replays()],
+    final: failureStored,
+    counts: { executed: 1, replayed: 1 },
+  },
+  ...[status.UNAVAILABLE, status.RESOURCE_EXHAUSTED, status.DATA_LOSS].map(
+    (code): Row => ({
+      title: `${status[code]} with the refusal of another server: the refusal is removed`,
+      methods: everyKind,
+      handler: endsWith(code, { initial: withForeign, trailing: withForeign }),
+      steps: [call({}, { ...notStored(code), initial: withoutForeign, trailing: withoutForeign })],
+      final: finalState('no record', 1, 0),
+      counts: { released: 1 },
+    }),
+  ),
+  {
+    title: 'in mode OFF, entries with names of the guard and refusals of another server are removed',
+    methods: everyKind,
+    handler: endsWith(status.UNAVAILABLE, { ids: [], initial: withCredentials, trailing: withForeign }),
+    setup: { policy: { mode: 'OFF' }, methods: everyKind },
+    steps: [
+      call({}, { ...notStored(status.UNAVAILABLE), initial: passed.initial, trailing: withoutForeign }),
+    ],
+    final: finalState('no record', 1, 1),
+    counts: {},
   },
   {
     title: 'in mode OBSERVE and in unguarded calls, entries with names of the guard are removed',
