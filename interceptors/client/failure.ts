@@ -1,6 +1,6 @@
 import { type Metadata, status } from '@grpc/grpc-js';
 import { ERROR_DOMAIN, EXPIRES_TRAILER } from '../protocol/headers.js';
-import { REASONS } from '../protocol/reasons.js';
+import { REASONS, type Reason } from '../protocol/reasons.js';
 import { type FailureDetails, readStatusDetails } from '../protocol/status-details.js';
 
 /**
@@ -39,25 +39,47 @@ const kindByCode: Partial<Record<status, FailureKind>> = {
   [status.UNAUTHENTICATED]: 'not-done',
 };
 
-/** The refusals of the guard whose reason is more precise than their status code. */
-const kindByReason: ReadonlyMap<string, FailureKind> = new Map([
+/** The status code of each refusal, and its meaning if the reason is more precise than the code. */
+const refusals: Readonly<Record<Reason, { readonly code: status; readonly kind?: FailureKind }>> = {
+  [REASONS.KEY_MISSING]: { code: status.INVALID_ARGUMENT },
+  [REASONS.KEY_INVALID]: { code: status.INVALID_ARGUMENT },
+  [REASONS.SCOPE_MISSING]: { code: status.UNAUTHENTICATED },
+  [REASONS.SCOPE_UNAVAILABLE]: { code: status.UNAVAILABLE },
   // An earlier attempt of this operation may have sent a different request under this key.
-  [REASONS.KEY_REUSED, 'closed'],
-  [REASONS.KEY_EXPIRED, 'closed'],
-  [REASONS.QUOTA_EXCEEDED, 'not-done'],
-]);
+  [REASONS.KEY_REUSED]: { code: status.FAILED_PRECONDITION, kind: 'closed' },
+  [REASONS.KEY_EXPIRED]: { code: status.FAILED_PRECONDITION, kind: 'closed' },
+  [REASONS.SEQUENCE_GAP]: { code: status.FAILED_PRECONDITION },
+  [REASONS.PRODUCER_FENCED]: { code: status.FAILED_PRECONDITION },
+  [REASONS.KEY_IN_PROGRESS]: { code: status.UNAVAILABLE },
+  [REASONS.STORE_UNAVAILABLE]: { code: status.UNAVAILABLE },
+  [REASONS.LEASE_LOST]: { code: status.UNAVAILABLE },
+  [REASONS.OUTCOME_UNKNOWN]: { code: status.UNAVAILABLE },
+  [REASONS.REPLY_TOO_LARGE]: { code: status.RESOURCE_EXHAUSTED },
+  [REASONS.QUOTA_EXCEEDED]: { code: status.RESOURCE_EXHAUSTED, kind: 'not-done' },
+  [REASONS.REPLY_UNREADABLE]: { code: status.DATA_LOSS },
+};
+
+/** The codes of failures that no guard stores. The client itself may also produce them, after a reply that it lost. */
+const neverStored: readonly status[] = [
+  status.OK,
+  status.CANCELLED,
+  status.DEADLINE_EXCEEDED,
+  status.UNAVAILABLE,
+];
 
 /** A classified failure of one attempt. */
 export interface Failure {
   readonly kind: FailureKind;
-  /** The reason of the ErrorInfo, from any domain. */
+  /** The reason of the ErrorInfo, from any domain. Undefined if the reason is a guard's and has another code. */
   readonly reason: string | undefined;
   /** The pause that the server asks for, in milliseconds. Negative if the server asks the client not to retry. */
   readonly retryAfterMs: number | undefined;
 }
 
 /**
- * Classifies the failure of an attempt.
+ * Classifies the failure of an attempt. A refusal counts only with the status code of its reason, and a stored reply only
+ * with a code that a guard stores. Otherwise a server between the client and the guard has copied the entry from a call of
+ * its own.
  * @param code OK if the call succeeded and its response was lost
  */
 export function classifyFailure(code: status, trailers: Metadata): Failure {
@@ -65,13 +87,19 @@ export function classifyFailure(code: status, trailers: Metadata): Failure {
   const { errorInfo, retryDelayMs }: FailureDetails = Buffer.isBuffer(packed)
     ? readStatusDetails(packed)
     : {};
-  const reason = errorInfo?.reason;
-  const ofReason = errorInfo?.domain === ERROR_DOMAIN ? kindByReason.get(errorInfo.reason) : undefined;
+  const refusal = errorInfo?.domain === ERROR_DOMAIN ? refusalOf(errorInfo.reason) : undefined;
+  const isForeign = refusal !== undefined && refusal.code !== code;
+  const reason = isForeign ? undefined : errorInfo?.reason;
   const retryAfterMs = pushbackMs(trailers) ?? retryDelayMs;
   // The server stored this reply, so every attempt receives the same reply.
-  const isStored = code !== status.OK && trailers.get(EXPIRES_TRAILER).length > 0;
+  const isStored = !neverStored.includes(code) && trailers.get(EXPIRES_TRAILER).length > 0;
+  const ofReason = isForeign ? undefined : refusal?.kind;
   const kind = isStored ? 'refused' : (ofReason ?? kindByCode[code] ?? 'fault');
   return { kind: withPushback(kind, retryAfterMs), reason, retryAfterMs };
+}
+
+function refusalOf(reason: string) {
+  return Object.hasOwn(refusals, reason) ? refusals[reason as Reason] : undefined;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Metadata } from '@grpc/grpc-js';
+import { type Metadata, status } from '@grpc/grpc-js';
 import { currentExecution } from '../execution/execution.js';
 import { backoffMs } from '../timing/backoff.js';
 import { type Answer, attempt, type Failed, type SendUnary } from './attempt.js';
@@ -78,8 +78,10 @@ class Sending<Response> {
       // A copy, because interceptors add entries to the metadata of an attempt.
       const metadata = this.#metadata.clone();
       const answer = await withChosenKey(() => attempt(this.#send, metadata, timeoutMs, signal));
-      if ('error' in answer) this.#lastError = answer.error;
-      this.#retryBudget.setRetentionEnd(expiresAt(answer.trailers));
+      if (!('error' in answer)) return answer;
+      this.#lastError = answer.error;
+      // The call succeeded, and its response was lost. With a failure that is retried, a guard sends no expiry.
+      if (answer.code === status.OK) this.#retryBudget.setRetentionEnd(expiresAt(answer.trailers));
       return answer;
     } catch (error) {
       if (!this.#inDoubt) throw error;

@@ -107,6 +107,37 @@ test('a reason of another domain and an unknown reason are reported but not clas
   }
 });
 
+/** What a server without a guard may copy from a call of its own, and the outcome for a new operation. */
+const copied: readonly (readonly [string, Scripted, 'unknown' | 'refused'])[] = [
+  ['UNAVAILABLE with KEY_REUSED', { code: 14, reason: 'IDEMPOTENCY_KEY_REUSED' }, 'unknown'],
+  ['UNAVAILABLE with KEY_EXPIRED', { code: 14, reason: 'IDEMPOTENCY_KEY_EXPIRED' }, 'unknown'],
+  ['INTERNAL with QUOTA_EXCEEDED', { code: 13, reason: 'IDEMPOTENCY_QUOTA_EXCEEDED' }, 'unknown'],
+  ['UNAVAILABLE with an expiry', { code: 14, trailers: stored }, 'unknown'],
+  ['CANCELLED with an expiry', { code: 1, trailers: stored }, 'unknown'],
+  ['DEADLINE_EXCEEDED with an expiry', { code: 4, trailers: stored }, 'unknown'],
+  ['RESOURCE_EXHAUSTED with KEY_EXPIRED', { code: 8, reason: 'IDEMPOTENCY_KEY_EXPIRED' }, 'unknown'],
+  ['DATA_LOSS with KEY_REUSED', { code: 15, reason: 'IDEMPOTENCY_KEY_REUSED' }, 'unknown'],
+  ['NOT_FOUND with QUOTA_EXCEEDED', { code: 5, reason: 'IDEMPOTENCY_QUOTA_EXCEEDED' }, 'refused'],
+];
+for (const [name, answer, outcome] of copied) {
+  test(`${name}: the code alone gives the outcome ${outcome}, without a reason`, async (t) => {
+    const result = await (await scene(t, [answer])).send();
+    t.like(result, outcome === 'refused' ? { outcome, reason: undefined } : { outcome });
+  });
+}
+
+test('an expiry with a failure that is retried does not extend the time of the attempts', async (t) => {
+  const { send, attempts } = await scene(t, [{ code: 14, trailers: stored }]);
+  const options = {
+    retentionMs: 10_000,
+    retryBudgetMs: 3_600_000,
+    maxBackoffMs: 4_000,
+    initialBackoffMs: 4_000,
+  };
+  t.like(await send(options), { outcome: 'unknown', retryLater: false });
+  t.true(attempts.length < 5);
+});
+
 const alsoStored = [status.INVALID_ARGUMENT, status.ABORTED, status.INTERNAL, status.UNKNOWN];
 for (const code of [...defaultPolicy.replayedCodes, ...alsoStored]) {
   test(`a stored ${status[code]} refuses the operation, also after earlier attempts`, async (t) => {

@@ -1,10 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
-import { status } from '@grpc/grpc-js';
+import { Metadata, type sendUnaryData, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
+import { statusDetails } from 'grpc-replay-guard/protocol';
 import { freshFolder } from '../helpers/databases/engines.js';
 import { type ProxyAction, startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
+import { loadLedger } from '../helpers/servers/ledger.js';
+import { startServer } from '../helpers/servers/server.js';
 import { goMain, goPb, goUse, pythonMain } from './foreign-programs.js';
 import { output, snippets, succeeds } from './snippets.js';
 
@@ -24,6 +27,10 @@ const expected = [
   // The first-sent time is years ago.
   'late refused',
   'late unknown',
+  // A refusal, the reason of another refusal with the same code, and the words of a refusal in other details.
+  'quota refused',
+  'mixed unknown',
+  'text unknown',
 ];
 
 /**
@@ -76,7 +83,26 @@ async function faultyLedger(t: ExecutionContext) {
     t.deepEqual([keys.length, new Set(keys).size], [19, 6]);
     t.false(times.some((time) => Number.isNaN(Date.parse(String(time)))));
   };
-  return { address: proxy.address, assertDone };
+  return { addresses: [proxy.address, await copyingHop(t)], assertDone };
+}
+
+/** Starts a server without a guard. It ends each call as RESOURCE_EXHAUSTED, with the details that the account names. */
+async function copyingHop(t: ExecutionContext): Promise<string> {
+  const of = (reason: string, domain = 'grpc-replay-guard', metadata: Record<string, string> = {}) =>
+    statusDetails(status.RESOURCE_EXHAUSTED, 'refused', [{ errorInfo: { reason, domain, metadata } }]);
+  const details: Record<string, Buffer> = {
+    quota: of('IDEMPOTENCY_QUOTA_EXCEEDED'),
+    mixed: of('IDEMPOTENCY_KEY_EXPIRED'),
+    text: of('BUSY', 'shop', { cause: 'grpc-replay-guard: IDEMPOTENCY_QUOTA_EXCEEDED' }),
+  };
+  const handler = ({ request }: { request: { account: string } }, callback: sendUnaryData<object>) => {
+    const metadata = new Metadata();
+    metadata.set('grpc-status-details-bin', details[request.account] as Buffer);
+    callback({ code: status.RESOURCE_EXHAUSTED, details: 'refused', metadata });
+  };
+  const { Append } = loadLedger();
+  const { address } = await startServer(t, { services: [[{ Append }, { Append: handler as never }]] });
+  return address;
 }
 
 /** The environment of the programs. It excludes HTTP proxies between client and server. */
@@ -89,8 +115,8 @@ test.serial('the Python snippet commits one effect over a faulty connection', as
   await writeFile(join(folder, 'main.py'), pythonMain);
   for (const name of ['python3', '/usr/bin/python3']) {
     if (!(await succeeds(name, ['-c', 'import grpc']))) continue;
-    const { address, assertDone } = await faultyLedger(t);
-    return assertDone(await output(name, ['main.py', address], { cwd: folder, env }));
+    const { addresses, assertDone } = await faultyLedger(t);
+    return assertDone(await output(name, ['main.py', ...addresses], { cwd: folder, env }));
   }
   t.regex(python, /idempotency-key/);
   if (!(await succeeds('python3', ['--version'])))
@@ -118,8 +144,8 @@ test.serial('the Go snippet commits one effect over a faulty connection', async 
   const options = { cwd: shop, env: { ...env, GO111MODULE: 'off', GOPATH: path } };
   if (await succeeds('go', ['list', 'google.golang.org/grpc', 'github.com/google/uuid'], options)) {
     await output('go', ['vet', './...'], options);
-    const { address, assertDone } = await faultyLedger(t);
-    return assertDone(await output('go', ['run', './main', address], options));
+    const { addresses, assertDone } = await faultyLedger(t);
+    return assertDone(await output('go', ['run', './main', ...addresses], options));
   }
   t.regex(go, /idempotency-key/);
   if (!(await succeeds('gofmt', ['-l', 'pb'], options)))

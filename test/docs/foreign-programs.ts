@@ -26,6 +26,13 @@ for account in ["broke", "login", "doubt", "strict"]:
 late = {**new_intent(), "first_sent": "2020-01-01T00:00:00Z"}
 call("late", late)
 call("late", late, in_doubt=True)
+# A hop without a guard, which copies the details of other calls.
+channel = grpc.insecure_channel(sys.argv[2], options=options)
+append = channel.unary_unary(
+    "/test.v1.LedgerService/Append", request_serializer=lambda b: b, response_deserializer=lambda b: b
+)
+for account in ["quota", "mixed", "text"]:
+    call(account, new_intent())
 `;
 
 /** A Go program that makes the same calls with the Go snippet. */
@@ -48,10 +55,14 @@ func (raw) Unmarshal(data []byte, v interface{}) error { *v.(*[]byte) = data; re
 func (raw) Name() string                               { return "proto" }
 
 func main() {
-	conn, err := grpc.Dial(os.Args[1], grpc.WithInsecure(), grpc.WithDisableRetry())
-	if err != nil {
-		panic(err)
+	dial := func(address string) *grpc.ClientConn {
+		conn, err := grpc.Dial(address, grpc.WithInsecure(), grpc.WithDisableRetry())
+		if err != nil {
+			panic(err)
+		}
+		return conn
 	}
+	conn := dial(os.Args[1])
 	call := func(account string, intent orders.Intent, inDoubt bool) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -73,6 +84,11 @@ func main() {
 	late := orders.Intent{Key: "late", FirstSent: "2020-01-01T00:00:00Z"}
 	call("late", late, false)
 	call("late", late, true)
+	// A hop without a guard, which copies the details of other calls.
+	conn = dial(os.Args[2])
+	for _, account := range []string{"quota", "mixed", "text"} {
+		call(account, orders.NewIntent(), false)
+	}
 }
 `;
 
