@@ -25,7 +25,7 @@ export class ConfigError extends Error {
 const MAX_GRACE_MS = 3_600_000;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
-const path = z.string().min(1, { error: 'must be the path of a PEM file' });
+const path = setting.filePath('a PEM file');
 
 const schema = z.object({
   GRPC_ADDRESS: address.prefault('127.0.0.1:50051'),

@@ -1,6 +1,6 @@
 import { type CipherKeys, defaultPolicy, type GuardMode, type Peppers } from 'grpc-replay-guard';
 import { z } from 'zod';
-import { duration, guardMode } from './settings.js';
+import { duration, filePath, guardMode } from './settings.js';
 
 /** With a shorter retention, a key could expire before its lease and execute twice at the same time. */
 const MIN_RETENTION_MS = defaultPolicy.leaseMs;
@@ -36,7 +36,7 @@ const limit = z
 /** The settings of the replay guard. */
 export const guardSettings = {
   REPLAY_GUARD_MODE: guardMode.prefault('enforce'),
-  REPLAY_GUARD_MODE_FILE: z.string().min(1, { error: 'must be the path of a JSON file' }).optional(),
+  REPLAY_GUARD_MODE_FILE: filePath('a JSON file').optional(),
   REPLAY_GUARD_TTL: duration
     .refine((ms) => ms >= MIN_RETENTION_MS, {
       error: `must be at least the lease, ${MIN_RETENTION_MS / 1000}s`,

@@ -1,13 +1,12 @@
 import { jwtAlgorithms } from 'grpc-replay-guard/jwt';
 import { z } from 'zod';
 import type { CallerIdentity, KeyLocation, TokenIdentity } from './caller-identity.js';
-import { refuse } from './settings.js';
+import { filePath, refuse } from './settings.js';
 
 /** A text that starts with `http:` or `https:` is a URL. Any other text is the path of a file. */
-const keyLocation = z
-  .string()
-  .min(1, { error: 'must be the path of a file or a URL' })
-  .transform((text): KeyLocation => (/^https?:/i.test(text) ? { url: text } : { path: text }));
+const keyLocation = filePath('a file or a URL').transform(
+  (text): KeyLocation => (/^https?:/i.test(text) ? { url: text } : { path: text }),
+);
 
 const algorithms = z.string().transform((text, context): readonly string[] => {
   const names = text.split(',').map((name) => name.trim());
@@ -24,7 +23,7 @@ export const jwtSettings = {
   JWT_AUDIENCE: text.optional(),
   JWT_CLAIM: text.optional(),
   JWT_ALGORITHMS: algorithms.optional(),
-  JWT_SELF_TOKEN_FILE: text.optional(),
+  JWT_SELF_TOKEN_FILE: filePath('a file').optional(),
 };
 
 type JwtSettings = z.output<z.ZodObject<typeof jwtSettings>>;

@@ -20,7 +20,11 @@ export type DatabaseLocation =
 /** `sqlite:PATH` or `postgres://...`. Error messages omit the value because it may contain a password. */
 export const databaseUrl = z.string().transform((text, context): DatabaseLocation => {
   if (/^postgres(ql)?:\/\//.test(text) && URL.canParse(text)) {
-    return { engine: 'postgres', connectionString: text };
+    if (hasEncodedPassword(new URL(text))) return { engine: 'postgres', connectionString: text };
+    return refuse(
+      context,
+      'the password must be percent-encoded: %2F for /, %3F for ?, %23 for #, %25 for %',
+    );
   }
   const path = /^sqlite:(?!:memory:)(.+)$/.exec(text)?.[1];
   if (path) return { engine: 'sqlite', path };
@@ -29,6 +33,35 @@ export const databaseUrl = z.string().transform((text, context): DatabaseLocatio
     'must be sqlite:PATH with the path of a file, or postgres://USER:PASSWORD@HOST/DATABASE',
   );
 });
+
+/**
+ * Returns whether the password of a URL is percent-encoded. A password with a slash, a question mark or a hash ends early,
+ * and its rest becomes the path. Its text would then be sent to another host, or be logged as the name of the database.
+ */
+function hasEncodedPassword({ username, password, pathname, search, hash }: URL): boolean {
+  if (`${pathname}${search}${hash}`.includes('@')) return false;
+  try {
+    decodeURIComponent(`${username}${password}`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What users paste in place of a path: PEM, JSON, and JSON Web Tokens. */
+const FILE_CONTENT = /-----BEGIN|^\s*[{[]|[\r\n]|\beyJ[\w-]+\.[\w-]+\./;
+
+/**
+ * The path of a file. The content of a file in its place is refused here: later errors name the path, and the content
+ * may be a private key or a token.
+ * @param kind the kind of the file, with its article
+ */
+export function filePath(kind: string) {
+  return z
+    .string()
+    .min(1, { error: `must be the path of ${kind}` })
+    .refine((text) => !FILE_CONTENT.test(text), { error: `must be the path of ${kind}, not its content` });
+}
 
 const SERVICE_NAMES = ['order', 'inventory'] as const;
 
