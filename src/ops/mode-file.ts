@@ -19,12 +19,21 @@ export function followModeFile(path: string, guard: ReplayGuard, followed: Follo
   followed.follow({
     files: [{ setting: 'REPLAY_GUARD_MODE_FILE', path }],
     parse: (file) => {
-      const modes = modesOf(JSON.parse(file.toString()));
+      const modes = modesOf(jsonOf(file));
       guard.setModes(modes);
       return modes;
     },
     renew: (modes) => log.info({ modes }, 'the modes of the guard were changed'),
   });
+}
+
+function jsonOf(content: Buffer): unknown {
+  try {
+    return JSON.parse(content.toString());
+  } catch {
+    // The message of the parser would quote a part of the file.
+    throw new Error('the file is not JSON');
+  }
 }
 
 function modesOf(file: unknown): ModeSettings {
