@@ -5,6 +5,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
+const MAX_LOG_LENGTH = 1_000_000;
+
 interface Owner {
   readonly uid: number;
   readonly gid: number;
@@ -16,6 +18,8 @@ export interface Cluster {
   readonly url: string;
   /** The process id of the postmaster, whose child processes are the backends. */
   readonly pid: number;
+  /** The first megabyte of the server's log since its last start. */
+  readonly log: string;
   /** Stops Postgres at once, as in a crash, and starts it again on the same data and port. */
   restart(): Promise<void>;
   /** Starts a standby of this Postgres from a copy of its data. Postgres is stopped at once for the copy. */
@@ -82,6 +86,9 @@ export async function startCluster(given: readonly string[] | ClusterOptions = [
       url: urlAt(port),
       get pid() {
         return running.pid;
+      },
+      get log() {
+        return running.log;
       },
       startStandby: async (name) => {
         await cluster.crash();
@@ -179,6 +186,7 @@ async function serve(place: Place) {
 /** The running server process. */
 interface RunningServer {
   readonly pid: number;
+  readonly log: string;
   hasEnded(): boolean;
   halt(): Promise<void>;
 }
@@ -189,8 +197,12 @@ function launch(place: Place, port: number): Promise<RunningServer> {
   const args = ['-D', join(place.folder, 'data'), ...settings.flatMap((setting) => ['-c', setting])];
   const child = spawn(join(place.bin, 'postgres'), args, { ...confined(place), stdio: 'pipe' });
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  let log = '';
   const server: RunningServer = {
     pid: child.pid ?? 0,
+    get log() {
+      return log;
+    },
     hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     halt: async () => {
       child.kill('SIGQUIT');
@@ -198,11 +210,10 @@ function launch(place: Place, port: number): Promise<RunningServer> {
     },
   };
   return new Promise((resolve, reject) => {
-    let log = '';
     child.once('error', reject);
     void exited.then(() => reject(new Error(`Postgres did not start: ${log}`)));
     child.stderr.on('data', (chunk) => {
-      if (log.length < 100_000) log += chunk;
+      if (log.length < MAX_LOG_LENGTH) log += chunk;
       if (/ready to accept (read-only )?connections/.test(log)) resolve(server);
     });
   });

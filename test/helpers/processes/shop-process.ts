@@ -18,6 +18,8 @@ const program = fileURLToPath(new URL('../../../main.js', import.meta.url));
 export class ServerProcess {
   /** The log lines so far. A line that is not JSON becomes `{ msg }`. */
   readonly log: LogLine[] = [];
+  /** The bytes that the process has written so far to stdout and stderr. */
+  readonly output: Buffer[] = [];
   readonly exited: Promise<Ending>;
   readonly #child: ChildProcess;
   readonly #env: Record<string, string>;
@@ -34,6 +36,7 @@ export class ServerProcess {
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => this.#addLine(line));
+      stream.on('data', (chunk: Buffer) => this.output.push(chunk));
     }
     this.exited = new Promise((resolve) => {
       child.once('close', (code, signal) => {

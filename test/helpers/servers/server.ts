@@ -1,5 +1,6 @@
 import {
   type ChannelCredentials,
+  type ClientOptions,
   credentials,
   Server,
   ServerCredentials,
@@ -58,8 +59,9 @@ export function connectTo(
   t: Cleanup,
   address: string,
   creds: ChannelCredentials = credentials.createInsecure(),
+  options: ClientOptions = {},
 ): Connection {
-  const connection = new Connection(address, creds);
+  const connection = new Connection(address, creds, options);
   t.teardown(() => connection.close());
   return connection;
 }
