@@ -13,9 +13,13 @@ export class WireReader {
   /** The upper 32 bits of the last number. */
   high = 0;
   readonly #buffer: Buffer;
-  readonly #end: number;
   readonly #depth: number;
   #position: number;
+  #end: number;
+  /**
+   * For each start of a nested group that was skipped, the offset of its end tag. Undefined before the first such group.
+   */
+  #groupEnds: Uint32Array | undefined;
 
   /** @param depth the number of messages that contain this part */
   constructor(buffer: Buffer, start = 0, end = buffer.length, depth = 0) {
@@ -28,6 +32,12 @@ export class WireReader {
   /** The offset of the next byte in the buffer. */
   get position(): number {
     return this.#position;
+  }
+
+  /** Continues with another part of the buffer. */
+  moveTo(start: number, end: number): void {
+    this.#position = start;
+    this.#end = end;
   }
 
   /** Whether all bytes are read. */
@@ -52,6 +62,14 @@ export class WireReader {
   varint(): number {
     this.low = 0;
     this.high = 0;
+    if (this.#position < this.#end) {
+      const first = this.#buffer[this.#position] as number;
+      if (first < 128) {
+        this.low = first;
+        this.#position++;
+        return 1;
+      }
+    }
     for (let size = 1; size <= 10; size++) {
       const byte = this.#byte();
       const shift = 7 * (size - 1);
@@ -131,11 +149,15 @@ export class WireReader {
   }
 
   /**
-   * Skips a group after its start tag.
+   * Skips a group after its start tag. The groups inside are scanned once, although each of them may be skipped again
+   * later, when its enclosing group is read.
    * @param number the field number of the group
    * @returns the offset of the end tag
    */
   skipGroup(number: number, depth = 0): number {
+    const start = this.#position;
+    const known = this.#groupEnds?.[start];
+    if (known) this.#position = known;
     for (;;) {
       const end = this.#position;
       const tag = this.tag();
@@ -143,9 +165,15 @@ export class WireReader {
         this.skip(tag, depth + 1);
       } else {
         if (tag >>> 3 !== number) throw new Error('the end tag of a group has another field number');
+        if (depth > 0) this.#recordGroup(start, end);
         return end;
       }
     }
+  }
+
+  #recordGroup(start: number, end: number): void {
+    this.#groupEnds ??= new Uint32Array(this.#buffer.length);
+    this.#groupEnds[start] = end;
   }
 
   /** Skips the value after a tag. */

@@ -1,7 +1,15 @@
+/** Up to this size, in bytes, a loop copies faster than a call of the runtime. */
+const SHORT_COPY = 32;
+
 /** Writes the protobuf wire format into a buffer that grows on demand. */
 export class WireWriter {
-  #buffer = Buffer.allocUnsafe(256);
+  #buffer: Buffer;
   #length = 0;
+
+  /** @param expectedBytes the probable size of the result */
+  constructor(expectedBytes = 256) {
+    this.#buffer = Buffer.allocUnsafe(Math.max(expectedBytes, 64));
+  }
 
   /** Returns the written bytes. */
   finish(): Buffer {
@@ -16,7 +24,8 @@ export class WireWriter {
   /** Writes a 64-bit number with variable length, in the minimum number of bytes. */
   varint(low: number, high: number): void {
     this.#reserve(10);
-    let [rest, upper] = [low >>> 0, high >>> 0];
+    let rest = low >>> 0;
+    let upper = high >>> 0;
     while (upper > 0 || rest > 127) {
       this.#buffer[this.#length++] = (rest & 127) | 128;
       rest = ((rest >>> 7) | (upper << 25)) >>> 0;
@@ -81,23 +90,44 @@ export class WireWriter {
   /** Copies a part of a buffer. */
   copy(buffer: Buffer, start: number, end: number): void {
     this.#reserve(end - start);
-    this.#length += buffer.copy(this.#buffer, this.#length, start, end);
+    if (end - start > SHORT_COPY) this.#length += buffer.copy(this.#buffer, this.#length, start, end);
+    else for (let at = start; at < end; at++) this.#buffer[this.#length++] = buffer[at] as number;
   }
 
   /**
-   * Writes a length prefix, followed by the content. Reserves one byte for the length, and moves the content if the
-   * length needs more bytes.
+   * Writes a length prefix, followed by the content.
    * @param content a function that writes the content
    */
   delimited(content: () => void): void {
-    this.#reserve(1);
-    const start = ++this.#length;
+    const start = this.openDelimited(0);
     content();
+    this.closeDelimited(start, 0);
+  }
+
+  /**
+   * Begins a content with a length prefix. Reserves the bytes of the prefix.
+   * @param expected the probable length of the content
+   * @returns the start of the content, for `closeDelimited`
+   */
+  openDelimited(expected: number): number {
+    const size = varintSize(expected);
+    this.#reserve(size);
+    this.#length += size;
+    return this.#length;
+  }
+
+  /**
+   * Ends a content and writes its length. Moves the content if the length needs more or fewer bytes than expected.
+   * @param start the result of `openDelimited`
+   * @param expected the same value as for `openDelimited`
+   */
+  closeDelimited(start: number, expected: number): void {
     const length = this.#length - start;
-    const more = length < 128 ? 0 : Math.ceil((32 - Math.clz32(length)) / 7) - 1;
-    this.#reserve(more + 10);
-    if (more > 0) this.#buffer.copyWithin(start + more, start, start + length);
-    this.#length = start - 1;
+    const shift = varintSize(length) - varintSize(expected);
+    // The prefix is written in front of the content, so it must not make the buffer grow.
+    this.#reserve(Math.max(shift, 0) + 10);
+    if (shift !== 0) this.#buffer.copyWithin(start + shift, start, start + length);
+    this.#length = start - varintSize(expected);
     this.varint(length, 0);
     this.#length += length;
   }
@@ -108,4 +138,9 @@ export class WireWriter {
     this.#buffer.copy(larger, 0, 0, this.#length);
     this.#buffer = larger;
   }
+}
+
+/** Returns the number of bytes of a number below 2^32 with variable length. */
+function varintSize(value: number): number {
+  return value < 128 ? 1 : Math.ceil((32 - Math.clz32(value)) / 7);
 }

@@ -1,8 +1,9 @@
-import { WireReader } from '../../wire/wire-reader.js';
-import type { FieldSchema, MessageSchema, Scalar } from '../descriptors/message-schema.js';
+import type { MessageSchema, Scalar } from '../descriptors/message-schema.js';
 import { CanonicalWriter } from './canonical-writer.js';
 import type { ExcludedFields } from './field-path.js';
-import { type ByteRange, FieldReader, type Offsets, rangesOf, type WireFields } from './wire-fields.js';
+import { MapKeys } from './map-keys.js';
+import { type FieldLayout, layoutOf, type MessageLayout } from './message-layout.js';
+import { WireFields } from './wire-fields.js';
 import { readCanonicalNumber } from './wire-number.js';
 
 /** A message in canonical form. Equal messages have equal bytes. */
@@ -24,104 +25,138 @@ const nothing: ExcludedFields = new Map();
 /**
  * Returns the canonical form of an encoded message. The order of fields and map entries, explicit defaults,
  * packing, and the splitting of a message into parts do not change the form. Unknown fields and excluded fields
- * are omitted.
+ * are omitted. The time grows with the size of the message, and with the sorting of map entries that are not in order.
  * @throws Error if the bytes are malformed or nested more than 100 messages deep
  */
 export function canonicalForm(schema: MessageSchema, encoded: Uint8Array, excluded = nothing): CanonicalForm {
-  const canonical = new Canonicalizer();
   const buffer = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
-  canonical.message(schema, rangeOf(buffer), excluded, 0);
-  return { bytes: canonical.writer.finish(), isUnambiguous: canonical.reader.isUnambiguous };
+  const canonical = new Canonicalizer(buffer);
+  return canonical.form(layoutOf(schema), excluded);
 }
 
+/** Reads the values of a message, then writes the values in canonical form. Positions are those of `WireFields`. */
 class Canonicalizer {
-  readonly reader = new FieldReader();
-  readonly writer = new CanonicalWriter();
+  readonly #buffer: Buffer;
+  readonly #fields: WireFields;
+  readonly #writer: CanonicalWriter;
 
-  message(schema: MessageSchema, range: ByteRange, excluded: ExcludedFields, depth: number): void {
+  constructor(buffer: Buffer) {
+    this.#buffer = buffer;
+    this.#fields = new WireFields(buffer);
+    this.#writer = new CanonicalWriter(buffer, this.#fields);
+  }
+
+  form(layout: MessageLayout, excluded: ExcludedFields): CanonicalForm {
+    this.#fields.push(0, 0, this.#buffer.length);
+    this.#message(layout, 0, 1, excluded, 0);
+    return { bytes: this.#writer.out.finish(), isUnambiguous: this.#fields.isUnambiguous };
+  }
+
+  /** Writes the fields of a message. The parts of the message are the values from one position to another. */
+  #message(layout: MessageLayout, from: number, to: number, excluded: ExcludedFields, depth: number): void {
     if (depth > MAX_DEPTH) throw new Error('the message is nested too deeply');
-    this.#fields(this.reader.read(schema, range), range.buffer, excluded, depth);
-  }
-
-  #fields(fields: WireFields, buffer: Buffer, excluded: ExcludedFields, depth: number): void {
-    for (const field of inOrder(fields)) {
-      const offsets = fields.get(field) as Offsets;
-      const inside = excluded.get(field.number);
-      if (field.kind === 'singular' && offsets.length > 2) this.reader.isUnambiguous = false;
-      if (inside?.size === 0) continue;
-      if (field.scalar) this.writer.scalars(buffer, field, field.scalar, offsets);
-      else if (field.kind === 'map') this.#map(field, buffer, offsets, inside ?? nothing, depth);
-      else this.#messages(field, buffer, offsets, inside ?? nothing, depth);
+    const fields = this.#fields;
+    const base = fields.size;
+    fields.read(layout, from, to);
+    const end = fields.size;
+    for (let first = base; first < end; ) {
+      const next = fields.nextField(first);
+      this.#values(layout.fields[fields.fieldAt(first)] as FieldLayout, first, next, excluded, depth);
+      first = next;
     }
+    fields.size = base;
   }
 
-  #messages(
-    field: FieldSchema,
-    buffer: Buffer,
-    offsets: Offsets,
-    excluded: ExcludedFields,
-    depth: number,
-  ): void {
-    const schema = field.message as MessageSchema;
-    const isSplit = field.kind === 'singular' && offsets.length > 2;
-    for (const range of isSplit ? [merged(buffer, offsets)] : rangesOf(buffer, offsets))
-      this.writer.nested(field, () => this.message(schema, range, excluded, depth + 1));
+  /** Writes the values of one field from one position to another. */
+  #values(field: FieldLayout, from: number, to: number, excluded: ExcludedFields, depth: number): void {
+    const { kind, scalar, number } = field.schema;
+    if (kind === 'singular' && to - from > 1) this.#fields.isUnambiguous = false;
+    const inside = excluded.get(number);
+    if (inside?.size === 0) return;
+    if (scalar) this.#writer.scalars(field, scalar, from, to);
+    else if (kind === 'map') this.#map(field, from, to, inside ?? nothing, depth);
+    else if (kind === 'singular') this.#nested(field, from, to, inside ?? nothing, depth);
+    else
+      for (let position = from; position < to; position++)
+        this.#nested(field, position, position + 1, inside ?? nothing, depth);
+  }
+
+  /** Writes one message field. A decoder merges the parts of a split message. */
+  #nested(field: FieldLayout, from: number, to: number, excluded: ExcludedFields, depth: number): void {
+    const { number, delimited } = field.schema;
+    const { out } = this.#writer;
+    if (delimited) {
+      out.tag(number, 3);
+      this.#message(field.content, from, to, excluded, depth + 1);
+      out.tag(number, 4);
+    } else {
+      out.tag(number, 2);
+      // The form usually has the length of the original message.
+      const length = this.#fields.endAt(to - 1) - this.#fields.startAt(to - 1);
+      const start = out.openDelimited(length);
+      this.#message(field.content, from, to, excluded, depth + 1);
+      out.closeDelimited(start, length);
+    }
   }
 
   /** Writes the entries sorted by key. If several entries have the same key, only the last entry is written. */
-  #map(field: FieldSchema, buffer: Buffer, offsets: Offsets, excluded: ExcludedFields, depth: number): void {
-    const schema = field.message as MessageSchema;
-    const byKey = new Map<string, ByteRange>();
-    for (const range of rangesOf(buffer, offsets)) byKey.set(this.#keyOf(schema, range), range);
-    if (byKey.size < offsets.length / 2) this.reader.isUnambiguous = false;
+  #map(field: FieldLayout, from: number, to: number, excluded: ExcludedFields, depth: number): void {
+    const isText = field.content.fields[0]?.schema.scalar === 'string';
+    const keys = new MapKeys(this.#buffer, to - from, isText);
+    for (let position = from; position < to; position++) this.#addKey(keys, field.content, position);
+    const order = keys.sorted();
     const inside: ExcludedFields = excluded.size > 0 ? new Map([[2, excluded]]) : nothing;
-    for (const [, range] of [...byKey].sort(([one], [other]) => (one < other ? -1 : 1)))
-      this.writer.nested(field, () => this.#entry(schema, range, inside, depth));
+    const count = order ? order.length : to - from;
+    if (count < to - from) this.#fields.isUnambiguous = false;
+    for (let at = 0; at < count; at++)
+      this.#entry(field, from + (order ? (order[at] as number) : at), inside, depth);
   }
 
-  /** Writes both fields of a map entry. An absent field has its default value. */
-  #entry(schema: MessageSchema, range: ByteRange, excluded: ExcludedFields, depth: number): void {
-    const fields = this.reader.read(schema, range);
-    for (const field of [...schema.fields.values()].sort(byNumber)) {
-      const offsets = fields.get(field);
-      if (offsets) {
-        this.#fields(new Map([[field, offsets]]), range.buffer, excluded, depth);
-      } else {
-        this.reader.isUnambiguous = false;
-        this.writer.zero(field);
-      }
+  #addKey(keys: MapKeys, entry: MessageLayout, position: number): void {
+    const fields = this.#fields;
+    const { reader } = fields;
+    const base = fields.size;
+    fields.read(entry, position, position + 1);
+    const key = entry.fields[0] as FieldLayout;
+    let [start, end] = [0, 0];
+    if (fields.size > base && fields.fieldAt(base) === key.index) {
+      const last = fields.nextField(base) - 1;
+      start = fields.startAt(last);
+      end = fields.endAt(last);
+    }
+    fields.size = base;
+    if (key.schema.scalar === 'string') {
+      keys.addText(start, end);
+    } else if (end > 0) {
+      reader.moveTo(start, end);
+      readCanonicalNumber(reader, key.wireType, key.schema.scalar as Scalar);
+      keys.addBits(reader.low, reader.high);
+    } else {
+      keys.addBits(0, 0);
     }
   }
 
-  /**
-   * Returns the key of a map entry as a text. String keys are decoded, because handlers receive decoded keys, and
-   * different invalid UTF-8 bytes may decode to the same text. Other keys are compared by their bits.
-   */
-  #keyOf(schema: MessageSchema, range: ByteRange): string {
-    const key = schema.fields.get(1) as FieldSchema;
-    const [start, end] = this.reader.read(schema, range).get(key)?.slice(-2) ?? [];
-    if (key.scalar === 'string') return range.buffer.toString('utf8', start ?? 0, end ?? 0);
-    if (start === undefined || end === undefined) return '0 0';
-    const reader = new WireReader(range.buffer, start, end);
-    readCanonicalNumber(reader, key.scalar as Scalar);
-    return `${reader.high} ${reader.low}`;
+  /** Writes both fields of a map entry. An absent field has its default value. */
+  #entry(field: FieldLayout, position: number, excluded: ExcludedFields, depth: number): void {
+    const fields = this.#fields;
+    const { out } = this.#writer;
+    const length = fields.endAt(position) - fields.startAt(position);
+    out.tag(field.schema.number, 2);
+    const start = out.openDelimited(length);
+    const base = fields.size;
+    fields.read(field.content, position, position + 1);
+    let first = base;
+    for (const part of field.content.fields) {
+      if (first < fields.size && fields.fieldAt(first) === part.index) {
+        const next = fields.nextField(first);
+        this.#values(part, first, next, excluded, depth);
+        first = next;
+      } else {
+        fields.isUnambiguous = false;
+        this.#writer.zero(part.schema);
+      }
+    }
+    fields.size = base;
+    out.closeDelimited(start, length);
   }
 }
-
-const rangeOf = (buffer: Buffer): ByteRange => ({ buffer, start: 0, end: buffer.length });
-
-/** Concatenates the parts of one message. A decoder merges concatenated messages. */
-const merged = (buffer: Buffer, offsets: Offsets): ByteRange =>
-  rangeOf(Buffer.concat([...rangesOf(buffer, offsets)].map(({ start, end }) => buffer.subarray(start, end))));
-
-/** Returns the fields in the order of their numbers. Most encoders already write them in this order. */
-function inOrder(fields: WireFields): Iterable<FieldSchema> {
-  let last = 0;
-  for (const { number } of fields.keys()) {
-    if (number < last) return [...fields.keys()].sort(byNumber);
-    last = number;
-  }
-  return fields.keys();
-}
-
-const byNumber = (one: FieldSchema, other: FieldSchema) => one.number - other.number;

@@ -1,88 +1,89 @@
-import { WireReader } from '../../wire/wire-reader.js';
 import { WireWriter } from '../../wire/wire-writer.js';
 import { type FieldSchema, isPackable, type Scalar, wireTypes } from '../descriptors/message-schema.js';
-import { type Offsets, rangesOf } from './wire-fields.js';
+import type { FieldLayout } from './message-layout.js';
+import type { WireFields } from './wire-fields.js';
 import { readCanonicalNumber } from './wire-number.js';
 
-/** Writes the values of fields in canonical form. */
+/** Writes the values of scalar fields in canonical form. Positions are those of `WireFields`. */
 export class CanonicalWriter {
-  readonly #out = new WireWriter();
+  readonly out: WireWriter;
+  readonly #buffer: Buffer;
+  readonly #fields: WireFields;
 
-  /**
-   * Writes the values of a scalar field. If the field is singular, only the last value is written. A default value is
-   * omitted if the field has no presence.
-   */
-  scalars(buffer: Buffer, field: FieldSchema, scalar: Scalar, offsets: Offsets): void {
-    const isList = field.kind === 'repeated';
-    const effective = isList ? offsets : offsets.slice(-2);
-    if (!isPackable(scalar)) this.#strings(buffer, field, effective);
-    else if (isList) this.#list(buffer, field, scalar, effective);
-    else this.#number(buffer, field, scalar, effective);
+  constructor(buffer: Buffer, fields: WireFields) {
+    this.#buffer = buffer;
+    this.#fields = fields;
+    this.out = new WireWriter(buffer.length);
   }
 
   /**
-   * Writes a message field.
-   * @param content writes the fields of the message
+   * Writes the values of a scalar field from one position to another. If the field is singular, only the last value is
+   * written. A default value is omitted if the field has no presence.
    */
-  nested({ number, delimited }: FieldSchema, content: () => void): void {
-    if (delimited) this.#out.group(number, content);
-    else this.#out.message(number, content);
+  scalars(field: FieldLayout, scalar: Scalar, from: number, to: number): void {
+    const isList = field.schema.kind === 'repeated';
+    if (!isPackable(scalar)) this.#strings(field.schema, isList ? from : to - 1, to);
+    else if (isList) this.#list(field, scalar, from, to);
+    else this.#number(field, scalar, to - 1);
   }
 
   /** Writes the default value of a field: the number 0, or an empty string or message. */
   zero({ number, scalar = 'bytes' }: FieldSchema): void {
-    this.#out.tag(number, wireTypes[scalar]);
-    this.#bits(scalar, 0, 0);
+    this.out.tag(number, wireTypes[scalar]);
+    this.#bits(wireTypes[scalar], 0, 0);
   }
 
-  /** Returns the written bytes. */
-  finish(): Buffer {
-    return this.#out.finish();
-  }
-
-  #strings(buffer: Buffer, field: FieldSchema, offsets: Offsets): void {
-    for (const { start, end } of rangesOf(buffer, offsets)) {
-      if (field.kind === 'singular' && !field.hasPresence && start === end) continue;
-      this.#out.tag(field.number, 2);
-      this.#out.varint(end - start, 0);
-      this.#out.copy(buffer, start, end);
+  #strings({ kind, number, hasPresence }: FieldSchema, from: number, to: number): void {
+    for (let position = from; position < to; position++) {
+      const start = this.#fields.startAt(position);
+      const end = this.#fields.endAt(position);
+      if (kind === 'singular' && !hasPresence && start === end) continue;
+      this.out.tag(number, 2);
+      this.out.varint(end - start, 0);
+      this.out.copy(this.#buffer, start, end);
     }
   }
 
-  #number(buffer: Buffer, field: FieldSchema, scalar: Scalar, [start = 0, end = 0]: Offsets): void {
-    const reader = new WireReader(buffer, start, end);
-    readCanonicalNumber(reader, scalar);
+  #number({ schema, wireType }: FieldLayout, scalar: Scalar, position: number): void {
+    const { reader } = this.#fields;
+    reader.moveTo(this.#fields.startAt(position), this.#fields.endAt(position));
+    readCanonicalNumber(reader, wireType, scalar);
     // -0 has other bits than 0, so it is not the default.
-    if (!field.hasPresence && reader.low === 0 && reader.high === 0) return;
-    this.#out.tag(field.number, wireTypes[scalar]);
-    this.#bits(scalar, reader.low, reader.high);
+    if (!schema.hasPresence && reader.low === 0 && reader.high === 0) return;
+    this.out.tag(schema.number, wireType);
+    this.#bits(wireType, reader.low, reader.high);
   }
 
-  #list(buffer: Buffer, field: FieldSchema, scalar: Scalar, offsets: Offsets): void {
-    if (isEmpty(offsets)) return;
-    this.#out.tag(field.number, 2);
-    this.#out.delimited(() => {
-      for (const { start, end } of rangesOf(buffer, offsets)) {
-        const reader = new WireReader(buffer, start, end);
-        while (!reader.isDone) {
-          readCanonicalNumber(reader, scalar);
-          this.#bits(scalar, reader.low, reader.high);
-        }
+  #list({ schema, wireType }: FieldLayout, scalar: Scalar, from: number, to: number): void {
+    const { reader } = this.#fields;
+    const size = this.#sizeOf(from, to);
+    // A packed list may be present and empty.
+    if (size === 0) return;
+    this.out.tag(schema.number, 2);
+    const start = this.out.openDelimited(size);
+    for (let position = from; position < to; position++) {
+      reader.moveTo(this.#fields.startAt(position), this.#fields.endAt(position));
+      while (!reader.isDone) {
+        readCanonicalNumber(reader, wireType, scalar);
+        this.#bits(wireType, reader.low, reader.high);
       }
-    });
+    }
+    this.out.closeDelimited(start, size);
   }
 
-  #bits(scalar: Scalar, low: number, high: number): void {
-    const wireType = wireTypes[scalar];
+  #sizeOf(from: number, to: number): number {
+    let size = 0;
+    for (let position = from; position < to; position++)
+      size += this.#fields.endAt(position) - this.#fields.startAt(position);
+    return size;
+  }
+
+  #bits(wireType: number, low: number, high: number): void {
     if (wireType === 0 || wireType === 2) {
-      this.#out.varint(low, high);
+      this.out.varint(low, high);
     } else {
-      this.#out.fixed32(low);
-      if (wireType === 1) this.#out.fixed32(high);
+      this.out.fixed32(low);
+      if (wireType === 1) this.out.fixed32(high);
     }
   }
 }
-
-/** Whether a list has no values. A packed list may be present and empty. */
-const isEmpty = (offsets: Offsets) =>
-  offsets.every((offset, index) => offset === offsets[index - (index % 2)]);

@@ -1,12 +1,11 @@
 import type { WireReader } from '../../wire/wire-reader.js';
-import { type Scalar, wireTypes } from '../descriptors/message-schema.js';
+import type { Scalar } from '../descriptors/message-schema.js';
 
 /**
  * Reads a number with its original bits.
  * @returns the number of bytes
  */
-export function readNumber(reader: WireReader, scalar: Scalar): number {
-  const wireType = wireTypes[scalar];
+export function readNumber(reader: WireReader, wireType: number): number {
   if (wireType === 0) return reader.varint();
   if (wireType === 1) reader.fixed64();
   else reader.fixed32();
@@ -14,8 +13,8 @@ export function readNumber(reader: WireReader, scalar: Scalar): number {
 }
 
 /** Reads a number. Replaces its bits in the reader with the bits that a conforming encoder writes. */
-export function readCanonicalNumber(reader: WireReader, scalar: Scalar): void {
-  readNumber(reader, scalar);
+export function readCanonicalNumber(reader: WireReader, wireType: number, scalar: Scalar): void {
+  readNumber(reader, wireType);
   const { low, high } = reader;
   if (scalar === 'bool') set(reader, low === 0 && high === 0 ? 0 : 1, 0);
   else if (scalar === 'int32') set(reader, low, low >> 31);
