@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { outlineOf } from '../logging/describe-error.js';
 import { type Deadline, deadlines } from '../timing/deadlines.js';
 import { type MaybePromise, then } from '../timing/maybe-promise.js';
 import type { Row } from './database.js';
@@ -224,6 +224,6 @@ export class UnitOfWork implements SavepointUnit {
 function warnOfAfterCommit(error: unknown): void {
   process.emitWarning('an afterCommit action failed. Its unit of work is committed', {
     code: 'REPLAY_GUARD_AFTER_COMMIT_FAILED',
-    detail: inspect(error),
+    detail: outlineOf(error),
   });
 }

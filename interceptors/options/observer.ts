@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { outlineOf } from '../logging/describe-error.js';
 
 type Method = (...args: never[]) => void;
 
@@ -47,7 +47,7 @@ function warnOnce(name: string): (error: unknown) => void {
     process.emitWarning(`the method ${name} of an observer failed; its later failures are not reported`, {
       type: 'ReplayGuardWarning',
       code: 'REPLAY_GUARD_OBSERVER_FAILED',
-      detail: inspect(error),
+      detail: outlineOf(error),
     });
   };
 }

@@ -61,6 +61,10 @@ declare module 'pg' {
 }`,
     `${opened}
 declare const id: string;`,
+    `
+import { setLogger } from '@grpc/grpc-js';
+import { createGrpcLogger } from 'grpc-replay-guard/logging';
+declare const log: Record<'error' | 'info' | 'debug', (fields: object, text: string) => void>;`,
     '',
   ],
 };

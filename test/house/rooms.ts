@@ -19,6 +19,7 @@ export const libraryLayers: readonly Layer[] = [
       'What all copies of the library share: values of the asynchronous context, errors',
     ),
     room('interceptors/wire', 'The protobuf wire format, read and written without generated code'),
+    room('interceptors/logging', 'Log lines without what callers sent: errors, and the lines of grpc-js'),
   ],
   [
     room('interceptors/timing', 'Time-outs, back-off, repeating tasks and clocks'),

@@ -208,6 +208,10 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     values: ['assertWebhookSecret', 'assertWebhookUrl', 'createWebhookDestination'],
     types: ['WebhookOptions'],
   },
+  'grpc-replay-guard/logging': {
+    values: ['createGrpcLogger', 'describeError'],
+    types: ['DescribedError', 'GrpcLogLevel', 'GrpcLogger'],
+  },
   'grpc-replay-guard/timing': {
     values: ['RepeatingTask', 'backoffMs', 'deadlines', 'within'],
     types: ['Backoff', 'Deadline', 'Jitter', 'RepeatingTaskOptions', 'WaitEnd', 'WaitLimit'],
