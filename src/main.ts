@@ -1,7 +1,6 @@
-import { setLogger } from '@grpc/grpc-js';
 import { ConfigError, misspeltSettings, readConfig } from './config/config.js';
 import { welcome } from './ops/welcome.js';
-import { createLog, type Log } from './platform/log.js';
+import { createLog, type Log, logLibraries } from './platform/log.js';
 import { type Shop, startShop } from './shop.js';
 
 /** How long a stop may take after the grace time of the calls, in milliseconds. */
@@ -25,6 +24,7 @@ async function run(): Promise<void> {
   const config = readConfig(process.env);
   const log = createLog(config.logLevel);
   logFailures(log);
+  logLibraries(log);
   for (const { name, nearest } of misspeltSettings(process.env)) {
     log.warn(`the variable ${name} is not a setting; did you mean ${nearest}?`);
   }
@@ -74,6 +74,4 @@ function logFailures(log: Log): void {
     log.fatal({ err: error }, 'uncaught exception');
     process.exit(1);
   });
-  const lines = (level: 'error' | 'info' | 'debug') => (message: unknown) => log[level](`grpc: ${message}`);
-  setLogger({ error: lines('error'), info: lines('info'), debug: lines('debug') });
 }

@@ -1,3 +1,5 @@
+import { setLogger } from '@grpc/grpc-js';
+import { createGrpcLogger, describeError } from 'grpc-replay-guard/logging';
 import { type Logger, pino } from 'pino';
 
 /** The log of the server. */
@@ -5,7 +7,7 @@ export type Log = Logger;
 
 /**
  * Makes a log that writes JSON lines to stdout. Log events and errors only, never a key, a request, a reply or a
- * token.
+ * token. An error belongs under the name `err`: only this name leaves out what the error quotes.
  * @param level the lowest level that is written
  */
 export function createLog(level: string): Log {
@@ -14,27 +16,24 @@ export function createLog(level: string): Log {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    serializers: { err: describe },
+    serializers: { err: describeError },
   });
 }
 
-interface DescribedError {
-  readonly type: string;
-  readonly message: string;
-  readonly code?: unknown;
-  readonly stack?: string | undefined;
-  readonly cause?: DescribedError;
-}
+/** The codes of this product's own warnings, whose texts quote nothing. */
+const OWN_CODE = /^REPLAY_GUARD_/;
 
-/** Describes an error without its other fields: the error of a database quotes the row that failed. */
-function describe(error: unknown): DescribedError {
-  if (!(error instanceof Error)) return { type: typeof error, message: String(error) };
-  const { name, message, stack, cause } = error;
-  return {
-    type: name,
-    message,
-    ...('code' in error && { code: error.code }),
-    stack,
-    ...(cause instanceof Error && { cause: describe(cause) }),
-  };
+/**
+ * Sends the lines of grpc-js and the warnings of Node to the log instead of stderr, without what they quote. grpc-js
+ * quotes metadata that it drops. Some warnings of Node quote their cause, such as an address.
+ */
+export function logLibraries(log: Log): void {
+  setLogger(createGrpcLogger((level, text, lines) => log[level]({ lines }, `grpc: ${text}`)));
+  // The listener of Node writes warnings to stderr.
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    const code = 'code' in warning ? String(warning.code) : undefined;
+    const isOwn = code !== undefined && OWN_CODE.test(code);
+    log.warn({ type: warning.name, code }, isOwn ? warning.message : 'a warning of Node');
+  });
 }
