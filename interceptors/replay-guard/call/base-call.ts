@@ -33,3 +33,12 @@ function find(wire: ServerInterceptingCallInterface, property: keyof WireCall): 
   }
   return undefined;
 }
+
+/** Runs an action for each call from the last interceptor towards the wire. */
+export function forEachCall(wire: ServerInterceptingCallInterface, action: (call: object) => void): void {
+  let call: unknown = wire;
+  while (typeof call === 'object' && call !== null) {
+    action(call);
+    call = (call as WireCall).nextCall;
+  }
+}

@@ -14,6 +14,7 @@ import { isSendable, type ReplyLimits } from '../reply/sendable.js';
 import { sendLimitOf } from './base-call.js';
 import { hiddenEntriesOf, withHiddenEntries } from './hidden-entries.js';
 import { type HandlerResult, type PartialStatusObject, ReplyCapture } from './reply-capture.js';
+import { passAnswers } from './unguarded-call.js';
 
 type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
 
@@ -64,6 +65,7 @@ export class GuardedCall extends ServerInterceptingCall {
     this.method = method;
     this.#lifecycle = lifecycle;
     this.#hiddenEntries = hiddenEntriesOf(wire);
+    passAnswers(wire);
   }
 
   /** The time until the deadline of the call, in milliseconds. Infinity without a deadline. */

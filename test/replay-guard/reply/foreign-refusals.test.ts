@@ -1,6 +1,8 @@
 import {
   credentials,
   Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptor,
   type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceError,
@@ -9,7 +11,12 @@ import {
 } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { createReplayGuard, type ReplayGuardOptions, singleTenant } from 'grpc-replay-guard';
+import {
+  createReplayGuard,
+  type ReplayGuard,
+  type ReplayGuardOptions,
+  singleTenant,
+} from 'grpc-replay-guard';
 import { type Outcome, sendUntilKnown, withIdempotencyKey } from 'grpc-replay-guard/client';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import { REASONS, readStatusDetails, type StatusDetail, statusDetails } from 'grpc-replay-guard/protocol';
@@ -18,6 +25,7 @@ import { classifyFailure } from '#library/client/failure.js';
 import { ownMetadata } from '#library/replay-guard/reply/own-metadata.js';
 import { Connection, type StreamReply } from '../../helpers/calls/call.js';
 import { onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
+import { loadLedger } from '../../helpers/servers/ledger.js';
 import { SkippedTime } from '../../helpers/servers/scripted-server.js';
 import { startServer } from '../../helpers/servers/server.js';
 import { PassingStore } from '../../helpers/stores/passing-store.js';
@@ -178,6 +186,32 @@ test('a service that is not guarded cannot send refusals and entries of another 
         [],
       );
     }
+  }
+});
+
+test("two guards of one server leave each other's replies and refusals as they are", async (t) => {
+  const guards = [1, 2].map(() => createReplayGuard({ store: new MemoryStore(), scope: singleTenant() }));
+  const [outer, inner] = guards as [ReplayGuard, ReplayGuard];
+  t.teardown(async () => void (await Promise.all(guards.map((guard) => guard.close()))));
+  const { Append, Touch } = loadLedger();
+  const answer = (_call: unknown, callback: sendUnaryData<object>) => callback(null, {});
+  const between: ServerInterceptor = (_method, call) => new ServerInterceptingCall(call);
+  const server = await startServer(t, {
+    interceptors: [outer.interceptor, between, inner.interceptor],
+    services: [
+      [outer.protect({ Append }), { Append: answer }],
+      [inner.protect({ Touch }), { Touch: answer }],
+    ],
+  });
+  const connection = server.connect();
+  const calls = [
+    (account: string) => connection.call(Append, { account }, { key: 'k' }),
+    (account: string) => connection.call(Touch, { account }, { key: 'k' }),
+  ];
+  for (const call of calls) {
+    t.is((await call('a')).trailers.get('idempotency-expires-at').length, 1);
+    t.like(await call('a'), { code: status.OK, replayed: true });
+    t.is((await call('b')).statusDetails?.errorInfo?.reason, 'IDEMPOTENCY_KEY_REUSED');
   }
 });
 
