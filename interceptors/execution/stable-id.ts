@@ -5,6 +5,7 @@ import { deriveDigest, derivingExecution } from './execution.js';
  * Returns a UUID (RFC 9562, version 8) that is equal in every execution of one guarded operation. A repeated execution
  * after a crash therefore uses the same ids. Outside a guarded call the UUID is random.
  * @param name the purpose of the id; the id differs between names, operations and steps
+ * @throws TypeError inside a guarded call when the name has an unpaired surrogate
  * @throws Error inside a guarded call of another copy of this library whose version cannot share its context with this
  *   version
  */

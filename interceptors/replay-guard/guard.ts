@@ -23,7 +23,7 @@ import { type ModeSettings, Modes } from './policy/modes.js';
 import type { GuardMode, MethodPolicy } from './policy/policy.js';
 import type { CipherKeys } from './reply/reply-cipher.js';
 import { ReplyCodec } from './reply/reply-codec.js';
-import type { ScopeSource } from './scope/scope.js';
+import { isScope, type ScopeSource } from './scope/scope.js';
 import { type ErasedScope, ObservedStore } from './store-access/observed-store.js';
 import { Pruner } from './store-access/pruner.js';
 import { type QuotaOptions, Quotas } from './store-access/quotas.js';
@@ -103,6 +103,7 @@ export interface ReplayGuard {
    * Erases the stored replies of a scope. The keys remain known until their expiry. A retry of a key is refused as
    * DATA_LOSS, and a retry of a sequence as expired. Running calls are not affected.
    * @param scope the scope as the guard's scope source returns it
+   * @throws TypeError when no caller can have the scope: it is empty, or has an unpaired surrogate
    * @throws DatabaseUnavailableError, CommitInDoubtError when the erasure is incomplete; another call erases the
    *   remaining records
    */
@@ -170,7 +171,10 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
     protect: (definition) => mapService(definition, (service) => methods.protect(service)),
     methods: () => methods.report(),
     setModes: (settings) => methods.setModes(settings),
-    eraseScope: (scope) => store.eraseScope(scope),
+    eraseScope: async (scope) => {
+      if (!isScope(scope)) throw new TypeError('a scope must be a text without unpaired surrogates');
+      return store.eraseScope(scope);
+    },
     close: (options = {}) => {
       const timeoutMs = assertCloseOptions(options);
       closed ??= close(timeoutMs);

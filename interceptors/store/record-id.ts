@@ -13,10 +13,14 @@ export function sha256(content: string | Uint8Array): Buffer {
 /**
  * Returns the input of a digest: each part in UTF-8, preceded by its length (4 bytes, big-endian). Two different lists
  * of parts never give the same bytes.
+ * @throws TypeError when a part has an unpaired surrogate, because UTF-8 has the same bytes for all of them
  */
 export function lengthPrefixed(...parts: readonly string[]): Buffer {
   let size = 0;
-  for (const part of parts) size += LENGTH_BYTES + Buffer.byteLength(part);
+  for (const part of parts) {
+    if (/\p{Surrogate}/u.test(part)) throw new TypeError('a text must not have an unpaired surrogate');
+    size += LENGTH_BYTES + Buffer.byteLength(part);
+  }
   const bytes = Buffer.allocUnsafe(size);
   let end = 0;
   for (const part of parts) {

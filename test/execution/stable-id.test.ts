@@ -71,3 +71,17 @@ test('concurrent executions have different stable ids', async (t) => {
   await Promise.all(calls);
   t.is(new Set(idByAccount.values()).size, 20);
 });
+
+test('a name with an unpaired surrogate is refused, because several names would give one id', async (t) => {
+  const errors: unknown[] = [];
+  const ledger = await openLedger(t, 'memory', {
+    handlers: () =>
+      onBoth((_account, callback) => {
+        for (const name of ['line \ud800', '\udfff']) errors.push(t.throws(() => stableId(name)));
+        t.not(stableId('line \u{1f375}'), stableId('line \ufffd'));
+        callback(null, {});
+      }),
+  });
+  t.is((await ledger.append('key')).code, status.OK);
+  t.true(errors.every((error) => error instanceof TypeError));
+});

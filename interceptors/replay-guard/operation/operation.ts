@@ -3,7 +3,7 @@ import type { ClaimRequest } from '../../store/store.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 import { refusals } from '../refusal/refusal.js';
-import { type ScopeContext, type ScopeSource, ScopeUnavailableError } from '../scope/scope.js';
+import { isScope, type ScopeContext, type ScopeSource, ScopeUnavailableError } from '../scope/scope.js';
 import { readFirstSent } from './first-sent.js';
 import { invalidName, missingKey, readKey } from './key.js';
 import type { OperationIdentifier, OperationIds, OperationName } from './operation-id.js';
@@ -70,7 +70,7 @@ export class OperationReader {
     return thenOrCatch(
       () => this.#scope(scopeContextOf(call)),
       (scope) => {
-        if (!scope) throw refusals.scopeMissing();
+        if (!isScope(scope)) throw refusals.scopeMissing();
         return scope;
       },
       (error) => {

@@ -16,8 +16,8 @@ export interface ScopeContext {
 
 /**
  * Returns the scope of a call: a text that names the caller, from a verified identity. Callers with different scopes
- * never share keys or replies. If the scope is undefined or empty, or the source throws, the guard refuses the call
- * as UNAUTHENTICATED.
+ * never share keys or replies. If the scope is undefined, empty or has an unpaired surrogate, or the source throws, the
+ * guard refuses the call as UNAUTHENTICATED.
  * @throws ScopeUnavailableError if the caller cannot be identified at the moment; the call is refused as UNAVAILABLE
  */
 export type ScopeSource = (call: ScopeContext) => string | undefined | Promise<string | undefined>;
@@ -29,6 +29,14 @@ export type ScopeSource = (call: ScopeContext) => string | undefined | Promise<s
 export class ScopeUnavailableError extends CodedError {
   override name = 'ScopeUnavailableError';
   static override readonly code: string = 'REPLAY_GUARD_SCOPE_UNAVAILABLE';
+}
+
+/**
+ * Whether a value is the scope of a caller. Unpaired surrogates have no form in UTF-8: all of them have the same bytes, so
+ * two callers would share their keys.
+ */
+export function isScope(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && !/\p{Surrogate}/u.test(value);
 }
 
 /** Returns a scope source with one scope for all callers. Use this source only if all callers belong to one party. */

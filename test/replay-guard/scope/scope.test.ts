@@ -41,6 +41,9 @@ test.serial('scope and key with the same concatenation are different operations'
 const withoutScope: Record<string, ScopeSource> = {
   'is undefined': () => undefined,
   'is empty': () => '',
+  // Every unpaired surrogate has the same bytes in UTF-8, so such scopes would share their keys.
+  'has an unpaired surrogate': () => 'caller \ud800',
+  'is not a text': () => 42 as unknown as string,
   'resolves to undefined': async () => undefined,
   throws: () => {
     throw new Error('secret');
@@ -113,4 +116,13 @@ test.serial('binary scopes that are invalid UTF-8 are different scopes', async (
 
 test('a ScopeUnavailableError has a stable code', (t) => {
   t.is(new ScopeUnavailableError('the keys are unavailable').code, 'REPLAY_GUARD_SCOPE_UNAVAILABLE');
+});
+
+test.serial('a scope that no caller can have is not erased', async (t) => {
+  const ledger = await openLedger(t, 'memory', { guard: { scope: () => 'caller \ufffd' } });
+  await ledger.append('key');
+  for (const scope of ['caller \ud800', 'caller \udfff', '', 42 as unknown as string])
+    await t.throwsAsync(ledger.guard.eraseScope(scope), { instanceOf: TypeError });
+  t.like(await ledger.append('key'), { code: status.OK, replayed: true });
+  t.like(await ledger.guard.eraseScope('caller \ufffd'), { erased: 1 });
 });
