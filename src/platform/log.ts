@@ -7,7 +7,7 @@ export type Log = Logger;
 
 /**
  * Makes a log that writes JSON lines to stdout. Log events and errors only, never a key, a request, a reply or a
- * token. An error belongs under the name `err`: only this name leaves out what the error quotes.
+ * token. Errors are described without what they quote, under any name.
  * @param level the lowest level that is written
  */
 export function createLog(level: string): Log {
@@ -16,8 +16,27 @@ export function createLog(level: string): Log {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    serializers: { err: describeError },
+    formatters: { log: withDescribedErrors },
+    // The error is already described. The serializer of pino would describe it again.
+    serializers: { err: (described) => described },
+    hooks: {
+      // pino takes the message of an error as the text of the line.
+      logMethod(line, write) {
+        const [first, text]: readonly unknown[] = line;
+        if (first instanceof Error) write.call(this, { err: first }, String(text ?? 'an error'));
+        else write.apply(this, line);
+      },
+    },
   });
+}
+
+function withDescribedErrors(fields: Record<string, unknown>): Record<string, unknown> {
+  const described = { ...fields };
+  for (const [name, value] of Object.entries(fields)) {
+    const isThrown = name === 'err' && value !== undefined;
+    if (isThrown || value instanceof Error) described[name] = describeError(value);
+  }
+  return described;
 }
 
 /** The codes of this product's own warnings, whose texts quote nothing. */
@@ -31,9 +50,9 @@ export function logLibraries(log: Log): void {
   setLogger(createGrpcLogger((level, text, lines) => log[level]({ lines }, `grpc: ${text}`)));
   // The listener of Node writes warnings to stderr.
   process.removeAllListeners('warning');
-  process.on('warning', (warning) => {
-    const code = 'code' in warning ? String(warning.code) : undefined;
-    const isOwn = code !== undefined && OWN_CODE.test(code);
-    log.warn({ type: warning.name, code }, isOwn ? warning.message : 'a warning of Node');
+  process.on('warning', (warning: NodeJS.ErrnoException & { readonly detail?: string }) => {
+    const { name: type, code = '', message, detail } = warning;
+    if (OWN_CODE.test(code)) log.warn({ type, code, detail }, message);
+    else log.warn({ type, code }, 'a warning of Node');
   });
 }
