@@ -23,12 +23,13 @@ export async function readBody(
   maxBytes: number,
   timeoutMs: number,
 ): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+  // Not a list of the chunks: a sender can send chunks of one byte, and each of them would hold a buffer.
+  const body = Buffer.allocUnsafe(maxBytes);
   let bytes = 0;
   const end = new Promise<void>((resolve, reject) => {
     request.on('data', (chunk: Buffer) => {
+      if (bytes + chunk.length <= maxBytes) chunk.copy(body, bytes);
       bytes += chunk.length;
-      if (bytes <= maxBytes) chunks.push(chunk);
     });
     request.once('end', resolve);
     request.once('error', () => reject(new BodyError(400, 'the body is incomplete')));
@@ -40,5 +41,5 @@ export async function readBody(
     },
   });
   if (bytes > maxBytes) throw new BodyError(413, `the body must be at most ${maxBytes} bytes`);
-  return Buffer.concat(chunks);
+  return body.subarray(0, bytes);
 }
