@@ -14,6 +14,7 @@ import { Executor } from './lifecycle/execute.js';
 import { catchHandlerRejections } from './lifecycle/handler-rejections.js';
 import { InFlightCalls } from './lifecycle/in-flight.js';
 import { ObserveLifecycle } from './lifecycle/observe.js';
+import { Waiters } from './lifecycle/waiters.js';
 import { type GuardedMethodReport, GuardedMethods } from './method/guarded-methods.js';
 import { type AnyServiceDefinition, mapService } from './method/service-definition.js';
 import { observerMethods, type ReplayGuardObserver } from './observer.js';
@@ -60,10 +61,10 @@ export interface ReplayGuardOptions {
   readonly quotas?: QuotaOptions;
   /**
    * How many duplicates of one key may wait in this process at the same time. Further duplicates are refused as in
-   * progress. At least 1. Default: 1,000.
+   * progress. At least 1. Default: 1,000. See `quotas.waitingPerScope` for the limit of one scope.
    */
   readonly waitersPerKey?: number;
-  /** How many duplicates of all keys may wait in this process at the same time. At least 1. Default: 10,000. */
+  /** How many calls of all scopes may wait in this process at the same time. At least 1. Default: 10,000. */
   readonly waiters?: number;
   /**
    * The time limit of one operation on the store, in milliseconds, from 1 to 2^31 - 1. The limit applies in addition to
@@ -81,7 +82,7 @@ export interface ReplayGuardOptions {
 export interface ReplayGuard {
   /**
    * The interceptor for `new Server({ interceptors: [...] })`. Place the interceptor after the interceptors for
-   * authentication and metrics.
+   * authentication and metrics. An interceptor after the guard receives the requests of executions only.
    */
   readonly interceptor: ServerInterceptor;
   /**
@@ -132,12 +133,11 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   const claimer = new Claimer(store, quotas);
   const executor = new Executor(store, observer);
   const committer = new Committer(store, codec, observer);
-  const inFlight = new InFlightCalls({
-    perKey: options.waitersPerKey ?? 1_000,
-    total: options.waiters ?? 10_000,
-  });
+  const { waitersPerKey: perKey = 1_000, waiters: total = 10_000 } = options;
+  const waiters = new Waiters({ perKey, perScope: quotas.waitingPerScope(total), total }, quotas, observer);
   const enforce = new EnforceLifecycle({
-    ...{ operations, claimer, executor, committer, quotas, codec, inFlight, observer },
+    ...{ operations, claimer, executor, committer, quotas, codec, waiters, observer },
+    inFlight: new InFlightCalls(),
   });
   const observe = new ObserveLifecycle({ operations, claimer, store, codec, observer });
   const methods = new GuardedMethods(new Modes(options.mode), options);

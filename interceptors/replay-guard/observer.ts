@@ -36,7 +36,7 @@ export type StoreOperation =
 
 /** A quota that the scope of a caller has reached. */
 export interface ExceededQuota {
-  readonly quota: 'in_flight' | 'live_keys';
+  readonly quota: 'in_flight' | 'live_keys' | 'waiting';
   /** The number of calls or keys that the quota permits. */
   readonly limit: number;
 }
@@ -64,6 +64,10 @@ export interface ReplayGuardObserver {
   executionStarted(method: ObservedMethod, takenOver: boolean): void;
   /** A handler that ran under a claim has ended, or the guard has ended it. Called once per `executionStarted`. */
   executionEnded(method: ObservedMethod): void;
+  /** A call begins to wait for another execution. A call may wait several times. */
+  waitStarted(method: ObservedMethod): void;
+  /** A call waits no longer. Called once per `waitStarted`. */
+  waitEnded(method: ObservedMethod): void;
   /**
    * An operation on the store ended.
    * @param seconds the duration of the operation
@@ -85,7 +89,10 @@ export interface ReplayGuardObserver {
    * @param count an estimate of the number of records
    */
   recordsCounted(count: number): void;
-  /** A call was refused because its caller has reached a quota. The outcome `refused` follows. */
+  /**
+   * A call was refused because its caller has reached a quota. The outcome `refused` follows, or `in_progress` for the
+   * quota `waiting`.
+   */
   quotaExceeded(method: ObservedMethod, exceeded: ExceededQuota): void;
   /** A call ran without a claim because the store was unavailable and the policy of the method permits it. */
   executedUnguarded(method: ObservedMethod): void;
@@ -110,6 +117,8 @@ export const observerMethods: { readonly [Name in keyof ReplayGuardObserver]: tr
   callEnded: true,
   executionStarted: true,
   executionEnded: true,
+  waitStarted: true,
+  waitEnded: true,
   storeUsed: true,
   replyStored: true,
   recordsPurged: true,

@@ -49,6 +49,11 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576],
   );
   const inFlight = metrics.gauge('replay_guard_in_flight', 'Running executions', byMethod);
+  const waiting = metrics.gauge(
+    'replay_guard_waiting',
+    'Calls that wait for another execution of their key or of an earlier sequence',
+    byMethod,
+  );
   const records = metrics.gauge(
     'replay_guard_records',
     'Estimated number of records in the store at the last purge',
@@ -92,6 +97,8 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
       if (takenOver) takeovers.inc(labels(method));
     },
     executionEnded: (method) => inFlight.dec(labels(method)),
+    waitStarted: (method) => waiting.inc(labels(method)),
+    waitEnded: (method) => waiting.dec(labels(method)),
     storeUsed(operation, seconds, error) {
       storeSeconds.observe({ operation }, seconds);
       if (error !== undefined) storeErrors.inc();

@@ -4,6 +4,7 @@ import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 interface WireCall {
   readonly maxSendMessageSize?: unknown;
   readonly stream?: unknown;
+  readonly decoder?: unknown;
   readonly nextCall?: unknown;
 }
 
@@ -21,6 +22,15 @@ export function sendLimitOf(wire: ServerInterceptingCallInterface): number {
 export function streamOf(wire: ServerInterceptingCallInterface): object | undefined {
   const stream = find(wire, 'stream');
   return typeof stream === 'object' && stream !== null ? stream : undefined;
+}
+
+/**
+ * Drops the received bytes of a request that has been decoded. The decoder of grpc-js keeps the parts of the last message
+ * until the next message or the end of the call.
+ */
+export function dropReceivedBytes(wire: ServerInterceptingCallInterface): void {
+  const decoder = find(wire, 'decoder') as { readPartialMessage?: unknown } | undefined;
+  if (Array.isArray(decoder?.readPartialMessage)) decoder.readPartialMessage = [];
 }
 
 /** Returns a property of the first call that has it, from the last interceptor towards the wire. */

@@ -11,7 +11,7 @@ import { refusals } from '../refusal/refusal.js';
 import { ownMetadata } from '../reply/own-metadata.js';
 import type { Reply } from '../reply/reply.js';
 import { isSendable, type ReplyLimits } from '../reply/sendable.js';
-import { sendLimitOf } from './base-call.js';
+import { dropReceivedBytes, sendLimitOf } from './base-call.js';
 import { hiddenEntriesOf, withHiddenEntries } from './hidden-entries.js';
 import { type HandlerResult, type PartialStatusObject, ReplyCapture } from './reply-capture.js';
 import { passAnswers } from './unguarded-call.js';
@@ -33,8 +33,9 @@ export interface Lifecycle {
 const noMetadata = new Metadata();
 
 /**
- * A call with one request, between the wire and the handler. The handler receives the end of the request only after
- * the guard has decided. The answer of the handler is captured, and the guard sends it later.
+ * A call with one request, between the wire and the handler. The handler receives the request only after the guard has
+ * decided, so that a waiting call can drop its request. The answer of the handler is captured, and the guard sends it
+ * later.
  */
 export class GuardedCall extends ServerInterceptingCall {
   readonly method: GuardedMethod;
@@ -43,7 +44,7 @@ export class GuardedCall extends ServerInterceptingCall {
    * grpc-js. Empty before the metadata has arrived.
    */
   metadata = noMetadata;
-  /** The decoded request. Undefined before the request has arrived. */
+  /** The decoded request. Undefined before the request has arrived, and after `dropRequest`. */
   request: object | undefined;
   /** Aborted when the call has ended: with its answer, by its client, or at its deadline. */
   readonly ended = new LazySignal();
@@ -56,7 +57,8 @@ export class GuardedCall extends ServerInterceptingCall {
   /** Whether the captured answer is also sent. */
   #isLive = false;
   #isAnswered = false;
-  /** Computes the fingerprint of the request. Undefined before the request has arrived. */
+  #isDropped = false;
+  /** Computes the fingerprint of the request. Undefined before the request has arrived, and after `dropRequest`. */
   #fingerprint: ((message: unknown) => Buffer) | undefined;
 
   constructor(wire: ServerInterceptingCallInterface, method: GuardedMethod, lifecycle: Lifecycle) {
@@ -90,11 +92,7 @@ export class GuardedCall extends ServerInterceptingCall {
         this.#lifecycle.onMetadata?.(this);
         listener.onReceiveMetadata(metadata);
       },
-      onReceiveMessage: (message) => {
-        this.request = message;
-        this.#fingerprint = this.method.receive(message);
-        listener.onReceiveMessage(message);
-      },
+      onReceiveMessage: (message) => this.#receive(message),
       onReceiveHalfClose: () => void this.#lifecycle.handle(this),
       onCancel: () => {
         this.ended.abort();
@@ -105,8 +103,45 @@ export class GuardedCall extends ServerInterceptingCall {
     });
   }
 
+  #receive(message: object): void {
+    if (this.request) {
+      this.#isAnswered = true;
+      this.#wire.sendStatus({ code: status.UNIMPLEMENTED, details: 'the call has more than one request' });
+      return;
+    }
+    this.request = message;
+    this.#fingerprint = this.method.receive(message);
+    // grpc-js reads on when the handler has received the request. The guard needs the end of the request before that.
+    this.#wire.startRead();
+  }
+
+  /** Whether the handler can run. False after `dropRequest`. */
+  get canExecute(): boolean {
+    return !this.#isDropped;
+  }
+
+  /**
+   * Drops the request and its bytes, because a call that waits must not hold them. The handler can no longer run. Must
+   * not be called after the handler has started.
+   */
+  dropRequest(): void {
+    if (this.#isDropped) return;
+    this.#isDropped = true;
+    this.request = undefined;
+    this.#fingerprint = undefined;
+    dropReceivedBytes(this.#wire);
+  }
+
   /** Runs the handler unguarded: the answer of the handler goes to the client. */
   bypass(): void {
+    this.#startHandler();
+  }
+
+  /** @throws Error if the request was dropped */
+  #startHandler(): void {
+    if (this.#isDropped) throw new Error('a call without its request cannot execute');
+    // grpc-js answers a call that has no request.
+    if (this.request) this.#listener?.onReceiveMessage(this.request);
     this.#listener?.onReceiveHalfClose();
   }
 
@@ -131,7 +166,7 @@ export class GuardedCall extends ServerInterceptingCall {
     const capture = new ReplyCapture(this.method, this.#replyLimits);
     this.#capture = capture;
     try {
-      this.#listener?.onReceiveHalfClose();
+      this.#startHandler();
     } catch (failure) {
       capture.fail(failure);
     }

@@ -1,6 +1,6 @@
 import type { NotClaimed } from '../../store/store.js';
 import type { Answer } from '../call/guarded-call.js';
-import type { CallOutcome, ExceededQuota } from '../observer.js';
+import type { CallOutcome } from '../observer.js';
 import type { Operation } from '../operation/operation.js';
 import { type Refusal, refusals } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
@@ -19,14 +19,13 @@ export interface CallEnd {
   readonly stored?: StoredReply;
   /** The error of a step that has failed. Observers receive the error, the client does not. */
   readonly failure?: unknown;
-  /** The quota because of which the call is refused. */
-  readonly exceeded?: ExceededQuota;
+  /** The refusal that answers the call. Absent for the refusal of an execution that has started. */
+  readonly refusal?: Refusal;
 }
 
 /** Returns the end of a call that is refused. */
 export function refused(refusal: Refusal): CallEnd {
-  const end = { outcome: refusal.outcome, answer: toAnswer(refusal) };
-  return refusal.exceeded ? { ...end, exceeded: refusal.exceeded } : end;
+  return { outcome: refusal.outcome, answer: toAnswer(refusal), refusal };
 }
 
 /**

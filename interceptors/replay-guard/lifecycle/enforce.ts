@@ -20,6 +20,7 @@ import { runUnguarded } from './handler-rejections.js';
 import type { InFlightCall, InFlightCalls } from './in-flight.js';
 import { ProducerOrder } from './producer-order.js';
 import { Wait } from './wait.js';
+import type { Waiters } from './waiters.js';
 
 /** The collaborators of `EnforceLifecycle`. */
 export interface EnforceParts {
@@ -30,6 +31,7 @@ export interface EnforceParts {
   readonly quotas: Quotas;
   readonly codec: ReplyCodec;
   readonly inFlight: InFlightCalls;
+  readonly waiters: Waiters;
   readonly observer: ReplayGuardObserver;
 }
 
@@ -52,7 +54,8 @@ interface GuardedRequest {
 
 /**
  * Mode ENFORCE: each operation executes once. The first call of an operation in this process claims and executes the
- * operation. Its duplicates wait for the first call and receive the same reply.
+ * operation. Its duplicates wait for the first call and receive the same reply. One of them keeps its request, and
+ * executes if the first call ends without a stored reply. The others keep the fingerprint only.
  *
  * This file shows the life of a call from top to bottom: read the operation, join a running call, claim, execute,
  * decide, commit, answer. Each step returns how the call ends, or throws. Only `#answer` answers. A step that does not
@@ -67,7 +70,7 @@ export class EnforceLifecycle implements Lifecycle {
 
   constructor(parts: EnforceParts) {
     this.#parts = parts;
-    this.#order = new ProducerOrder(parts.inFlight, parts.claimer);
+    this.#order = new ProducerOrder(parts.inFlight, parts.claimer, parts.waiters);
   }
 
   onMetadata(call: GuardedCall): void {
@@ -119,17 +122,23 @@ export class EnforceLifecycle implements Lifecycle {
     return this.#order.read(call, () => this.#parts.operations.read(call));
   }
 
-  /** Waits for the running call of the operation. If it ends without a reply, this call may become the next one. */
+  /**
+   * Waits for the running call of the operation. If it ends without a reply, this call becomes the next one, unless it
+   * has dropped its request. It is then refused, and its client retries.
+   */
   async #join(request: GuardedRequest, first: InFlightCall): Promise<CallEnd> {
     let running: InFlightCall | undefined = first;
+    let last = first;
     while (running) {
       const end = await this.#waitFor(request, running);
       if (end) return end;
+      last = running;
       running = this.#parts.inFlight.find(request.operation.id);
     }
     // The guard may have closed during the wait.
     if (this.#isClosed) throw refusals.storeUnavailable();
-    return this.#lead(request);
+    if (request.served.call.canExecute) return this.#lead(request);
+    throw last.refusal?.code === status.UNAVAILABLE ? last.refusal : refusals.waitedInVain();
   }
 
   /**
@@ -140,15 +149,23 @@ export class EnforceLifecycle implements Lifecycle {
     { served, operation, wait }: GuardedRequest,
     first: InFlightCall,
   ): Promise<CallEnd | undefined> {
+    const { call } = served;
+    const { waiters, codec } = this.#parts;
     const inProgress = () => refusals.inProgress(first.ageMs);
-    const { inFlight, codec } = this.#parts;
     if (isReused(operation, first)) {
-      const claimed = await inFlight.wait(first, () => wait.resultOf(first.claimed));
+      const claimed = await waiters.wait(call, operation.scope, first, () => {
+        call.dropRequest();
+        return wait.resultOf(first.claimed);
+      });
       if (claimed === true) throw refusals.keyReused();
       if (claimed === false) return undefined;
       throw inProgress();
     }
-    const end = await inFlight.wait(first, () => first.wait(wait.remainingMs, served.call.ended));
+    const end = await waiters.wait(call, operation.scope, first, () => {
+      const isSuccessor = call.canExecute && !first.hasSuccessor;
+      if (!isSuccessor) call.dropRequest();
+      return first.wait(wait.remainingMs, call.ended, isSuccessor);
+    });
     if (end === 'call-ended') return { outcome: 'in_progress' };
     if (end === 'timeout') throw inProgress();
     return end && replayed(codec, end, 'joined');
@@ -158,10 +175,11 @@ export class EnforceLifecycle implements Lifecycle {
   #lead(request: GuardedRequest): MaybePromise<CallEnd> {
     const { served, operation, wait } = request;
     const { inFlight, codec } = this.#parts;
-    served.own = inFlight.start(operation.id, operation.fingerprint);
-    return then(this.#order.waitForPrevious(served.call, operation, wait), (previous) => {
+    const own = inFlight.start(operation.id, operation.fingerprint);
+    served.own = own;
+    return then(this.#order.waitForPrevious(served.call, own, operation, wait), (previous) => {
       if (previous === 'call-ended') return { outcome: 'in_progress' };
-      return then(this.#claim(request), (attempt) => {
+      return then(this.#claim(request, own), (attempt) => {
         if (attempt === 'call-ended') return { outcome: 'in_progress' };
         const { result } = attempt;
         if (result.outcome === 'claimed') return this.#execute(served, result.claim, attempt);
@@ -170,10 +188,13 @@ export class EnforceLifecycle implements Lifecycle {
     });
   }
 
-  #claim({ served, operation, wait }: GuardedRequest): MaybePromise<ClaimAttempt | 'call-ended'> {
+  #claim(
+    { served, operation, wait }: GuardedRequest,
+    own: InFlightCall,
+  ): MaybePromise<ClaimAttempt | 'call-ended'> {
     const slot = this.#parts.quotas.takeSlot(operation.scope, served.call);
     if (slot === 'taken') served.slotOf = operation.scope;
-    return this.#order.claim(served.call, operation, wait, slot);
+    return this.#order.claim(served.call, own, operation, wait, slot);
   }
 
   /** Runs the handler under the claim. Commits its writes with the reply, or rolls them back. */
@@ -213,7 +234,7 @@ export class EnforceLifecycle implements Lifecycle {
    */
   #withoutStore(call: GuardedCall, error: ClaimError): CallEnd {
     const mayExecute = call.method.policy.onStoreFailure === 'EXECUTE' && !findCause(error, isContention);
-    if (!mayExecute) return refused(refusals.storeUnavailable(error));
+    if (!mayExecute || !call.canExecute) return refused(refusals.storeUnavailable(error));
     // A disconnected client will retry. The retry would execute again, because an unguarded execution stores no
     // record.
     if (call.ended.isAborted) return { outcome: 'released' };
@@ -230,11 +251,11 @@ export class EnforceLifecycle implements Lifecycle {
     } finally {
       if (slotOf !== undefined) quotas.returnSlot(slotOf);
       if (own) {
-        own.isRefusedInProgress = end.outcome === 'in_progress' && end.answer !== undefined;
+        own.refusal = end.refusal;
         inFlight.end(own, end.stored);
       }
     }
-    if (end.exceeded) observer.quotaExceeded(call.method.observed, end.exceeded);
+    if (end.refusal?.exceeded) observer.quotaExceeded(call.method.observed, end.refusal.exceeded);
     if ('failure' in end) observer.handlerFailed(call.method.observed, end.failure);
     observer.callEnded(call.method.observed, isSent ? end.outcome : 'refused');
   }

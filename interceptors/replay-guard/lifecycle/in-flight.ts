@@ -1,4 +1,5 @@
 import type { LazySignal } from '../../timing/lazy-signal.js';
+import type { Refusal } from '../refusal/refusal.js';
 
 /**
  * The stored reply of an in-flight call. Undefined when the call ended without a stored reply. The key may then be
@@ -18,6 +19,8 @@ export interface StoredReply {
 /** The reason why a wait ended before the in-flight call: its time limit, or the end of the duplicate's own call. */
 export type InterruptedWait = 'timeout' | 'call-ended';
 
+type EndWait = (end: InFlightOutcome | InterruptedWait) => void;
+
 /** An execution that can be ended before its handler. */
 export interface RunningHandler {
   /** Ends the execution as failed. Returns false when the handler has already answered. */
@@ -30,18 +33,22 @@ export class InFlightCall {
   readonly mapKey: string;
   readonly fingerprint: Buffer;
   readonly #startedAt = performance.now();
-  /** How many duplicates wait at present. `InFlightCalls` updates this count. */
+  /** How many calls wait for this call at present. `Waiters` updates this count. */
   waiting = 0;
-  /** Whether the call was refused as in progress. The later calls of the same producer must then also be retried. */
-  isRefusedInProgress = false;
+  /** The in-flight call with the previous sequence, while this call waits for it. */
+  waitsFor: InFlightCall | undefined;
+  /** The refusal with which the call ended. Undefined before its end, and after an execution. */
+  refusal: Refusal | undefined;
   /** The execution of the call. Undefined before the handler starts. */
   handler: RunningHandler | undefined;
   /** Undefined until the store has answered. */
   #isClaimed: boolean | undefined;
   /** Created when a duplicate first reads `claimed`. */
   #claimed: PromiseWithResolver<boolean> | undefined;
-  /** The waits of the duplicates. Undefined before the first wait. */
-  #waiters: Set<(end: InFlightOutcome | InterruptedWait) => void> | undefined;
+  /** The waits of other calls. Undefined before the first wait. */
+  #waiters: Set<EndWait> | undefined;
+  /** The wait of the successor, see `wait`. */
+  #successor: EndWait | undefined;
 
   constructor(mapKey: string, fingerprint: Buffer) {
     this.mapKey = mapKey;
@@ -65,8 +72,16 @@ export class InFlightCall {
   }
 
   end(outcome: InFlightOutcome): void {
-    this.#setClaimed(false);
+    // Only the reply of an equal request ends this call.
+    this.#setClaimed(outcome !== undefined);
+    // The successor continues first, so that the other duplicates find its call and wait for it.
+    this.#successor?.(outcome);
     for (const waiter of this.#waiters ?? []) waiter(outcome);
+  }
+
+  /** Whether a duplicate waits that can execute if this call ends without a stored reply. */
+  get hasSuccessor(): boolean {
+    return this.#successor !== undefined;
   }
 
   /** Records the first answer only. */
@@ -82,62 +97,41 @@ export class InFlightCall {
 
   /**
    * Resolves to the outcome, or to the reason why the wait ended earlier. After the wait, this in-flight call has no
-   * reference to the duplicate.
-   * @param callEnded aborted when the call of the duplicate has ended
+   * reference to the waiting call.
+   * @param callEnded aborted when the waiting call has ended
+   * @param isSuccessor whether the waiting call is the one duplicate that keeps its request. It executes if this call
+   *   ends without a stored reply.
    */
-  wait(limitMs: number, callEnded: LazySignal): Promise<InFlightOutcome | InterruptedWait> {
+  wait(
+    limitMs: number,
+    callEnded: LazySignal,
+    isSuccessor = false,
+  ): Promise<InFlightOutcome | InterruptedWait> {
     const { signal } = callEnded;
     this.#waiters ??= new Set();
     const waiters = this.#waiters;
     return new Promise((resolve) => {
       const onCallEnded = () => done('call-ended');
       const timer = setTimeout(() => done('timeout'), Math.max(limitMs, 0));
-      const done = (end: InFlightOutcome | InterruptedWait) => {
+      const done: EndWait = (end) => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onCallEnded);
         waiters.delete(done);
+        if (this.#successor === done) this.#successor = undefined;
         resolve(end);
       };
       waiters.add(done);
+      if (isSuccessor) this.#successor = done;
       if (signal.aborted) onCallEnded();
       else signal.addEventListener('abort', onCallEnded, { once: true });
     });
   }
 }
 
-/** How many duplicates may wait at the same time. */
-export interface WaiterLimits {
-  readonly perKey: number;
-  readonly total: number;
-}
-
 /** The in-flight calls of this process, by record id. */
 export class InFlightCalls {
   readonly #byId = new Map<string, InFlightCall>();
   readonly #onEmpty = new Set<() => void>();
-  readonly #limits: WaiterLimits;
-  #waiting = 0;
-
-  constructor(limits: WaiterLimits) {
-    this.#limits = limits;
-  }
-
-  /**
-   * Runs the wait of one duplicate and counts the duplicate during the wait. Resolves to `timeout` at once when a
-   * limit is reached. The limits bound the memory of waiting duplicates.
-   */
-  async wait<T>(inFlight: InFlightCall, until: () => Promise<T>): Promise<T | 'timeout'> {
-    const { perKey, total } = this.#limits;
-    if (inFlight.waiting >= perKey || this.#waiting >= total) return 'timeout';
-    inFlight.waiting++;
-    this.#waiting++;
-    try {
-      return await until();
-    } finally {
-      inFlight.waiting--;
-      this.#waiting--;
-    }
-  }
 
   /** Returns the in-flight call of an operation, if this process executes the operation. */
   find(id: Buffer): InFlightCall | undefined {

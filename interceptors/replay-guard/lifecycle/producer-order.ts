@@ -1,4 +1,5 @@
 import { PRODUCER_HEADER } from '../../protocol/headers.js';
+import { SEQUENCE_WINDOW_SIZE } from '../../store/producer/sequence-window.js';
 import { type MaybePromise, then } from '../../timing/maybe-promise.js';
 import { within } from '../../timing/timeout.js';
 import type { GuardedCall } from '../call/guarded-call.js';
@@ -8,12 +9,19 @@ import type { Slot } from '../store-access/quotas.js';
 import type { ClaimAttempt, Claimer } from './claim.js';
 import type { InFlightCall, InFlightCalls } from './in-flight.js';
 import type { Wait } from './wait.js';
+import type { Waiters } from './waiters.js';
 
 /**
  * How long an earlier call can delay the reading of a later call, in milliseconds. The limit protects callers that
  * share a connection and a producer name. The scope source may never return a scope for one of these callers.
  */
 const MAX_DELAY_MS = 1_000;
+
+/**
+ * How many calls of a producer may wait behind its running call. Each of them executes later and keeps its request. A
+ * producer that obeys the contract does not send more.
+ */
+const MAX_BEHIND = SEQUENCE_WINDOW_SIZE - 1;
 
 /** Resolves to the result of `reading`, after all earlier calls of the producer have been read. */
 type ReadInOrder = <T>(reading: Promise<T>) => Promise<T>;
@@ -26,13 +34,15 @@ type ReadInOrder = <T>(reading: Promise<T>) => Promise<T>;
 export class ProducerOrder {
   readonly #inFlight: InFlightCalls;
   readonly #claimer: Claimer;
+  readonly #waiters: Waiters;
   /** The last call of each producer, as a promise that resolves when the call has been read. */
   readonly #lastRead = new Map<string, Promise<void>>();
   readonly #readInOrder = new WeakMap<GuardedCall, ReadInOrder>();
 
-  constructor(inFlight: InFlightCalls, claimer: Claimer) {
+  constructor(inFlight: InFlightCalls, claimer: Claimer, waiters: Waiters) {
     this.#inFlight = inFlight;
     this.#claimer = claimer;
+    this.#waiters = waiters;
   }
 
   /**
@@ -58,26 +68,39 @@ export class ProducerOrder {
 
   /**
    * Waits for the in-flight call with the previous sequence, if this process has such a call.
+   * @param own the in-flight call of the waiting call
    * @returns whether this process had such a call, or `call-ended` when the waiting call has ended
-   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when the wait ends before the previous call
+   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when the wait ends before the previous call, or too many calls wait
    * @throws Refusal IDEMPOTENCY_SEQUENCE_GAP when the previous call ended without a stored reply
    */
-  waitForPrevious(call: GuardedCall, operation: Operation, wait: Wait): MaybePromise<boolean | 'call-ended'> {
+  waitForPrevious(
+    call: GuardedCall,
+    own: InFlightCall,
+    operation: Operation,
+    wait: Wait,
+  ): MaybePromise<boolean | 'call-ended'> {
     const previous = operation.precededBy && this.#inFlight.find(operation.precededBy);
-    return previous ? this.#waitFor(previous, call, operation, wait) : false;
+    return previous ? this.#waitFor(previous, call, own, operation, wait) : false;
   }
 
   async #waitFor(
     previous: InFlightCall,
     call: GuardedCall,
-    { series }: Operation,
+    own: InFlightCall,
+    { scope, series }: Operation,
     wait: Wait,
   ): Promise<boolean | 'call-ended'> {
     const inProgress = () => refusals.inProgress(previous.ageMs);
-    const end = await this.#inFlight.wait(previous, () => previous.wait(wait.remainingMs, call.ended));
+    if (waitingBefore(previous) >= MAX_BEHIND) throw refusals.tooManyBehind(previous.ageMs, MAX_BEHIND);
+    own.waitsFor = previous;
+    const until = () => previous.wait(wait.remainingMs, call.ended);
+    const end = await this.#waiters.wait(call, scope, previous, until).finally(() => {
+      own.waitsFor = undefined;
+    });
     if (end === 'timeout') throw inProgress();
     if (end === 'call-ended') return end;
-    if (!end && previous.isRefusedInProgress) throw inProgress();
+    // The later calls of the producer must then also be retried.
+    if (!end && previous.refusal?.outcome === 'in_progress') throw inProgress();
     // The store accepts 1 as an initial sequence. If 1 executed now, a retry of 0 would be refused as outdated.
     if (!end && series?.sequence === 1n && (await previous.claimed)) throw refusals.sequenceGap(0n);
     return true;
@@ -85,24 +108,45 @@ export class ProducerOrder {
 
   /**
    * Claims an operation. After a gap, the claim is repeated if the call with the previous sequence has arrived.
+   * @param own the in-flight call of the call
    * @param slot the slot of the call among the in-flight calls of its scope
    * @throws ClaimError, Refusal in the same cases as `Claimer.claim` and `waitForPrevious`
    */
   claim(
     call: GuardedCall,
+    own: InFlightCall,
     operation: Operation,
     wait: Wait,
     slot: Slot,
   ): MaybePromise<ClaimAttempt | 'call-ended'> {
-    const claim = () => this.#claimer.claim(operation, (attempt) => wait.pause(attempt), slot);
+    const claim = () =>
+      this.#claimer.claim(operation, (attempt) => this.#pause(call, operation, wait, slot, attempt), slot);
     if (!operation.series) return claim();
     return then(claim(), (attempt) =>
-      attempt.result.outcome === 'gap' ? this.#claimAfterGap(call, operation, wait, attempt, claim) : attempt,
+      attempt.result.outcome === 'gap'
+        ? this.#claimAfterGap(call, own, operation, wait, attempt, claim)
+        : attempt,
     );
+  }
+
+  /** Waits for an execution of another server until the next claim. Resolves to false when the wait is over. */
+  async #pause(
+    call: GuardedCall,
+    { scope }: Operation,
+    wait: Wait,
+    slot: Slot,
+    attempt: number,
+  ): Promise<boolean> {
+    if (wait.remainingMs === 0) return false;
+    // Without a slot the call does not execute. A stored reply may still answer it.
+    if (slot === 'none') call.dropRequest();
+    const execution = { waiting: 0, ageMs: wait.elapsedMs };
+    return this.#waiters.wait(call, scope, execution, () => wait.pause(attempt));
   }
 
   async #claimAfterGap(
     call: GuardedCall,
+    own: InFlightCall,
     operation: Operation,
     wait: Wait,
     refused: ClaimAttempt,
@@ -110,7 +154,7 @@ export class ProducerOrder {
   ): Promise<ClaimAttempt | 'call-ended'> {
     let attempt = refused;
     while (attempt.result.outcome === 'gap') {
-      const hadPrevious = await this.waitForPrevious(call, operation, wait);
+      const hadPrevious = await this.waitForPrevious(call, own, operation, wait);
       if (hadPrevious === 'call-ended') return hadPrevious;
       if (!hadPrevious) break;
       attempt = await claim();
@@ -143,6 +187,13 @@ export class ProducerOrder {
       return ordered;
     };
   }
+}
+
+/** Returns how many calls wait for earlier sequences, counted from this call to the running call of its series. */
+function waitingBefore(inFlight: InFlightCall): number {
+  let count = 0;
+  for (let before = inFlight.waitsFor; before; before = before.waitsFor) count++;
+  return count;
 }
 
 async function after<T>(

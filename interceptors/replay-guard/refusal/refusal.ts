@@ -82,7 +82,25 @@ function pauseAfter(cause: unknown): number {
   return findCause(cause, isContention) ? MIN_RETRY_MS : OUTAGE_RETRY_MS;
 }
 
-const quotaNames = { in_flight: 'in-flight calls', live_keys: 'retained idempotency keys' } as const;
+const quotaNames = {
+  in_flight: 'in-flight calls',
+  live_keys: 'retained idempotency keys',
+  waiting: 'waiting calls',
+} as const;
+
+const STILL_RUNNING = 'the first call with this idempotency key is still running';
+
+function inProgress(message: string, ageMs: number, exceeded?: ExceededQuota): Refusal {
+  return new Refusal(status.UNAVAILABLE, REASONS.KEY_IN_PROGRESS, `${message}; retry with the same key`, {
+    outcome: 'in_progress',
+    retryAfterMs: Math.round(Math.min(Math.max(ageMs, MIN_RETRY_MS), MAX_RETRY_MS)),
+    ...(exceeded && { exceeded, metadata: quotaMetadata(exceeded) }),
+  });
+}
+
+function quotaMetadata({ quota, limit }: ExceededQuota): Record<string, string> {
+  return { quota, limit: String(limit) };
+}
 
 const tooLarge: Readonly<Record<ExceededLimit['part'], (limit: number) => string>> = {
   reply: (limit) => `the reply is larger than ${limit} bytes`,
@@ -114,23 +132,31 @@ export const refusals = {
   /**
    * @param ageMs how long the first execution has been running, in milliseconds. The client pauses for the same time,
    *   so the time between retries doubles. A few attempts then cover a long execution.
+   * @param exceeded the quota because of which the call could not wait
    */
-  inProgress: (ageMs: number) =>
-    new Refusal(
-      status.UNAVAILABLE,
-      REASONS.KEY_IN_PROGRESS,
-      'the first call with this idempotency key is still running; retry with the same key',
-      {
-        outcome: 'in_progress',
-        retryAfterMs: Math.round(Math.min(Math.max(ageMs, MIN_RETRY_MS), MAX_RETRY_MS)),
-      },
+  inProgress: (ageMs: number, exceeded?: ExceededQuota) =>
+    inProgress(
+      exceeded
+        ? `${STILL_RUNNING}, and the caller has reached its limit of ${exceeded.limit} ${quotaNames[exceeded.quota]}`
+        : STILL_RUNNING,
+      ageMs,
+      exceeded,
     ),
+  /** Refuses a duplicate, because too many calls of all callers wait. @param ageMs as for `inProgress` */
+  tooManyWaiting: (ageMs: number) =>
+    inProgress(`${STILL_RUNNING}, and the server has no room for another waiting call`, ageMs),
+  /** Refuses a call of a producer, because `limit` calls wait behind its running call. @param ageMs as for `inProgress` */
+  tooManyBehind: (ageMs: number, limit: number) =>
+    inProgress(`${limit} calls of this producer already wait for its running call`, ageMs),
+  /** Refuses a duplicate that has waited without keeping its request. The key may be free. */
+  waitedInVain: () =>
+    inProgress('the call waited for an execution with this idempotency key, which stored no reply', 0),
   quotaExceeded: (exceeded: ExceededQuota) =>
     new Refusal(
       status.RESOURCE_EXHAUSTED,
       REASONS.QUOTA_EXCEEDED,
       `the caller has reached its limit of ${exceeded.limit} ${quotaNames[exceeded.quota]}; the call had no effect`,
-      { exceeded, metadata: { quota: exceeded.quota, limit: String(exceeded.limit) } },
+      { exceeded, metadata: quotaMetadata(exceeded) },
     ),
   /** Refuses a call whose handler has not started. @param cause the error of the store */
   storeUnavailable: (cause?: unknown) =>

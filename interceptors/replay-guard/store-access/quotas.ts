@@ -11,10 +11,16 @@ import type { ObservedStore } from './observed-store.js';
 /** Limits for one scope. A limit that is omitted does not apply. */
 export interface QuotaOptions {
   /**
-   * How many calls of one scope may execute or look up a key in this process at the same time. Waiting duplicates do
-   * not count. At least 1. Default: no limit.
+   * How many calls of one scope may execute or look up a key in this process at the same time. Waiting duplicates have
+   * a limit of their own, `waitingPerScope`. At least 1. Default: no limit.
    */
   readonly inFlightPerScope?: number;
+  /**
+   * How many calls of one scope may wait in this process at the same time: for the execution of the same key, of another
+   * server, or of an earlier sequence. Further calls are refused as in progress. At least 1. Default: a tenth of
+   * `waiters`, and at most ten times `inFlightPerScope`.
+   */
+  readonly waitingPerScope?: number;
   /**
    * How many keys of one scope may be retained. All calls of one producer count as one key. The count is up to
    * 5 seconds old, so a burst can exceed the limit. At least 1. Default: no limit.
@@ -35,6 +41,9 @@ export interface QuotaOptions {
  */
 export type Slot = 'taken' | 'none' | 'exempt';
 
+/** The limits of a scope, for error messages and checks. */
+const limitNames = ['inFlightPerScope', 'waitingPerScope', 'liveKeysPerScope'] as const;
+
 /** The number of retained keys of one scope. */
 interface LiveKeys {
   /**
@@ -50,6 +59,10 @@ interface LiveKeys {
 
 /** How long a count of live keys is used, in milliseconds. */
 const MAX_COUNT_AGE_MS = 5_000;
+/** The part of all waiting calls that one scope may have, unless `waitingPerScope` is set. */
+const WAITING_SHARE = 0.1;
+/** How many calls may wait for each call that the scope may have in flight, unless `waitingPerScope` is set. */
+const WAITING_PER_SLOT = 10;
 /** The maximum number of scopes whose count is cached. The count of any other scope is read from the store. */
 const MAX_SCOPES = 10_000;
 
@@ -64,11 +77,11 @@ export class Quotas {
   constructor(options: QuotaOptions, store: ObservedStore) {
     assertKnownOptions<QuotaOptions>('quotas', options, {
       inFlightPerScope: true,
+      waitingPerScope: true,
       liveKeysPerScope: true,
       exempt: true,
     });
-    for (const name of ['inFlightPerScope', 'liveKeysPerScope'] as const)
-      if (name in options) assertWholeNumber(`quotas: ${name}`, options[name]);
+    for (const name of limitNames) if (name in options) assertWholeNumber(`quotas: ${name}`, options[name]);
     if (options.exempt !== undefined && typeof options.exempt !== 'function')
       throw new TypeError('quotas: exempt must be a function');
     this.#options = options;
@@ -76,14 +89,31 @@ export class Quotas {
   }
 
   /**
+   * Returns how many calls of one scope may wait.
+   * @param total how many calls of all scopes may wait
+   */
+  waitingPerScope(total: number): number {
+    const { waitingPerScope, inFlightPerScope = Number.POSITIVE_INFINITY } = this.#options;
+    return waitingPerScope ?? Math.min(Math.ceil(total * WAITING_SHARE), inFlightPerScope * WAITING_PER_SLOT);
+  }
+
+  /**
+   * Returns whether no quota refuses the call.
+   * @throws what the option `exempt` throws
+   */
+  isExempt(call: GuardedCall): boolean {
+    const isExempt: unknown = this.#options.exempt?.(scopeContextOf(call));
+    // A promise is not true, so an asynchronous function exempts no call. Its rejection must not end the process.
+    if (isExempt instanceof Promise) isExempt.catch(() => {});
+    return isExempt === true;
+  }
+
+  /**
    * Takes a slot for an in-flight call of the scope, unless all slots are taken or the call is exempt.
    * @throws what the option `exempt` throws
    */
   takeSlot(scope: string, call: GuardedCall): Slot {
-    const isExempt: unknown = this.#options.exempt?.(scopeContextOf(call));
-    if (isExempt === true) return 'exempt';
-    // A promise is not true, so an asynchronous function exempts no call. Its rejection must not end the process.
-    if (isExempt instanceof Promise) isExempt.catch(() => {});
+    if (this.isExempt(call)) return 'exempt';
     const taken = this.#inFlight.get(scope) ?? 0;
     if (taken >= (this.#options.inFlightPerScope ?? Number.POSITIVE_INFINITY)) return 'none';
     this.#inFlight.set(scope, taken + 1);

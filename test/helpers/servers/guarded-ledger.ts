@@ -67,6 +67,8 @@ export interface LedgerSetup {
   readonly declared?: DeclaredOptions;
   /** Interceptors between the wire and the guard. */
   readonly before?: ServerInterceptor[];
+  /** Interceptors between the guard and the handlers. */
+  readonly after?: ServerInterceptor[];
   /** Default: plaintext. */
   readonly credentials?: ServerCredentials;
   /** A store and database that the test opened. Default: opened from the source. */
@@ -147,7 +149,7 @@ export async function openLedger(
   ]);
   const implementation = Object.fromEntries(counted) as UntypedServiceImplementation;
   const server = await startServer(t, {
-    interceptors: [...(setup.before ?? []), guard.interceptor],
+    interceptors: [...(setup.before ?? []), guard.interceptor, ...(setup.after ?? [])],
     services: [[guard.protect(definition), implementation]],
     ...(setup.credentials && { credentials: setup.credentials }),
   });

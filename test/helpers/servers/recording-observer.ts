@@ -25,6 +25,8 @@ export class RecordingObserver implements Partial<ReplayGuardObserver> {
   readonly exceeded: ExceededQuota[] = [];
   unguarded = 0;
   running = 0;
+  /** How many calls wait at present. */
+  waiting = 0;
 
   callEnded(_method: ObservedMethod, outcome: CallOutcome): void {
     this.ended.push(outcome);
@@ -35,6 +37,12 @@ export class RecordingObserver implements Partial<ReplayGuardObserver> {
   }
   executionEnded(): void {
     this.running--;
+  }
+  waitStarted(): void {
+    this.waiting++;
+  }
+  waitEnded(): void {
+    this.waiting--;
   }
   handlerFailed(_method: ObservedMethod, error: unknown): void {
     this.failures.push(error);

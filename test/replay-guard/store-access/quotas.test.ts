@@ -302,6 +302,7 @@ function served({ interceptor }: ReplayGuard, tenant: string): Promise<status> {
       ...{ start: arrive, sendMetadata() {}, sendMessage: (_message: unknown, sent: () => void) => sent() },
       ...{ sendStatus: ({ code }: { code: status }) => resolve(code), getAuthContext: () => ({}) },
       getDeadline: () => Number.POSITIVE_INFINITY,
+      startRead() {},
     } as unknown as ServerInterceptingCallInterface;
     const { requestDeserialize, responseSerialize } = feed.Watch as MethodDefinition<unknown, unknown>;
     const streams = { requestStream: false, responseStream: true };
@@ -400,7 +401,8 @@ test('the waiting duplicates of all keys are bounded, and duplicates with anothe
   const ledger = await openLedger(t, 'memory', {
     opened: { store: new SlowStore(new MemoryStore()) } as unknown as OpenStore,
     guard: {
-      ...{ waiters: 3, waitersPerKey: 2, scope: () => scoped.pass().then(() => 'alice') },
+      ...{ waiters: 3, waitersPerKey: 2, quotas: { waitingPerScope: 3 } },
+      ...{ scope: () => scoped.pass().then(() => 'alice') },
       policies: Object.fromEntries(paths.map((path) => [path, { waitMs: 1_000_000, leaseMs: 60_000 }])),
     },
     handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),

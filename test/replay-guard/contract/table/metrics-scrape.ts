@@ -49,7 +49,7 @@ export class Scrape {
     return Object.fromEntries(counts.filter(([, more]) => more !== 0));
   }
 
-  /** Asserts the label names of every sample, that no secret occurs, and that no call is in flight. */
+  /** Asserts the label names of every sample, that no secret occurs, and that no call is in flight or waits. */
   assertSound(t: ExecutionContext, secrets: readonly string[]): void {
     for (const { name, labels } of this.#samples) {
       const own = Object.keys(labels).filter((label) => label !== 'le');
@@ -58,6 +58,7 @@ export class Scrape {
     }
     for (const secret of secrets) t.false(this.text.includes(secret));
     t.is(this.sum('in_flight'), 0, 'no call is in flight');
+    t.is(this.sum('waiting'), 0, 'no call waits');
   }
 }
 
@@ -69,6 +70,7 @@ const labelsOf: Readonly<Record<string, string>> = {
   store_errors_total: '',
   reply_bytes: 'method,service',
   in_flight: 'method,service',
+  waiting: 'method,service',
   records: '',
   purged_total: '',
   quota_refusals_total: 'method,quota,service',
