@@ -65,13 +65,19 @@ const WAITING_SHARE = 0.1;
 const WAITING_PER_SLOT = 10;
 /** The maximum number of scopes whose count is cached. The count of any other scope is read from the store. */
 const MAX_SCOPES = 10_000;
+/** The maximum length of all scopes whose count is cached, in characters. A caller may choose a long name. */
+const MAX_SCOPE_CHARACTERS = 10_000_000;
 
 /** Counts the in-flight calls and the live keys of each scope. */
 export class Quotas {
   readonly #options: QuotaOptions;
   readonly #store: ObservedStore;
   readonly #inFlight = new Map<string, number>();
-  readonly #liveKeys = new LRUCache<string, LiveKeys>({ max: MAX_SCOPES });
+  readonly #liveKeys = new LRUCache<string, LiveKeys>({
+    max: MAX_SCOPES,
+    maxSize: MAX_SCOPE_CHARACTERS,
+    sizeCalculation: (_live, scope) => scope.length,
+  });
 
   /** @throws TypeError when an option is unknown, or a limit is not a whole number of at least 1 */
   constructor(options: QuotaOptions, store: ObservedStore) {

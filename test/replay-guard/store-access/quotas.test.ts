@@ -287,6 +287,22 @@ test.serial('the counts of the 10,000 most recent scopes are kept', async (t) =>
   t.is(store.counts, scopes + 2, 'the count was dropped');
 });
 
+test.serial('the counts of scopes with long names are kept up to 10,000,000 characters', async (t) => {
+  const store = new CountedStore(new MemoryStore());
+  const guard = createReplayGuard({
+    ...{ store, scope: scopeFromMetadata('x-tenant'), quotas: { liveKeysPerScope: 5 } },
+  });
+  t.teardown(() => guard.close());
+  guard.protect(feed);
+  const askAs = async (tenant: number) =>
+    t.is(await served(guard, String(tenant).padStart(100_000, '0')), status.OK);
+  for (let tenant = 0; tenant <= 100; tenant++) await askAs(tenant);
+  await askAs(100);
+  t.is(store.counts, 101, 'the count is kept');
+  await askAs(0);
+  t.is(store.counts, 102, 'the count was dropped');
+});
+
 /** Sends one call through the interceptor without a socket, and resolves to its status. */
 function served({ interceptor }: ReplayGuard, tenant: string): Promise<status> {
   const metadata = new Metadata();
