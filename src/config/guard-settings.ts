@@ -1,4 +1,10 @@
-import { type CipherKeys, defaultPolicy, type GuardMode, type Peppers } from 'grpc-replay-guard';
+import {
+  type CipherKeys,
+  defaultPolicy,
+  type GuardMode,
+  type Peppers,
+  type QuotaOptions,
+} from 'grpc-replay-guard';
 import { z } from 'zod';
 import { duration, filePath, guardMode } from './settings.js';
 
@@ -52,6 +58,7 @@ export const guardSettings = {
   REPLAY_GUARD_CIPHER_KEY_PREVIOUS: z.union([z.literal('none'), cipherKey]).optional(),
   REPLAY_GUARD_MAX_KEYS: limit.optional(),
   REPLAY_GUARD_MAX_IN_FLIGHT: limit.optional(),
+  REPLAY_GUARD_MAX_WAITING: limit.optional(),
 };
 
 const schema = z.object(guardSettings);
@@ -63,7 +70,7 @@ export interface GuardConfig {
   readonly retentionMs?: number;
   readonly pepper?: Peppers;
   readonly cipherKey?: CipherKeys;
-  readonly quotas?: { readonly liveKeysPerScope?: number; readonly inFlightPerScope?: number };
+  readonly quotas?: Pick<QuotaOptions, 'liveKeysPerScope' | 'inFlightPerScope' | 'waitingPerScope'>;
 }
 
 /** Makes the guard's options from the settings. */
@@ -71,15 +78,17 @@ export function toGuardConfig(s: GuardSettings): GuardConfig {
   const { REPLAY_GUARD_TTL: retentionMs, REPLAY_GUARD_PEPPER: current, REPLAY_GUARD_CIPHER_KEY: key } = s;
   const { REPLAY_GUARD_PEPPER_PREVIOUS: previous, REPLAY_GUARD_CIPHER_KEY_PREVIOUS: previousKey } = s;
   const { REPLAY_GUARD_MAX_KEYS: liveKeysPerScope, REPLAY_GUARD_MAX_IN_FLIGHT: inFlightPerScope } = s;
+  const waitingPerScope = s.REPLAY_GUARD_MAX_WAITING;
   return {
     mode: s.REPLAY_GUARD_MODE,
     ...(retentionMs !== undefined && { retentionMs }),
     ...(current !== undefined && { pepper: { current, previous: previous === undefined ? [] : [previous] } }),
     ...(key && { cipherKey: cipherKeys(key, previousKey) }),
-    ...((liveKeysPerScope ?? inFlightPerScope) !== undefined && {
+    ...((liveKeysPerScope ?? inFlightPerScope ?? waitingPerScope) !== undefined && {
       quotas: {
         ...(liveKeysPerScope !== undefined && { liveKeysPerScope }),
         ...(inFlightPerScope !== undefined && { inFlightPerScope }),
+        ...(waitingPerScope !== undefined && { waitingPerScope }),
       },
     }),
   };
