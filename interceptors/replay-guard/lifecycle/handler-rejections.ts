@@ -20,12 +20,13 @@ type Emit = (event: string | symbol, ...values: unknown[]) => boolean;
 /** The replacement of `process.emit`. It stays in place, without effect, below a replacement of another library. */
 interface Interception {
   isActive: boolean;
-  /** Returns false if another library has redefined the property `process.emit` since. */
+  /** Returns false if another library has redefined or sealed the property `process.emit` since. */
   remove(): boolean;
 }
 
 let openGuards = 0;
 let interception: Interception | undefined;
+let hasWarned = false;
 
 /**
  * Handles the rejections of async handlers. grpc-js ignores the promise that a handler returns. Without this function,
@@ -36,13 +37,15 @@ let interception: Interception | undefined;
  * provide this: Node considers a rejection handled as soon as any listener exists. Node tells a handled rejection from
  * an unhandled one by the result of `process.emit`, so this function replaces `process.emit`, and removes the
  * replacement when the last guard closes. A function that another library assigns to `process.emit` meanwhile is called
- * below the replacement.
+ * below the replacement. If `process.emit` cannot be replaced, for example because it is frozen, the function warns
+ * once, and every rejection takes its usual course.
  * @returns a function that ends the handling for this guard
  */
 export function catchHandlerRejections(): () => void {
   if (openGuards++ === 0) {
-    interception ??= intercept();
-    interception.isActive = true;
+    interception ??= canReplace() ? intercept() : undefined;
+    if (interception) interception.isActive = true;
+    else warnOnce();
   }
   let isStopped = false;
   return () => {
@@ -52,6 +55,22 @@ export function catchHandlerRejections(): () => void {
     interception.isActive = false;
     if (interception.remove()) interception = undefined;
   };
+}
+
+/** Whether the property `process.emit` can be defined. Other libraries can prevent it, and so can `Object.freeze`. */
+function canReplace(): boolean {
+  const before = Object.getOwnPropertyDescriptor(process, 'emit');
+  return before ? before.configurable === true : Object.isExtensible(process);
+}
+
+function warnOnce(): void {
+  if (hasWarned) return;
+  hasWarned = true;
+  process.emitWarning(
+    'process.emit cannot be replaced, so the guard does not catch the rejections of async handlers: ' +
+      'the call of such a handler waits until its time limit, and Node may end the process',
+    { code: 'REPLAY_GUARD_REJECTIONS' },
+  );
 }
 
 /**
@@ -80,7 +99,8 @@ function intercept(): Interception {
   const own: Interception = {
     isActive: true,
     remove() {
-      if (Object.getOwnPropertyDescriptor(process, 'emit')?.get !== get) return false;
+      const current = Object.getOwnPropertyDescriptor(process, 'emit');
+      if (current?.get !== get || !current.configurable) return false;
       if (before) define(before);
       else Reflect.deleteProperty(process, 'emit');
       // The property below may be the accessor of another copy of this library, which must learn of the function.

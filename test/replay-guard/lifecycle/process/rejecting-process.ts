@@ -10,6 +10,8 @@ const [guards, scenario = ''] = process.argv.slice(2);
 const path = '../../../../../interceptors/dist/replay-guard/lifecycle/handler-rejections.js';
 /** Two copies of the library in one process, as two versions of it would be. */
 const copies: Module[] = await Promise.all(['', '?copy'].map((copy) => import(`${path}${copy}`)));
+if (scenario === 'with a frozen emit')
+  Object.defineProperty(process, 'emit', { value: emit, configurable: false, writable: false });
 const open = Array.from({ length: Number(guards) }, (_, index) =>
   (copies[index % 2] as Module).catchHandlerRejections(),
 );
@@ -58,6 +60,14 @@ const scenarios: Record<string, () => Promise<void>> = {
     await rejectInHandler();
     for (const close of open) close();
     console.log(process.emit === emit);
+  },
+  'with a frozen emit': () => reject(new Error('a background job failed')),
+  'of a handler after emit was sealed': async () => {
+    Object.defineProperty(process, 'emit', { configurable: false });
+    for (const close of open) close();
+    await reject(new Error('after the guards'));
+    (copies[0] as Module).catchHandlerRejections();
+    await rejectInHandler();
   },
 };
 

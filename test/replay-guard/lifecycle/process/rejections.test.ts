@@ -64,6 +64,21 @@ test('a handler that rejects while and after another library replaces process.em
   t.is(code, 0);
 });
 
+test('where process.emit cannot be replaced, guards open, and each copy of the library warns once', async (t) => {
+  const { code, stdout, stderr } = await run('warn', 4, 'with a frozen emit');
+  t.is(stdout, 'alive\n');
+  t.is(code, 0);
+  t.is(stderr.match(/\[REPLAY_GUARD_REJECTIONS\] Warning: process\.emit cannot be replaced/g)?.length, 2);
+});
+
+test('guards close and open again after another library has sealed process.emit', async (t) => {
+  const { code, stdout, stderr } = await run('warn', 1, 'of a handler after emit was sealed');
+  t.is(stdout, 'failed a handler failed\nalive\n');
+  t.is(code, 0);
+  t.regex(stderr, /after the guards/);
+  t.notRegex(stderr, /REPLAY_GUARD/);
+});
+
 test.serial(
   'guards that open and close again below the process.emit of another library add only one layer',
   async (t) => {
