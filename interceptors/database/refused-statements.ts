@@ -33,9 +33,21 @@ const harmlessPragmas =
 export function assertNoControl(text: string, dialect: Dialect['name']): void {
   if (ordinary.test(text)) return;
   const tokens = new Tokens(text, dialect);
-  const word = tokens.next();
+  const word = firstWord(tokens);
   const instead = alternatives.get(word) ?? insteadOf(word, tokens);
   if (instead) throw new TypeError(`the database handle refuses ${word}: ${instead}`);
+}
+
+/**
+ * Returns the first word of a statement, or PRAGMA if the statement explains a pragma. SQLite executes some pragmas when it
+ * prepares them, so also behind EXPLAIN.
+ */
+function firstWord(tokens: Tokens): string {
+  const word = tokens.next();
+  if (word !== 'EXPLAIN') return word;
+  let explained = tokens.next();
+  if (explained === 'QUERY' && tokens.next() === 'PLAN') explained = tokens.next();
+  return explained === 'PRAGMA' ? explained : word;
 }
 
 /** Returns the advice for a statement that is refused because of its second or third word. */

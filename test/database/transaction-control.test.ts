@@ -23,6 +23,8 @@ const own: Record<Engine, readonly string[]> = {
     'PRAGMA main.synchronous=OFF',
     'pragma /* */ foreign_keys (0)',
     'PRAGMA "locking_mode" = EXCLUSIVE',
+    'EXPLAIN PRAGMA query_only = 1',
+    'explain /* */ query plan PRAGMA main.foreign_keys(0)',
     '/* /* */ COMMIT',
   ],
   postgres: [
@@ -45,8 +47,15 @@ const allowed: Record<Engine, readonly string[]> = {
     'PRAGMA table_info(notes)',
     'PRAGMA journal_mode',
     '/* BEGIN */ SELECT 1',
+    'EXPLAIN BEGIN',
+    'EXPLAIN QUERY PLAN SELECT 1',
   ],
-  postgres: ['SET LOCAL search_path = public', 'SET CONSTRAINTS ALL DEFERRED', '/* /* */ BEGIN */ SELECT 1'],
+  postgres: [
+    'SET LOCAL search_path = public',
+    'SET CONSTRAINTS ALL DEFERRED',
+    '/* /* */ BEGIN */ SELECT 1',
+    'EXPLAIN SELECT 1',
+  ],
 };
 
 for (const engine of engines) {
