@@ -77,8 +77,9 @@ function lowerCase(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
+/** A name with an empty last label is not a domain, so its dots are kept. */
 function domain(name: string): string {
-  return lowerCase(name.length > 1 && name.endsWith('.') ? name.slice(0, -1) : name);
+  return lowerCase(/[^.]\.$/.test(name) ? name.slice(0, -1) : name);
 }
 
 function emailAddress(address: string): string {

@@ -63,7 +63,13 @@ const differences: [string, string][] = [
   ['DNS:"a\\u002c DNS:b"', 'DNS:a, DNS:b'],
   ['DNS:"\\u00c9"', 'DNS:"\\u00e9"'],
   ['DNS:', 'DNS:.'],
+  ['DNS:a', 'DNS:a..'],
+  ['DNS:a.', 'DNS:a..'],
 ];
+test('a name with an empty last label is in normal form', (t) => {
+  for (const name of ['DNS:a..', 'DNS:..', 'email:ada@a..', 'DNS:.']) t.is(scopeOf(name), name);
+});
+
 test('names that differ in more than their spelling have different scopes', (t) => {
   for (const [one, other] of differences) t.not(scopeOf(one), scopeOf(other), `${one} and ${other}`);
 });
