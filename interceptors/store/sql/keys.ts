@@ -22,6 +22,8 @@ import {
   type RecordStatements,
   retentionNow,
   statementsOn,
+  storedExpiry,
+  storedFingerprint,
 } from './statements.js';
 
 const TABLE = 'replay_guard_records';
@@ -85,9 +87,9 @@ export function keyTable(expiry: Pick<RecordTable, 'expired' | 'expiryOrder'>): 
 /** Returns the record in the row of a `find`, or undefined if no record is retained. */
 export function foundRecord(row: Row): FoundRecord | undefined {
   if (row.state === null) return undefined;
-  const expiresAtMs = Number(row.expires_at);
+  const expiresAtMs = storedExpiry(row);
   if (row.state === ERASED) return { outcome: 'erased', expiresAtMs };
-  const fingerprint = row.fingerprint as Buffer;
+  const fingerprint = storedFingerprint(row);
   if (row.state === COMPLETED) {
     return { outcome: 'completed', fingerprint, reply: row.reply as Buffer, expiresAtMs };
   }

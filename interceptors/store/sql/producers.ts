@@ -19,7 +19,14 @@ import {
 } from './claim-sql.js';
 import type { ClaimRules } from './claiming.js';
 import type { RecordTable } from './maintenance.js';
-import { type RecordSql, type RecordStatements, retentionNow, statementsOn } from './statements.js';
+import {
+  type RecordSql,
+  type RecordStatements,
+  retentionNow,
+  statementsOn,
+  storedExpiry,
+  storedFingerprint,
+} from './statements.js';
 
 const TABLE = 'replay_guard_producers';
 const EMPTY_WINDOW = Buffer.alloc(0);
@@ -140,12 +147,12 @@ export function foundProducer(row: Row): FoundProducer | undefined {
     epoch: row.epoch as bigint,
     completed: row.completed as bigint,
     replies: row.replies as Buffer,
-    expiresAtMs: Number(row.expires_at),
+    expiresAtMs: storedExpiry(row),
   };
   if (Number(row.state) > 0) return found;
   const [now, sequence] = [Number(row.now), row.sequence as bigint];
   const [ageMs, leaseLeftMs] = [now - Number(row.fence), Number(row.lease_until) - now];
-  return { ...found, running: { sequence, fingerprint: row.fingerprint as Buffer, ageMs, leaseLeftMs } };
+  return { ...found, running: { sequence, fingerprint: storedFingerprint(row), ageMs, leaseLeftMs } };
 }
 
 /** The rules for claims of positions in a series. */

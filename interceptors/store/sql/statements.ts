@@ -10,6 +10,23 @@ export const COMPLETED = 1n;
 /** The state of a completed record whose reply was erased. */
 export const ERASED = 2n;
 
+/**
+ * Returns the bytes of a stored fingerprint. A damaged SQLite file may contain a value of another type, which is read as no
+ * bytes and equals no fingerprint.
+ */
+export function storedFingerprint({ fingerprint }: Row): Buffer {
+  return Buffer.isBuffer(fingerprint) ? fingerprint : Buffer.alloc(0);
+}
+
+/**
+ * Returns the stored expiry, in milliseconds since the epoch. A value of another type in a damaged SQLite file is read as
+ * the last time, because a record that is found has not expired.
+ */
+export function storedExpiry({ expires_at }: Row): number {
+  const expiresAtMs = Number(expires_at);
+  return Number.isNaN(expiresAtMs) ? Number.MAX_SAFE_INTEGER : expiresAtMs;
+}
+
 /** The statements of one engine on one table. Each statement is on the one record at an address. */
 export interface RecordStatements {
   readonly table: string;

@@ -42,6 +42,19 @@ const flipped = (reply: Buffer, at: number, bit = 1) => {
   return changed;
 };
 
+test('sqlite: a fingerprint or an expiry of another type never leads to an execution or to an internal error', async (t) => {
+  const { ledger } = await open(t, 'sqlite');
+  const first = await ledger.append('key', { account: 'alice' });
+  const set = (column: string, value: SqlColumn) =>
+    ledger.database.query(`UPDATE replay_guard_records SET ${column} = $1`, [value]);
+  await set('expires_at', Buffer.of(1));
+  t.like(await ledger.append('key', { account: 'alice' }), { bytes: first.bytes, replayed: true });
+  await set('fingerprint', 7n);
+  const refused = await ledger.append('key', { account: 'alice' });
+  assertRefused(t, refused, status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_REUSED');
+  t.is(ledger.entered, 1);
+});
+
 for (const engine of engines) {
   for (const [title, guard] of Object.entries({ encrypted: { cipherKey }, plain: {} })) {
     test.serial(
