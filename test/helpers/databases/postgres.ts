@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { registerSharedWorker } from 'ava/plugin';
 import { administer } from './administer.js';
 import { alone, distribute, givenServer, nodesOf } from './citus.js';
 import type { ClusterAnswer } from './postgres-worker.js';
@@ -8,11 +7,6 @@ import type { ClusterAnswer } from './postgres-worker.js';
 export interface Cleanup {
   teardown(end: () => void | Promise<void>): void;
 }
-
-const worker = registerSharedWorker<unknown>({
-  filename: new URL('postgres-worker.js', import.meta.url),
-  supportedProtocols: ['ava-4'],
-});
 
 let server: Promise<string> | undefined;
 
@@ -41,6 +35,12 @@ export async function freshDatabase(t: Cleanup): Promise<string> {
 }
 
 async function askForCluster(): Promise<string> {
+  // Commands that are not tests import this file too, and the plugin of ava runs in tests only.
+  const { registerSharedWorker } = await import('ava/plugin');
+  const worker = registerSharedWorker<unknown>({
+    filename: new URL('postgres-worker.js', import.meta.url),
+    supportedProtocols: ['ava-4'],
+  });
   await worker.available;
   for await (const { data } of worker.publish('where?').replies()) {
     const answer = data as ClusterAnswer;
