@@ -1,4 +1,4 @@
-import { type DescMessage, fromBinary, type Message } from '@bufbuild/protobuf';
+import { type DescMessage, fromBinary, getExtension, type Message } from '@bufbuild/protobuf';
 import { registry } from '../../helpers/codegens/index.js';
 
 /** What an independent decoder, protobuf-es, reads from a message. */
@@ -43,8 +43,20 @@ function textOf(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(textOf).join()}]`;
   if (value === null || typeof value !== 'object') return String(value);
   const entries = Object.entries(value).filter(([name, entry]) => name !== '$unknown' && entry !== undefined);
+  entries.push(...extensionsOf(value as Message));
   return `{${entries
     .map(([name, entry]) => `${JSON.stringify(name)}:${textOf(entry)}`)
     .sort()
     .join()}}`;
+}
+
+/** The extensions of a message. The decoder keeps them among the unknown fields. */
+function extensionsOf(message: Message): [string, unknown][] {
+  const type = message.$typeName && registry.getMessage(message.$typeName);
+  if (!type) return [];
+  const numbers = [...new Set(message.$unknown?.map(({ no }) => no))];
+  return numbers.flatMap((number) => {
+    const extension = registry.getExtensionFor(type, number);
+    return extension ? [[extension.typeName, getExtension(message, extension)] as [string, unknown]] : [];
+  });
 }
