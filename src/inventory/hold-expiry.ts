@@ -1,6 +1,7 @@
 import type { Clock } from '../platform/clock.js';
 import type { Database } from '../platform/database.js';
 import type { Log } from '../platform/log.js';
+import { FAILURE_LOG_INTERVAL_MS, kindOf, PacedLog } from '../platform/paced-log.js';
 import { RepeatingTask } from '../platform/repeating-task.js';
 import { expireReservation } from './end-reservation.js';
 import { Items } from './items.js';
@@ -52,12 +53,16 @@ export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
     return expired;
   };
 
+  const paced = new PacedLog(FAILURE_LOG_INTERVAL_MS);
   const task = new RepeatingTask({
     // A full batch means that more holds may be overdue.
     run: async () => (await runOnce()) === batch,
     intervalMs,
     maxFailurePauseMs: MAX_FAILURE_PAUSE_MS,
-    onError: (error) => log.error({ err: error }, 'overdue holds could not be read'),
+    onError: (error) =>
+      paced.add(kindOf(error), (failures) =>
+        log.error({ err: error, failures }, 'overdue holds could not be read'),
+      ),
   });
   return { start: () => task.start(), stop: () => task.stop(), runOnce };
 }

@@ -1,4 +1,4 @@
-import type { ExceededQuota, ObservedMethod, ReplayGuardObserver } from 'grpc-replay-guard';
+import type { ReplayGuardObserver } from 'grpc-replay-guard';
 import type { ConsumerObserver } from 'grpc-replay-guard/consumer';
 import { createPrometheusConsumerObserver } from 'grpc-replay-guard/consumer/prometheus';
 import type { OutboxObserver } from 'grpc-replay-guard/outbox';
@@ -6,16 +6,21 @@ import { createPrometheusOutboxObserver } from 'grpc-replay-guard/outbox/prometh
 import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
 import type { Registry } from 'prom-client';
 import type { Log } from '../platform/log.js';
+import { FAILURE_LOG_INTERVAL_MS, kindOf, PacedLog } from '../platform/paced-log.js';
 
 /** Makes an observer that counts the guard's calls and logs its failures. Callers never receive the reasons. */
 export function createGuardObserver(registry: Registry, log: Log): ReplayGuardObserver {
   const metrics = createPrometheusObserver(registry);
-  const refusals = new RefusalLog(log);
+  const paced = new PacedLog(QUOTA_LOG_INTERVAL_MS);
   return {
     ...metrics,
     quotaExceeded(method, exceeded) {
       metrics.quotaExceeded(method, exceeded);
-      refusals.add(method, exceeded);
+      const fields = { ...method, quota: exceeded.quota, limit: exceeded.limit };
+      // A caller above a quota may send many calls.
+      paced.add(`${method.service}/${method.method} ${exceeded.quota}`, (refused) =>
+        log.warn({ ...fields, refused }, 'calls were refused: a caller has reached a quota'),
+      );
     },
     storeUsed(operation, seconds, error) {
       metrics.storeUsed(operation, seconds, error);
@@ -40,30 +45,6 @@ export function createGuardObserver(registry: Registry, log: Log): ReplayGuardOb
 /** The minimum interval between two log lines about refusals by one quota at one method, in milliseconds. */
 const QUOTA_LOG_INTERVAL_MS = 10_000;
 
-/** Logs refusals by quotas. A caller above a quota may send many calls, so one line stands for the calls since the last. */
-class RefusalLog {
-  readonly #log: Log;
-  readonly #last = new Map<string, { atMs: number; refused: number }>();
-
-  constructor(log: Log) {
-    this.#log = log;
-  }
-
-  add({ service, method }: ObservedMethod, { quota, limit }: ExceededQuota): void {
-    const key = `${service}/${method} ${quota}`;
-    const last = this.#last.get(key) ?? { atMs: Number.NEGATIVE_INFINITY, refused: 0 };
-    this.#last.set(key, last);
-    last.refused++;
-    if (performance.now() - last.atMs < QUOTA_LOG_INTERVAL_MS) return;
-    const { refused } = last;
-    Object.assign(last, { atMs: performance.now(), refused: 0 });
-    this.#log.warn(
-      { service, method, quota, limit, refused },
-      'calls were refused: a caller has reached a quota',
-    );
-  }
-}
-
 /** Makes an observer that counts the messages of the consumer and logs purge failures. */
 export function createConsumerObserver(registry: Registry, log: Log): ConsumerObserver {
   const metrics = createPrometheusConsumerObserver(registry);
@@ -79,6 +60,7 @@ export function createConsumerObserver(registry: Registry, log: Log): ConsumerOb
 /** Makes an observer that counts the deliveries of the relay and logs its failures. It never logs an event's id. */
 export function createOutboxObserver(registry: Registry, log: Log): OutboxObserver {
   const metrics = createPrometheusOutboxObserver(registry);
+  const paced = new PacedLog(FAILURE_LOG_INTERVAL_MS);
   return {
     ...metrics,
     failed(attempt, seconds, error, retryInMs) {
@@ -96,7 +78,10 @@ export function createOutboxObserver(registry: Registry, log: Log): OutboxObserv
     },
     errorOccurred(error) {
       metrics.errorOccurred(error);
-      log.error({ err: error }, 'a run of the relay failed');
+      // While the database is down, every run of every worker fails.
+      paced.add(kindOf(error), (failures) =>
+        log.error({ err: error, failures }, 'a run of the relay failed'),
+      );
     },
   };
 }
