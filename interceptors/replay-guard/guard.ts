@@ -28,6 +28,7 @@ import { isScope, type ScopeSource } from './scope/scope.js';
 import { type ErasedScope, ObservedStore } from './store-access/observed-store.js';
 import { Pruner } from './store-access/pruner.js';
 import { type QuotaOptions, Quotas } from './store-access/quotas.js';
+import { StoredForms } from './store-access/stored-forms.js';
 
 /** The options of `createReplayGuard`. */
 export interface ReplayGuardOptions {
@@ -51,8 +52,8 @@ export interface ReplayGuardOptions {
    */
   readonly descriptors?: Uint8Array;
   /**
-   * A secret for the hashes of keys at rest. After a change, all retained keys are unknown, unless `previous`
-   * contains the earlier pepper. Default: keys are hashed without a secret.
+   * A secret for the hashes of keys, scopes and requests at rest. After a change, all retained keys are unknown, unless
+   * `previous` contains the earlier pepper. Default: keys, scopes and requests are hashed without a secret.
    */
   readonly pepper?: string | Buffer | Peppers;
   /** An AES-256 key of 32 bytes that encrypts stored replies. Default: replies are stored in plain form. */
@@ -127,10 +128,11 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   assertOptions(options);
   const observer = completeObserver(options.observer, observerMethods);
   const store = new ObservedStore(options.store, observer, options.storeTimeoutMs ?? 30_000);
-  const quotas = new Quotas(options.quotas ?? {}, store);
+  const forms = new StoredForms(options.pepper, store.marks);
+  const quotas = new Quotas(options.quotas ?? {}, store, forms);
   const codec = new ReplyCodec(options.cipherKey);
   const operations = new OperationReader(options.scope, operationIdentifier(options.pepper));
-  const claimer = new Claimer(store, quotas);
+  const claimer = new Claimer(store, forms, quotas);
   const executor = new Executor(store, observer);
   const committer = new Committer(store, codec, observer);
   const { waitersPerKey: perKey = 1_000, waiters: total = 10_000 } = options;
@@ -173,7 +175,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
     setModes: (settings) => methods.setModes(settings),
     eraseScope: async (scope) => {
       if (!isScope(scope)) throw new TypeError('a scope must be a text without unpaired surrogates');
-      return store.eraseScope(scope);
+      return store.eraseScopes(forms.allScopes(scope));
     },
     close: (options = {}) => {
       const timeoutMs = assertCloseOptions(options);
@@ -219,5 +221,10 @@ function assertOptions(options: ReplayGuardOptions): void {
     assertWholeNumber(name, options[name], { max: MAX_TIMER_MS });
   const { pepper } = options;
   if (typeof pepper === 'object' && !Buffer.isBuffer(pepper))
-    assertKnownOptions<Peppers>('pepper', pepper, { current: true, previous: true });
+    assertKnownOptions<Peppers>('pepper', pepper, {
+      current: true,
+      previous: true,
+      next: true,
+      covers: true,
+    });
 }

@@ -28,4 +28,5 @@ export type {
   SequenceGap,
   SequenceRefusal,
   SeriesPosition,
+  StoreMarks,
 } from './store.js';

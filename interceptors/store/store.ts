@@ -32,6 +32,12 @@ export interface ClaimRequest extends RecordAddress {
    * answers without this check.
    */
   readonly firstSent?: FirstSent;
+  /**
+   * Names of marks of the store. While one of them is set, no claim is granted: the result is the retained record, or
+   * `superseded`. The store decides this after the claim, so that it sees each mark that was set before. Only a store with
+   * `marks` reads them.
+   */
+  readonly unless?: readonly string[];
 }
 
 /**
@@ -121,7 +127,9 @@ export type NotClaimed =
   | FoundRecord
   | SequenceRefusal
   /** No record is retained, and the first-sent time is too far ahead or too old. See `ClaimRequest.firstSent`. */
-  | { readonly outcome: 'expired' };
+  | { readonly outcome: 'expired' }
+  /** A mark of `ClaimRequest.unless` is set. */
+  | { readonly outcome: 'superseded' };
 
 /** The result of `IdempotencyStore.claim`. */
 export type ClaimResult = NotClaimed | { readonly outcome: 'claimed'; readonly claim: Claim };
@@ -165,11 +173,32 @@ export interface IdempotencyStore {
    * contain such bytes, for example because a reader needs an earlier state. Absent if the store cannot tell.
    */
   removeTraces?(): Promise<boolean>;
+  /** Absent in a store that cannot keep marks. Its records then keep the form of earlier versions: see `Peppers.covers`. */
+  readonly marks?: StoreMarks;
   /**
    * Resolves when the store can store a claim and its reply.
    * @throws DatabaseUnavailableError when a claim would fail
    */
   ping(): Promise<void>;
+}
+
+/**
+ * Facts about a whole store, which the servers on the store agree on. A mark is a name with a number. It is set once, is
+ * never changed, and does not expire.
+ */
+export interface StoreMarks {
+  /** Returns or resolves to the number of a mark, or to undefined if the mark is not set. */
+  find(name: string): MaybePromise<number | undefined>;
+  /** Sets a mark, unless it is set. Resolves to the number that the store has, after its commit. */
+  set(name: string, value: number): Promise<number>;
+  /** Resolves to whether the store has no record at all. The answer is exact. */
+  isEmpty(): Promise<boolean>;
+  /**
+   * Refuses the claims of versions of this library that know no marks, from now on and also after a restart. Waits for
+   * their running transactions. Resolves to the latest expiry of the existing records, in milliseconds since the epoch,
+   * or to 0 if there is no record.
+   */
+  refuseFormerVersions(): Promise<number>;
 }
 
 /** The result of one batch of a purge. */

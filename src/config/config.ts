@@ -61,6 +61,11 @@ function* conflicts(s: Settings): Generator<[Name, string]> {
   yield* requires('TLS_CLIENT_CA', 'TLS_CERT');
   yield* requires('TLS_CA', 'TLS_CERT');
   yield* requires('REPLAY_GUARD_PEPPER_PREVIOUS', 'REPLAY_GUARD_PEPPER');
+  yield* requires('REPLAY_GUARD_PEPPER_COVERS', 'REPLAY_GUARD_PEPPER');
+  for (const name of ['REPLAY_GUARD_PEPPER_NEXT', 'REPLAY_GUARD_PEPPER_PREVIOUS'] as const)
+    if (s[name] && s[name] === s.REPLAY_GUARD_PEPPER) yield [name, 'must differ from REPLAY_GUARD_PEPPER'];
+  if (s.REPLAY_GUARD_PEPPER_NEXT && s.REPLAY_GUARD_PEPPER_NEXT === s.REPLAY_GUARD_PEPPER_PREVIOUS)
+    yield ['REPLAY_GUARD_PEPPER_NEXT', 'must differ from REPLAY_GUARD_PEPPER_PREVIOUS'];
   yield* requires('REPLAY_GUARD_CIPHER_KEY_PREVIOUS', 'REPLAY_GUARD_CIPHER_KEY');
   yield* requires('WEBHOOK_URL', 'WEBHOOK_SECRET');
   yield* requires('WEBHOOK_SECRET', 'WEBHOOK_URL');

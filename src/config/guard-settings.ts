@@ -54,6 +54,10 @@ export const guardSettings = {
       error: `must be \`none\` or the previous pepper, at least ${MIN_PEPPER_BYTES} bytes`,
     })
     .optional(),
+  REPLAY_GUARD_PEPPER_NEXT: pepper.optional(),
+  REPLAY_GUARD_PEPPER_COVERS: z
+    .enum(['keys', 'everything'], { error: 'must be `keys` or `everything`' })
+    .optional(),
   REPLAY_GUARD_CIPHER_KEY: cipherKey.optional(),
   REPLAY_GUARD_CIPHER_KEY_PREVIOUS: z.union([z.literal('none'), cipherKey]).optional(),
   REPLAY_GUARD_MAX_KEYS: limit.optional(),
@@ -75,14 +79,15 @@ export interface GuardConfig {
 
 /** Makes the guard's options from the settings. */
 export function toGuardConfig(s: GuardSettings): GuardConfig {
-  const { REPLAY_GUARD_TTL: retentionMs, REPLAY_GUARD_PEPPER: current, REPLAY_GUARD_CIPHER_KEY: key } = s;
-  const { REPLAY_GUARD_PEPPER_PREVIOUS: previous, REPLAY_GUARD_CIPHER_KEY_PREVIOUS: previousKey } = s;
+  const { REPLAY_GUARD_TTL: retentionMs, REPLAY_GUARD_CIPHER_KEY: key } = s;
+  const { REPLAY_GUARD_CIPHER_KEY_PREVIOUS: previousKey } = s;
   const { REPLAY_GUARD_MAX_KEYS: liveKeysPerScope, REPLAY_GUARD_MAX_IN_FLIGHT: inFlightPerScope } = s;
   const waitingPerScope = s.REPLAY_GUARD_MAX_WAITING;
+  const pepper = peppersOf(s);
   return {
     mode: s.REPLAY_GUARD_MODE,
     ...(retentionMs !== undefined && { retentionMs }),
-    ...(current !== undefined && { pepper: { current, previous: previous === undefined ? [] : [previous] } }),
+    ...(pepper && { pepper }),
     ...(key && { cipherKey: cipherKeys(key, previousKey) }),
     ...((liveKeysPerScope ?? inFlightPerScope ?? waitingPerScope) !== undefined && {
       quotas: {
@@ -91,6 +96,19 @@ export function toGuardConfig(s: GuardSettings): GuardConfig {
         ...(waitingPerScope !== undefined && { waitingPerScope }),
       },
     }),
+  };
+}
+
+/** With only a next pepper, the server has no pepper until another server begins to use the next one. */
+function peppersOf(s: GuardSettings): Peppers | undefined {
+  const { REPLAY_GUARD_PEPPER: current = null, REPLAY_GUARD_PEPPER_PREVIOUS: previous } = s;
+  const { REPLAY_GUARD_PEPPER_NEXT: next, REPLAY_GUARD_PEPPER_COVERS: covers } = s;
+  if (current === null && next === undefined) return undefined;
+  return {
+    current,
+    previous: previous === undefined ? [] : [previous],
+    ...(next !== undefined && { next }),
+    ...(covers !== undefined && { covers }),
   };
 }
 

@@ -19,6 +19,7 @@ test('without settings the shop hosts both services on SQLite and listens on loo
   });
 });
 
+const pepper = { REPLAY_GUARD_PEPPER: 'sixteen bytes at least' };
 const key = Buffer.alloc(32, 7);
 const WEBHOOK_SECRET = `whsec_${key.toString('base64')}`;
 const WEBHOOK_URL = 'https://hooks.example/orders';
@@ -246,6 +247,14 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   ],
   [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'none' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /requires REPLAY_GUARD_PEPPER/],
   [{ REPLAY_GUARD_PEPPER_PREVIOUS: 'hunter2' }, 'REPLAY_GUARD_PEPPER_PREVIOUS', /at least 16 bytes/],
+  [{ REPLAY_GUARD_PEPPER_NEXT: 'hunter2' }, 'REPLAY_GUARD_PEPPER_NEXT', /at least 16 bytes/],
+  [{ ...pepper, REPLAY_GUARD_PEPPER_COVERS: 'all' }, 'REPLAY_GUARD_PEPPER_COVERS', /`keys` or `everything`/],
+  [{ REPLAY_GUARD_PEPPER_COVERS: 'keys' }, 'REPLAY_GUARD_PEPPER_COVERS', /requires REPLAY_GUARD_PEPPER/],
+  ...(['NEXT', 'PREVIOUS'] as const).map((other): [Record<string, string>, string, RegExp] => [
+    { ...pepper, [`REPLAY_GUARD_PEPPER_${other}`]: pepper.REPLAY_GUARD_PEPPER },
+    `REPLAY_GUARD_PEPPER_${other}`,
+    /must differ from REPLAY_GUARD_PEPPER/,
+  ]),
   [{ WEBHOOK_URL }, 'WEBHOOK_URL', /requires WEBHOOK_SECRET/],
   [{ WEBHOOK_SECRET }, 'WEBHOOK_SECRET', /requires WEBHOOK_URL/],
   [{ WEBHOOK_URL: 'http://hooks.example', WEBHOOK_SECRET }, 'WEBHOOK_URL', /must be an https URL/],
@@ -286,6 +295,16 @@ for (const env of [
     t.false(t.throws(() => readConfig(env)).message.includes('hunter2'));
   });
 }
+
+test('the settings of a change of the pepper reach the guard', (t) => {
+  const next = { REPLAY_GUARD_PEPPER_NEXT: 'sixteen bytes later' };
+  const { guard } = readConfig({ ...pepper, ...next, REPLAY_GUARD_PEPPER_COVERS: 'everything' });
+  t.deepEqual(guard.pepper, {
+    ...{ current: pepper.REPLAY_GUARD_PEPPER, previous: [] },
+    ...{ next: 'sixteen bytes later', covers: 'everything' },
+  });
+  t.deepEqual(readConfig(next).guard.pepper, { current: null, previous: [], next: 'sixteen bytes later' });
+});
 
 test('`none` as the previous pepper and cipher key keeps records from before these settings readable', (t) => {
   const { guard } = readConfig({

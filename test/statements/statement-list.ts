@@ -51,7 +51,7 @@ export const migrations: readonly ListedStatement[] = [
   listed('CREATE TABLE IF NOT EXISTS replay_guard_schema ..', 'a whole table'),
   listed('SELECT relname AS name, quote_ident(nspname) AS schema ..', 'no table', 'array'),
   listed('SELECT version FROM replay_guard_schema ..', 'one component'),
-  listed('INSERT INTO replay_guard_schema ..', 'one component', 'ON CONFLICT DO UPDATE'),
+  listed('INSERT INTO replay_guard_schema .. DO UPDATE ..', 'one component', 'ON CONFLICT DO UPDATE'),
   listed('CREATE TABLE replay_guard_records ..', 'a whole table'),
   listed('CREATE TABLE replay_guard_producers ..', 'a whole table', 'storage parameter'),
   listed('CREATE INDEX replay_guard_records_expiry ..', 'a whole table', 'expression index'),
@@ -63,6 +63,8 @@ export const migrations: readonly ListedStatement[] = [
     listed(`ALTER TABLE ${table} ADD CONSTRAINT ${table}_pkey ..`, 'a whole table'),
     listed(`ALTER TABLE ${table} ADD CONSTRAINT ${table}_keeps_scope ..`, 'a whole table'),
     listed(`DROP INDEX ${table}_scope`, 'a whole table'),
+    // When a pepper begins to cover everything.
+    listed(`ALTER TABLE ${table} ADD CONSTRAINT ${table}_refuses_former ..`, 'a whole table'),
   ]),
   listed('SET LOCAL statement_timeout = 0', 'no table'),
   listed('CREATE TABLE replay_guard_messages ..', 'a whole table'),
@@ -134,7 +136,7 @@ export const upgrades: readonly ListedStatement[] = recordTables.flatMap((table)
     'one record without a scope',
   ),
   listed(
-    `UPDATE ${table} SET scope = $1 WHERE scope = 0 ..`,
+    `UPDATE ${table} SET scope = $1, .. WHERE scope = 0 ..`,
     'one record without a scope',
     'change of the scope',
   ),
@@ -159,6 +161,7 @@ export const maintenance: readonly ListedStatement[] = [
     ),
     listed(`SELECT coalesce(max(n_live_tup), 0) .. '${table}'::regclass`, 'a whole table', 'statistics'),
     listed(`SELECT count(*) AS records FROM (SELECT 1 FROM ${table} ..`, 'one scope', 'clock in WHERE'),
+    listed(`SELECT count(*) AS records FROM ${table} ..`, 'one scope', 'clock in WHERE'),
   ]),
   listed('SELECT .. AS ref, id FROM replay_guard_records ..', 'one scope'),
   listed('SELECT .. AS ref, id FROM replay_guard_producers ..', 'one scope', 'clock in WHERE'),
@@ -170,6 +173,22 @@ export const maintenance: readonly ListedStatement[] = [
     'RETURNING',
     'clock in WHERE',
   ),
+];
+
+/**
+ * The statements of the marks, beside `SELECT version`. They run at the first call of a guard with a pepper, and the last
+ * one with each claim while the use of the pepper may change.
+ */
+export const marks: readonly ListedStatement[] = [
+  listed(
+    'INSERT INTO replay_guard_schema .. ON CONFLICT (component) DO NOTHING',
+    'one component',
+    'ON CONFLICT DO NOTHING',
+  ),
+  ...recordTables.flatMap((table) => [
+    listed(`SELECT 1 AS found FROM ${table} LIMIT 1`, 'a whole table'),
+    listed(`SELECT expires_at FROM ${table} ORDER BY .. DESC LIMIT 1`, 'a whole table'),
+  ]),
 ];
 
 /** The statements of the consumer. */
@@ -324,6 +343,7 @@ export const statements: readonly ListedStatement[] = [
   ...calls,
   ...upgrades,
   ...maintenance,
+  ...marks,
   ...consumer,
   ...outbox,
 ];

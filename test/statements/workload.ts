@@ -42,6 +42,7 @@ export async function sentStatements(
   const through = { ...data, url: proxy.url, open: () => open(t, proxy.url) };
   const opened = await through.open();
   await opened.database.migrate('workload', [`CREATE TABLE ${OWN_TABLE} (text TEXT NOT NULL)`]);
+  await setMarks(t, opened);
   await useKeys(t, opened);
   await useSeries(t, opened, await data.open());
   await maintain(t, opened, await data.open());
@@ -97,6 +98,14 @@ async function useKeys(t: ExecutionContext, { store, database, ping }: OpenStore
   await renewed.renew();
   await renewed.release();
   await database.transaction(() => nest(database));
+}
+
+/** Uses each mark, and claims under a mark that is not set. */
+async function setMarks(t: ExecutionContext, { store }: OpenStore): Promise<void> {
+  await store.marks?.isEmpty();
+  await store.marks?.refuseFormerVersions();
+  await store.marks?.set('mark', 1);
+  await (await take(t, store, request({ unless: ['another mark'] }))).release();
 }
 
 /** Runs a nested transaction that commits, and one that rolls back. */

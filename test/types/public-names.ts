@@ -95,6 +95,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'SequenceRefusal',
       'SequenceRequest',
       'SeriesPosition',
+      'StoreMarks',
     ],
   },
   'grpc-replay-guard/protocol': {

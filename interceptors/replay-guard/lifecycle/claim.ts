@@ -15,6 +15,7 @@ import type { Operation } from '../operation/operation.js';
 import { Refusal, refusals } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import type { Quotas, Slot } from '../store-access/quotas.js';
+import type { FormsInUse, StoredForms } from '../store-access/stored-forms.js';
 
 /** How long the look-up of an operation that could not be claimed may take, in milliseconds. */
 const MAX_LOOK_UP_MS = 1_000;
@@ -24,9 +25,9 @@ export class ClaimError extends Error {
   override name = 'ClaimError';
 }
 
-/** The result of a claim, and the operation under the record id that the claim used. */
+/** The result of a claim, and the operation as the store received it. */
 export interface ClaimAttempt {
-  /** The operation. Its record id belongs to an earlier pepper if the store has a record under that id. */
+  /** The operation in the form of its record: see `StoredForm`. Its scope and fingerprint may be under a pepper. */
   readonly operation: Operation;
   readonly result: ClaimResult;
   /** When the claim was sent, by `performance.now()`. */
@@ -50,10 +51,12 @@ export type AnsweringRecord = Extract<FoundRecord, { outcome: 'completed' | 'in-
 /** Claims operations. While another server executes the operation, the claim is repeated until the wait is over. */
 export class Claimer {
   readonly #store: ObservedStore;
+  readonly #forms: StoredForms;
   readonly #quotas: Quotas;
 
-  constructor(store: ObservedStore, quotas: Quotas) {
+  constructor(store: ObservedStore, forms: StoredForms, quotas: Quotas) {
     this.#store = store;
+    this.#forms = forms;
     this.#quotas = quotas;
   }
 
@@ -64,34 +67,103 @@ export class Claimer {
    * @throws Refusal IDEMPOTENCY_QUOTA_EXCEEDED when a quota of the scope is exceeded
    */
   claim(requested: Operation, pause: Pause, slot: Slot): MaybePromise<ClaimAttempt> {
-    if (requested.previous.length > 0) return this.#claimUnderRecordedId(requested, pause, slot);
-    return this.#claim(requested, pause, slot);
-  }
-
-  async #claimUnderRecordedId(requested: Operation, pause: Pause, slot: Slot): Promise<ClaimAttempt> {
-    const operation = await this.#atRecordedId(requested).catch(failAsClaim);
-    return this.#claim(operation, pause, slot);
+    return thenOrCatch(
+      () => this.#forms.inUse(),
+      (forms) =>
+        forms.areSettled
+          ? this.#claim(forms.placed(requested), requested, pause, slot)
+          : this.#claimAmongForms(forms, requested, pause, slot),
+      failAsClaim,
+    );
   }
 
   /**
-   * Resolves to the operation under the id of its existing record. A record that was created under an earlier pepper
-   * keeps its id.
+   * Claims an operation in the form of its record, or in the form of new records. No new record begins in an earlier
+   * form, because other servers may have looked there before.
    */
-  async #atRecordedId(operation: Operation): Promise<Operation> {
-    for (const ids of operation.previous) {
-      const recorded = { ...operation, ...ids };
-      if (await hasRecord(this.#store, recorded)) return Object.freeze(recorded);
-    }
-    return operation;
+  #claimAmongForms(
+    forms: FormsInUse,
+    requested: Operation,
+    pause: Pause,
+    slot: Slot,
+  ): MaybePromise<ClaimAttempt> {
+    const recorded = forms.hasEarlier
+      ? this.#inRecordedForm(forms, requested, pause).catch(failAsClaim)
+      : undefined;
+    return then(recorded, (found) => {
+      const operation = found ?? forms.placed(requested);
+      return then(this.#claim(operation, requested, pause, slot), (attempt) => {
+        const { result } = attempt;
+        if (result.outcome === 'superseded') return this.#claimAgain(forms, requested, pause, slot);
+        // The record has gone. The record of a series does not go when its claim is released.
+        const isNew = found && result.outcome === 'claimed' && !result.claim.takenOver && !found.series;
+        if (!isNew) return attempt;
+        return then(this.#store.release(result.claim), () =>
+          this.#claimAmongForms(forms, requested, pause, slot),
+        );
+      });
+    });
   }
 
-  #claim(operation: Operation, pause: Pause, slot: Slot): MaybePromise<ClaimAttempt> {
+  /** Claims an operation after another server has changed the form of new records. */
+  async #claimAgain(
+    former: FormsInUse,
+    requested: Operation,
+    pause: Pause,
+    slot: Slot,
+  ): Promise<ClaimAttempt> {
+    const forms = await this.#forms.read().catch(failAsClaim);
+    if (forms.place === former.place) throw new ClaimError('the form of new records could not be read');
+    return this.#claimAmongForms(forms, requested, pause, slot);
+  }
+
+  /**
+   * Resolves to the operation in the earlier form of its record, or to undefined if it has none.
+   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when the wait ends while a transaction hides a record
+   */
+  async #inRecordedForm(
+    forms: FormsInUse,
+    requested: Operation,
+    pause: Pause,
+  ): Promise<Operation | undefined> {
+    for (let attempt = 0; ; attempt++) {
+      if (await hasRecord(this.#store, forms.placed(requested))) return undefined;
+      let mayBeHidden = false;
+      for (const stored of forms.earlier(requested)) {
+        if (await hasRecord(this.#store, stored)) return Object.freeze(stored);
+        mayBeHidden ||= await this.#isClaimed(stored);
+      }
+      if (!mayBeHidden) return undefined;
+      if (!(await pause(attempt))) throw refusals.inProgress(0);
+    }
+  }
+
+  /**
+   * Resolves to whether another server has claimed an operation that no record shows. Its transaction may not be visible.
+   * A claim waits for such a transaction, and is rolled back here at once.
+   */
+  async #isClaimed(stored: Operation): Promise<boolean> {
+    if (stored.series && stored.series.sequence > 1n) return false;
+    const result = await this.#store.claim({ ...stored, atomicity: 'TRANSACTION' });
+    if (result.outcome !== 'claimed') return ['in-progress', 'completed', 'erased'].includes(result.outcome);
+    await this.#store.release(result.claim);
+    return result.claim.takenOver;
+  }
+
+  /**
+   * @param operation the operation as the store receives it
+   * @param requested the operation as the call names it, whose scope the quotas count
+   */
+  #claim(operation: Operation, requested: Operation, pause: Pause, slot: Slot): MaybePromise<ClaimAttempt> {
+    const { scope } = requested;
     const sentAt = performance.now();
     return thenOrCatch(
-      () => this.#attempt(operation, false, slot),
+      () => this.#attempt(operation, scope, false, slot),
       (result) => {
         const first = { operation, result, sentAt };
-        return mayEnd(first) ? this.#repeat(first, pause, slot).catch(failAsClaim) : this.#counted(first);
+        return mayEnd(first)
+          ? this.#repeat(first, scope, pause, slot).catch(failAsClaim)
+          : this.#counted(first, scope);
       },
       (error) => this.#readInstead(operation, sentAt, error),
     );
@@ -115,20 +187,20 @@ export class Claimer {
   }
 
   /** Repeats a claim while another execution runs, until the wait is over. */
-  async #repeat(first: ClaimAttempt, pause: Pause, slot: Slot): Promise<ClaimAttempt> {
+  async #repeat(first: ClaimAttempt, scope: string, pause: Pause, slot: Slot): Promise<ClaimAttempt> {
     const { operation } = first;
     let last = first;
     for (let attempt = 0; mayEnd(last) && (await pause(attempt)); attempt++) {
       const sentAt = performance.now();
-      last = { operation, result: await this.#attempt(operation, true, slot), sentAt };
+      last = { operation, result: await this.#attempt(operation, scope, true, slot), sentAt };
     }
-    return this.#counted(last);
+    return this.#counted(last, scope);
   }
 
   /** Adds the key of a granted claim to the live keys of its scope. */
-  #counted(attempt: ClaimAttempt): ClaimAttempt {
+  #counted(attempt: ClaimAttempt, scope: string): ClaimAttempt {
     const { operation, result } = attempt;
-    if (result.outcome === 'claimed' && isNewRecord(operation)) this.#quotas.addLiveKey(operation.scope);
+    if (result.outcome === 'claimed' && isNewRecord(operation)) this.#quotas.addLiveKey(scope);
     return attempt;
   }
 
@@ -136,8 +208,8 @@ export class Claimer {
    * Claims once. A repeated claim begins with a look-up, because a claim would wait for a row that an execution has
    * locked.
    */
-  #attempt(operation: Operation, isRepeated: boolean, slot: Slot): MaybePromise<ClaimResult> {
-    return then(this.#quotas.exceeded(operation.scope, slot), (exceeded) =>
+  #attempt(operation: Operation, scope: string, isRepeated: boolean, slot: Slot): MaybePromise<ClaimResult> {
+    return then(this.#quotas.exceeded(scope, slot), (exceeded) =>
       isRepeated || exceeded ? this.#claimAfterLookUp(operation, exceeded) : this.#store.claim(operation),
     );
   }
@@ -222,6 +294,8 @@ export function foundOrRefuse(result: NotClaimed): AnsweringRecord {
       throw refusals.sequenceOutdated();
     case 'unreadable':
       throw refusals.replyUnreadable();
+    case 'superseded':
+      throw refusals.storeUnavailable();
     default:
       return result;
   }

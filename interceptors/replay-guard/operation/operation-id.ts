@@ -6,15 +6,28 @@ import type { Sequence } from './sequence.js';
 /** The client's name for an operation: an idempotency key, or a position in the series of a producer. */
 export type OperationName = { readonly key: string } | Sequence;
 
-/** The secret that hashes keys at rest, and the secrets that were used before. */
+/** The secret that hashes operations at rest, and the secrets that were used before or will be used. */
 export interface Peppers {
-  /** Hashes the keys of all new records. Must not be empty. */
-  readonly current: string | Buffer;
+  /** Hashes all new records. Must not be empty. `null` means no pepper, which needs a `next` pepper. */
+  readonly current: string | Buffer | null;
   /**
    * Earlier secrets. The guard still finds records that were created under these secrets. `null` means no pepper.
    * Default: none.
    */
   readonly previous?: readonly (string | Buffer | null)[];
+  /**
+   * The secret that will replace `current`. This guard follows as soon as another guard on the store has it as `current`,
+   * so that servers can be changed one after another. A new key then costs one small statement more. Default: none.
+   */
+  readonly next?: string | Buffer;
+  /**
+   * What the pepper covers in new records: `keys` only, as in versions up to 0.2, or also the caller and the digest of the
+   * request, `everything`. All servers on a store cover the same. A store without records begins with `everything`. A
+   * store with records of an earlier version stays with `keys` until one server states `everything`: only after the last
+   * server of the earlier version has been stopped, because the store then refuses its claims. `keys` keeps an empty store
+   * usable for servers of earlier versions.
+   */
+  readonly covers?: 'keys' | 'everything';
 }
 
 /** The ids of the record of one operation in the store. */
@@ -24,7 +37,7 @@ export type RecordIds = Pick<ClaimRequest, 'id' | 'series'>;
 export interface OperationIds {
   /** The ids of a new record. */
   readonly current: RecordIds;
-  /** The ids under the previous peppers, in the order of `Peppers.previous`. */
+  /** The ids under the other secrets, in the order of `Secrets.others`. */
   readonly previous: readonly RecordIds[];
   /** The id of the preceding sequence of the same producer and epoch. */
   readonly precededBy?: Buffer;
@@ -40,12 +53,10 @@ export type OperationIdentifier = (scope: string, method: string, name: Operatio
  * @throws TypeError if a pepper is empty
  */
 export function operationIdentifier(pepper?: string | Buffer | Peppers): OperationIdentifier {
-  const { current, previous = [] } = isRotated(pepper) ? pepper : { current: pepper };
-  if ([current, ...previous].some((secret) => secret?.length === 0))
-    throw new TypeError('a pepper must not be empty');
+  const { current, others } = secretsOf(pepper);
   const digests = (...parts: readonly string[]): Digests => ({
     current: digest(current, parts),
-    previous: previous.map((older) => digest(older ?? undefined, parts)),
+    previous: others.map((other) => digest(other, parts)),
   });
   return (scope, method, name) =>
     'key' in name ? keyIds(digests(scope, method, name.key)) : sequenceIds(digests, scope, method, name);
@@ -82,11 +93,48 @@ function sequenceIds(
   };
 }
 
+/** A pepper. Undefined means that operations are hashed without a secret. */
+export type Secret = string | Buffer | undefined;
+
+/** The secrets of a guard. */
+export interface Secrets {
+  readonly current: Secret;
+  /** The next secret, if there is one, then the previous secrets. */
+  readonly others: readonly Secret[];
+  readonly hasNext: boolean;
+  readonly covers: Peppers['covers'];
+}
+
+/** Reads the option `pepper`. @throws TypeError if a pepper is empty, or a pepper is missing or named twice */
+export function secretsOf(pepper?: string | Buffer | Peppers): Secrets {
+  const {
+    current,
+    previous = [],
+    next,
+    covers,
+  }: Peppers = isRotated(pepper) ? pepper : { current: pepper ?? null };
+  const others = [...(next === undefined ? [] : [next]), ...previous];
+  const all = [current, ...others];
+  if (all.some((secret) => secret?.length === 0)) throw new TypeError('a pepper must not be empty');
+  if (isRotated(pepper) && current === null && next === undefined)
+    throw new TypeError('pepper: current must be a secret, unless there is a next pepper');
+  if (covers !== undefined && covers !== 'keys' && covers !== 'everything')
+    throw new TypeError('pepper: covers must be `keys` or `everything`');
+  if (new Set(all.map((secret) => secret && Buffer.from(secret).toString('hex'))).size < all.length)
+    throw new TypeError('pepper: current, next and previous must be different secrets');
+  return {
+    current: current ?? undefined,
+    others: others.map((secret) => secret ?? undefined),
+    hasNext: next !== undefined,
+    covers,
+  };
+}
+
 function isRotated(pepper: string | Buffer | Peppers | undefined): pepper is Peppers {
   return typeof pepper === 'object' && !Buffer.isBuffer(pepper);
 }
 
-function digest(pepper: string | Buffer | undefined, parts: readonly string[]): Buffer {
+function digest(pepper: Secret, parts: readonly string[]): Buffer {
   const input = lengthPrefixed(...parts);
   return pepper === undefined ? sha256(input) : createHmac('sha256', pepper).update(input).digest();
 }

@@ -9,6 +9,7 @@ import type {
   NotClaimed,
   PurgedBatch,
   RecordAddress,
+  StoreMarks,
 } from '../../store/store.js';
 import { backoffMs } from '../../timing/backoff.js';
 import { deadlines } from '../../timing/deadlines.js';
@@ -162,20 +163,36 @@ export class ObservedStore {
     return this.#use({ operation: 'purge', ask: () => this.#store.purge(limit, after) });
   }
 
+  /** Returns the marks of the store, if it has marks. */
+  get marks(): StoreMarks | undefined {
+    const { marks } = this.#store;
+    if (!marks) return undefined;
+    const ms = this.#timeoutMs;
+    return {
+      find: (name) => this.#use({ operation: 'find', circuit: this.#lookUps, ask: () => marks.find(name) }),
+      set: (name, value) => limited(() => marks.set(name, value), ms),
+      isEmpty: () => limited(() => marks.isEmpty(), ms),
+      refuseFormerVersions: () => limited(() => marks.refuseFormerVersions(), ms),
+    };
+  }
+
   /**
-   * Erases all completed records of a scope, in batches of bounded size, then removes their bytes from the files.
+   * Erases all completed records of a caller, in batches of bounded size, then removes their bytes from the files.
+   * @param scopes the stored scopes of the caller
    * @throws DatabaseUnavailableError, CommitInDoubtError when a batch failed: another call erases the rest
    */
-  async eraseScope(scope: string): Promise<ErasedScope> {
+  async eraseScopes(scopes: readonly string[]): Promise<ErasedScope> {
     let [erased, skipped] = [0, 0];
-    let next: string | undefined;
-    do {
-      const ask = () => this.#store.erase(scope, ERASE_BATCH_SIZE, next);
-      const batch = await this.#use({ operation: 'erase', ask });
-      erased += batch.erased;
-      skipped += batch.skipped;
-      next = batch.next;
-    } while (next !== undefined);
+    for (const scope of scopes) {
+      let next: string | undefined;
+      do {
+        const ask = () => this.#store.erase(scope, ERASE_BATCH_SIZE, next);
+        const batch = await this.#use({ operation: 'erase', ask });
+        erased += batch.erased;
+        skipped += batch.skipped;
+        next = batch.next;
+      } while (next !== undefined);
+    }
     const removed = limited(async () => (await this.#store.removeTraces?.()) ?? false, this.#timeoutMs);
     return { erased, skipped, removedFromFiles: await removed };
   }

@@ -7,6 +7,7 @@ import type { ExceededQuota } from '../observer.js';
 import { scopeContextOf } from '../operation/operation.js';
 import type { ScopeContext } from '../scope/scope.js';
 import type { ObservedStore } from './observed-store.js';
+import type { StoredForms } from './stored-forms.js';
 
 /** Limits for one scope. A limit that is omitted does not apply. */
 export interface QuotaOptions {
@@ -72,6 +73,7 @@ const MAX_SCOPE_CHARACTERS = 10_000_000;
 export class Quotas {
   readonly #options: QuotaOptions;
   readonly #store: ObservedStore;
+  readonly #forms: StoredForms;
   readonly #inFlight = new Map<string, number>();
   readonly #liveKeys = new LRUCache<string, LiveKeys>({
     max: MAX_SCOPES,
@@ -80,7 +82,7 @@ export class Quotas {
   });
 
   /** @throws TypeError when an option is unknown, or a limit is not a whole number of at least 1 */
-  constructor(options: QuotaOptions, store: ObservedStore) {
+  constructor(options: QuotaOptions, store: ObservedStore, forms: StoredForms) {
     assertKnownOptions<QuotaOptions>('quotas', options, {
       inFlightPerScope: true,
       waitingPerScope: true,
@@ -92,6 +94,7 @@ export class Quotas {
       throw new TypeError('quotas: exempt must be a function');
     this.#options = options;
     this.#store = store;
+    this.#forms = forms;
   }
 
   /**
@@ -172,7 +175,7 @@ export class Quotas {
   #recount(scope: string, limit: number, live: LiveKeys): void {
     live.countedAtMs = performance.now();
     const count = async () => {
-      live.count = await this.#store.countLive(scope, limit);
+      live.count = await this.#countLive(scope, limit);
     };
     const end = () => {
       delete live.counting;
@@ -180,5 +183,13 @@ export class Quotas {
     live.counting = count();
     // Not a `finally` in `count`, which would run before the assignment when the circuit is open.
     live.counting.then(end, end);
+  }
+
+  /** Counts the records of a scope in each form in which the store may have records. */
+  async #countLive(scope: string, max: number): Promise<number> {
+    let total = 0;
+    for (const stored of (await this.#forms.inUse()).scopes(scope))
+      if (total < max) total += await this.#store.countLive(stored, max - total);
+    return total;
   }
 }

@@ -17,6 +17,7 @@ import type {
   RecordAddress,
 } from '../store.js';
 import { MemoryClaim } from './claim.js';
+import { MemoryMarks } from './marks.js';
 import { MemoryProducers } from './producers.js';
 import { addressKey, type MemoryRecord, MemoryRecords } from './records.js';
 
@@ -41,6 +42,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
 /** The store that `createMemoryStore` returns. */
 export class MemoryStore implements IdempotencyStore {
   readonly #records = new MemoryRecords();
+  readonly marks = new MemoryMarks(() => this.#latestExpiry());
   readonly #producers: MemoryProducers;
   readonly #clock: Clock;
   /**
@@ -58,6 +60,7 @@ export class MemoryStore implements IdempotencyStore {
   }
 
   async claim(request: ClaimRequest): Promise<ClaimResult> {
+    if (request.unless?.some((name) => this.marks.has(name))) return { outcome: 'superseded' };
     if (isSequenceRequest(request)) return this.#producers.claim(request);
     const now = this.#clock();
     const address = addressKey(request);
@@ -133,6 +136,12 @@ export class MemoryStore implements IdempotencyStore {
   }
 
   async ping(): Promise<void> {}
+
+  #latestExpiry(): number {
+    let latest = this.#producers.latestExpiry();
+    for (const [, { expiresAtMs }] of this.#records) latest = Math.max(latest, expiresAtMs);
+    return latest;
+  }
 
   #live(address: string, retentionNow: number): MemoryRecord | undefined {
     const record = this.#records.get(address);

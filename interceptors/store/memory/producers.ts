@@ -86,6 +86,11 @@ export class MemoryProducers {
     return erased.length;
   }
 
+  /** Returns the latest expiry of a series, or 0. */
+  latestExpiry(): number {
+    return Math.max(0, ...[...this.#byAddress.values()].map(({ expiresAtMs }) => expiresAtMs));
+  }
+
   countRunning(scope: string): number {
     return this.#ofScope(scope, ({ running }) => running !== undefined, Number.POSITIVE_INFINITY).length;
   }

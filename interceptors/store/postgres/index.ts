@@ -7,6 +7,7 @@ import { keyStatements } from '../sql/keys.js';
 import { maintenanceStatements } from '../sql/maintenance.js';
 import { producerStatements } from '../sql/producers.js';
 import { openSqlStore } from '../sql/sql-store.js';
+import { fence } from './marks.js';
 import { producers } from './producers.js';
 import { keys, maintenanceSql, schema } from './records.js';
 
@@ -28,9 +29,8 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
     statementTimeoutMs: true,
   });
   const { engine, close } = openPostgresEngine(options);
-  const maintenance = [keys(engine), producers(engine)].map((table) =>
-    maintenanceStatements(table, maintenanceSql, engine.now),
-  );
+  const tables = [keys(engine), producers(engine)];
+  const maintenance = tables.map((table) => maintenanceStatements(table, maintenanceSql, engine.now));
   const recordSql = {
     time: engine.time,
     retention: engine.retention,
@@ -43,6 +43,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
     keys: keyStatements(recordSql),
     producers: producerStatements(recordSql),
     maintenance,
+    marks: { fence, tables },
   };
   return openSqlStore(engine, sql, close);
 }

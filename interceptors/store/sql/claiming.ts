@@ -6,6 +6,7 @@ import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise
 import type { ClaimRequest, ClaimResult, NotClaimed, RecordAddress } from '../store.js';
 import { type StoredAddress, storedAddress } from './address.js';
 import { type ClaimParts, SqlClaim } from './claim.js';
+import { findMark } from './marks.js';
 import { ScopelessRecords } from './scopeless-records.js';
 import type { RecordStatements } from './statements.js';
 
@@ -113,7 +114,7 @@ export class RecordClaimer<R extends ClaimRequest> {
     const { engine, statements } = this.#parts;
     const [claim, find] = [statements.claim(address, request), statements.find(address)];
     return thenOrCatch(
-      () => engine.attempt(claim, find, request.atomicity === 'LEASE' ? 'alone' : 'open'),
+      () => engine.attempt(claim, find, request.atomicity === 'LEASE' && !request.unless ? 'alone' : 'open'),
       (attempt) => this.#afterAttempt(request, address, attempt),
       (error) => {
         throw asUnavailable(error);
@@ -123,7 +124,12 @@ export class RecordClaimer<R extends ClaimRequest> {
 
   #afterAttempt(request: R, address: StoredAddress, attempt: Attempt): MaybePromise<SqlClaim | NotClaimed> {
     const { decide, isFinal } = this.#rules;
-    if ('rows' in attempt) return this.#granted(request, address, attempt.rows[0] as Row, attempt.session);
+    if ('rows' in attempt) {
+      const row = attempt.rows[0] as Row;
+      return request.unless && attempt.session
+        ? this.#grantedUnless(request.unless, request, address, row, attempt.session)
+        : this.#granted(request, address, row, attempt.session);
+    }
     // The record may have changed between the two statements.
     const row = attempt.instead[0] as Row;
     const result = decide(request, row);
@@ -134,6 +140,33 @@ export class RecordClaimer<R extends ClaimRequest> {
     // A locked record may be about to complete. The next sequence is then no gap.
     const isCertain = result.outcome === 'in-progress' || (isFinal(result) && !isGap);
     return isCertain ? result : hiddenExecution(request);
+  }
+
+  /**
+   * Returns the claim of an open transaction, or rolls the claim back if a mark is set. The marks are read after the claim,
+   * with a new snapshot, in the same transaction: a second connection could be missing when all connections hold claims.
+   * The record of a series would stay after a release, so a lease is committed after the marks were read.
+   */
+  async #grantedUnless(
+    marks: readonly string[],
+    request: R,
+    address: StoredAddress,
+    row: Row,
+    session: Session,
+  ): Promise<SqlClaim | NotClaimed> {
+    try {
+      for (const name of marks) {
+        if ((await session.query(findMark(name))).length === 0) continue;
+        await session.rollback();
+        return { outcome: 'superseded' };
+      }
+      if (request.atomicity === 'TRANSACTION') return this.#granted(request, address, row, session);
+      await session.commit();
+    } catch (error) {
+      await session.rollback();
+      throw asUnavailable(error);
+    }
+    return this.#granted(request, address, row, undefined);
   }
 
   /**

@@ -21,15 +21,17 @@ import {
   type RecordSql,
   type RecordStatements,
   retentionNow,
+  STARTED,
   statementsOn,
   storedExpiry,
   storedFingerprint,
+  TAKEN_OVER,
 } from './statements.js';
 
 const TABLE = 'replay_guard_records';
 
 /** The row of a new record. */
-const newRecord = (now: string, expiry: string) => `$1, $2, $3, 0, ${now}, ${now} + $4, ${expiry}`;
+const newRecord = (now: string, expiry: string) => `$1, $2, $3, ${STARTED}, ${now}, ${now} + $4, ${expiry}`;
 
 /**
  * The statement that claims a key. In one atomic step it inserts the record, or takes over a record that has expired
@@ -42,7 +44,7 @@ const claimSql = (source: string, retentionNow: string) => `
   ${source}
   ON CONFLICT (scope, id) DO UPDATE SET
     fingerprint = excluded.fingerprint,
-    state = CASE WHEN record.expires_at <= ${retentionNow} THEN 0 ELSE -1 END,
+    state = CASE WHEN record.expires_at <= ${retentionNow} THEN ${STARTED} ELSE ${TAKEN_OVER} END,
     fence = ${nextFence},
     lease_until = excluded.lease_until, expires_at = ${later('expires_at')}, reply = NULL
   WHERE record.expires_at <= ${retentionNow} OR (${mayBeTakenOver(claimTime, claimedUntil, 'excluded.fingerprint')})

@@ -23,9 +23,11 @@ import {
   type RecordSql,
   type RecordStatements,
   retentionNow,
+  STARTED,
   statementsOn,
   storedExpiry,
   storedFingerprint,
+  TAKEN_OVER,
 } from './statements.js';
 
 const TABLE = 'replay_guard_producers';
@@ -41,7 +43,7 @@ const isSameEpoch = (retentionNow: string) =>
 
 /** The row of a new record. `$8` is an empty window. */
 const newRecord = (now: string, expiry: string) =>
-  `$1, $2, $3, 0, ${now}, ${now} + $4, ${expiry}, (${expiry}) / 60000, ${epoch}, ${sequence}, -1, $8`;
+  `$1, $2, $3, ${STARTED}, ${now}, ${now} + $4, ${expiry}, (${expiry}) / 60000, ${epoch}, ${sequence}, -1, $8`;
 
 /**
  * The statement that claims an initial sequence, 0 or 1. In one atomic step it inserts the record of the series, begins
@@ -56,7 +58,7 @@ const claimInitialSql = (source: string, retentionNow: string) => `
   ${source}
   ON CONFLICT (scope, id) DO UPDATE SET
     fingerprint = excluded.fingerprint,
-    state = CASE WHEN ${isSameEpoch(retentionNow)} AND record.state <= 0 THEN -1 ELSE 0 END,
+    state = CASE WHEN ${isSameEpoch(retentionNow)} AND record.state <= 0 THEN ${TAKEN_OVER} ELSE ${STARTED} END,
     fence = ${nextFence}, lease_until = excluded.lease_until,
     expires_at = ${later('expires_at')}, expires_minute = ${later('expires_minute')},
     epoch = excluded.epoch, sequence = excluded.sequence,
@@ -80,7 +82,7 @@ const claimInitialSql = (source: string, retentionNow: string) => `
 const claimLaterSql = (now: string, retentionNow: string, { isValid, expiry }: FirstSentSql) => `
   UPDATE ${TABLE} AS record SET
     fingerprint = $3, sequence = ${sequence},
-    state = CASE WHEN record.state <= 0 THEN -1 ELSE 0 END,
+    state = CASE WHEN record.state <= 0 THEN ${TAKEN_OVER} ELSE ${STARTED} END,
     fence = CASE WHEN record.fence >= now THEN record.fence + 1 ELSE now END,
     lease_until = now + $4,
     expires_at = CASE WHEN record.expires_at > ${expiry} THEN record.expires_at ELSE ${expiry} END,
@@ -135,7 +137,7 @@ export function producerTable({ now, retentionNow }: Dialect, emptyBytes: string
     expired: `expires_minute <= ${retentionNow} / 60000 AND expires_at <= ${retentionNow}`,
     expiryOrder: 'expires_minute',
     erasable: `(state = 1 OR (state <= 0 AND lease_until <= ${now} AND length(replies) > 0))`,
-    erased: `state = CASE WHEN state = 1 THEN 2 ELSE state END, fence = fence + 1,
+    erased: `state = CASE WHEN state = 1 THEN 2 WHEN state = 0 THEN ${STARTED} ELSE state END, fence = fence + 1,
       fingerprint = CASE WHEN state = 1 THEN $3 ELSE fingerprint END, replies = ${emptyBytes}`,
   };
 }

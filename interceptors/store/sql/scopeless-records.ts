@@ -2,6 +2,7 @@ import type { DatabaseEngine } from '../../database/engine.js';
 import { CommitInDoubtError, DatabaseUnavailableError } from '../../database/errors.js';
 import { type MaybePromise, then } from '../../timing/maybe-promise.js';
 import type { StoredAddress } from './address.js';
+import { currentState } from './statements.js';
 
 /**
  * The records of one table that were erased by version 0.1. That version deleted the scope of an erased record, so the
@@ -24,7 +25,7 @@ export class ScopelessRecords {
         (SELECT count(*) FROM (SELECT 1 FROM ${table} WHERE scope = 0 LIMIT 1) AS any_record) AS remaining`;
     // A record at the address is newer than an expired record without a scope.
     this.#restore = `
-      UPDATE ${table} SET scope = $1 WHERE scope = 0 AND id = $2
+      UPDATE ${table} SET scope = $1, ${currentState} WHERE scope = 0 AND id = $2
         AND NOT EXISTS (SELECT 1 FROM ${table} WHERE scope = $1 AND id = $2)`;
   }
 

@@ -20,6 +20,7 @@ import type {
 import { RecordClaimer } from './claiming.js';
 import { foundRecord, keyRules } from './keys.js';
 import { Maintenance, type MaintenanceStatements } from './maintenance.js';
+import { type MarkSql, SqlMarks } from './marks.js';
 import { foundProducer, producerRules } from './producers.js';
 import type { RecordStatements } from './statements.js';
 
@@ -31,6 +32,7 @@ export interface StoreSql {
   readonly producers: RecordStatements;
   /** The maintenance statements of each table. */
   readonly maintenance: readonly MaintenanceStatements[];
+  readonly marks: MarkSql;
 }
 
 /** The store in a SQL database. A claim and the writes of the services share a transaction. */
@@ -39,12 +41,14 @@ class SqlStore implements IdempotencyStore {
   readonly #keys: RecordClaimer<ClaimRequest>;
   readonly #producers: RecordClaimer<SequenceRequest>;
   readonly #maintenance: Maintenance;
+  readonly marks: SqlMarks;
 
   constructor(engine: DatabaseEngine, database: DatabaseHandle, sql: StoreSql) {
     this.#engine = engine;
     this.#keys = new RecordClaimer({ engine, database }, keyRules(sql.keys));
     this.#producers = new RecordClaimer({ engine, database }, producerRules(sql.producers));
     this.#maintenance = new Maintenance(engine, sql.maintenance);
+    this.marks = new SqlMarks(engine, sql.marks);
   }
 
   /** Prepares the first claims. Called once, after the migration. */

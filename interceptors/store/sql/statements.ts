@@ -3,7 +3,11 @@ import type { RetentionTime, Statement, StatementTime } from '../../database/eng
 import type { ClaimRequest } from '../store.js';
 import { atAddress, type StoredAddress } from './address.js';
 
-/** The state of a record in progress whose execution was taken over. Zero is the state of a first execution. */
+/**
+ * The state of a record in progress whose execution is the first one. Earlier versions use 0, which the fence of the marks can refuse.
+ */
+export const STARTED = -2n;
+/** The state of a record in progress whose execution was taken over. */
 export const TAKEN_OVER = -1n;
 /** The state of a completed record. */
 export const COMPLETED = 1n;
@@ -26,6 +30,9 @@ export function storedExpiry({ expires_at }: Row): number {
   const expiresAtMs = Number(expires_at);
   return Number.isNaN(expiresAtMs) ? Number.MAX_SAFE_INTEGER : expiresAtMs;
 }
+
+/** The assignment that replaces the state of a first execution of an earlier version. */
+export const currentState = `state = CASE WHEN state = 0 THEN ${STARTED} ELSE state END`;
 
 /** The statements of one engine on one table. Each statement is on the one record at an address. */
 export interface RecordStatements {
@@ -92,7 +99,8 @@ export function statementsOn(
     LEFT JOIN ${table} ON ${joinedAtAddress} AND expires_at > ${judged}`;
   const lock = `SELECT fence FROM ${table} ${owned}${forUpdate}`;
   const hold = `SELECT fence FROM ${table} WHERE ${atAddress}${forUpdate}`;
-  const renew = `UPDATE ${table} SET lease_until = ${time.sql(5)} + $4 ${owned} RETURNING fence`;
+  const renew = `
+    UPDATE ${table} SET lease_until = ${time.sql(5)} + $4, ${currentState} ${owned} RETURNING fence`;
   const complete = `UPDATE ${table} SET ${completed} ${owned} RETURNING fence`;
   const giveUp = `${release} ${owned}`;
   const on = (text: string, ...params: Statement['params']): Statement => ({ text, params });

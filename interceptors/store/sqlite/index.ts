@@ -5,6 +5,7 @@ import { keyStatements } from '../sql/keys.js';
 import { maintenanceStatements } from '../sql/maintenance.js';
 import { producerStatements } from '../sql/producers.js';
 import { openSqlStore } from '../sql/sql-store.js';
+import { fence } from './marks.js';
 import { producers } from './producers.js';
 import { joinedAtAddress, keys, maintenanceSql, schema } from './records.js';
 
@@ -26,15 +27,15 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenStore> {
     clock: true,
   });
   const { engine, close } = await openSqliteEngine(options);
-  const maintenance = [keys(engine), producers(engine)].map((table) =>
-    maintenanceStatements(table, maintenanceSql, engine.now),
-  );
+  const tables = [keys(engine), producers(engine)];
+  const maintenance = tables.map((table) => maintenanceStatements(table, maintenanceSql, engine.now));
   const recordSql = { time: engine.time, retention: engine.retention, forUpdate: '', joinedAtAddress };
   const sql = {
     schema,
     keys: keyStatements(recordSql),
     producers: producerStatements(recordSql),
     maintenance,
+    marks: { fence, tables },
   };
   return openSqlStore(engine, sql, close);
 }

@@ -2,6 +2,7 @@ import type { OpenStore } from 'grpc-replay-guard/store';
 import type { DatabaseEngine } from '#library/database/engine.js';
 import { openPostgresEngine } from '#library/database/postgres/open.js';
 import { openSqliteEngine } from '#library/database/sqlite/open.js';
+import { fence as postgresFence } from '#library/store/postgres/marks.js';
 import * as postgresProducers from '#library/store/postgres/producers.js';
 import * as postgres from '#library/store/postgres/records.js';
 import { atAddress } from '#library/store/sql/address.js';
@@ -9,6 +10,7 @@ import { keyStatements } from '#library/store/sql/keys.js';
 import { maintenanceStatements } from '#library/store/sql/maintenance.js';
 import { producerStatements } from '#library/store/sql/producers.js';
 import { openSqlStore } from '#library/store/sql/sql-store.js';
+import { fence as sqliteFence } from '#library/store/sqlite/marks.js';
 import * as sqliteProducers from '#library/store/sqlite/producers.js';
 import * as sqlite from '#library/store/sqlite/records.js';
 import type { EngineOptions } from '../../helpers/databases/open-url.js';
@@ -40,6 +42,7 @@ export function openStoreOn(engine: DatabaseEngine, close: () => Promise<void>):
     {
       ...{ schema, keys: keyStatements(sql), producers: producerStatements(sql) },
       maintenance: tables.map((table) => maintenanceStatements(table, maintenanceSql, engine.now)),
+      marks: { fence: isPostgres ? postgresFence : sqliteFence, tables },
     },
     close,
   );

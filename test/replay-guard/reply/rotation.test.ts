@@ -138,6 +138,10 @@ test('servers before and after a rotation of the cipher key read the replies of 
 for (const [what, options] of Object.entries({
   'an empty pepper': { pepper: '' },
   'an empty previous pepper': { pepper: { current: 'two', previous: [Buffer.alloc(0)] } },
+  'a missing pepper': { pepper: { current: null } },
+  'a pepper that is named twice': { pepper: { current: 'two', previous: ['one', Buffer.from('two')] } },
+  'an empty next pepper': { pepper: { current: 'two', next: '' } },
+  'an unknown cover': { pepper: { current: 'two', covers: 'all' as 'keys' } },
   'a short cipher key': { cipherKey: Buffer.alloc(31) },
   'a previous cipher key of the wrong length': { cipherKey: { current: one, previous: [Buffer.alloc(33)] } },
 })) {

@@ -107,7 +107,7 @@ test.serial(
     const { ledger, repair } = await fullPostgres(t, 60_000, 'UPDATE', 'DELETE');
     const refused = await ledger.transfer('key', { from: 'alice' });
     assertRefused(t, refused, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
-    t.deepEqual(await ledger.database.query('SELECT state FROM replay_guard_records'), [{ state: 0n }]);
+    t.deepEqual(await ledger.database.query('SELECT state FROM replay_guard_records'), [{ state: -2n }]);
     t.deepEqual(await ledger.effects(), []);
     await repair();
     const retry = await retryWhileUnavailable(() => ledger.transfer('key', { from: 'alice' }));

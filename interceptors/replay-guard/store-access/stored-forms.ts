@@ -1,0 +1,195 @@
+import { createHmac } from 'node:crypto';
+import { DatabaseUnavailableError } from '../../database/errors.js';
+import type { StoreMarks } from '../../store/store.js';
+import type { MaybePromise } from '../../timing/maybe-promise.js';
+import type { Operation } from '../operation/operation.js';
+import type { Peppers } from '../operation/operation-id.js';
+import { type Secrets, secretsOf } from '../operation/operation-id.js';
+import { StoredForm } from '../operation/stored-form.js';
+
+/** The mark of a store whose records are under the pepper in every part. */
+const COVERS_EVERYTHING = 'pepper/covers-everything';
+/** The mark with the latest expiry of the records that were stored before, in milliseconds since the epoch. */
+const FORMER_UNTIL = 'pepper/former-until';
+/** A process may judge an expiry by a clock that is ahead of the clock of the store, by less than this time. */
+const CLOCK_MARGIN_MS = 24 * 3_600_000;
+
+/** A form in which earlier records may be stored. */
+interface EarlierForm {
+  readonly form: StoredForm;
+  /** When the last record of a key in this form expires, in milliseconds since the epoch. Absent if not known. */
+  readonly untilMs?: number;
+}
+
+/** The forms that a guard uses now. */
+export class FormsInUse {
+  /** The form of new records. */
+  readonly place: StoredForm;
+  readonly #earlier: readonly EarlierForm[];
+  readonly #marks: readonly string[];
+
+  /** @param marks the marks that show that the place has changed */
+  constructor(place: StoredForm, earlier: readonly EarlierForm[] = [], marks: readonly string[] = []) {
+    this.place = place;
+    this.#earlier = earlier;
+    this.#marks = marks;
+  }
+
+  /** Whether no record has an earlier form, and no other server can change the form of new records. */
+  get areSettled(): boolean {
+    return this.#earlier.length === 0 && this.#marks.length === 0;
+  }
+
+  /** Whether records may have an earlier form. */
+  get hasEarlier(): boolean {
+    return this.#earlier.length > 0;
+  }
+
+  /** Returns a new operation as the store receives it. */
+  placed(operation: Operation): Operation {
+    const placed = this.place.operation(operation);
+    return this.#marks.length === 0 ? placed : { ...placed, unless: this.#marks };
+  }
+
+  /**
+   * Returns the operation in each earlier form in which a record of it may exist. The retention of a key does not exceed
+   * the last record of its form, after which nobody looks for the form. A series is looked for without a limit, because
+   * each of its calls extends its retention.
+   */
+  earlier(operation: Operation): Operation[] {
+    const now = Date.now();
+    const mayExist = this.#earlier.filter(
+      ({ untilMs = Number.POSITIVE_INFINITY }) => operation.series || now < untilMs + CLOCK_MARGIN_MS,
+    );
+    return mayExist.map(({ form, untilMs = Number.POSITIVE_INFINITY }) => {
+      const stored = form.operation(operation);
+      if (operation.series) return stored;
+      const retentionMs = Math.min(stored.retentionMs, Math.max(untilMs - now, stored.leaseMs));
+      return { ...stored, retentionMs };
+    });
+  }
+
+  /** Returns the stored scopes of a caller, without duplicates. */
+  scopes(scope: string): string[] {
+    return [
+      ...new Set([this.place, ...this.#earlier.map(({ form }) => form)].map((form) => form.scope(scope))),
+    ];
+  }
+}
+
+/**
+ * Agrees with the other servers on a store about the form of new records. Two servers that stored an operation in
+ * different forms would both execute it. The marks of the store hold the agreement: see docs/adr/0010.
+ */
+export class StoredForms {
+  readonly #secrets: Secrets;
+  readonly #marks: StoreMarks | undefined;
+  /** The forms of each secret, the current one first: `keys`, then `everything`. */
+  readonly #forms: readonly (readonly [StoredForm, StoredForm])[];
+  #inUse: FormsInUse | undefined;
+  #reading: Promise<FormsInUse> | undefined;
+
+  /** @throws TypeError if the option `pepper` is invalid, or needs marks that the store does not have */
+  constructor(pepper: string | Buffer | Peppers | undefined, marks: StoreMarks | undefined) {
+    this.#secrets = secretsOf(pepper);
+    this.#marks = marks;
+    if (this.#secrets.hasNext && !marks)
+      throw new TypeError('pepper: this store cannot follow a next pepper');
+    this.#forms = [this.#secrets.current, ...this.#secrets.others].map((secret, position) => [
+      new StoredForm(secret, position, 'keys'),
+      new StoredForm(secret, position, 'everything'),
+    ]);
+    if (pepper === undefined) this.#inUse = new FormsInUse(this.#formsAt(0)[0]);
+  }
+
+  /** Returns the forms: at once after the first call. @throws DatabaseUnavailableError when the marks cannot be read */
+  inUse(): MaybePromise<FormsInUse> {
+    return this.#inUse ?? this.read();
+  }
+
+  /** Reads the forms from the marks of the store, and sets the marks for which this server is configured. */
+  read(): Promise<FormsInUse> {
+    this.#reading ??= this.#read()
+      .then((inUse) => {
+        this.#inUse = inUse;
+        return inUse;
+      })
+      .finally(() => {
+        this.#reading = undefined;
+      });
+    return this.#reading;
+  }
+
+  /** Returns all stored scopes that a caller may have or have had under the known secrets. */
+  allScopes(scope: string): string[] {
+    return [...new Set(this.#forms.flat().map((form) => form.scope(scope)))];
+  }
+
+  async #read(): Promise<FormsInUse> {
+    const untilMs = await this.#coverEverything();
+    const place = await this.#position();
+    // Records under the next pepper exist only after it has replaced the current one.
+    const isRecorded = (position: number) =>
+      position !== place && !(this.#secrets.hasNext && position === 1 && place === 0);
+    const others = this.#forms.flatMap(([keys, everything], position): EarlierForm[] => {
+      const [isOther, hasSecret] = [isRecorded(position), keys.secret !== undefined];
+      if (untilMs === undefined) return isOther ? [{ form: keys }] : [];
+      const covered = isOther && hasSecret ? [{ form: everything }] : [];
+      // Without a pepper, records have always the form `keys`.
+      if (!hasSecret) return isOther ? [{ form: keys }] : [];
+      const isFormer = untilMs > 0 && (isOther || position === place);
+      return isFormer ? [...covered, { form: keys, untilMs }] : covered;
+    });
+    const [keys, everything] = this.#formsAt(place);
+    const marks = [
+      ...(this.#marks && untilMs === undefined && keys.secret !== undefined ? [COVERS_EVERYTHING] : []),
+      ...(this.#secrets.hasNext && place === 0 ? [replacedMark(keys)] : []),
+    ];
+    return new FormsInUse(untilMs === undefined ? keys : everything, others, marks);
+  }
+
+  /**
+   * Resolves to the latest expiry of records in the form `keys`, or to undefined if new records have this form.
+   * The first mark makes all servers change. The second one is set after all earlier claims have ended.
+   */
+  async #coverEverything(): Promise<number | undefined> {
+    const { covers } = this.#secrets;
+    const marks = this.#marks;
+    if (!marks) return covers === 'everything' ? Number.MAX_SAFE_INTEGER : undefined;
+    if ((await marks.find(COVERS_EVERYTHING)) === undefined) {
+      const isDue = covers === 'everything' || (covers === undefined && (await marks.isEmpty()));
+      if (!isDue) return undefined;
+      await marks.set(COVERS_EVERYTHING, 1);
+    }
+    return (
+      (await marks.find(FORMER_UNTIL)) ?? (await marks.set(FORMER_UNTIL, await marks.refuseFormerVersions()))
+    );
+  }
+
+  /**
+   * Resolves to the position of the secret of new records: the first one that was not replaced. If this is the current
+   * secret, the previous ones are marked as replaced, before any record is stored under the current one.
+   */
+  async #position(): Promise<number> {
+    const marks = this.#marks;
+    if (!marks) return 0;
+    for (const [position, [form]] of this.#forms.entries()) {
+      if ((await marks.find(replacedMark(form))) !== undefined) continue;
+      const firstPrevious = this.#secrets.hasNext ? 2 : 1;
+      if (position === 0)
+        for (const [previous] of this.#forms.slice(firstPrevious)) await marks.set(replacedMark(previous), 1);
+      return position;
+    }
+    throw new DatabaseUnavailableError('the pepper of this server was replaced by one that it does not know');
+  }
+
+  #formsAt(position: number): readonly [StoredForm, StoredForm] {
+    return this.#forms[position] as readonly [StoredForm, StoredForm];
+  }
+}
+
+/** The name of a mark does not reveal the secret, and is the same on every server. */
+function replacedMark({ secret }: StoredForm): string {
+  const name = createHmac('sha256', secret ?? '').update('grpc-replay-guard replaced pepper');
+  return `pepper/replaced/${name.digest('hex').slice(0, 32)}`;
+}
