@@ -38,7 +38,8 @@ export function toDatabaseError({ error, isOutdated }: BatchEnd): Error {
     return new DatabaseUnavailableError(text, { cause: error });
   }
   if (code === undefined || transient.test(code) || isOutOfTransactionIds(error)) {
-    return new DatabaseUnavailableError(`the database did not answer: ${error?.message}`, { cause: error });
+    const reason = isRaised(error) ? code : error?.message;
+    return new DatabaseUnavailableError(`the database did not answer: ${reason}`, { cause: error });
   }
   return error as Error;
 }
@@ -96,6 +97,11 @@ export function isDivisionByZero({ error }: BatchEnd): boolean {
  */
 function isOutOfTransactionIds(error: unknown): boolean {
   return sqlState(error) === '54000' && /^GetNew(Transaction|MultiXact)Id/.test(routineOf(error));
+}
+
+/** Returns whether a function of the application has raised the error. Its message may quote a row, with any SQLSTATE. */
+function isRaised(error: unknown): boolean {
+  return routineOf(error) === 'exec_stmt_raise';
 }
 
 function routineOf(error: unknown): string {
