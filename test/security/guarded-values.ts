@@ -72,3 +72,13 @@ export function guardedValues(): GuardedValues {
   for (const [name, value] of Object.entries({ ...operator, ...caller })) finder.add(name, value);
   return { operator, caller, finder };
 }
+
+/** The values that the tables of the shop hold: they are its business. */
+export const BUSINESS: ReadonlySet<string> = new Set([
+  'customerId',
+  'label',
+  'sku',
+  'itemName',
+  'price',
+  'reason',
+]);

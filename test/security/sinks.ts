@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import type { Database } from 'grpc-replay-guard/database';
-import type { ServerProcess } from '../helpers/processes/shop-process.js';
 import type { SecretFinder } from './secret-finder.js';
 
 /** Something that leaves the product, and the secrets that it may contain. */
@@ -23,11 +22,17 @@ export function disclosures(finder: SecretFinder, sinks: Iterable<Sink>): string
   return [...new Set(lines)];
 }
 
+/** A process, and what it has written to stdout and stderr. */
+export interface WritingProcess {
+  readonly pid: number;
+  readonly output: readonly Buffer[];
+}
+
 /** What a process writes, and what every user of the host can read about it: its name and its arguments. */
-export function* processSinks(name: string, server: ServerProcess): Generator<Sink> {
-  yield { name: `output of ${name}`, content: Buffer.concat(server.output) };
+export function* processSinks(name: string, { pid, output }: WritingProcess): Generator<Sink> {
+  yield { name: `output of ${name}`, content: Buffer.concat(output) };
   for (const file of ['cmdline', 'comm']) {
-    yield { name: `${file} of ${name}`, content: readIfPresent(`/proc/${server.pid}/${file}`) };
+    yield { name: `${file} of ${name}`, content: readIfPresent(`/proc/${pid}/${file}`) };
   }
 }
 
