@@ -101,3 +101,38 @@ test('every file and folder that docs/architecture.md names exists', (t) => {
     .filter((path) => !bases.some((base) => existsSync(join(root, base, path))));
   t.deepEqual([...new Set(missing)], []);
 });
+
+/** The tests that docs/reference/security.md names: a file, and a part of a title or only the file. */
+const NAMED_TEST = /`(test\/[\w/.-]+|interceptors\/[\w/.-]+)`(?: \*([^*]+)\*)?/g;
+
+test('every test that docs/reference/security.md names exists, with its title', (t) => {
+  const text = readFileSync(join(root, 'docs/reference/security.md'), 'utf8');
+  const named = [...text.matchAll(NAMED_TEST)].map(([, path = '', title = '']) => ({ path, title }));
+  t.true(named.length > 30, 'the tests are found');
+  const missing = named.filter(({ path, title }) => {
+    const file = join(root, path);
+    // A title in quotes may have a backslash before an apostrophe.
+    return !existsSync(file) || !readFileSync(file, 'utf8').replaceAll("\\'", "'").includes(title);
+  });
+  t.deepEqual(missing, []);
+});
+
+test('every protection in docs/reference/security.md names a test', (t) => {
+  const lines = readFileSync(join(root, 'docs/reference/security.md'), 'utf8').split('\n');
+  const tables = lines.filter(
+    (line, index) => line.startsWith('|') && headOf(lines, index).includes('| test |'),
+  );
+  const rows = tables.filter((line) => !line.startsWith('|-') && !line.includes('| test |'));
+  t.true(rows.length > 30, 'the rows are found');
+  t.deepEqual(
+    rows.filter((line) => !new RegExp(NAMED_TEST).test(line)),
+    [],
+  );
+});
+
+/** Returns the first line of the table that has a line. */
+function headOf(lines: readonly string[], index: number): string {
+  let first = index;
+  while (lines[first - 1]?.startsWith('|')) first--;
+  return String(lines[first]);
+}
