@@ -79,6 +79,7 @@ async function run(
     ...(hasSecrets && {
       REPLAY_GUARD_PEPPER: values.operator.pepper,
       REPLAY_GUARD_PEPPER_PREVIOUS: values.operator.previousPepper,
+      REPLAY_GUARD_PEPPER_NEXT: values.operator.nextPepper,
       REPLAY_GUARD_CIPHER_KEY: values.operator.cipherKey.toString('base64'),
     }),
   });

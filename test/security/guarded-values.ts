@@ -17,6 +17,7 @@ export const operatorSecrets = () => ({
   databasePassword: `${marker()}/@:${marker()}`,
   pepper: marker(),
   previousPepper: marker(),
+  nextPepper: marker(),
   cipherKey: randomBytes(32),
   webhookSecret: randomBytes(32),
   warehouseSecret: randomBytes(32),

@@ -43,6 +43,7 @@ const wrongSettings: Record<string, Env> = {
     REPLAY_GUARD_PEPPER: marker(),
     REPLAY_GUARD_PEPPER_PREVIOUS: short,
   },
+  'a next pepper that is too short': { REPLAY_GUARD_PEPPER: marker(), REPLAY_GUARD_PEPPER_NEXT: short },
   'a previous pepper alone': { REPLAY_GUARD_PEPPER_PREVIOUS: secret },
   'a malformed cipher key': { REPLAY_GUARD_CIPHER_KEY: secret },
   'a malformed previous cipher key': {
