@@ -103,14 +103,19 @@ class Tokens {
     }
   }
 
-  /** Comments are nested on Postgres. On SQLite, a comment without an end lasts until the end of the text. */
+  /**
+   * Comments are nested on Postgres. On SQLite, the start of a comment means nothing inside a comment, and a comment without
+   * an end lasts until the end of the text.
+   */
   #skipComment(): void {
-    let depth = 0;
-    do {
-      const [mark] = this.#match(/.*?(?:\/\*|\*\/|$)/sy);
-      if (mark.endsWith('/*')) depth = this.#isPostgres ? depth + 1 : 1;
-      else depth = mark.endsWith('*/') ? depth - 1 : 0;
-    } while (depth > 0);
+    this.#at += 2;
+    const mark = this.#isPostgres ? /.*?(?:\/\*|\*\/|$)/sy : /.*?(?:\*\/|$)/sy;
+    for (let depth = 1; depth > 0; ) {
+      const [found] = this.#match(mark);
+      if (found.endsWith('*/')) depth--;
+      else if (found.endsWith('/*')) depth++;
+      else return;
+    }
   }
 
   #match(pattern: RegExp): readonly [string, (string | undefined)?] {

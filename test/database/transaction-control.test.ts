@@ -26,6 +26,8 @@ const own: Record<Engine, readonly string[]> = {
     'EXPLAIN PRAGMA query_only = 1',
     'explain /* */ query plan PRAGMA main.foreign_keys(0)',
     '/* /* */ COMMIT',
+    '/* /*/ COMMIT',
+    '/*/**\t/*/END',
   ],
   postgres: [
     'SET TRANSACTION READ ONLY',
