@@ -30,7 +30,12 @@ export const validEnvironments: readonly Environment[] = [
   {
     ...{ DATABASE_URL: 'sqlite::memory', CALLER_IDENTITY: 'jwt', JWT_JWKS: 'https://issuer.example/jwks' },
     ...{ JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'shop', JWT_CLAIM: 'tenant' },
-    ...{ JWT_ALGORITHMS: 'PS256, ES512', GRPC_ADDRESS: '[::]:0', OPS_ADDRESS: '0.0.0.0:0' },
+    ...{
+      JWT_ALGORITHMS: 'PS256, ES512',
+      GRPC_ADDRESS: '[::]:0',
+      OPS_ADDRESS: '0.0.0.0:0',
+      OPS_HOSTS: 'shop.internal,shop',
+    },
   },
   {
     ...{

@@ -6,6 +6,8 @@ import { type Mutation, mutateBytes, mutations } from './mutations.js';
 export interface HttpInput {
   readonly method: string;
   readonly target: string;
+  /** The value of `host`. */
+  readonly host: string;
   readonly headers: readonly (readonly [string, string])[];
   readonly body: string;
   /** Changes of the bytes of the whole request. */
@@ -81,6 +83,29 @@ const headers = [
   ...[['range', 'bytes=0-0'] as const, ['accept', '*/*;q=x'] as const, ['cookie', 'a=b'] as const],
 ];
 
+const hosts = [
+  ...[
+    'evil.example',
+    'evil.example:80',
+    '127.0.0.1@evil.example',
+    'localhost.evil.example',
+    '127.1',
+    '0x7f.1',
+  ],
+  ...[
+    '[::1]',
+    '[::1]:80',
+    '[evil]',
+    'LOCALHOST.',
+    '',
+    ' ',
+    '1.2.3.4',
+    '127.0.0.1.',
+    'localhost:x',
+    'localhost, evil',
+  ],
+];
+
 /** Well-formed and malformed requests to the operations port. */
 export const httpInputs: fc.Arbitrary<HttpInput> = fc.record({
   method: fc.oneof(fc.constantFrom('GET', 'POST'), fc.constantFrom(...methods)),
@@ -90,6 +115,10 @@ export const httpInputs: fc.Arbitrary<HttpInput> = fc.record({
       fc.constantFrom(...queries),
     )
     .map(([path, query]) => path + query),
+  host: fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom('127.0.0.1:9464', 'localhost') },
+    { weight: 1, arbitrary: fc.constantFrom(...hosts) },
+  ),
   headers: fc.oneof(fc.constant([]), fc.array(fc.constantFrom(...headers), { maxLength: 2 })),
   body: fc.oneof(
     fc.constant(''),
@@ -99,7 +128,7 @@ export const httpInputs: fc.Arbitrary<HttpInput> = fc.record({
 });
 
 /** Returns the bytes of a request. */
-export function bytesOf({ method, target, headers: sent, body, changes }: HttpInput, host: string): Buffer {
+export function bytesOf({ method, target, host, headers: sent, body, changes }: HttpInput): Buffer {
   const lines = [`${method} ${target} HTTP/1.1`, `host: ${host}`, ...sent.map((header) => header.join(': '))];
   const bytes = Buffer.from(`${lines.join('\r\n')}\r\nconnection: close\r\n\r\n${body}`, 'latin1');
   return changes.length > 0 ? mutateBytes(bytes, changes) : bytes;

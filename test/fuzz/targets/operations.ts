@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { Registry } from 'prom-client';
 import { listenOps } from '#src/ops/ops.js';
 import { Readiness } from '#src/ops/readiness.js';
@@ -25,11 +26,10 @@ export const operationsTarget: Target<HttpInput> = {
     ops.show('/outbox', () => ({ known: true }));
     if (planted) ops.receive('/action', async () => ({ status: 200, line: JSON.stringify(await act()) }));
     else ops.act('/action', act);
-    const host = `127.0.0.1:${ops.port}`;
     return {
       async check(input) {
         const before = actions;
-        const text = await exchange(ops.port, bytesOf(input, host));
+        const text = await exchange(ops.port, bytesOf(input));
         const lines = [...text.matchAll(/^HTTP\/1\.1 (\d{3}) /gm)].map(([, status]) => Number(status));
         for (const status of lines) must(STATUSES.has(status), `the port answers ${status}`);
         const acted = actions > before;
@@ -40,6 +40,8 @@ export const operationsTarget: Target<HttpInput> = {
             input.method === 'POST' && /^(\/|http:\/\/x\/)?action\b/.test(input.target.slice(0, 40));
           const isPage = input.headers.some(([name]) => name.toLowerCase() === 'origin');
           must(!acted || (mayAct && !isPage), 'a request that must not act has acted');
+          const isOwn = isOwnHost(input.host) && !input.target.startsWith('http:');
+          must(isOwn || !lines.includes(200), 'a page is shown under the name of another host');
         }
         if (/origin/i.test(text)) must(!text.includes('evil.example'), 'the answer quotes the request');
         if (acted) count('actions');
@@ -49,6 +51,14 @@ export const operationsTarget: Target<HttpInput> = {
     };
   },
 };
+
+/** Whether a host is an address or `localhost`, so that no name of a web page leads to the port. */
+function isOwnHost(host: string): boolean {
+  const [, name = ''] = /^(.*?)(?::\d*)?$/.exec(host.trim().toLowerCase()) ?? [];
+  if (/^\[.*\]$/.test(name)) return isIP(name.slice(1, -1)) === 6;
+  const plain = name.replace(/\.$/, '');
+  return plain === 'localhost' || isIP(plain) === 4;
+}
 
 async function alive(port: number): Promise<number> {
   const response = await fetch(`http://127.0.0.1:${port}/livez`);

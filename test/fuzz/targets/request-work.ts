@@ -15,7 +15,7 @@ const MAX_TIME = 8;
 const MAX_ALLOCATION = 3;
 const MAX_BYTES_PER_BYTE = 40;
 /** How long a function runs for one measurement, in milliseconds. The clock of a thread moves in steps of some milliseconds. */
-const MEASURED_MS = 20;
+const MEASURED_MS = 10;
 /** How often a measurement is repeated before the time counts as too long. */
 const ATTEMPTS = 5;
 /** The sizes of the command are this many times those of `npm test`. */
@@ -25,7 +25,7 @@ const LONG = 8;
 export const requestWorkTarget: Target<CostlyRequest> = {
   title: 'time and memory of the canonical form',
   inputs: costlyRequests,
-  quickRuns: 8,
+  quickRuns: 6,
   requires: ['compared'],
   planted: 'each field is copied behind the fields before it',
   open(t, { planted, count, postgresUrl }) {
