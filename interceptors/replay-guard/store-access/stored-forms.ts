@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { findCause } from '../../database/error-kinds.js';
 import { DatabaseUnavailableError } from '../../database/errors.js';
 import type { StoreMarks } from '../../store/store.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
@@ -159,11 +160,21 @@ export class StoredForms {
     if ((await marks.find(COVERS_EVERYTHING)) === undefined) {
       const isDue = covers === 'everything' || (covers === undefined && (await marks.isEmpty()));
       if (!isDue) return undefined;
-      await marks.set(COVERS_EVERYTHING, 1);
+      const isSet = await permitted(marks.set(COVERS_EVERYTHING, 1));
+      // Without the right to set a mark, a server that does not ask for the change works as before.
+      if (isSet === undefined && covers === undefined) return undefined;
+      if (isSet === undefined)
+        throw new DatabaseUnavailableError('the database role may not set the mark of the pepper');
     }
-    return (
-      (await marks.find(FORMER_UNTIL)) ?? (await marks.set(FORMER_UNTIL, await marks.refuseFormerVersions()))
+    const known = await marks.find(FORMER_UNTIL);
+    if (known !== undefined) return known;
+    const untilMs = await permitted(marks.refuseFormerVersions());
+    if (untilMs !== undefined) return marks.set(FORMER_UNTIL, untilMs);
+    process.emitWarning(
+      'the database role may not alter the tables of the guard, so servers of earlier versions are not refused',
+      { code: 'REPLAY_GUARD_FORMER_VERSIONS' },
     );
+    return Number.MAX_SAFE_INTEGER;
   }
 
   /**
@@ -185,6 +196,17 @@ export class StoredForms {
 
   #formsAt(position: number): readonly [StoredForm, StoredForm] {
     return this.#forms[position] as readonly [StoredForm, StoredForm];
+  }
+}
+
+/** Resolves to the result, or to undefined if Postgres refuses the statement because its role lacks a privilege. */
+async function permitted<T>(result: Promise<T>): Promise<T | undefined> {
+  try {
+    return await result;
+  } catch (error) {
+    if (!findCause(error, (cause) => cause instanceof Error && 'code' in cause && cause.code === '42501'))
+      throw error;
+    return undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { type Peppers, type ReplayGuardOptions, scopeFromMetadata } from 'grpc-replay-guard';
@@ -6,8 +6,9 @@ import type { OpenStore } from 'grpc-replay-guard/store';
 import type { CallSettings } from '../../helpers/calls/call.js';
 import { retryWhileUnavailable } from '../../helpers/calls/retry-while-unavailable.js';
 import { sequenceSettings } from '../../helpers/calls/sequence-settings.js';
+import { administer } from '../../helpers/databases/administer.js';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
-import { type DataSource, engines } from '../../helpers/databases/engines.js';
+import { type DataSource, dataAt, engines } from '../../helpers/databases/engines.js';
 import {
   type Ledger,
   type LedgerMethod,
@@ -293,6 +294,43 @@ for (const engine of engines) {
     );
   });
 }
+
+test.serial(
+  'postgres: a role without the right to alter tables serves calls, with and without the mark',
+  async (t) => {
+    const data = await emptied(t, 'postgres');
+    const role = `role_${randomUUID().replaceAll('-', '')}`;
+    await openLedger(t, data, { guard: { mode: 'OFF' } });
+    for (const text of [
+      `CREATE ROLE ${role} LOGIN PASSWORD 'secret'`,
+      `GRANT USAGE ON SCHEMA public TO ${role}`,
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${role}`,
+      `REVOKE INSERT ON replay_guard_schema FROM ${role}`,
+    ])
+      await administer(data.url, text);
+    t.teardown(async () => {
+      await administer(data.url, `DROP OWNED BY ${role}`);
+      await administer(data.url, `DROP ROLE ${role}`);
+    });
+    const url = new URL(data.url);
+    url.username = role;
+    url.password = 'secret';
+    const restricted = dataAt(t, 'postgres', url.href);
+    const unmarked = await open(t, restricted, 'pepper');
+    t.is((await ask(unmarked, 'one')).code, status.OK);
+    t.deepEqual(await storedScopes(unmarked), { plain: 1, covered: 0 });
+    t.is(
+      (await (await open(t, restricted, switched)).ask('append', 'no', 'alice', settingsOf())).code,
+      status.UNAVAILABLE,
+    );
+    await administer(data.url, `GRANT INSERT ON replay_guard_schema TO ${role}`);
+    const marked = await open(t, restricted, switched);
+    await provesOneExecution(t, [unmarked, marked]);
+    t.like(await ask(marked, 'one'), { code: status.OK, replayed: true });
+    const { covered } = await storedScopes(marked);
+    t.true(covered > 0);
+  },
+);
 
 /** Sends each key to all servers, in turn and at the same time, and counts the executions. */
 async function provesOneExecution(t: ExecutionContext, servers: readonly Ledger[]): Promise<void> {
