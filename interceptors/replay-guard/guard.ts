@@ -167,7 +167,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
       methods.warnOfUnused();
       const method = methods.find(path);
       const mode = method && methods.modeOf(method);
-      if (!method || mode === 'OFF') return new UnguardedCall(call);
+      if (!method || mode === 'OFF') return new UnguardedCall(call, method);
       return new GuardedCall(call, method, mode === 'OBSERVE' ? observe : enforce);
     },
     protect: (definition) => mapService(definition, (service) => methods.protect(service)),

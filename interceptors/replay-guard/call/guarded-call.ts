@@ -7,6 +7,7 @@ import {
 import { LazySignal } from '../../timing/lazy-signal.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import { type GuardedMethod, Verbatim } from '../method/guarded-method.js';
+import type { ReceivedRequest } from '../method/received-request.js';
 import { refusals } from '../refusal/refusal.js';
 import { ownMetadata } from '../reply/own-metadata.js';
 import type { Reply } from '../reply/reply.js';
@@ -58,8 +59,8 @@ export class GuardedCall extends ServerInterceptingCall {
   #isLive = false;
   #isAnswered = false;
   #isDropped = false;
-  /** Computes the fingerprint of the request. Undefined before the request has arrived, and after `dropRequest`. */
-  #fingerprint: ((message: unknown) => Buffer) | undefined;
+  /** The request and its bytes. Undefined before the request has arrived, and after `dropRequest`. */
+  #received: ReceivedRequest | undefined;
 
   constructor(wire: ServerInterceptingCallInterface, method: GuardedMethod, lifecycle: Lifecycle) {
     super(wire);
@@ -80,8 +81,8 @@ export class GuardedCall extends ServerInterceptingCall {
    * @throws Error if the request has not arrived, is malformed or is nested too deeply
    */
   fingerprint(): Buffer {
-    if (!this.#fingerprint) throw new Error('the request has not arrived');
-    return this.#fingerprint(this.request);
+    if (!this.#received) throw new Error('the request has not arrived');
+    return this.#received.fingerprint();
   }
 
   override start(listener: InterceptingServerListener): void {
@@ -110,7 +111,7 @@ export class GuardedCall extends ServerInterceptingCall {
       return;
     }
     this.request = message;
-    this.#fingerprint = this.method.receive(message);
+    this.#received = this.method.receive(message);
     // grpc-js reads on when the handler has received the request. The guard needs the end of the request before that.
     this.#wire.startRead();
   }
@@ -128,45 +129,51 @@ export class GuardedCall extends ServerInterceptingCall {
     if (this.#isDropped) return;
     this.#isDropped = true;
     this.request = undefined;
-    this.#fingerprint = undefined;
+    this.#received = undefined;
     dropReceivedBytes(this.#wire);
   }
 
-  /** Runs the handler unguarded: the answer of the handler goes to the client. */
+  /**
+   * Runs the handler unguarded: the answer of the handler goes to the client. The handler gets the request as it came.
+   */
   bypass(): void {
-    this.#startHandler();
-  }
-
-  /** @throws Error if the request was dropped */
-  #startHandler(): void {
-    if (this.#isDropped) throw new Error('a call without its request cannot execute');
-    // grpc-js answers a call that has no request.
-    if (this.request) this.#listener?.onReceiveMessage(this.request);
-    this.#listener?.onReceiveHalfClose();
+    this.#startHandler(this.request);
   }
 
   /**
-   * Runs the handler in the current asynchronous context and captures its answer. The answer is not sent. Returns the
-   * result at once if the handler has answered synchronously.
+   * Runs the handler in the current asynchronous context and captures its answer. The answer is not sent. The handler
+   * gets the message of the fingerprint, see `ReceivedRequest`. Returns the result at once if the handler has answered
+   * synchronously.
    */
   execute(): MaybePromise<HandlerResult> {
-    return this.#run();
+    return this.#run(() => this.#received?.fingerprintedMessage());
   }
 
-  /** Runs the handler, sends its answer to the client, and returns or resolves to the answer. */
+  /**
+   * Runs the handler, sends its answer to the client, and returns or resolves to the answer. The handler gets the request
+   * as it came.
+   */
   observe(): MaybePromise<HandlerResult> {
     this.#isLive = true;
     // A streaming handler whose client has disconnected never ends.
     if (this.method.streams)
       this.ended.signal.addEventListener('abort', () => this.fail(new Error('the client has disconnected')));
-    return this.#run();
+    return this.#run(() => this.request);
   }
 
-  #run(): MaybePromise<HandlerResult> {
+  /** @throws Error if the request was dropped */
+  #startHandler(request: object | undefined): void {
+    if (this.#isDropped) throw new Error('a call without its request cannot execute');
+    // grpc-js answers a call that has no request.
+    if (request) this.#listener?.onReceiveMessage(request);
+    this.#listener?.onReceiveHalfClose();
+  }
+
+  #run(request: () => object | undefined): MaybePromise<HandlerResult> {
     const capture = new ReplyCapture(this.method, this.#replyLimits);
     this.#capture = capture;
     try {
-      this.#startHandler();
+      this.#startHandler(request());
     } catch (failure) {
       capture.fail(failure);
     }

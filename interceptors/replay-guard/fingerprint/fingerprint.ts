@@ -11,21 +11,24 @@ import {
   fieldNameTree,
 } from './field-path.js';
 
-/** A received request. */
-export interface ReceivedRequest {
-  /** The bytes for the method's own decoder. */
-  readonly bytes: Buffer;
+/** A request that was read for the guard. */
+export interface ReadRequest {
+  /** 32 bytes. Equal requests have equal fingerprints. */
+  readonly fingerprint: Buffer;
   /**
-   * Returns the fingerprint, 32 bytes. Equal requests have equal fingerprints. Must be called before a handler can
-   * change the decoded message.
-   * @param message the decoded request
-   * @throws Error if the request is malformed or nested too deeply
+   * An encoding of the request that all decoders read alike, without unknown fields. Undefined if the received bytes are
+   * such an encoding, or if the schema is unknown.
    */
-  fingerprint(message: unknown): Buffer;
+  readonly unambiguous?: Buffer;
 }
 
-/** Reads the encoded requests of one method. */
-export type RequestReader = (encoded: Buffer) => ReceivedRequest;
+/**
+ * Reads a request of one method. Must be called before a handler can change the decoded message.
+ * @param encoded the received bytes
+ * @param message the decoded request
+ * @throws Error if the request is malformed or nested too deeply
+ */
+export type RequestReader = (encoded: Buffer, message: unknown) => ReadRequest;
 
 /**
  * Returns the reader for the requests of a method. With a schema, the fingerprint is computed from the encoded
@@ -49,26 +52,19 @@ export function requestReader(
 }
 
 function objectReader(excluded: FieldNameTree): RequestReader {
-  return (bytes) => ({ bytes, fingerprint: (message) => sha256(canonicalObject(message, excluded)) });
+  return (_encoded, message) => ({ fingerprint: sha256(canonicalObject(message, excluded)) });
 }
 
 function schemaReader(schema: MessageSchema, excluded: ExcludedFields): RequestReader {
   return (encoded) => {
-    try {
-      const { bytes, isUnambiguous } = canonicalForm(schema, encoded, excluded);
-      const complete = () => (excluded.size === 0 ? bytes : canonicalForm(schema, encoded).bytes);
-      // Decoders disagree on ambiguous bytes. For example, protobufjs does not merge messages. The decoder therefore
-      // receives the canonical form, so that the handler and the fingerprint use the same message.
-      return { bytes: isUnambiguous ? encoded : complete(), fingerprint: () => sha256(bytes) };
-    } catch (error) {
-      // The error is thrown only if the fingerprint is needed. An unguarded call does not need a fingerprint.
-      return { bytes: encoded, fingerprint: () => fail(error) };
-    }
+    const { bytes, isUnambiguous } = canonicalForm(schema, encoded, excluded);
+    const fingerprint = sha256(bytes);
+    if (isUnambiguous) return { fingerprint };
+    return {
+      fingerprint,
+      unambiguous: excluded.size === 0 ? bytes : canonicalForm(schema, encoded).bytes,
+    };
   };
-}
-
-function fail(error: unknown): never {
-  throw error;
 }
 
 function withName<T>(name: string, check: () => T): T {

@@ -1,11 +1,12 @@
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 import type { DescriptorSet } from '../descriptors/descriptor-set.js';
-import { type ReceivedRequest, type RequestReader, requestReader } from '../fingerprint/fingerprint.js';
+import { requestReader } from '../fingerprint/fingerprint.js';
 import type { ObservedMethod } from '../observer.js';
 import type { ConfiguredPolicies } from '../policy/configured-policies.js';
 import type { MethodPolicy } from '../policy/policy.js';
 import type { MethodOptions } from '../policy/proto-option.js';
 import { readProtoMethod } from './proto-method.js';
+import { ReceivedRequest, ReceivedRequests } from './received-request.js';
 
 /** A method whose calls are guarded: its policy and its codecs. */
 export interface GuardedMethod {
@@ -17,11 +18,11 @@ export interface GuardedMethod {
   /** The service and method names for the observer. */
   readonly observed: ObservedMethod;
   /**
-   * Returns the function that computes the fingerprint of a request, see `ReceivedRequest`. Must be called once for each
-   * message, when grpc-js passes the message on.
+   * Returns a request and its bytes, and forgets the bytes. Must be called once for each message, when grpc-js passes the
+   * message on.
    * @param message a request that the protected definition decoded
    */
-  receive(message: object): ReceivedRequest['fingerprint'];
+  receive(message: object): ReceivedRequest;
   /** Encodes a response message. */
   serialize(response: unknown): Buffer;
 }
@@ -49,8 +50,8 @@ export interface ProtectedService<T> {
 
 /**
  * Reads the policies of a service's methods and returns the protected form of the service. The methods of the
- * returned definition prepare the fingerprint of each request when they decode the request. They send `Verbatim`
- * bytes unchanged. Methods without side effects are not changed.
+ * returned definition remember the bytes of each request when they decode the request. They send `Verbatim` bytes
+ * unchanged. Methods without side effects are not changed.
  * @throws TypeError if a policy is invalid, or belongs to no method of the service
  */
 export function protectService<T extends ServiceDefinition>(
@@ -74,41 +75,18 @@ export function protectService<T extends ServiceDefinition>(
     }
     const read = requestReader(method.path, policy, declared.requestSchema);
     const received = new ReceivedRequests();
-    methods.push(guardedMethod(method, policy, read, received));
-    return [name, { ...method, ...codecs(method, read, received) }];
+    const receive = (message: object) =>
+      new ReceivedRequest({ ...{ method, read, message }, encoded: received.take(message) });
+    methods.push(guardedMethod(method, policy, receive));
+    return [name, { ...method, ...codecs(method, received) }];
   });
   return { definition: Object.fromEntries(entries) as T, methods, unguardable };
-}
-
-/**
- * The received requests of one method, by decoded message. grpc-js passes a message on directly after its decoding, so
- * the last request is usually the one that is taken. A map with weak keys costs the garbage collector more.
- */
-class ReceivedRequests {
-  #lastMessage: object | undefined;
-  #lastRequest: ReceivedRequest | undefined;
-  readonly #earlier = new WeakMap<object, ReceivedRequest>();
-
-  add(message: object, request: ReceivedRequest): void {
-    if (this.#lastMessage && this.#lastRequest) this.#earlier.set(this.#lastMessage, this.#lastRequest);
-    this.#lastMessage = message;
-    this.#lastRequest = request;
-  }
-
-  take(message: object): ReceivedRequest | undefined {
-    if (message !== this.#lastMessage) return this.#earlier.get(message);
-    const request = this.#lastRequest;
-    this.#lastMessage = undefined;
-    this.#lastRequest = undefined;
-    return request;
-  }
 }
 
 function guardedMethod(
   method: AnyMethod,
   policy: MethodPolicy,
-  read: RequestReader,
-  received: ReceivedRequests,
+  receive: GuardedMethod['receive'],
 ): GuardedMethod {
   const [, service = '', name = ''] = method.path.split('/');
   return {
@@ -116,21 +94,16 @@ function guardedMethod(
     streams: method.responseStream,
     policy,
     observed: { service, method: name },
-    receive: (message) => {
-      const request = received.take(message);
-      // Another interceptor may have replaced the message.
-      return request?.fingerprint ?? (() => read(method.requestSerialize(message)).fingerprint(message));
-    },
+    receive,
     serialize: (response) => method.responseSerialize(response),
   };
 }
 
-function codecs(method: AnyMethod, read: RequestReader, received: ReceivedRequests) {
+function codecs(method: AnyMethod, received: ReceivedRequests) {
   return {
     requestDeserialize: (bytes: Buffer) => {
-      const request = read(bytes);
-      const message = method.requestDeserialize(request.bytes) as object;
-      received.add(message, request);
+      const message = method.requestDeserialize(bytes) as object;
+      received.add(message, bytes);
       return message;
     },
     responseSerialize: (response: unknown) =>

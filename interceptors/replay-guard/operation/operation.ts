@@ -45,11 +45,12 @@ export class OperationReader {
     if (!name) throw missingKey(policy.keyField);
     const datedKey = 'key' in name && policy.rejectOldKeys ? name.key : undefined;
     const firstSent = readFirstSent(call.metadata, datedKey);
-    const fingerprint = call.fingerprint();
     return then(this.#scopeOf(call), (scope) => {
       const { current, previous, precededBy } = this.#identify(scope, path, name);
       const { id, series } = current;
       const { atomicity, leaseMs, retentionMs } = policy;
+      // A large request costs time. A caller without identity must not cause this cost.
+      const fingerprint = call.fingerprint();
       const operation: Writable<Operation> = {
         id,
         scope,

@@ -98,11 +98,8 @@ export const requestTarget: Target<RequestInput> = {
           must(wireForm(type, own, extensions) === 'regular', 'the canonical form is malformed');
           if (reference && !reference.isLossy)
             must(readMessage(type, own)?.text === reference.text, 'the form is another message');
-          const received = requestReader(
-            '/any/Do',
-            { fingerprintExcludes: [] },
-            schema,
-          )(Buffer.from(wire)).bytes;
+          const requestOf = requestReader('/any/Do', { fingerprintExcludes: [] }, schema);
+          const received = requestOf(Buffer.from(wire), undefined).unambiguous ?? Buffer.from(wire);
           const decoded = plain(handler, received);
           if (decoded)
             must(

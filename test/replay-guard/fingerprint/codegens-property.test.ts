@@ -54,9 +54,7 @@ for (const [source, schema] of Object.entries(schemas)) {
   const read = requestReader(track, { fingerprintExcludes: [] }, schema);
   const fingerprints = (parcel: Parcel) =>
     codegens.map(({ methods, message }) =>
-      read(methods.Track.requestSerialize(message(parcel)))
-        .fingerprint(undefined)
-        .toString('hex'),
+      read(methods.Track.requestSerialize(message(parcel)), undefined).fingerprint.toString('hex'),
     );
 
   test(`by ${source}: the encodings of all code generators have one fingerprint`, async (t) => {
