@@ -46,8 +46,9 @@ export async function runAll(
   let seed = options.seed;
   for (let round = 0; round < results.length || performance.now() < until; round++) {
     const result = results[round % results.length] as Result;
-    const path = options.path === undefined ? { maxMs: roundMs } : { path: options.path };
-    const plan = { seed, postgresUrl, planted: false, runs: 1_000_000_000, ...path };
+    const inputs =
+      options.path === undefined ? { runs: 1_000_000_000, maxMs: roundMs } : { runs: 1, path: options.path };
+    const plan = { seed, postgresUrl, planted: false, ...inputs };
     add(result, await runTarget(result.target, plan), seed, options.keep, log);
     if (options.path !== undefined) break;
     seed = (seed + 1) | 0;
