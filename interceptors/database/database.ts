@@ -1,5 +1,10 @@
-/** A parameter of a statement. A whole number is sent as an integer. */
-export type SqlValue = string | number | bigint | Uint8Array | null;
+import type { Result } from './result.js';
+
+/**
+ * A parameter of a statement. A whole number is sent as an integer. SQLite has no booleans and dates: it stores 1 or 0,
+ * and the text of `toISOString()`. JSON is sent as text.
+ */
+export type SqlValue = string | number | bigint | boolean | Date | Uint8Array | null;
 
 /** The value of a column in a row. Integers are bigint and binary values are Buffers on every engine. */
 export type SqlColumn = string | number | bigint | Buffer | null;
@@ -28,8 +33,8 @@ export interface Dialect {
  * the reply, or not at all. Elsewhere each query commits on its own.
  *
  * The same SQL text runs on every engine: `$1`, `$2` for parameters, `RETURNING` for written rows, and the types
- * TEXT, BIGINT, BYTEA and DOUBLE PRECISION. The engine prepares each text once and keeps the prepared statement, so
- * texts must be constant.
+ * TEXT, BIGINT, BYTEA and DOUBLE PRECISION. `execute` also reads BOOLEAN, TIMESTAMPTZ and JSON alike. The engine prepares
+ * each text once and keeps the statements that were used recently, so texts should be constant.
  */
 export interface Database {
   readonly dialect: Dialect;
@@ -42,6 +47,15 @@ export interface Database {
    * @throws UnitOfWorkError when the surrounding unit of work has ended, or an earlier statement in it failed
    */
   query<R extends object = Row>(sql: string, params?: readonly SqlValue[]): Promise<R[]>;
+  /**
+   * Runs one statement and resolves to its rows and the number of affected rows. On both engines a BOOLEAN is a boolean,
+   * a TIMESTAMPTZ is a Date and JSON is parsed. SQLite takes the type from the table, so an expression keeps the stored
+   * form. Everything else is as in `query`, also the errors.
+   */
+  execute<R extends object = Record<string, unknown>>(
+    sql: string,
+    params?: readonly SqlValue[],
+  ): Promise<Result<R>>;
   /**
    * Runs `work` as one transaction, which commits when `work` resolves and rolls back when it rejects. Inside a unit
    * of work the transaction is a savepoint. Savepoints that start at the same time run one after another.

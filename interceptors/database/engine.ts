@@ -1,5 +1,6 @@
 import type { MaybePromise } from '../timing/maybe-promise.js';
 import type { Dialect, Row, SqlValue } from './database.js';
+import type { StatementResult } from './result.js';
 
 /** The parameter that stands for the time at which its statement runs, in milliseconds since the epoch. */
 export const currentTime: unique symbol = Symbol('current time');
@@ -11,6 +12,8 @@ export const retentionTime: unique symbol = Symbol('retention time');
 export interface Statement {
   readonly text: string;
   readonly params: readonly (SqlValue | typeof currentTime | typeof retentionTime)[];
+  /** Receives the rows, with their columns and the number of affected rows. The statement then returns no rows. */
+  readonly result?: StatementResult<object>;
 }
 
 /** A connection with an open transaction. Exactly one of `commit` and `rollback` ends the session. */

@@ -1,11 +1,14 @@
 import { ContextValue } from '../context/context-value.js';
+import type { MaybePromise } from '../timing/maybe-promise.js';
 import type { Database, Dialect, Row, SqlValue } from './database.js';
-import type { DatabaseEngine } from './engine.js';
+import type { DatabaseEngine, Statement } from './engine.js';
 import { UnitOfWorkError } from './errors.js';
 import { migrate } from './migrate.js';
 import { assertNoControl } from './refused-statements.js';
+import { type Result, StatementResult } from './result.js';
 import type { Savepoint } from './savepoint.js';
 import { UnitOfWork } from './unit-of-work.js';
+import { WaitingResult } from './waiting-result.js';
 
 /**
  * The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one.
@@ -35,13 +38,31 @@ export class DatabaseHandle implements Database {
   /** Not `async`: the only promise is the one that the caller receives. */
   query<R extends object = Row>(text: string, params: readonly SqlValue[] = []): Promise<R[]> {
     try {
-      assertNoControl(text, this.#engine.name);
-      const savepoint = this.#savepoint;
-      const rows = savepoint ? savepoint.query({ text, params }) : this.#engine.run({ text, params });
+      const rows = this.#send({ text, params });
       return (rows instanceof Promise ? rows : Promise.resolve(rows)) as Promise<R[]>;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  execute<R extends object = Record<string, unknown>>(
+    text: string,
+    params: readonly SqlValue[] = [],
+  ): Promise<Result<R>> {
+    const result = new StatementResult<R>();
+    try {
+      const rows = this.#send({ text, params, result });
+      if (rows instanceof WaitingResult) return rows.map(() => result);
+      return rows instanceof Promise ? rows.then(() => result) : Promise.resolve(result);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #send(statement: Statement): MaybePromise<Row[]> {
+    assertNoControl(statement.text, this.#engine.name);
+    const savepoint = this.#savepoint;
+    return savepoint ? savepoint.query(statement) : this.#engine.run(statement);
   }
 
   transaction<T>(work: () => Promise<T>): Promise<T> {

@@ -21,6 +21,14 @@ export class WaitingResult<T> extends Promise<T> {
     this.#onAwait?.();
   }
 
+  /** Returns the converted result. Only code that waits for the converted result starts to wait for this one. */
+  map<U>(convert: (value: T) => U): WaitingResult<U> {
+    const mapped = new WaitingResult<U>((resolve, reject) => {
+      super.then(convert).then(resolve, reject);
+    });
+    return mapped.watch(() => this.awaited());
+  }
+
   /** `await`, `Promise.all` and the like also call this method. */
   // biome-ignore lint/suspicious/noThenProperty: a promise has this method, and only its call shows who waits.
   override then<A = T, B = never>(

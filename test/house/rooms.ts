@@ -170,8 +170,6 @@ export const engineExceptions: Readonly<Record<string, string>> = {
   'interceptors/database/postgres/pool-use.ts': 'SQLite has no pool',
   'interceptors/database/postgres/batch.ts': 'Postgres is asked by messages, SQLite by function calls',
   'interceptors/database/postgres/messages.ts': 'Postgres is asked by messages, SQLite by function calls',
-  'interceptors/database/postgres/prepared-statements.ts':
-    'better-sqlite3 keeps prepared statements as objects',
   'interceptors/database/postgres/reads.ts': 'SQLite itself says which statements only read',
   'interceptors/database/postgres/session-settings.ts': 'SQLite inherits no settings of a role or a database',
   'interceptors/database/postgres/standby.ts': 'SQLite has no standbys',

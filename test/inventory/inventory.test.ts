@@ -205,6 +205,7 @@ for (const engine of engines) {
     const database: Database = {
       dialect: shop.database.dialect,
       query,
+      execute: (sql, params) => shop.database.execute(sql, params),
       transaction: (work) => shop.database.transaction(work),
       afterCommit: (action) => shop.database.afterCommit(action),
       current: () => database,

@@ -1,10 +1,13 @@
 import {
+  type Column,
   CommitInDoubtError,
   type Database,
   DatabaseUnavailableError,
   type Dialect,
   LeaseLostError,
   LockTimeoutError,
+  type RawValue,
+  type Result,
   type Row,
   type SqlColumn,
   UnitOfWorkError,
@@ -26,14 +29,26 @@ expectType<string | number | bigint | Buffer | null>()(null as SqlColumn);
 // @ts-expect-error a row is an object
 database.query<string>('SELECT 1');
 
-// Parameters are texts, numbers, bytes or null.
+// Parameters are texts, numbers, booleans, dates, bytes or null.
 database.query('SELECT $1, $2, $3, $4, $5', ['a', 1, 1n, new Uint8Array(1), null]);
-// @ts-expect-error a boolean has no form on every engine
-database.query('SELECT $1', [true]);
-// @ts-expect-error a date has no form on every engine
-database.query('SELECT $1', [new Date()]);
+database.query('SELECT $1, $2', [true, new Date()]);
+// @ts-expect-error an object has no form on every engine
+database.query('SELECT $1', [{}]);
+// @ts-expect-error a list has no form on every engine
+database.query('SELECT $1', [[1]]);
 // @ts-expect-error parameters are a list
 database.query('SELECT $1', 'a');
+
+// A result has typed rows and the number of affected rows.
+const result = await database.execute<{ total: bigint }>('SELECT COUNT(*) AS total FROM items');
+expectType<Result<{ total: bigint }>>()(result);
+expectType<bigint | undefined>()(result.rows[0]?.total);
+expectType<number>()(result.affectedRows);
+expectType<unknown>()((await database.execute('SELECT * FROM items')).rows[0]?.anything);
+expectType<readonly Column[]>()(result.columns);
+expectType<RawValue | undefined>()(result.values[0]?.[0]);
+// @ts-expect-error the number of affected rows is readonly
+result.affectedRows = 1;
 
 // A transaction resolves to the result of its work, which is asynchronous.
 expectType<Promise<number>>()(database.transaction(async () => 1));

@@ -64,7 +64,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'NoConnectionError',
       'UnitOfWorkError',
     ],
-    types: ['Database', 'Dialect', 'Row', 'SqlColumn', 'SqlValue'],
+    types: ['Column', 'Database', 'Dialect', 'RawValue', 'Result', 'Row', 'SqlColumn', 'SqlValue'],
   },
   'grpc-replay-guard/store': {
     values: [

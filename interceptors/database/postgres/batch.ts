@@ -2,17 +2,10 @@ import type { Connection, FieldDef, Submittable } from 'pg';
 import { type Deadline, deadlines } from '../../timing/deadlines.js';
 import type { Row, SqlValue } from '../database.js';
 import type { Statement } from '../engine.js';
+import { assertRow, type Columns, columnsOf, noColumns, rowOf } from './columns.js';
 import { type BatchEnd, isOutdatedPlan, isUnknownStatement } from './errors.js';
 import { MessageWriter } from './messages.js';
-import {
-  type Columns,
-  columnsOf,
-  nameOf,
-  noColumns,
-  noteSchemaChange,
-  type PreparedStatements,
-  rowOf,
-} from './prepared-statements.js';
+import { nameOf, noteSchemaChange, type PreparedStatements } from './prepared-statements.js';
 
 /**
  * Statements that travel together and end with one Sync. After the first error the server skips the rest of them, so
@@ -136,7 +129,8 @@ function createBatchClass(Query: QueryClass): BatchClass {
       );
     }
 
-    #write({ text, params }: Statement): void {
+    #write({ text, params, result }: Statement): void {
+      result?.clear();
       const prepared = this.#prepared.get(text);
       const toPrepare = prepared ? '' : this.#prepared.textFor(text);
       const name = prepared?.name ?? nameOf(toPrepare);
@@ -154,8 +148,14 @@ function createBatchClass(Query: QueryClass): BatchClass {
 
     handleDataRow({ fields }: { fields: readonly (string | null)[] }): void {
       if (this.error) return;
+      const columns = this.#columns[this.results.length] ?? noColumns;
+      const result = this.#statements[this.results.length]?.result;
       try {
-        this.#currentRows.push(rowOf(this.#columns[this.results.length] ?? noColumns, fields));
+        if (!result) this.#currentRows.push(rowOf(columns, fields));
+        else {
+          assertRow(columns, fields);
+          result.values.push(fields);
+        }
       } catch (error) {
         this.error = error as Error;
         this.#prepared.forgetAll();
@@ -166,6 +166,12 @@ function createBatchClass(Query: QueryClass): BatchClass {
       const index = this.results.length;
       const name = this.#prepares[index];
       if (name) this.#prepared.add(this.#text, { name, columns: this.#columns[index] ?? noColumns });
+      const result = this.#statements[index]?.result;
+      if (result) {
+        result.columns = (this.#columns[index] ?? noColumns).described;
+        result.command = text.split(' ', 1)[0] as string;
+        result.affectedRows = affectedBy(text);
+      }
       this.command = text;
       this.results.push(this.#currentRows);
       this.#currentRows = [];
@@ -206,4 +212,10 @@ function createBatchClass(Query: QueryClass): BatchClass {
       return this.#statements[this.results.length]?.text ?? '';
     }
   };
+}
+
+/** Returns the number of rows that a command tag such as `INSERT 0 5` or `UPDATE 5` reports as written. */
+function affectedBy(tag: string): number {
+  const [, rows = 0] = /^(?:INSERT \d+|UPDATE|DELETE|MERGE) (\d+)$/.exec(tag) ?? [];
+  return Number(rows);
 }

@@ -1,8 +1,10 @@
+import { types } from 'node:util';
 import type { SqlValue } from '../database.js';
 
 /** The size to which the buffer returns after a large batch, in bytes. */
 const USUAL_BYTES = 16_384;
 const [BIND, CLOSE, DESCRIBE, EXECUTE, PARSE, SYNC] = [0x42, 0x43, 0x44, 0x45, 0x50, 0x53] as const;
+const MAX_PARAMETERS = 65_535;
 const TEXT = 0;
 const BINARY = 1;
 
@@ -39,14 +41,19 @@ export class MessageWriter {
   /**
    * Binds the parameters to the unnamed portal.
    * @throws TypeError when a parameter has another type than `SqlValue`
+   * @throws RangeError when there are more than 65,535 parameters
    */
   bind(name: string, params: readonly SqlValue[]): void {
+    if (params.length > MAX_PARAMETERS)
+      throw new RangeError(
+        `a statement has at most ${MAX_PARAMETERS} parameters, and ${params.length} were given`,
+      );
     const start = this.#start(BIND);
     this.#ascii('\0');
     this.#ascii(name);
     this.#ascii('\0');
     this.#uint16(params.length);
-    for (const param of params) this.#uint16(typeof param === 'object' && param !== null ? BINARY : TEXT);
+    for (const param of params) this.#uint16(param instanceof Uint8Array ? BINARY : TEXT);
     this.#uint16(params.length);
     for (const param of params) this.#param(param);
     this.#uint16(0);
@@ -110,16 +117,22 @@ export class MessageWriter {
       this.#buffer.set(value, this.#length);
       this.#length += value.byteLength;
     } else if (typeof value === 'string') {
-      const bytes = Buffer.byteLength(value);
-      this.#int32(bytes);
-      this.#utf8(value, bytes);
+      this.#text(value);
     } else if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') {
       const text = String(value);
       this.#int32(text.length);
       this.#ascii(text);
+    } else if (types.isDate(value)) {
+      this.#text(dateText(value));
     } else {
-      throw new TypeError('a parameter must be text, a number, bytes or null');
+      throw new TypeError('a parameter must be text, a number, a boolean, a date, bytes or null');
     }
+  }
+
+  #text(value: string): void {
+    const bytes = Buffer.byteLength(value);
+    this.#int32(bytes);
+    this.#utf8(value, bytes);
   }
 
   #utf8(text: string, bytes: number): void {
@@ -149,4 +162,24 @@ export class MessageWriter {
     this.#buffer.copy(larger, 0, 0, this.#length);
     this.#buffer = larger;
   }
+}
+
+/**
+ * Returns a date as local time with its distance to UTC, as pg sends it. A TIMESTAMP without a time zone keeps the local
+ * time, and pg reads it as local time.
+ */
+function dateText(date: Date): string {
+  if (Number.isNaN(date.getTime())) throw new TypeError('a date parameter must be a valid date');
+  const local = new Date(0);
+  local.setUTCFullYear(date.getFullYear(), date.getMonth(), date.getDate());
+  local.setUTCHours(date.getHours(), date.getMinutes(), date.getSeconds(), date.getMilliseconds());
+  const seconds = Math.round((local.getTime() - date.getTime()) / 1_000);
+  const distance = new Date(Math.abs(seconds) * 1_000).toISOString().slice(11, 19);
+  const year = local.getUTCFullYear();
+  const digits = String(year > 0 ? year : 1 - year).padStart(4, '0');
+  const rest = local
+    .toISOString()
+    .replace(/^[+-]?\d+/, '')
+    .slice(0, -1);
+  return `${digits}${rest}${seconds < 0 ? '-' : '+'}${distance}${year > 0 ? '' : ' BC'}`;
 }

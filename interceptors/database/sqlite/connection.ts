@@ -1,26 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Database as Handle, Statement as Prepared } from 'better-sqlite3';
+import { types } from 'node:util';
+import type { Database as Handle } from 'better-sqlite3';
 import type { Clock } from '../../timing/clock.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Row, SqlColumn, SqlValue } from '../database.js';
 import { currentTime, type Statement } from '../engine.js';
 import { LockTimeoutError } from '../errors.js';
+import type { RawValue, StatementResult } from '../result.js';
+import { named } from './columns.js';
 import { toDatabaseError } from './errors.js';
+import { currentColumns, type PreparedStatement, PreparedStatements } from './prepared-statements.js';
 
 /** How long SQLite itself waits for another process, in milliseconds. During this wait the event loop is blocked. */
 export const BLOCKING_WAIT_MS = 5;
 
 const LOCK_RETRY_MS = 15;
-
-/** A prepared statement, and the position in the parameters of each value that it binds. */
-interface PreparedStatement {
-  readonly prepared: Prepared;
-  readonly positions: readonly number[];
-  readonly returnsRows: boolean;
-  /** The names of the columns, if the statement returns its rows as lists of values. */
-  readonly names: readonly string[] | undefined;
-  readonly onlyReads: boolean;
-}
 
 /** The clocks of a connection. Both return milliseconds since the epoch. */
 export interface ConnectionClocks {
@@ -34,13 +28,14 @@ export interface ConnectionClocks {
 export class Connection {
   readonly #handle: Handle;
   readonly #clocks: ConnectionClocks;
-  readonly #statements = new Map<string, PreparedStatement>();
+  readonly #statements: PreparedStatements;
   /** The times of the current statement. Undefined until the statement asks for them. */
   #now: bigint | undefined;
   #retentionNow: bigint | undefined;
 
   constructor(handle: Handle, clocks: ConnectionClocks) {
     this.#handle = handle;
+    this.#statements = new PreparedStatements(handle);
     this.#clocks = clocks;
     // The time is the same throughout a statement, as with statement_timestamp() of Postgres.
     handle.function('replay_guard_now', () => this.#time());
@@ -48,13 +43,19 @@ export class Connection {
   }
 
   /** Runs one statement and returns its rows. */
-  run({ text, params }: Statement): Row[] {
+  run({ text, params, result }: Statement): Row[] {
     try {
-      const { prepared, positions, returnsRows, names } = this.#statement(text);
+      const statement = this.#statements.get(text);
+      const { prepared, positions, returnsRows, names } = statement;
+      if (statement.parameters > params.length) throw missingParameter(statement.parameters, params.length);
       this.#now = undefined;
       this.#retentionNow = undefined;
       const values = [];
       for (const position of positions) values.push(this.#valueOf(params[position]));
+      if (result) {
+        fill(result, statement, values);
+        return [];
+      }
       if (returnsRows) {
         const rows = prepared.all(...values);
         return names ? (rows as SqlColumn[][]).map((row) => named(names, row)) : (rows as Row[]);
@@ -94,7 +95,7 @@ export class Connection {
    */
   onlyReads(text: string): boolean {
     try {
-      return this.#statement(text).onlyReads;
+      return this.#statements.get(text).onlyReads;
     } catch {
       return false;
     }
@@ -108,61 +109,52 @@ export class Connection {
   close(): void {
     this.#handle.close();
   }
+}
 
-  #statement(text: string): PreparedStatement {
-    return this.#statements.get(text) ?? this.#prepare(text);
+/** Runs a statement and fills its result. A statement that writes and returns rows returns one for each row it writes. */
+function fill(
+  result: StatementResult<object>,
+  statement: PreparedStatement,
+  values: readonly (SqlValue | undefined)[],
+): void {
+  const { prepared, names, returnsRows, onlyReads } = statement;
+  result.command = statement.command;
+  if (!returnsRows) {
+    const { changes, lastInsertRowid } = prepared.run(...values);
+    result.affectedRows = changes;
+    result.lastRowId = changes > 0 ? BigInt(lastInsertRowid) : undefined;
+    return;
   }
+  if (!names) prepared.raw(true);
+  try {
+    result.values = prepared.all(...values) as RawValue[][];
+    result.columns = currentColumns(statement);
+    result.affectedRows = onlyReads ? 0 : result.values.length;
+  } finally {
+    if (!names) prepared.raw(false);
+  }
+}
 
-  #prepare(text: string): PreparedStatement {
-    const { sql, positions } = byPosition(text);
-    const prepared = this.#handle.prepare(sql).safeIntegers(true);
-    const returnsRows = prepared.reader;
-    const statement = {
-      prepared,
-      positions,
-      returnsRows,
-      names: returnsRows ? fixedNames(text, prepared) : undefined,
-      onlyReads: prepared.readonly && returnsRows,
-    };
-    this.#statements.set(text, statement);
-    return statement;
-  }
+function missingParameter(needed: number, given: number): Error {
+  return new TypeError(`the statement has ${needed} parameters, and ${given} were given`);
 }
 
 /**
- * Makes a statement return each row as a list of values. Returns the names of the columns, or undefined if the statement
- * returns objects. To make objects, better-sqlite3 reads the names again for each row, which costs more than the values.
- * A statement with `*` returns objects, because its columns can change with the schema.
+ * A whole number is bound as an integer, not as a double.
+ * @throws TypeError when a parameter has another type than `SqlValue`. better-sqlite3 would take the members of a list
+ *   for parameters.
  */
-function fixedNames(text: string, prepared: Prepared): readonly string[] | undefined {
-  if (text.includes('*')) return undefined;
-  prepared.raw(true);
-  return prepared.columns().map(({ name }) => name);
-}
-
-function named(names: readonly string[], values: readonly SqlColumn[]): Row {
-  const row: Row = {};
-  for (let index = 0; index < names.length; index++) row[names[index] as string] = values[index] as SqlColumn;
-  return row;
-}
-
-/** The parts of a SQL text in which `$1` is not a parameter: texts, quoted names, comments. */
-const quotedOrParameter = /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\d+)/g;
-
-/** Replaces `$1` by `?`. SQLite would treat `$1` as a named parameter, and a look-up by name is slow. */
-function byPosition(text: string): { readonly sql: string; readonly positions: readonly number[] } {
-  const positions: number[] = [];
-  const sql = text.replace(quotedOrParameter, (part: string, number: string | undefined) => {
-    if (number === undefined) return part;
-    positions.push(Number(number) - 1);
-    return '?';
-  });
-  return { sql, positions };
-}
-
-/** A whole number is bound as an integer, not as a double. */
 function toSqlite(value: SqlValue | undefined): SqlValue | undefined {
-  return typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value;
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value;
+  if (typeof value === 'boolean') return value ? 1n : 0n;
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  if (types.isDate(value)) return dateText(value);
+  throw new TypeError('a parameter must be text, a number, a boolean, a date, bytes or null');
+}
+
+function dateText(date: Date): string {
+  if (Number.isNaN(date.getTime())) throw new TypeError('a date parameter must be a valid date');
+  return date.toISOString();
 }
 
 /**

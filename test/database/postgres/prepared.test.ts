@@ -186,7 +186,7 @@ test('a parameter of another type is refused before anything is sent', async (t)
   const { database, proxy } = await ownPool(t);
   await database.query(insert, [1]);
   proxy.reset();
-  const wrong = [new Date()] as unknown as SqlValue[];
+  const wrong = [new Date(Number.NaN)] as unknown as SqlValue[];
   for (const value of [wrong[0], [1], {}, () => 1, Symbol('one')])
     await t.throwsAsync(database.query(insert, [value as SqlValue]), { instanceOf: TypeError });
   await t.throwsAsync(database.query('SELECT 1\0 AS one'), { instanceOf: TypeError, message: /NUL/ });

@@ -33,6 +33,7 @@ export class FaultPlan {
       query: (text, params) =>
         // A notification is sent at no fixed point of the work, so it cannot have a step number.
         text.includes('pg_notify') ? real.query(text, params) : this.#step(() => real.query(text, params)),
+      execute: (text, params) => this.#step(() => real.execute(text, params)),
       transaction: (work) => this.#step(() => real.transaction(() => this.#step(work))),
       afterCommit: (action) => real.afterCommit(action),
       current: () => this.database(real.current()),
