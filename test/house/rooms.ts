@@ -58,6 +58,7 @@ export const libraryLayers: readonly Layer[] = [
     room('interceptors/client', 'The client interceptor and sendUntilKnown'),
     room('interceptors/outbox', 'Events that commit with their cause, and the relay that delivers them'),
     room('interceptors/consumer', 'Processing each message once'),
+    room('interceptors/query-builders', 'Kysely, Drizzle, Knex and code for pg, over the database handle'),
   ],
   [
     room('interceptors/replay-guard/prometheus.ts', 'The metrics of the guard'),
@@ -134,6 +135,13 @@ export const packageOwners: Readonly<Record<string, readonly string[]>> = {
     'interceptors/consumer/prometheus.ts',
     'interceptors/outbox/prometheus.ts',
     'src',
+  ],
+  kysely: ['interceptors/query-builders/kysely.ts'],
+  knex: ['interceptors/query-builders/knex.ts', 'interceptors/query-builders/knex-dialects.d.ts'],
+  'drizzle-orm': [
+    'interceptors/query-builders/drizzle-options.ts',
+    'interceptors/query-builders/drizzle-postgres.ts',
+    'interceptors/query-builders/drizzle-sqlite.ts',
   ],
   jose: ['interceptors/replay-guard/scope', 'src/config', 'src/server'],
   // It generates code from strings, so a hardened process could not import the library.

@@ -66,6 +66,23 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     ],
     types: ['Column', 'Database', 'Dialect', 'RawValue', 'Result', 'Row', 'SqlColumn', 'SqlValue'],
   },
+  'grpc-replay-guard/kysely': { values: ['createKyselyDialect'], types: ['KyselyDialectOptions'] },
+  'grpc-replay-guard/drizzle': {
+    values: ['createDrizzlePostgres', 'createDrizzleSqlite'],
+    types: [
+      'DrizzleOptions',
+      'DrizzlePostgres',
+      'DrizzlePostgresResult',
+      'DrizzleSqlite',
+      'DrizzleSqliteResult',
+      'PgResult',
+    ],
+  },
+  'grpc-replay-guard/knex': { values: ['createKnexClient'], types: ['KnexClientOptions'] },
+  'grpc-replay-guard/pg': {
+    values: ['createPgDriver', 'createPgPool'],
+    types: ['PgClient', 'PgPool', 'PgPoolOptions', 'PgQuery', 'PgQueryable', 'PgResult'],
+  },
   'grpc-replay-guard/store': {
     values: [
       'SEQUENCE_WINDOW_SIZE',
