@@ -1,5 +1,8 @@
 import { type Context, storage } from './copies.js';
 
+/** The key of a context that adds nothing to the context around it. */
+const NOTHING = Symbol('nothing');
+
 /** What stands in place of a context until the context is known. */
 interface OpenContext extends Context {
   key: symbol;
@@ -12,29 +15,33 @@ interface OpenContext extends Context {
  * transaction by one call and runs the work of the application later. That work must find the transaction.
  */
 export class EnteredContext {
-  readonly #outer = storage.getStore();
-  readonly #context: OpenContext = {
-    key: Symbol('a transaction that begins'),
-    value: undefined,
-    around: this.#outer,
-  };
+  readonly #context: OpenContext;
+  /** The values before `become`, and after `end`: those of the context in which this object was made. */
+  readonly #outer: Context;
+
+  constructor() {
+    let around = storage.getStore();
+    // Otherwise a function that begins many transactions would continue in a longer context each time.
+    while (around?.key === NOTHING) around = around.around;
+    this.#outer = { key: NOTHING, value: undefined, around };
+    this.#context = { ...this.#outer };
+  }
 
   /**
-   * Continues the running function in the new context, with everything that the function awaits and starts from now on.
-   * A function that already waits for the running one stays in its own context.
+   * Continues the running function in this context, with everything that the function awaits and starts from now on. A
+   * function that already waits for the running one stays in its own context.
    */
   enter(): void {
     storage.enterWith(this.#context);
   }
 
-  /** Gives the new context the values of the context in which this method is called. Before, it has the old values. */
+  /** Gives this context the values of the context in which this method is called. */
   become(): void {
-    const current = storage.getStore();
-    if (current && current !== this.#context) Object.assign(this.#context, current);
+    Object.assign(this.#context, storage.getStore());
   }
 
-  /** Continues the running function in the context in which this object was made. */
-  leave(): void {
-    storage.enterWith(this.#outer);
+  /** Gives this context the values from before `become` again, for functions that continue in it. */
+  end(): void {
+    Object.assign(this.#context, this.#outer);
   }
 }

@@ -59,7 +59,6 @@ export class BuilderConnection {
   change(control: Control): Promise<void> {
     const isBegin = control.kind === 'begin' || control.kind === 'savepoint';
     const context = isBegin && this.#entersContext ? new EnteredContext() : undefined;
-    if (!isBegin) this.#open.at(-1)?.context?.leave();
     const change = () => this.#change(control, context);
     const changed = this.#changing ? this.#changing.then(change) : change();
     const ended = changed
@@ -142,7 +141,8 @@ export class BuilderConnection {
   /** Commits a transaction or a savepoint with the savepoints in it, the innermost first. */
   async #commitFrom(at: number): Promise<void> {
     while (this.#open.length > at) {
-      const { transaction } = this.#open.pop() as Open;
+      const { transaction, context } = this.#open.pop() as Open;
+      context?.end();
       try {
         await transaction.commit();
       } catch (error) {
@@ -155,7 +155,11 @@ export class BuilderConnection {
 
   async #rollBack(at: number): Promise<void> {
     this.#failure = undefined;
-    while (this.#open.length > at) await (this.#open.pop() as Open).transaction.rollback();
+    while (this.#open.length > at) {
+      const { transaction, context } = this.#open.pop() as Open;
+      context?.end();
+      await transaction.rollback();
+    }
   }
 }
 

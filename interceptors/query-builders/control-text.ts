@@ -3,7 +3,7 @@ export type Control =
   | { readonly kind: 'begin' | 'commit' | 'rollback' }
   | { readonly kind: 'savepoint' | 'release' | 'rollbackTo'; readonly name: string };
 
-const blank = String.raw`(?:\s|--[^\n]*\n|/\*[^]*?\*/)`;
+const blank = String.raw`(?:\s|--[^\n]*(?:\n|$)|/\*[^]*?\*/)`;
 const work = `(?:${blank}+(?:WORK|TRANSACTION))?`;
 const name = String.raw`("(?:[^"]|"")+"|[\w$]+)`;
 const whole = (pattern: string) =>
