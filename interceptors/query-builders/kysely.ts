@@ -34,7 +34,7 @@ export function createKyselyDialect(database: Database, options: KyselyDialectOp
   return {
     createDriver: () => new HandleDriver(database, options),
     createQueryCompiler: () => (isPostgres ? new PostgresQueryCompiler() : new NumberedQueryCompiler()),
-    createAdapter: () => (isPostgres ? new PostgresAdapter() : new SqliteAdapter()),
+    createAdapter: () => (isPostgres ? new PostgresAdapter() : new HandleSqliteAdapter()),
     createIntrospector: (db) => (isPostgres ? new PostgresIntrospector(db) : new SqliteIntrospector(db)),
   };
 }
@@ -43,6 +43,16 @@ export function createKyselyDialect(database: Database, options: KyselyDialectOp
 class NumberedQueryCompiler extends SqliteQueryCompiler {
   protected override getCurrentParameterPlaceholder(): string {
     return `$${this.numParameters}`;
+  }
+}
+
+/**
+ * From version 0.29 on, Kysely lets a SQLite connection serve one user at a time. The statements of a transaction's work
+ * would then wait for the transaction, and the handle does that in its own way.
+ */
+class HandleSqliteAdapter extends SqliteAdapter {
+  get supportsMultipleConnections(): boolean {
+    return true;
   }
 }
 

@@ -206,6 +206,12 @@ test.serial('sqlite: an insert has the row id, and names with quotes are no para
   t.deepEqual(rows, [{ "it's $1": 7 }]);
 });
 
+test.serial('sqlite: Kysely does not wait for a connection that is in use', async (t) => {
+  const { database } = await (await dataOf(t, 'sqlite')).open();
+  // Kysely reads this member from version 0.29 on.
+  t.true(Reflect.get(createKyselyDialect(database).createAdapter(), 'supportsMultipleConnections'));
+});
+
 test('a value that is no handle, and an unknown option, are refused', async (t) => {
   const wrong: unknown[] = [undefined, {}, { query: async () => [] }];
   for (const value of wrong)
