@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { output, snippets } from './snippets.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -22,6 +22,10 @@ declare const database: Database;
 declare const queue: { add(task: () => Promise<void>): Promise<void> };
 declare const id: string;`;
 
+const handle = `
+import type { Database } from 'grpc-replay-guard/database';
+declare const database: Database;`;
+
 /** For each TypeScript block of a document, the declarations that the block assumes. */
 const assumed: Readonly<Record<string, readonly string[]>> = {
   'README.md': [service],
@@ -41,6 +45,7 @@ declare const account: string;
 declare const amount: number;`,
   ],
   'docs/guide/asynchronous-context.md': [queue, queue],
+  'docs/guide/query-builders.md': [handle, handle, handle, handle],
   'docs/reference/policies.md': [
     `
 import { readFileSync } from 'node:fs';
@@ -69,12 +74,20 @@ declare const log: Record<'error' | 'info' | 'debug', (fields: object, text: str
   ],
 };
 
-test('every TypeScript block of the documents compiles', async (t) => {
+/** The documents that import a package whose own declarations do not compile: Drizzle. */
+const withFaultyPackages = new Set(['docs/guide/query-builders.md']);
+
+test('every TypeScript block of the documents compiles', (t) => compile(t, false));
+
+test('every TypeScript block of the guide to query builders compiles', (t) => compile(t, true));
+
+async function compile(t: ExecutionContext, skipLibCheck: boolean): Promise<void> {
   t.timeout(120_000);
   // The folder is inside the repository, so the blocks can import the packages that are installed there.
   const folder = await mkdtemp(join(root, 'dist/blocks-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   for (const [document, declarations] of Object.entries(assumed)) {
+    if (withFaultyPackages.has(document) !== skipLibCheck) continue;
     const blocks = snippets(document, 'ts');
     t.is(blocks.length, declarations.length, document);
     for (const [index, block] of blocks.entries()) {
@@ -89,8 +102,9 @@ test('every TypeScript block of the documents compiles', async (t) => {
     strict: true,
     types: ['node'],
     noEmit: true,
+    skipLibCheck,
   };
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }));
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   await t.notThrowsAsync(output(process.execPath, [tsc, '-p', folder]));
-});
+}
