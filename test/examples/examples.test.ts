@@ -27,6 +27,7 @@ const examples: readonly Example[] = [
   { name: 'grpc-js-cjs', engine: undefined, retentionHours: 24 },
   { name: 'nice-grpc', engine: 'better-sqlite3', retentionHours: 24 },
   { name: 'nestjs', engine: 'pg', retentionHours: 48, socket: 'unix' },
+  { name: 'kysely', engine: 'pg', retentionHours: 48 },
   { name: 'ts-proto', engine: 'pg', retentionHours: 48 },
 ];
 
