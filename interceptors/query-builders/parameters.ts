@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import type { Dialect, SqlValue } from '../database/index.js';
+import { localDateText } from '../database/local-date-text.js';
 
 /**
  * Converts the parameters of a query builder to those of the handle: an object becomes JSON, and a list becomes an array
@@ -39,6 +40,6 @@ function elementText(element: unknown): string {
   const value = toParameter(element, 'postgres');
   if (value === null) return 'NULL';
   if (value instanceof Uint8Array) return `"\\\\x${Buffer.from(value).toString('hex')}"`;
-  const text = types.isDate(value) ? value.toISOString() : String(value);
+  const text = types.isDate(value) ? localDateText(value) : String(value);
   return `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
 }

@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import test from 'ava';
 import Sqlite from 'better-sqlite3';
-import { type Database, type SqlValue, UnitOfWorkError } from 'grpc-replay-guard/database';
+import {
+  CommitInDoubtError,
+  type Database,
+  DatabaseUnavailableError,
+  type SqlValue,
+  UnitOfWorkError,
+} from 'grpc-replay-guard/database';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import { type Engine, engines, freshFolder } from '../helpers/databases/engines.js';
 import type { Cleanup } from '../helpers/databases/postgres.js';
@@ -128,7 +134,7 @@ for (const engine of engines) {
     t.deepEqual([values.length, values[0]?.length], [1, 3], 'columns of one name are kept apart');
   });
 
-  test(`${engine}: lists, objects, invalid dates and missing parameters are refused`, async (t) => {
+  test(`${engine}: lists, objects, invalid dates and a wrong number of parameters are refused`, async (t) => {
     const { database, table } = await open(t, engine);
     const insert = `INSERT INTO ${table} (id, text) VALUES ($1, $2)`;
     const wrong: unknown[] = [[1, 2], ['a'], {}, new Map(), new Date(Number.NaN), () => 1];
@@ -136,8 +142,17 @@ for (const engine of engines) {
       const error = await t.throwsAsync(database.query(insert, [1, value as SqlValue]), raw);
       t.true(error instanceof TypeError, String(error));
     }
-    await t.throwsAsync(database.query(insert, [1]), raw);
-    await t.throwsAsync(database.query(insert), raw);
+    for (const params of [[1], [], [1, 'a', 2]]) {
+      const error = await t.throwsAsync(database.query(insert, params), raw);
+      t.false(
+        error instanceof CommitInDoubtError || error instanceof DatabaseUnavailableError,
+        String(error),
+      );
+      await t.throwsAsync(
+        database.transaction(() => database.query(insert, params)),
+        { ...raw, message: /parameters/ },
+      );
+    }
     t.deepEqual(await database.query(`SELECT id FROM ${table}`), []);
   });
 

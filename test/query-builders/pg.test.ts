@@ -205,6 +205,9 @@ test.serial('postgres: a query has its own type parsers, and lists are arrays', 
     [Buffer.from([0, 255])],
   ]);
   t.deepEqual(lists.rows, [{ numbers: [1, null, 1], json: { a: 1 }, bytes: [Buffer.from([0, 255])] }]);
+  const day = new Date(2026, 6, 1, 12, 30);
+  const dates = await pool.query('SELECT $1::timestamp[] AS local, $1::timestamptz[] AS at', [[day]]);
+  t.deepEqual(dates.rows, [{ local: [day], at: [day] }]);
   const { pool: sqlite } = await open(t, 'sqlite');
   await t.throwsAsync(sqlite.query({ text: 'SELECT 1', types }), { instanceOf: TypeError });
 });

@@ -52,7 +52,7 @@ export function mayBeCommitted({ error, isSent, results }: BatchEnd, commitAt: n
   if (!isSent) return false;
   const code = sqlState(error);
   // The answer was lost. A pooler between client and server reports that with a code of class 08.
-  if (code === undefined || code.startsWith('08')) return true;
+  if (code === undefined || (code.startsWith('08') && !isParameterError(error))) return true;
   // A pooler reports the loss of its server with the codes of the server. Answers that came before may be lost too.
   if (/^(57P0[123]|58)/.test(code) && mayEndSession(error)) return true;
   // The server names the statement that failed. What stands behind that statement was not executed.
@@ -71,9 +71,14 @@ export function isConnectionFailure({ error }: BatchEnd): boolean {
   return error !== undefined && sqlState(error) === undefined && !isParameterError(error);
 }
 
-/** Returns whether the parameters of a statement cannot be sent. */
+/** Returns whether the parameters of a statement cannot be sent, or are too few or too many. */
 function isParameterError(error: Error | undefined): boolean {
-  return error instanceof TypeError || error instanceof RangeError;
+  return error instanceof TypeError || error instanceof RangeError || isWrongNumber(error);
+}
+
+/** The code is also one of a lost connection. A pooler has no such routine. */
+function isWrongNumber(error: Error | undefined): boolean {
+  return sqlState(error) === '08P01' && routineOf(error) === 'exec_bind_message';
 }
 
 /** Returns whether a batch failed because another transaction holds the row that it needs. */

@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import type { SqlValue } from '../database.js';
+import { localDateText } from '../local-date-text.js';
 
 /** The size to which the buffer returns after a large batch, in bytes. */
 const USUAL_BYTES = 16_384;
@@ -123,7 +124,7 @@ export class MessageWriter {
       this.#int32(text.length);
       this.#ascii(text);
     } else if (types.isDate(value)) {
-      this.#text(dateText(value));
+      this.#text(localDateText(value));
     } else {
       throw new TypeError('a parameter must be text, a number, a boolean, a date, bytes or null');
     }
@@ -162,24 +163,4 @@ export class MessageWriter {
     this.#buffer.copy(larger, 0, 0, this.#length);
     this.#buffer = larger;
   }
-}
-
-/**
- * Returns a date as local time with its distance to UTC, as pg sends it. A TIMESTAMP without a time zone keeps the local
- * time, and pg reads it as local time.
- */
-function dateText(date: Date): string {
-  if (Number.isNaN(date.getTime())) throw new TypeError('a date parameter must be a valid date');
-  const local = new Date(0);
-  local.setUTCFullYear(date.getFullYear(), date.getMonth(), date.getDate());
-  local.setUTCHours(date.getHours(), date.getMinutes(), date.getSeconds(), date.getMilliseconds());
-  const seconds = Math.round((local.getTime() - date.getTime()) / 1_000);
-  const distance = new Date(Math.abs(seconds) * 1_000).toISOString().slice(11, 19);
-  const year = local.getUTCFullYear();
-  const digits = String(year > 0 ? year : 1 - year).padStart(4, '0');
-  const rest = local
-    .toISOString()
-    .replace(/^[+-]?\d+/, '')
-    .slice(0, -1);
-  return `${digits}${rest}${seconds < 0 ? '-' : '+'}${distance}${year > 0 ? '' : ' BC'}`;
 }

@@ -47,7 +47,7 @@ export class Connection {
     try {
       const statement = this.#statements.get(text);
       const { prepared, positions, returnsRows, names } = statement;
-      if (statement.parameters > params.length) throw missingParameter(statement.parameters, params.length);
+      if (statement.parameters !== params.length) throw wrongNumber(statement.parameters, params.length);
       this.#now = undefined;
       this.#retentionNow = undefined;
       const values = [];
@@ -135,7 +135,7 @@ function fill(
   }
 }
 
-function missingParameter(needed: number, given: number): Error {
+function wrongNumber(needed: number, given: number): Error {
   return new TypeError(`the statement has ${needed} parameters, and ${given} were given`);
 }
 
