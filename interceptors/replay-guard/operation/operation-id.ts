@@ -17,15 +17,15 @@ export interface Peppers {
   readonly previous?: readonly (string | Buffer | null)[];
   /**
    * The secret that will replace `current`. This guard follows as soon as another guard on the store has it as `current`,
-   * so that servers can be changed one after another. A new key then costs one small statement more. Default: none.
+   * so that servers can be changed one after another. Until then, a new key costs one small statement more.
+   * Default: none.
    */
   readonly next?: string | Buffer;
   /**
-   * What the pepper covers in new records: `keys` only, as in versions up to 0.2, or also the caller and the digest of the
-   * request, `everything`. All servers on a store cover the same. A store without records begins with `everything`. A
-   * store with records of an earlier version stays with `keys` until one server states `everything`: only after the last
-   * server of the earlier version has been stopped, because the store then refuses its claims. `keys` keeps an empty store
-   * usable for servers of earlier versions.
+   * What the pepper covers in new records: keys only (`keys`), as in versions up to 0.2, or also the caller and the digest
+   * of the request (`everything`). A store without records begins with `everything`. A store with records of an earlier
+   * version stays with `keys` until one server states `everything`. That server decides for all servers on the store, and
+   * the decision cannot be undone. Default: the form that the store already has.
    */
   readonly covers?: 'keys' | 'everything';
 }
