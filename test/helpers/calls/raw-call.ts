@@ -8,33 +8,46 @@ const SETTINGS = 4;
 const END_STREAM = 1;
 const END_HEADERS = 4;
 
+type Headers = readonly (readonly [string, string])[];
+
 /**
  * Sends one call with an empty message and exactly the given headers. HTTP/2 libraries refuse some of these headers,
  * for example two values of a header that is allowed only once. The reply is not read.
  */
-export async function sendRawCall(
+export function sendRawCall(t: Cleanup, address: string, path: string, headers: Headers): Promise<void> {
+  return sendRawCalls(t, address, path, [headers]);
+}
+
+/**
+ * Sends calls on one connection, like `sendRawCall`. The headers of all calls come before the messages, and the messages
+ * come in the opposite order.
+ */
+export async function sendRawCalls(
   t: Cleanup,
   address: string,
   path: string,
-  headers: readonly (readonly [string, string])[],
+  calls: readonly Headers[],
 ): Promise<void> {
   const [host, port] = address.split(':');
   const socket = connect(Number(port), host);
   t.teardown(() => void socket.destroy());
   socket.on('error', () => {}).resume();
   await once(socket, 'connect');
-  const all = [
+  const ofEveryCall: Headers = [
     ...[[':method', 'POST'] as const, [':scheme', 'http'] as const, [':path', path] as const],
     ...[[':authority', address] as const, ['content-type', 'application/grpc'] as const],
-    ...[['te', 'trailers'] as const, ...headers],
+    ...[['te', 'trailers'] as const],
   ];
-  const block = Buffer.concat(all.map(([name, value]) => Buffer.concat([literal, text(name), text(value)])));
+  const streams = calls.map((headers, index) => ({
+    id: 2 * index + 1,
+    block: Buffer.concat([...ofEveryCall, ...headers].map(field)),
+  }));
   socket.write(
     Buffer.concat([
       Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
       frame(SETTINGS, 0, 0, Buffer.alloc(0)),
-      frame(HEADERS, END_HEADERS, 1, block),
-      frame(DATA, END_STREAM, 1, Buffer.alloc(5)),
+      ...streams.map(({ id, block }) => frame(HEADERS, END_HEADERS, id, block)),
+      ...streams.reverse().map(({ id }) => frame(DATA, END_STREAM, id, Buffer.alloc(5))),
     ]),
   );
 }
@@ -50,6 +63,8 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
 
 /** HPACK: the first byte of a literal field without indexing and with a literal name (RFC 7541, section 6.2.2). */
 const literal = Buffer.from([0]);
+
+const field = ([name, value]: readonly [string, string]) => Buffer.concat([literal, text(name), text(value)]);
 
 /** HPACK: a string without Huffman coding, after its length as an integer with a 7-bit prefix (RFC 7541, section 5). */
 function text(value: string): Buffer {
