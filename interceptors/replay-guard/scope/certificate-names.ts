@@ -2,8 +2,8 @@
  * Returns the normal form of a certificate's subject alternative names. Two lists have the same normal form if, and
  * only if, they are the same set of names. Names are compared as their standards say. DNS names, and the domains of
  * e-mail addresses, are compared without letter case and final dot (RFC 4343). URIs are compared without the letter
- * case of scheme and host, and with normal percent-encoding (RFC 3986, section 6.2.2). Other names are compared
- * exactly. The normal form is the sorted list in Node's notation, so a list that is already in normal form does not
+ * case of scheme and host, and with normal percent-encoding (RFC 3986, section 6.2.2). Other names, and URIs with a
+ * malformed percent-encoding, are compared exactly. The normal form is the sorted list in Node's notation, so a list that is already in normal form does not
  * change.
  * @param printed the names as Node prints them, such as `DNS:orders.example, URI:spiffe://example/orders`
  * @returns undefined if Node has not printed a name in full, so that different names could be equal
@@ -88,6 +88,8 @@ function emailAddress(address: string): string {
 }
 
 function uri(text: string): string {
+  // Decoding around a stray percent sign could make a new encoding, and the name would equal another one.
+  if (/%(?![\dA-F]{2})/i.test(text)) return text;
   const parts = /^([a-z][a-z\d+.-]*:)(\/\/(?:[^/?#]*@)?)?([^/?#]*)(.*)$/is.exec(percentEncoded(text));
   if (!parts) return text;
   const [, scheme = '', authority, host = '', rest = ''] = parts;
