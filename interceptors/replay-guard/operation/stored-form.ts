@@ -5,6 +5,8 @@ import type { RecordIds, Secret } from './operation-id.js';
 
 /** The maximum number of scopes whose stored form is cached. */
 const MAX_SCOPES = 10_000;
+/** The maximum length of all scopes whose stored form is cached, in characters. A caller may choose a long name. */
+const MAX_SCOPE_CHARACTERS = 10_000_000;
 
 /**
  * How the records of a guard name their operation, under one secret. In the form `keys`, which versions up to 0.2 used,
@@ -16,7 +18,11 @@ export class StoredForm {
   readonly coversAll: boolean;
   /** The position of the secret: 0 for the current one, else its position among the others plus 1. */
   readonly #position: number;
-  readonly #scopes = new LRUCache<string, string>({ max: MAX_SCOPES });
+  readonly #scopes = new LRUCache<string, string>({
+    max: MAX_SCOPES,
+    maxSize: MAX_SCOPE_CHARACTERS,
+    sizeCalculation: (_stored, scope) => scope.length,
+  });
   readonly #scopeKey: Buffer;
   readonly #fingerprintKey: Buffer;
 
