@@ -80,7 +80,7 @@ class Sending<Response> {
       const answer = await withChosenKey(() => attempt(this.#send, metadata, timeoutMs, signal));
       if (!('error' in answer)) return answer;
       this.#lastError = answer.error;
-      // The call succeeded, and its response was lost. With a failure that is retried, a guard sends no expiry.
+      // The status is OK, but the response was lost. Only then a guard has sent an expiry: failures that are retried have none.
       if (answer.code === status.OK) this.#retryBudget.setRetentionEnd(expiresAt(answer.trailers));
       return answer;
     } catch (error) {

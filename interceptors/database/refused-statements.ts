@@ -40,7 +40,7 @@ export function assertNoControl(text: string, dialect: Dialect['name']): void {
 
 /**
  * Returns the first word of a statement, or PRAGMA if the statement explains a pragma. SQLite executes some pragmas when it
- * prepares them, so also behind EXPLAIN.
+ * prepares them, although EXPLAIN stands in front.
  */
 function firstWord(tokens: Tokens): string {
   const word = tokens.next();

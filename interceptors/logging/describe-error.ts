@@ -17,10 +17,10 @@ const WITHHELD = 'withheld: the message may quote what a caller sent';
 const MAX_CAUSES = 5;
 
 /**
- * Describes an error for a log, without values. The message of an error may quote what a caller sent: that of a database
- * names the wrong value, that of JavaScript a text that it cannot read. So a message is kept only if it is known to quote
- * nothing: messages of the library, of failed connections and files, and of the database about itself. Other fields of the
- * error are left out: the `detail` of Postgres is the row.
+ * Describes an error for a log, without values. The message of an error may quote what a caller sent. For example, a
+ * database names the wrong value, and JavaScript quotes a text that it cannot parse. So a message is kept only if it is
+ * known to quote nothing: messages of the library, of failed connections and files, and of the database about its own
+ * state. Up to 5 causes are described. Other fields of the error are left out: the `detail` of Postgres is the row.
  */
 export function describeError(error: unknown): DescribedError {
   return describe(error, MAX_CAUSES);
@@ -58,7 +58,7 @@ function codeOf(error: Error): string | number | undefined {
   return typeof code === 'string' && /^[A-Z0-9_]{2,64}$/.test(code) ? code : undefined;
 }
 
-/** Texts of Node, grpc-js, jose and this library, of errors without a code or with one that says too little. */
+/** Messages of Node, grpc-js, jose and this library that quote nothing. Their errors have no code, or a code of many messages. */
 const harmlessTexts = [
   /^fetch failed$/,
   /^(The|This) operation was aborted( due to timeout)?$/,
@@ -72,7 +72,7 @@ const harmlessTexts = [
   /^the keys of the token issuer cannot be fetched$/,
   /^the database did not answer within \d+ ms$/,
   /^the client has disconnected$/,
-  // The server of a call may answer with any text, so only the known parts of these are kept.
+  // The server of a call may add any text to these messages, so only the known part is kept.
   /^14 UNAVAILABLE: (Connection dropped|Name resolution failed|No connection established\.)/,
 ];
 
@@ -84,8 +84,8 @@ const lastErrors =
 const harmlessStates = /^(08|25|28|3D|40|53|55|57|58)...$|^42P01$|^42501$/;
 
 /**
- * Codes of errors whose messages quote nothing. Of this library: all but those that the application throws with a message of its
- * own. Of SQLite: all that name parts of the schema or nothing. A trigger or a function writes a message of its own.
+ * Codes of errors whose messages quote nothing. Some errors of this library are thrown by the application, with a message of
+ * its own: their codes are left out. So are the codes of SQLite for errors of triggers and functions of the application.
  */
 const harmlessCodes = new RegExp(
   [
@@ -103,7 +103,7 @@ function harmlessMessage(error: Error, code: string | number | undefined): strin
   const message = String(error.message);
   if (typeof code === 'string') {
     if (harmlessCodes.test(code)) return message;
-    // A function of the application raises any code, with a message of its own.
+    // A function of the application can raise any code, with a message of its own.
     const isRaised = 'routine' in error && error.routine === 'exec_stmt_raise';
     if ('severity' in error && harmlessStates.test(code) && !isRaised) return message;
   }
@@ -112,7 +112,7 @@ function harmlessMessage(error: Error, code: string | number | undefined): strin
   return known && lastError ? `${known} ${lastError}` : known;
 }
 
-/** Makes the message of an error of the operating system anew, without paths and host names. */
+/** Returns a new message for an error of the operating system, without paths and host names. */
 function systemMessage(error: Error): string | undefined {
   const { syscall, code, address, port } = error as NodeJS.ErrnoException & {
     readonly address?: unknown;

@@ -23,7 +23,7 @@ export async function readBody(
   maxBytes: number,
   timeoutMs: number,
 ): Promise<Buffer> {
-  // Not a list of the chunks: a sender can send chunks of one byte, and each of them would hold a buffer.
+  // One buffer for all chunks. A sender can send chunks of one byte, and in a list each of them would keep its own buffer.
   const body = Buffer.allocUnsafe(maxBytes);
   let bytes = 0;
   const end = new Promise<void>((resolve, reject) => {

@@ -46,7 +46,7 @@ export function watchHeaders(): void {
 function watch(emitter: EventEmitter): void {
   if (watched.has(emitter)) return;
   watched.add(emitter);
-  // grpc-js makes the call of a stream in its own listener, in the same turn.
+  // grpc-js makes the call of a stream in its own listener, in the same turn of the event loop.
   emitter.prependListener('stream', onStream);
 }
 

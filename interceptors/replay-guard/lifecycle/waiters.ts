@@ -22,8 +22,8 @@ export interface WaitedFor {
 }
 
 /**
- * Counts the calls that wait for other executions, of the same key, of another server or of an earlier sequence. The
- * limits keep one caller from taking all places.
+ * Counts the calls that wait for other executions: of the same key, at another server, or of an earlier sequence. The
+ * limit of a scope leaves room for the calls of other callers.
  */
 export class Waiters {
   readonly #limits: WaiterLimits;

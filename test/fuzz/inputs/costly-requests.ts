@@ -5,13 +5,13 @@ import { chooseBy, chooseUsual, decisions } from '../../helpers/messages/encoder
 import { messages } from '../../helpers/messages/random-message.js';
 import { encodeModel } from '../../helpers/messages/random-wire.js';
 
-/** A request of many small pieces: it costs a caller little, and a server perhaps much. */
+/** A request of many small pieces. It may cost a server much more time than its sender. */
 export interface CostlyRequest {
   readonly shape: keyof typeof shapes;
   readonly order: 'ascending' | 'descending' | 'scattered';
   /** The pieces of the shape `pieces`, in turn. */
   readonly pieces: readonly Uint8Array[];
-  /** The size of the request in bytes, about. */
+  /** The approximate size of the request, in bytes. */
   readonly bytes: number;
 }
 

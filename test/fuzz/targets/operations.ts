@@ -14,7 +14,7 @@ export const operationsTarget: Target<HttpInput> = {
   inputs: httpInputs,
   quickRuns: 250,
   requires: ['pages', 'refusals', 'actions'],
-  planted: 'an action does not look at the origin of its request',
+  planted: 'an action ignores the origin of its request',
   async open(t, { planted, count }) {
     const readiness = new Readiness();
     readiness.serve(async () => {});

@@ -94,7 +94,7 @@ export const sequencesTarget: Target<readonly Step[]> = {
     'lease lost',
     'taken over',
   ],
-  planted: 'the store does not look at the epoch',
+  planted: 'the store ignores the epoch',
   async open(t, setup) {
     const engines = await openEngines(t, setup);
     let inputs = 0;

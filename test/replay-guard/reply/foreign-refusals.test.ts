@@ -233,7 +233,7 @@ const detail: fc.Arbitrary<StatusDetail> = fc.oneof(
 const packed = fc
   .tuple(fc.nat(16), fc.constantFrom('', 'grpc-replay-guard', 'IDEMPOTENCY_KEY_REUSED'), fc.array(detail))
   .map(([code, message, details]) => statusDetails(code, message, details));
-/** A repeated field, an unknown field, a wrapped status, and a cut. */
+/** A repeated field, an unknown field, a status inside another message, and a truncated message. */
 const reshaped = fc
   .tuple(packed, packed, fc.constantFrom('as it is', 'merged', 'unknown field', 'wrapped', 'cut'), fc.nat())
   .map(([one, other, shape, at]) => {
@@ -257,7 +257,7 @@ const anyMetadata = fc.record({
   ),
 });
 
-test('whatever a handler answers with, no client finds a refusal of the guard in it', (t) => {
+test('no client finds a refusal of the guard in any answer of a handler', (t) => {
   fc.assert(
     fc.property(anyMetadata, fc.integer({ min: 1, max: 16 }), ({ details, texts }, code) => {
       const metadata = new Metadata();

@@ -21,7 +21,7 @@ const names = Object.entries(constants)
   .map(([, name]) => String(name))
   .concat('x-user', 'x-forwarded-user', 'x-user-bin');
 
-test('two entries are nobody for every name that scopeFromMetadata accepts', async (t) => {
+test('two entries give no scope, for every name that scopeFromMetadata accepts', async (t) => {
   const accepted = names.filter(isAccepted);
   t.true(accepted.length > 3 && accepted.length < names.length);
   const scopes = new Map<string, unknown>();
