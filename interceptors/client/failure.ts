@@ -70,7 +70,7 @@ const neverStored: readonly status[] = [
 /** A classified failure of one attempt. */
 export interface Failure {
   readonly kind: FailureKind;
-  /** The reason of the ErrorInfo, from any domain. Undefined if the reason is a guard's and has another code. */
+  /** The reason of the ErrorInfo, of any domain. Undefined if the guard has the reason, but with another status code. */
   readonly reason: string | undefined;
   /** The pause that the server asks for, in milliseconds. Negative if the server asks the client not to retry. */
   readonly retryAfterMs: number | undefined;

@@ -25,7 +25,7 @@ test('a line after the interval has the number of events since the line before',
   ]);
 });
 
-test('the kind of an error is its class and code, and those of its causes', (t) => {
+test('the kind of an error depends on the classes and codes of the error and its causes', (t) => {
   const error = (code: string, cause?: Error) => Object.assign(new Error('x', { cause }), { code });
   t.is(kindOf(error('A')), kindOf(error('A')));
   t.not(kindOf(error('A')), kindOf(error('B')));

@@ -76,7 +76,7 @@ function isParameterError(error: Error | undefined): boolean {
   return error instanceof TypeError || error instanceof RangeError || isWrongNumber(error);
 }
 
-/** The code is also one of a lost connection. A pooler has no such routine. */
+/** 08P01 can also mean a lost connection. Only Postgres itself names this routine, so a pooler did not send the error. */
 function isWrongNumber(error: Error | undefined): boolean {
   return sqlState(error) === '08P01' && routineOf(error) === 'exec_bind_message';
 }

@@ -63,7 +63,7 @@ function onStream(stream: unknown, _headers: unknown, _flags: unknown, headers: 
 export function hiddenEntriesOf(wire: ServerInterceptingCallInterface): RawHeaders | undefined {
   const stream = streamOf(wire);
   if (stream && stream === announced) return announcedHeaders;
-  // A server that gets its connections from other code publishes none. Later streams of the session are seen.
+  // Node does not publish a connection that other code gives to the server. From now on, watch the session of this stream.
   const session = stream && (stream as { readonly session?: unknown }).session;
   if (session instanceof EventEmitter) watch(session);
   if (!hasWarned) warn(stream ? 'Node has not announced its stream' : 'grpc-js does not show its stream');

@@ -99,7 +99,7 @@ export class ProducerOrder {
     });
     if (end === 'timeout') throw inProgress();
     if (end === 'call-ended') return end;
-    // The later calls of the producer must then also be retried.
+    // The client retries the previous call, so it must also retry the later calls of the producer.
     if (!end && previous.refusal?.outcome === 'in_progress') throw inProgress();
     // The store accepts 1 as an initial sequence. If 1 executed now, a retry of 0 would be refused as outdated.
     if (!end && series?.sequence === 1n && (await previous.claimed)) throw refusals.sequenceGap(0n);

@@ -15,7 +15,7 @@ export interface CostlyRequest {
   readonly bytes: number;
 }
 
-/** Each shape returns the piece with a number. The numbers of the fields are those of Everything. */
+/** Each shape returns the piece with a number. The pieces are fields of the message Everything. */
 const shapes = {
   pieces: (number: number, pieces: readonly Uint8Array[]) => pieces[number % pieces.length] as Uint8Array,
   'a map with number keys': (number: number) =>

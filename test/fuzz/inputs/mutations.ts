@@ -76,7 +76,7 @@ function apply(units: number[], { kind, at, share, values }: Mutation): number[]
     case 'truncate':
       return before;
     case 'lengthen':
-      // A length in front of a part, such as that of a string, becomes wrong by a little.
+      // Changes a length in front of a part, such as a string, by a small number.
       return [
         ...before,
         ...part.slice(0, 1).map((unit) => (unit + (first % 5) - 2) & 255),

@@ -38,7 +38,7 @@ class WireCheck {
     this.#extensions = extensions;
   }
 
-  /** @param group the number of the group that the message is, if its end tag ends it */
+  /** @param group the field number of the message if it is a group, which ends with a tag. Otherwise undefined. */
   message(type: DescMessage | undefined, start: number, end: number, depth: number, group?: number): void {
     ensure(depth <= MAX_DEPTH);
     this.#at = start;

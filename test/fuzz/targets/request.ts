@@ -21,7 +21,7 @@ interface RequestInput {
   readonly type: keyof typeof subjects;
   readonly one: Uint8Array;
   readonly other: Uint8Array;
-  /** The canonical form of `one`, if it is recorded: it must not change with a version. */
+  /** The canonical form of `one`, if the corpus records it. No version may change a recorded form. */
   readonly form?: Uint8Array;
 }
 

@@ -51,7 +51,7 @@ for (const [name, valid] of Object.entries(validEntries)) {
   });
 }
 
-test('a malformed entry alone is refused, and so is one of a series without its other entries', async (t) => {
+test('a malformed entry is refused, also if the other entries of a sequence are missing', async (t) => {
   const { ledger, append } = await open(t);
   for (const name of [
     'idempotency-key',
