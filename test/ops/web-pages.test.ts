@@ -106,7 +106,7 @@ test('a name of the setting is answered, in any letter case and with a final dot
     t.is((await get(host)).status, 421, host);
 });
 
-test('the name of the bound address is answered', async (t) => {
+test('a request for the host name in OPS_ADDRESS is answered', async (t) => {
   const ops = await listenOps({ host: 'localhost', port: 0 }, new Readiness(), new Registry());
   t.teardown(() => ops.close());
   t.is((await fetch(`http://localhost:${ops.port}/livez`)).status, 200);

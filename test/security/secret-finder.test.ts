@@ -78,7 +78,7 @@ test('the finder refuses a secret that is too short to be searched for', (t) => 
   t.throws(() => finderOf('elevenchars'), { instanceOf: TypeError, message: /at least 12 characters/ });
 });
 
-test('a disclosure names the sink, the secret and its form, and an allowed secret is none', (t) => {
+test('a disclosure names the sink, the secret and its form, and an allowed secret is not reported', (t) => {
   const finder = finderOf(SECRET);
   const sink: Sink = { name: 'a page', content: `the value ${SECRET}` };
   t.deepEqual(disclosures(finder, [sink]), [`a page: secret (plain): the value ${SECRET}`]);

@@ -24,7 +24,7 @@ test('interleaved calls of many connections each have the hidden entries of thei
   ];
   const expected = new Map<string, unknown>();
   const headersOf = (call: string, index: number) => {
-    // Every third call has no token, and every third call has one.
+    // Calls in turn have no token, one token and two tokens.
     const tokens = [[], [`${call} a`], [`${call} a`, `${call} b`]][index % 3] ?? [];
     expected.set(call, tokens);
     const entries = tokens.map((token): [string, string] => ['authorization', token]);
