@@ -43,7 +43,7 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
     keys: keyStatements(recordSql),
     producers: producerStatements(recordSql),
     maintenance,
-    marks: { fence, tables },
+    marks: { fence, now: engine.now, tables },
   };
   return openSqlStore(engine, sql, close);
 }

@@ -20,8 +20,11 @@ export interface MarkSql {
   /**
    * The migration steps that refuse claims of earlier versions. Those claims begin a record in state 0, this version
    * begins it in another state. The steps affect no completion and no renewal of a running execution.
+   * @param now the time of the database, in milliseconds since the epoch
    */
-  readonly fence: readonly string[];
+  fence(now: bigint): readonly string[];
+  /** SQL for the time of the database. */
+  readonly now: string;
   /** The tables of records. */
   readonly tables: readonly { readonly name: string; readonly expiryOrder: string }[];
 }
@@ -41,6 +44,9 @@ export class SqlMarks implements StoreMarks {
   }
 
   async set(name: string, value: number): Promise<number> {
+    // A database that can only be read, or a role that may only read, still has the marks of before.
+    const known = await this.find(name);
+    if (known !== undefined) return known;
     await this.#run(
       `INSERT INTO replay_guard_schema (component, version) VALUES ($1, CAST($2 AS BIGINT))
        ON CONFLICT (component) DO NOTHING`,
@@ -57,7 +63,8 @@ export class SqlMarks implements StoreMarks {
   }
 
   async refuseFormerVersions(): Promise<number> {
-    await migrate(this.#engine, componentOf('fence'), this.#sql.fence);
+    const [clock] = await this.#run(`SELECT ${this.#sql.now} AS now`);
+    await migrate(this.#engine, componentOf('fence'), this.#sql.fence(BigInt(clock?.now as bigint)));
     let latest = 0;
     for (const { name, expiryOrder } of this.#sql.tables) {
       // The expiry index finds the row. It stores seconds or minutes, so an expiry may be later by less than one minute.

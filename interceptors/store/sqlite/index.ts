@@ -35,7 +35,7 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenStore> {
     keys: keyStatements(recordSql),
     producers: producerStatements(recordSql),
     maintenance,
-    marks: { fence, tables },
+    marks: { fence, now: engine.now, tables },
   };
   return openSqlStore(engine, sql, close);
 }

@@ -42,7 +42,7 @@ export function openStoreOn(engine: DatabaseEngine, close: () => Promise<void>):
     {
       ...{ schema, keys: keyStatements(sql), producers: producerStatements(sql) },
       maintenance: tables.map((table) => maintenanceStatements(table, maintenanceSql, engine.now)),
-      marks: { fence: isPostgres ? postgresFence : sqliteFence, tables },
+      marks: { fence: isPostgres ? postgresFence : sqliteFence, now: engine.now, tables },
     },
     close,
   );
