@@ -70,7 +70,7 @@ export class Claimer {
     return thenOrCatch(
       () => this.#forms.inUse(),
       (forms) =>
-        forms.areSettled
+        forms.areSettledFor(requested)
           ? this.#claim(forms.placed(requested), requested, pause, slot)
           : this.#claimAmongForms(forms, requested, pause, slot),
       failAsClaim,
@@ -87,7 +87,7 @@ export class Claimer {
     pause: Pause,
     slot: Slot,
   ): MaybePromise<ClaimAttempt> {
-    const recorded = forms.hasEarlier
+    const recorded = forms.mayHaveEarlier(requested)
       ? this.#inRecordedForm(forms, requested, pause).catch(failAsClaim)
       : undefined;
     return then(recorded, (found) => {

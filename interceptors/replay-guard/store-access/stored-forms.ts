@@ -5,15 +5,20 @@ import type { StoreMarks } from '../../store/store.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Operation } from '../operation/operation.js';
 import type { Peppers } from '../operation/operation-id.js';
-import { type Secrets, secretsOf } from '../operation/operation-id.js';
+import { type Secret, type Secrets, secretsOf } from '../operation/operation-id.js';
 import { StoredForm } from '../operation/stored-form.js';
 
 /** The mark of a store whose records are under the pepper in every part. */
 const COVERS_EVERYTHING = 'pepper/covers-everything';
 /** The mark with the latest expiry of the records that were stored before, in milliseconds since the epoch. */
 const FORMER_UNTIL = 'pepper/former-until';
-/** A process may judge an expiry by a clock that is ahead of the clock of the store, by less than this time. */
-const CLOCK_MARGIN_MS = 24 * 3_600_000;
+/**
+ * How long servers look for a form after its last record has expired. A process may judge an expiry by a clock that is
+ * ahead of the clock of the store, and a takeover may extend the retention of a record.
+ */
+const LOOKING_MARGIN_MS = 24 * 3_600_000;
+/** How long a record of an earlier form is retained at least after its takeover. */
+const TAKEOVER_RETENTION_MS = 3_600_000;
 
 /** A form in which earlier records may be stored. */
 interface EarlierForm {
@@ -36,14 +41,14 @@ export class FormsInUse {
     this.#marks = marks;
   }
 
-  /** Whether no record has an earlier form, and no other server can change the form of new records. */
-  get areSettled(): boolean {
-    return this.#earlier.length === 0 && this.#marks.length === 0;
+  /** Whether no record of the operation has an earlier form, and no other server can change the form of new records. */
+  areSettledFor(operation: Operation): boolean {
+    return this.#marks.length === 0 && !this.mayHaveEarlier(operation);
   }
 
-  /** Whether records may have an earlier form. */
-  get hasEarlier(): boolean {
-    return this.#earlier.length > 0;
+  /** Whether a record of the operation may have an earlier form. */
+  mayHaveEarlier(operation: Operation): boolean {
+    return this.#earlier.length > 0 && this.#formsOf(operation).length > 0;
   }
 
   /** Returns a new operation as the store receives it. */
@@ -53,21 +58,26 @@ export class FormsInUse {
   }
 
   /**
-   * Returns the operation in each earlier form in which a record of it may exist. The retention of a key does not exceed
-   * the last record of its form, after which nobody looks for the form. A series is looked for without a limit, because
-   * each of its calls extends its retention.
+   * Returns the operation in each earlier form in which a record of it may exist. A takeover hardly extends the retention
+   * of a key, because the servers stop to look for the form. Its claim has no first-sent time, because only a record that
+   * is retained is taken over.
    */
   earlier(operation: Operation): Operation[] {
-    const now = Date.now();
-    const mayExist = this.#earlier.filter(
-      ({ untilMs = Number.POSITIVE_INFINITY }) => operation.series || now < untilMs + CLOCK_MARGIN_MS,
-    );
-    return mayExist.map(({ form, untilMs = Number.POSITIVE_INFINITY }) => {
+    return this.#formsOf(operation).map((form) => {
       const stored = form.operation(operation);
       if (operation.series) return stored;
-      const retentionMs = Math.min(stored.retentionMs, Math.max(untilMs - now, stored.leaseMs));
-      return { ...stored, retentionMs };
+      const { firstSent: _, ...retained } = stored;
+      const { retentionMs, leaseMs } = stored;
+      return { ...retained, retentionMs: Math.min(retentionMs, Math.max(leaseMs, TAKEOVER_RETENTION_MS)) };
     });
+  }
+
+  /** A series is looked for without a limit, because each of its calls extends its retention. */
+  #formsOf({ series }: Operation): StoredForm[] {
+    const now = Date.now();
+    return this.#earlier
+      .filter(({ untilMs = Number.POSITIVE_INFINITY }) => series || now < untilMs + LOOKING_MARGIN_MS)
+      .map(({ form }) => form);
   }
 
   /** Returns the stored scopes of a caller, without duplicates. */
@@ -144,7 +154,7 @@ export class StoredForms {
     const [keys, everything] = this.#formsAt(place);
     const marks = [
       ...(this.#marks && untilMs === undefined && keys.secret !== undefined ? [COVERS_EVERYTHING] : []),
-      ...(this.#secrets.hasNext && place === 0 ? [replacedMark(keys)] : []),
+      ...(this.#secrets.hasNext && place === 0 ? [replacedMark(numberOf(keys.secret))] : []),
     ];
     return new FormsInUse(untilMs === undefined ? keys : everything, others, marks);
   }
@@ -178,20 +188,27 @@ export class StoredForms {
   }
 
   /**
-   * Resolves to the position of the secret of new records: the first one that was not replaced. If this is the current
-   * secret, the previous ones are marked as replaced, before any record is stored under the current one.
+   * Resolves to the position of the secret of new records: the last one in the chain of the secrets that replaced the
+   * current one. If this is the current secret, the previous ones are marked as replaced by it, before any record is stored
+   * under it.
+   * @throws DatabaseUnavailableError if another secret has replaced a known one
    */
   async #position(): Promise<number> {
     const marks = this.#marks;
     if (!marks) return 0;
-    for (const [position, [form]] of this.#forms.entries()) {
-      if ((await marks.find(replacedMark(form))) !== undefined) continue;
-      const firstPrevious = this.#secrets.hasNext ? 2 : 1;
-      if (position === 0)
-        for (const [previous] of this.#forms.slice(firstPrevious)) await marks.set(replacedMark(previous), 1);
-      return position;
+    const numbers = this.#forms.map(([form]) => numberOf(form.secret));
+    const current = numbers[0] as number;
+    const last = await lastReplacing(current, marks);
+    if (last === current) {
+      const previous = numbers.slice(this.#secrets.hasNext ? 2 : 1);
+      for (const number of previous) await marks.set(replacedMark(number), current);
+      // Another server may have replaced one of these secrets by another one, before or at the same time.
+      for (const number of [...previous, current])
+        if ((await lastReplacing(number, marks)) !== current) throw replacedByUnknown();
     }
-    throw new DatabaseUnavailableError('the pepper of this server was replaced by one that it does not know');
+    const position = numbers.indexOf(last);
+    if (position < 0) throw replacedByUnknown();
+    return position;
   }
 
   #formsAt(position: number): readonly [StoredForm, StoredForm] {
@@ -210,8 +227,31 @@ async function permitted<T>(result: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** The name of a mark does not reveal the secret, and is the same on every server. */
-function replacedMark({ secret }: StoredForm): string {
-  const name = createHmac('sha256', secret ?? '').update('grpc-replay-guard replaced pepper');
-  return `pepper/replaced/${name.digest('hex').slice(0, 32)}`;
+/** Returns the number of a secret in the marks. It does not reveal the secret, and is the same on every server. */
+function numberOf(secret: Secret): number {
+  return createHmac('sha256', secret ?? '')
+    .update('grpc-replay-guard number of a pepper')
+    .digest()
+    .readUIntBE(0, 6);
+}
+
+/** The mark of a secret that is not used for new records any more. Its number is the one of the secret that replaced it. */
+function replacedMark(number: number): string {
+  return `pepper/replaced/${number.toString(16)}`;
+}
+
+/** Follows the marks from a secret to the one that new records are under. @throws if two secrets replaced each other */
+async function lastReplacing(number: number, marks: StoreMarks): Promise<number> {
+  const seen = new Set<number>();
+  for (let last = number; ; ) {
+    if (seen.has(last)) throw replacedByUnknown();
+    seen.add(last);
+    const next = await marks.find(replacedMark(last));
+    if (next === undefined) return last;
+    last = next;
+  }
+}
+
+function replacedByUnknown(): Error {
+  return new DatabaseUnavailableError('the pepper of this server was replaced by one that it does not know');
 }

@@ -170,7 +170,7 @@ for (const engine of engines) {
     const claim = (table: string, columns = '', values = '') =>
       fresh.database.query(
         `INSERT INTO ${table} (scope, id, fingerprint, state, fence, lease_until, expires_at${columns})
-         SELECT scope, id, fingerprint, 0, 1, 2, 3${values} FROM replay_guard_records WHERE TRUE
+         SELECT scope, id, fingerprint, 0, ${Date.now() + 60_000}, 2, 3${values} FROM replay_guard_records WHERE TRUE
          ON CONFLICT (scope, id) DO UPDATE SET state = -1`,
       );
     await t.throwsAsync(claim('replay_guard_records'), { any: true, message: /refuse|earlier version/ });
@@ -207,6 +207,102 @@ for (const engine of engines) {
     barrier.open();
     t.is((await running).code, status.OK);
     t.like(await ask(fresh, 'key', 'transfer'), { replayed: true });
+  });
+
+  it('the fence does not refuse the renewal statement of version 0.2', async (t, data) => {
+    const barrier = new Barrier();
+    const old = await open(t, data, former, {
+      handlers: () => onBoth((_account, callback) => void barrier.pass().then(() => callback(null, {}))),
+    });
+    const running = ask(old, 'key', 'transfer');
+    await barrier.reached();
+    await old.database.query('UPDATE replay_guard_records SET state = 0');
+    await ask(await open(t, data, switched), 'other', 'transfer', 'another');
+    const renewed = await old.database.query(
+      'UPDATE replay_guard_records SET lease_until = lease_until + 1 WHERE state = 0 RETURNING fence',
+    );
+    t.is(renewed.length, 1);
+    barrier.open();
+    t.is((await running).code, status.OK);
+  });
+
+  it('an orphan with an old first-sent time is taken over in its own form, and expires as before', async (t, data) => {
+    for (const [before, after] of [
+      [former, switched],
+      ['old', { current: 'new', previous: ['old'] }],
+    ] as const) {
+      const barrier = new Barrier();
+      const handlers = () =>
+        onBoth((_account, callback) => void barrier.pass().then(() => callback(null, {})));
+      const crashing = await open(t, data, before, { handlers });
+      const key = `key-${runs++}`;
+      // The retention is 24 hours.
+      const firstSent = new Date(Date.now() - 20 * 3_600_000).toISOString();
+      const settings = { metadata: { 'x-tenant': 'a', 'idempotency-first-sent': firstSent } };
+      const crashed = crashing.ask('transfer', key, 'alice', settings);
+      await barrier.reached();
+      await crashing.database.query(
+        'UPDATE replay_guard_records SET lease_until = 0, expires_at = expires_at - 72000000 WHERE state <= 0',
+      );
+      const expiry = async () => (await crashing.database.query(expiries))[0]?.expires_at;
+      const expected = await expiry();
+      const server = await open(t, data, after);
+      const taken = await retryWhileUnavailable(() => server.ask('transfer', key, 'alice', settings));
+      t.like(taken, { code: status.OK, replayed: false });
+      t.true(server.outcomes.takenOver[0]);
+      t.is((await crashing.database.query(expiries))[0]?.expires_at, expected);
+      barrier.open();
+      await crashed;
+      await server.database.query('DELETE FROM replay_guard_records');
+    }
+  });
+
+  it('servers that state different successors of a pepper do not execute a key twice', async (t, data) => {
+    const refused = async (pepper: Peppers, key: string) => {
+      const server = await open(t, data, pepper);
+      const { code } = await server.ask('append', key, 'alice', settingsOf());
+      t.is(code, status.UNAVAILABLE, JSON.stringify(pepper));
+      t.is(server.entered, 0);
+    };
+    const waiting = await open(t, data, { current: 'old', next: 'wrong' });
+    await ask(waiting, 'first');
+    const server = await open(t, data, { current: 'new', previous: ['old'] });
+    await ask(server, 'key');
+    t.is((await waiting.ask('append', 'key', 'alice', settingsOf())).code, status.UNAVAILABLE);
+    await refused({ current: 'other', previous: ['old'] }, 'key');
+    await ask(await open(t, data, { current: 'newer', previous: ['new'] }), 'later');
+    // The pepper before `old` was never in use on this store.
+    await refused({ current: 'old', previous: ['older'] }, 'later');
+    await refused({ current: 'new', previous: ['older'] }, 'later');
+    await refused({ current: 'old', next: 'new' }, 'later');
+    const all: Peppers = { current: 'newer', previous: ['old', 'new', 'older'] };
+    t.true((await ask(await open(t, data, all), 'first')).replayed);
+    t.true((await ask(await open(t, data, all), 'key')).replayed);
+  });
+
+  it('two servers that replace the pepper of each other at once do not both execute', async (t, data) => {
+    const servers = await Promise.all([
+      open(t, data, { current: 'one', previous: ['two'], covers: 'everything' }),
+      open(t, data, { current: 'two', previous: ['one'], covers: 'everything' }),
+    ]);
+    for (const key of ['a', 'b'])
+      await Promise.all(servers.map((server) => server.ask('append', key, 'alice', settingsOf())));
+    t.true(servers.reduce((sum, { entered }) => sum + entered, 0) <= 2);
+  });
+
+  it('a key costs no look-up of an earlier form when the last record of that form has expired', async (t, data) => {
+    const old = await open(t, data, former);
+    await ask(old, 'first');
+    await ask(await open(t, data, switched), 'change');
+    await old.database.query(
+      "UPDATE replay_guard_schema SET version = 1 WHERE component LIKE '%/pepper/former-until'",
+    );
+    const server = await open(t, data, unswitched);
+    await ask(server, 'second');
+    t.is(server.outcomes.did('claim'), 1);
+    const finds = server.outcomes.did('find');
+    await ask(server, 'third');
+    t.is(server.outcomes.did('find'), finds);
   });
 
   it('an orphaned execution is taken over in its own form, and not kept longer than its form', async (t, data) => {
@@ -329,8 +425,16 @@ test.serial(
     t.like(await ask(marked, 'one'), { code: status.OK, replayed: true });
     const { covered } = await storedScopes(marked);
     t.true(covered > 0);
+    // A mark that is set needs no right to set it.
+    const rotated: Peppers = { current: 'newer', previous: ['pepper'] };
+    await ask(await open(t, restricted, rotated), 'rotated');
+    await administer(data.url, `REVOKE INSERT ON replay_guard_schema FROM ${role}`);
+    t.like(await ask(await open(t, restricted, rotated), 'one'), { code: status.OK, replayed: true });
   },
 );
+
+/** The expiries of all records, the earliest one first. */
+const expiries = 'SELECT expires_at FROM replay_guard_records ORDER BY expires_at';
 
 /** Sends each key to all servers, in turn and at the same time, and counts the executions. */
 async function provesOneExecution(t: ExecutionContext, servers: readonly Ledger[]): Promise<void> {
