@@ -25,6 +25,7 @@ export class BuilderConnection {
   #open: Open[] = [];
   /** Resolves when the begins and ends of transactions that were called so far have ended. Undefined if none runs. */
   #changing: Promise<void> | undefined;
+  #hasBegun = false;
   /** The error of a transaction that could not begin. The statements behind it must not commit on their own. */
   #failure: Error | undefined;
 
@@ -43,9 +44,7 @@ export class BuilderConnection {
    */
   async query(text: string, params: readonly unknown[] = []): Promise<Result> {
     const control = controlOf(text);
-    // The handle refuses to commit what was begun elsewhere.
-    const isForeign = control?.kind === 'commit' && !this.#isInTransaction;
-    if (!control || isForeign) return this.#execute(text, params);
+    if (!control || this.#isForeign(control)) return this.#execute(text, params);
     await this.change(control);
     const result = new StatementResult<Record<string, unknown>>();
     result.command = control.kind === 'rollbackTo' ? 'ROLLBACK' : control.kind.toUpperCase();
@@ -58,6 +57,7 @@ export class BuilderConnection {
    */
   change(control: Control): Promise<void> {
     const isBegin = control.kind === 'begin' || control.kind === 'savepoint';
+    this.#hasBegun ||= isBegin;
     const context = isBegin && this.#entersContext ? new EnteredContext() : undefined;
     const change = () => this.#change(control, context);
     const changed = this.#changing ? this.#changing.then(change) : change();
@@ -71,9 +71,24 @@ export class BuilderConnection {
     return changed;
   }
 
-  /** Rolls back what the builder has left open. */
+  /**
+   * Rolls back what the builder has left open.
+   * @throws Error when a transaction was open, for example after BEGIN as a single statement
+   */
   async close(): Promise<void> {
-    if (this.#isInTransaction) await this.change({ kind: 'rollback' });
+    if (!this.#isInTransaction) return;
+    await this.#changing;
+    const isOpen = this.#open.length > 0;
+    await this.change({ kind: 'rollback' });
+    if (isOpen) throw new Error('a transaction was left open on its connection, and was rolled back');
+  }
+
+  /**
+   * Whether the transaction was begun elsewhere, so that the handle refuses to end it. A rollback may follow a commit that
+   * has failed.
+   */
+  #isForeign({ kind }: Control): boolean {
+    return (kind === 'commit' && !this.#isInTransaction) || (kind === 'rollback' && !this.#hasBegun);
   }
 
   get #isInTransaction(): boolean {

@@ -126,7 +126,7 @@ class HandleClient extends Queryable {
   }
 
   release(): void {
-    void this.#connection.close();
+    this.#connection.close().catch(() => {});
   }
 }
 

@@ -81,8 +81,14 @@ for (const engine of engines) {
   test.serial(`${engine}: what is left open is rolled back, and misplaced control is refused`, async (t) => {
     const { pool, database, written } = await open(t, engine);
     const client = await pool.connect();
-    await client.query('ROLLBACK');
-    for (const text of ['COMMIT', 'SAVEPOINT a', 'RELEASE a', 'ROLLBACK TO a', "PREPARE TRANSACTION 'a'"])
+    for (const text of [
+      'COMMIT',
+      'ROLLBACK',
+      'SAVEPOINT a',
+      'RELEASE a',
+      'ROLLBACK TO a',
+      "PREPARE TRANSACTION 'a'",
+    ])
       await t.throwsAsync(client.query(text), raw, text);
     for (const text of ['BEGIN', 'ROLLBACK', 'COMMIT', 'SAVEPOINT a'])
       await t.throwsAsync(pool.query(text), { instanceOf: TypeError, message: /transaction\(\)/ }, text);

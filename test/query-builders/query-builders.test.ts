@@ -261,8 +261,18 @@ for (const builder of builders) {
       async (t) => {
         const { ledger, database } = await serve(t, async (accounts) => {
           await accounts.insert(1);
-          for (const text of ['COMMIT', 'commit;', 'END', 'SET TRANSACTION READ ONLY', 'COMMIT AND CHAIN'])
+          const texts = [
+            'COMMIT',
+            'commit;',
+            'END',
+            'ROLLBACK',
+            'COMMIT AND CHAIN',
+            'SET TRANSACTION READ ONLY',
+          ];
+          // A builder takes another connection for each statement, so these could begin nothing.
+          for (const text of [...texts, 'BEGIN', 'START TRANSACTION', 'SAVEPOINT a', 'RELEASE a'])
             await t.throwsAsync(accounts.send(text), raw, text);
+          await accounts.insert(2);
           throw Object.assign(new Error('kept'), { code: status.NOT_FOUND });
         });
         for (const method of methods) t.is((await ledger.ask(method, method)).code, status.NOT_FOUND);
