@@ -1,17 +1,9 @@
 import { EnteredContext } from '../context/entered-context.js';
 import type { Database, Result } from '../database/index.js';
 import { StatementResult } from '../database/result.js';
-import { BegunTransaction } from './begun-transaction.js';
 import { type Control, controlOf } from './control-text.js';
+import { OpenTransactions } from './open-transactions.js';
 import { toParameters } from './parameters.js';
-
-/** A transaction that is open on a connection, or a savepoint in it. */
-interface Open {
-  /** The name of the savepoint. Undefined for the transaction itself. */
-  readonly name: string | undefined;
-  readonly transaction: BegunTransaction;
-  readonly context: EnteredContext | undefined;
-}
 
 /**
  * What a query builder takes for a connection of its pool. Statements join the transaction that was begun on the
@@ -19,22 +11,18 @@ interface Open {
  * builder does not wait for them.
  */
 export class BuilderConnection {
-  readonly #database: Database;
+  readonly #transactions: OpenTransactions;
   readonly #entersContext: boolean;
-  /** The open transaction and its savepoints, the innermost last. */
-  #open: Open[] = [];
-  /** Resolves when the begins and ends of transactions that were called so far have ended. Undefined if none runs. */
-  #changing: Promise<void> | undefined;
   #hasBegun = false;
-  /** The error of a transaction that could not begin. The statements behind it must not commit on their own. */
-  #failure: Error | undefined;
+  /** Resolves when everything before has ended. Undefined if nothing runs, or only statements of an open transaction. */
+  #before: Promise<void> | undefined;
 
   /**
    * @param entersContext whether the function that begins a transaction continues in the context of the transaction, so
    *   that everything that it calls joins the transaction. It must end with the transaction
    */
   constructor(database: Database, entersContext: boolean) {
-    this.#database = database;
+    this.#transactions = new OpenTransactions(database);
     this.#entersContext = entersContext;
   }
 
@@ -44,31 +32,18 @@ export class BuilderConnection {
    */
   async query(text: string, params: readonly unknown[] = []): Promise<Result> {
     const control = controlOf(text);
-    if (!control || this.#isForeign(control)) return this.#execute(text, params);
-    await this.change(control);
-    const result = new StatementResult<Record<string, unknown>>();
-    result.command = control.kind === 'rollbackTo' ? 'ROLLBACK' : control.kind.toUpperCase();
-    return result;
+    if (control) return (await this.#control(control, text)) ?? resultOf(control);
+    // The statements of a transaction are sent at once. They take effect in their order.
+    const isInside = this.#transactions.isOpen && !this.#before;
+    return isInside ? this.#send(text, params) : this.#inOrder(() => this.#send(text, params));
   }
 
   /**
    * Begins, ends or nests a transaction.
    * @throws Error when the transaction was not begun or not committed, or there is no such transaction or savepoint
    */
-  change(control: Control): Promise<void> {
-    const isBegin = control.kind === 'begin' || control.kind === 'savepoint';
-    this.#hasBegun ||= isBegin;
-    const context = isBegin && this.#entersContext ? new EnteredContext() : undefined;
-    const change = () => this.#change(control, context);
-    const changed = this.#changing ? this.#changing.then(change) : change();
-    const ended = changed
-      .catch(() => {})
-      .then(() => {
-        if (this.#changing === ended) this.#changing = undefined;
-      });
-    this.#changing = ended;
-    context?.enter();
-    return changed;
+  async change(control: Control): Promise<void> {
+    await this.#control(control);
   }
 
   /**
@@ -76,106 +51,55 @@ export class BuilderConnection {
    * @throws Error when a transaction was open, for example after BEGIN as a single statement
    */
   async close(): Promise<void> {
-    if (!this.#isInTransaction) return;
-    await this.#changing;
-    const isOpen = this.#open.length > 0;
-    await this.change({ kind: 'rollback' });
+    await this.#before;
+    const { isOpen, mustEnd } = this.#transactions;
+    if (mustEnd) await this.change({ kind: 'rollback' });
     if (isOpen) throw new Error('a transaction was left open on its connection, and was rolled back');
   }
 
-  /**
-   * Whether the transaction was begun elsewhere, so that the handle refuses to end it. A rollback may follow a commit that
-   * has failed.
-   */
+  /** @param text sent to the handle, which refuses the text, if this connection has not begun the transaction to end */
+  #control(control: Control, text?: string): Promise<Result | undefined> {
+    const isBegin = control.kind === 'begin' || control.kind === 'savepoint';
+    this.#hasBegun ||= isBegin;
+    const context = isBegin && this.#entersContext ? new EnteredContext() : undefined;
+    const controlled = this.#inOrder(async () => {
+      if (text !== undefined && this.#isForeign(control)) return this.#send(text, []);
+      await this.#transactions.change(control, context);
+      return undefined;
+    });
+    // The transaction begins in the context around it.
+    context?.enter();
+    return controlled;
+  }
+
+  /** Whether the transaction to end was begun elsewhere. A rollback may follow a commit that has failed. */
   #isForeign({ kind }: Control): boolean {
-    return (kind === 'commit' && !this.#isInTransaction) || (kind === 'rollback' && !this.#hasBegun);
-  }
-
-  get #isInTransaction(): boolean {
-    return this.#open.length > 0 || this.#changing !== undefined || this.#failure !== undefined;
-  }
-
-  #execute(text: string, params: readonly unknown[]): Promise<Result> {
-    return this.#changing ? this.#changing.then(() => this.#send(text, params)) : this.#send(text, params);
+    return (kind === 'commit' && !this.#transactions.mustEnd) || (kind === 'rollback' && !this.#hasBegun);
   }
 
   async #send(text: string, params: readonly unknown[]): Promise<Result> {
-    if (this.#failure) throw this.#failure;
-    const handle = this.#open.at(-1)?.transaction.handle ?? this.#database;
+    const { handle } = this.#transactions;
     return handle.execute(text, toParameters(params, handle.dialect.name));
   }
 
-  async #change(control: Control, context: EnteredContext | undefined): Promise<void> {
-    switch (control.kind) {
-      case 'begin':
-        if (this.#open.length > 0)
-          throw new Error('a transaction is already open on this connection; use SAVEPOINT');
-        return this.#begin(undefined, context);
-      case 'commit':
-        return this.#commit();
-      case 'rollback':
-        return this.#rollBack(0);
-      case 'savepoint':
-        this.#position(undefined);
-        return this.#begin(control.name, context);
-      case 'release':
-        return this.#commitFrom(this.#position(control.name));
-      case 'rollbackTo':
-        await this.#rollBack(this.#position(control.name));
-        return this.#begin(control.name, undefined);
-    }
+  /** Runs `job` when everything before has ended. */
+  #inOrder<T>(job: () => Promise<T>): Promise<T> {
+    const result = this.#before ? this.#before.then(job) : job();
+    const ended = result.then(ignore, ignore).then(() => {
+      if (this.#before === ended) this.#before = undefined;
+    });
+    this.#before = ended;
+    return result;
   }
+}
 
-  /** Returns the position of the innermost open savepoint of this name. @throws Error when there is none */
-  #position(name: string | undefined): number {
-    if (this.#open.length === 0)
-      throw this.#failure ?? new Error('no transaction is open on this connection');
-    const at = this.#open.findLastIndex((open) => open.name === name);
-    if (at < 0) throw new Error(`there is no savepoint ${name}`);
-    return at;
-  }
+function ignore(): void {}
 
-  async #begin(name: string | undefined, context: EnteredContext | undefined): Promise<void> {
-    const around = this.#open.at(-1)?.transaction.handle ?? this.#database;
-    try {
-      const transaction = await BegunTransaction.begin(around, () => context?.become());
-      this.#open.push({ name, transaction, context });
-    } catch (error) {
-      this.#failure = error as Error;
-      throw error;
-    }
-  }
-
-  async #commit(): Promise<void> {
-    const failure = this.#failure;
-    if (!failure) return this.#commitFrom(0);
-    await this.#rollBack(0);
-    throw failure;
-  }
-
-  /** Commits a transaction or a savepoint with the savepoints in it, the innermost first. */
-  async #commitFrom(at: number): Promise<void> {
-    while (this.#open.length > at) {
-      const { transaction, context } = this.#open.pop() as Open;
-      context?.end();
-      try {
-        await transaction.commit();
-      } catch (error) {
-        // The failed savepoint was rolled back, and what is around it must not commit without it.
-        await this.#rollBack(at);
-        throw error;
-      }
-    }
-  }
-
-  async #rollBack(at: number): Promise<void> {
-    this.#failure = undefined;
-    while (this.#open.length > at) {
-      const { transaction, context } = this.#open.pop() as Open;
-      context?.end();
-      await transaction.rollback();
-    }
-  }
+/** The answer to a text that controls a transaction. */
+function resultOf(control: Control): Result {
+  const result = new StatementResult<Record<string, unknown>>();
+  result.command = control.kind === 'rollbackTo' ? 'ROLLBACK' : control.kind.toUpperCase();
+  return result;
 }
 
 /**

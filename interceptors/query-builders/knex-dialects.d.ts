@@ -18,6 +18,7 @@ declare module 'knex/lib/dialects/postgres/execution/pg-transaction.js' {
     constructor(client: unknown, container: unknown, config: unknown, outer: unknown);
     /** The name of the transaction, and of its savepoint if it is nested. */
     readonly txid: string;
+    release(connection: unknown, value?: unknown): Promise<unknown>;
     rollbackTo(connection: unknown, error?: unknown): Promise<unknown>;
   }
 }

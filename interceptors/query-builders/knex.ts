@@ -84,12 +84,23 @@ function onHandle(Client: typeof Knex.Client, database: Database, run: Run): typ
   return HandleClient;
 }
 
+/** Ends savepoints that Knex leaves open. Statements of the handle would wait for their end. */
 class HandleTransaction extends Transaction {
-  /** Knex does not release a savepoint that was rolled back. Statements of the handle would wait for its end. */
   override rollbackTo(connection: BuilderConnection, error?: unknown): Promise<unknown> {
     const rolledBack = super.rollbackTo(connection, error);
     connection.change({ kind: 'release', name: this.txid }).catch(() => {});
     return rolledBack;
+  }
+
+  /** If the savepoint cannot be released, it is rolled back. The transaction around it goes on, as with the handle. */
+  override release(connection: BuilderConnection, value?: unknown): Promise<unknown> {
+    const released = super.release(connection, value);
+    connection
+      .change({ kind: 'rollbackTo', name: this.txid })
+      .then(() => connection.change({ kind: 'release', name: this.txid }))
+      // The savepoint was released.
+      .catch(() => {});
+    return released;
   }
 }
 
