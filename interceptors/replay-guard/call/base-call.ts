@@ -1,5 +1,7 @@
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 
+type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
+
 /** The properties in which grpc-js 1.14 keeps parts of a call. All are private in its types. */
 interface WireCall {
   readonly maxSendMessageSize?: unknown;
@@ -50,5 +52,26 @@ export function forEachCall(wire: ServerInterceptingCallInterface, action: (call
   while (typeof call === 'object' && call !== null) {
     action(call);
     call = (call as WireCall).nextCall;
+  }
+}
+
+/** The properties in which grpc-js 1.14 keeps the listener of an interceptor and the listener behind it. */
+interface ChainedListener {
+  readonly listener?: Pick<InterceptingServerListener, 'onCancel'>;
+  readonly nextListener?: InterceptingServerListener;
+}
+
+/**
+ * Reports the end of a call to the interceptors behind the guard and to the handler. After `onCancel`, an interceptor of
+ * grpc-js drops a request that it is still passing on. An execution whose handler never starts would hold its claim
+ * until its time limit. This function therefore calls the parts of such an interceptor.
+ */
+export function reportCancel(behind: InterceptingServerListener): void {
+  const { listener, nextListener } = behind as ChainedListener;
+  if (listener && nextListener) {
+    listener.onCancel();
+    reportCancel(nextListener);
+  } else {
+    behind.onCancel();
   }
 }

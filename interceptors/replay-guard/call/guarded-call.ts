@@ -12,7 +12,7 @@ import { refusals } from '../refusal/refusal.js';
 import { ownMetadata } from '../reply/own-metadata.js';
 import type { Reply } from '../reply/reply.js';
 import { isSendable, type ReplyLimits } from '../reply/sendable.js';
-import { dropReceivedBytes, sendLimitOf } from './base-call.js';
+import { dropReceivedBytes, reportCancel, sendLimitOf } from './base-call.js';
 import { hiddenEntriesOf, withHiddenEntries } from './hidden-entries.js';
 import { type HandlerResult, type PartialStatusObject, ReplyCapture } from './reply-capture.js';
 import { passAnswers } from './unguarded-call.js';
@@ -99,7 +99,8 @@ export class GuardedCall extends ServerInterceptingCall {
         this.ended.abort();
         // On a cancellation grpc-js destroys the call of a streaming handler. An execution must continue after its
         // client has disconnected.
-        if (this.#sendsThrough || !this.method.streams) listener.onCancel();
+        if (this.#sendsThrough) listener.onCancel();
+        else if (!this.method.streams) reportCancel(listener);
       },
     });
   }

@@ -1,4 +1,4 @@
-import { status } from '@grpc/grpc-js';
+import { ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
 import test from 'ava';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { engines } from '../../helpers/databases/engines.js';
@@ -22,6 +22,20 @@ const heldAt =
       await database.transaction(() => writeEffect(database, account));
       if (account !== 'warm') await barrier.pass();
       callback(null, { entryId: 'first', transferId: 'first' });
+    });
+
+/** An interceptor that passes a part of the request on when the barrier opens. */
+const holding =
+  (part: 'message' | 'half-close', barrier: Barrier): ServerInterceptor =>
+  (_method, call) =>
+    new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMessage: (message, forward) =>
+            part === 'message' ? void barrier.pass().then(() => forward(message)) : forward(message),
+          onReceiveHalfClose: (forward) =>
+            part === 'half-close' ? void barrier.pass().then(forward) : forward(),
+        }),
     });
 
 for (const engine of engines) {
@@ -78,5 +92,28 @@ for (const engine of engines) {
         t.deepEqual(await ledger.effects(), ['alice', 'holder']);
       },
     );
+
+    for (const part of ['message', 'half-close'] as const) {
+      test.serial(
+        `${engine}, ${method}: a call that is cancelled while an interceptor behind the guard holds its ${part} executes`,
+        async (t) => {
+          const [held, cancellations] = [new Barrier(), new Cancellations()];
+          const ledger = await openLedger(t, await emptied(t, engine), {
+            before: [cancellations.interceptor],
+            after: [holding(part, held)],
+          });
+          const client = new AbortController();
+          const first = ledger.ask(method, 'key', 'alice', { signal: client.signal });
+          await held.reached();
+          client.abort();
+          t.is((await first).code, status.CANCELLED);
+          await cancellations.noticed();
+          held.open();
+          await ledger.outcomes.reached('executed');
+          t.like(await ledger.ask(method, 'key', 'alice'), { code: status.OK, replayed: true });
+          t.is(ledger.entered, 1);
+        },
+      );
+    }
   }
 }
