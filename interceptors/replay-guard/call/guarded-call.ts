@@ -108,7 +108,9 @@ export class GuardedCall extends ServerInterceptingCall {
   #receive(message: object): void {
     if (this.request) {
       this.#isAnswered = true;
-      this.#wire.sendStatus({ code: status.UNIMPLEMENTED, details: 'the call has more than one request' });
+      // The text of grpc-js for unary calls, too. In mode OBSERVE a call is answered as by a server without a guard.
+      const details = `Received a second request message for server streaming method ${this.method.path}`;
+      this.#wire.sendStatus({ code: status.UNIMPLEMENTED, details });
       return;
     }
     this.request = message;

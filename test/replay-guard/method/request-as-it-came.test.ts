@@ -1,5 +1,12 @@
 import { once } from 'node:events';
-import { Client, credentials, Metadata, type MethodDefinition, status } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  Metadata,
+  type MethodDefinition,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { createReplayGuard, type GuardMode, type ReplayGuardOptions, singleTenant } from 'grpc-replay-guard';
 import { MemoryStore } from 'grpc-replay-guard/memory';
@@ -134,3 +141,42 @@ for (const codegen of codegens) {
     t.deepEqual(oneof, decode(codegen, Buffer.from(field(12, 'string', 'card'))));
   });
 }
+
+for (const [name, kind] of Object.entries(kinds).slice(0, 2))
+  test(`${name} with two requests is answered as without a guard`, async (t) => {
+    const [codegen] = codegens as [Codegen];
+    const answers = [];
+    for (const mode of ['OFF', 'OBSERVE', 'ENFORCE', undefined] satisfies (GuardMode | undefined)[]) {
+      const definition = {
+        Track: { ...codegen.methods.Track, ...kind } as MethodDefinition<unknown, unknown>,
+      };
+      const guard = createReplayGuard({
+        store: new MemoryStore(),
+        scope: singleTenant(),
+        mode: mode ?? 'OFF',
+      });
+      t.teardown(() => guard.close());
+      const { address } = await startServer(t, {
+        interceptors: mode ? [guard.interceptor] : [],
+        services: [[mode ? guard.protect(definition) : definition, { Track: () => t.fail() }]],
+      });
+      const client = new Client(address, credentials.createInsecure());
+      t.teardown(() => client.close());
+      const metadata = new Metadata();
+      metadata.set('idempotency-key', 'key');
+      const call = client.makeBidiStreamRequest(
+        ...[TRACK, (ready: Buffer) => ready, (ready: Buffer) => ready, metadata],
+      );
+      // `once` would reject at the error of the call.
+      const ended = new Promise<StatusObject>((resolve) => call.on('status', resolve));
+      call.on('error', () => {});
+      call.resume();
+      call.write(Buffer.alloc(0));
+      call.end(Buffer.alloc(0));
+      const { code, details } = await ended;
+      answers.push({ code, details });
+    }
+    const [, , , unguarded] = answers;
+    t.is(unguarded?.code, status.UNIMPLEMENTED);
+    for (const answer of answers) t.deepEqual(answer, unguarded);
+  });
