@@ -94,6 +94,8 @@ export async function listenOps(
   });
   server.timeout = limits.stalledMs;
   server.maxConnections = limits.maxConnections;
+  // By default Node hides each header after the first thousand, such as a second `host`. The size of all is limited.
+  server.maxHeadersCount = 0;
   await bind(server, address);
   return {
     port: (server.address() as AddressInfo).port,
@@ -142,13 +144,18 @@ function page(content: (response: ServerResponse) => Promise<void>): Route {
 }
 
 function pages(readiness: Readiness, registry: Registry): [string, Route][] {
+  // A connection can send a thousand requests at once, and one rendering takes about a millisecond.
+  let rendering: Promise<string> | undefined;
+  const metrics = () => {
+    rendering ??= registry.metrics().finally(() => {
+      rendering = undefined;
+    });
+    return rendering;
+  };
   return [
     ['/livez', page(async (response) => text(response, 200, 'alive'))],
     ['/readyz', page(async (response) => ready(response, await readiness.obstacle()))],
-    [
-      '/metrics',
-      page(async (response) => send(response, 200, registry.contentType, await registry.metrics())),
-    ],
+    ['/metrics', page(async (response) => send(response, 200, registry.contentType, await metrics()))],
   ];
 }
 

@@ -168,6 +168,24 @@ test('/metrics shows the metrics of the registry', async (t) => {
   t.regex(body, /^answer 42$/m);
 });
 
+test('requests for /metrics that arrive together share one rendering', async (t) => {
+  const registry = new Registry();
+  let renderings = 0;
+  const collect = () => void renderings++;
+  new Gauge({ name: 'answer', help: 'known', registers: [registry], collect });
+  const ops = await listenOps({ host: '127.0.0.1', port: 0 }, new Readiness(), registry);
+  t.teardown(() => ops.close());
+  const request = 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n';
+  const last = `${request}Connection: close\r\n\r\n`;
+  const answers = await received(send(t, ops.port, `${request}\r\n`.repeat(999) + last));
+  t.is(answers.split('answer 0\n').length - 1, 1_000);
+  t.true(renderings < 100, `${renderings} renderings`);
+  // A later request gets the present values.
+  const before = renderings;
+  await received(send(t, ops.port, last));
+  t.is(renderings, before + 1);
+});
+
 test('HEAD has the status and the headers of GET and no body', async (t) => {
   const { ops, readiness, page } = await serve(t);
   ops.show('/page', () => ({ content: 'of the page' }));

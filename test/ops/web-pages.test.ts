@@ -126,6 +126,17 @@ test('several hosts are refused, and an absolute target counts as a second host'
   t.is(await statusOf('http://localhost/nowhere', 'host: localhost'), 404);
 });
 
+test('headers behind a thousand others are judged', async (t) => {
+  const { send } = await serve(t);
+  const others = Array.from({ length: 1_200 }, (_, i) => `x${i}:`);
+  for (const [line, status] of [
+    ['x: y', 200],
+    ['host: evil.example', 400],
+    ['origin: http://evil.example', 403],
+  ] as const)
+    t.is((await send('GET /page HTTP/1.1', 'host: localhost', ...others, line)).status, status, line);
+});
+
 test('a client of HTTP/1.0 without a host is answered', async (t) => {
   const { send } = await serve(t);
   t.is((await send('GET /page HTTP/1.0')).status, 200);
