@@ -19,12 +19,15 @@ const guardNames: ReadonlySet<string> = new Set([
   ...[KEY_HEADER, PRODUCER_HEADER, SEQUENCE_HEADER, EPOCH_HEADER, FIRST_SENT_HEADER],
 ]);
 
+/** The property of an announced stream: its headers if its metadata hides an entry, otherwise null. */
+const HEADERS = Symbol('headers');
+
+interface AnnouncedStream {
+  [HEADERS]?: RawHeaders | null;
+}
+
 /** The servers and sessions whose streams this module sees. */
 const watched = new WeakSet<EventEmitter>();
-/** The last stream that a watched server has announced. */
-let announced: unknown;
-/** The headers of that stream, if its metadata hides an entry. */
-let announcedHeaders: RawHeaders | undefined;
 let isWatching = false;
 let hasWarned = false;
 
@@ -51,18 +54,19 @@ function watch(emitter: EventEmitter): void {
 }
 
 function onStream(stream: unknown, _headers: unknown, _flags: unknown, headers: unknown): void {
-  if (!Array.isArray(headers)) return;
-  announced = stream;
-  announcedHeaders = hidesEntries(headers) ? headers : undefined;
+  if (!(stream instanceof EventEmitter) || !Array.isArray(headers)) return;
+  // A variable of this module would keep the last stream in memory, with its request.
+  (stream as AnnouncedStream)[HEADERS] = hidesEntries(headers) ? headers : null;
 }
 
 /**
- * Returns the raw headers of a call whose metadata hides an entry, otherwise undefined. Must be called while grpc-js
- * makes the call. The first call whose headers cannot be read is reported as a process warning.
+ * Returns the raw headers of a call whose metadata hides an entry, otherwise undefined. The first call whose headers cannot
+ * be read is reported as a process warning.
  */
 export function hiddenEntriesOf(wire: ServerInterceptingCallInterface): RawHeaders | undefined {
   const stream = streamOf(wire);
-  if (stream && stream === announced) return announcedHeaders;
+  const headers = (stream as AnnouncedStream | undefined)?.[HEADERS];
+  if (headers !== undefined) return headers ?? undefined;
   // Node does not publish a connection that other code gives to the server. From now on, watch the session of this stream.
   const session = stream && (stream as { readonly session?: unknown }).session;
   if (session instanceof EventEmitter) watch(session);

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { ServerCredentials, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { ReplayGuardOptions } from 'grpc-replay-guard';
@@ -6,6 +8,10 @@ import { sendRawCall } from '../../helpers/calls/raw-call.js';
 import { freshFolder } from '../../helpers/databases/engines.js';
 import { createAuthority } from '../../helpers/identities/certificates.js';
 import { openLedger } from '../../helpers/servers/guarded-ledger.js';
+import { poll } from '../../helpers/waiting/poll.js';
+
+setFlagsFromString('--expose_gc');
+const collectGarbage: () => void = runInNewContext('gc');
 
 /** Opens a ledger whose Append needs no key, and an HTTP/2 connection to it. */
 async function open(t: ExecutionContext, guard: Partial<ReplayGuardOptions> = {}) {
@@ -136,4 +142,22 @@ test('a scope source sees every entry of a name of which Node reads the first en
   ]);
   await ledger.outcomes.reached('refused');
   t.deepEqual(seen, [['one', 'tw?'], ['a, b']]);
+});
+
+test.serial('the last call of a server does not keep its request in memory', async (t) => {
+  const requests: WeakRef<object>[] = [];
+  const ledger = await openLedger(t, 'memory', {
+    handlers: () => ({
+      Append: ({ request }, done) => {
+        requests.push(new WeakRef(request));
+        done(null, {});
+      },
+    }),
+  });
+  t.is((await ledger.append('k')).code, status.OK);
+  await poll('the request is collected', () => {
+    collectGarbage();
+    return requests.length === 1 && requests[0]?.deref() === undefined;
+  });
+  t.pass();
 });
