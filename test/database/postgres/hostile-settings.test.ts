@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
 import { createConsumer, processOnce } from 'grpc-replay-guard/consumer';
 import { migrateOutbox } from 'grpc-replay-guard/outbox';
-import type { OpenStore } from 'grpc-replay-guard/store';
-import { claimed, completed, digest, inProgress, reply, request } from '../../contracts/store/requests.js';
+import { claimed, completed, reply, request } from '../../contracts/store/requests.js';
+import { series, useStore } from '../../contracts/store/use-store.js';
 import { administer } from '../../helpers/databases/administer.js';
 import { isCitus } from '../../helpers/databases/citus.js';
 import { type DataSource, dataAt, freshData } from '../../helpers/databases/engines.js';
@@ -50,43 +50,6 @@ async function hostileData(t: ExecutionContext, source: 'database' | 'role'): Pr
   const target = source === 'role' ? `ROLE ${role}` : `DATABASE ${name}`;
   await administer(url, hostile.map((setting) => `ALTER ${target} SET ${setting}`).join(';'));
   return dataAt(t, 'postgres', Object.assign(new URL(url), { username: role, password: 'secret' }).href);
-}
-
-const series = (sequence: bigint) => ({ series: { id: digest('series'), epoch: 0n, sequence } });
-
-/** Claims, replays, takes over, releases and refuses keys and a series. */
-async function useStore(t: ExecutionContext, { store }: OpenStore, { store: other }: OpenStore) {
-  const bytes = Buffer.from([0, 92, 39, 255]);
-  for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
-    const operation = request({ atomicity });
-    const claim = claimed(t, await store.claim(operation));
-    inProgress(t, await other.claim(operation));
-    await claim.complete(bytes);
-    for (const server of [store, other]) {
-      const found = completed(t, await server.claim({ ...operation, fingerprint: digest('reused') }));
-      t.deepEqual(found.reply, bytes);
-      t.deepEqual(found.fingerprint, operation.fingerprint);
-    }
-    const failed = request({ atomicity });
-    await claimed(t, await store.claim(failed)).fail(reply('failed'));
-    t.deepEqual(completed(t, await other.claim(failed)).reply, reply('failed'));
-    const released = request({ atomicity });
-    await claimed(t, await store.claim(released)).release();
-    const again = claimed(t, await store.claim(released));
-    t.false(again.takenOver);
-    await again.complete(reply('again'));
-    for (const sequence of [0n, 1n]) {
-      const position = request({ atomicity, scope: atomicity, ...series(sequence) });
-      await claimed(t, await store.claim(position)).complete(reply(`reply ${sequence}`));
-      t.deepEqual(completed(t, await other.claim(position)).reply, reply(`reply ${sequence}`));
-    }
-    t.is((await store.claim(request({ atomicity, scope: atomicity, ...series(5n) }))).outcome, 'gap');
-  }
-  const orphan = request({ leaseMs: 0 });
-  await store.claim(orphan);
-  const inherited = claimed(t, await other.claim(orphan));
-  t.true(inherited.takenOver);
-  await inherited.complete(reply('inherited'));
 }
 
 for (const source of ['database', 'role'] as const) {
