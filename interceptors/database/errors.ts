@@ -68,3 +68,12 @@ export class UnitOfWorkError extends CodedError {
   override name = 'UnitOfWorkError';
   static override readonly code: string = 'REPLAY_GUARD_UNIT_OF_WORK';
 }
+
+/**
+ * The database is behind a pooler that gives each transaction another session of the server, and `openPostgres` was not
+ * told so. Prepared statements and time-outs would be lost between transactions. Set the option `pooler`.
+ */
+export class PoolerError extends CodedError {
+  override name = 'PoolerError';
+  static override readonly code: string = 'REPLAY_GUARD_POOLER';
+}

@@ -5,7 +5,7 @@ import type { Statement } from '../engine.js';
 import { assertRow, type Columns, columnsOf, noColumns, rowOf } from './columns.js';
 import { type BatchEnd, isOutdatedPlan, isUnknownStatement } from './errors.js';
 import { MessageWriter } from './messages.js';
-import { nameOf, noteSchemaChange, type PreparedStatements } from './prepared-statements.js';
+import { noteSchemaChange, type PreparedStatements } from './prepared-statements.js';
 
 /**
  * Statements that travel together and end with one Sync. After the first error the server skips the rest of them, so
@@ -133,7 +133,7 @@ function createBatchClass(Query: QueryClass): BatchClass {
       result?.clear();
       const prepared = this.#prepared.get(text);
       const toPrepare = prepared ? '' : this.#prepared.textFor(text);
-      const name = prepared?.name ?? nameOf(toPrepare);
+      const name = prepared?.name ?? this.#prepared.nameFor(toPrepare);
       this.#columns.push(prepared?.columns);
       this.#prepares.push(prepared ? undefined : name);
       if (!prepared) writer.prepare(name, toPrepare);
@@ -165,7 +165,8 @@ function createBatchClass(Query: QueryClass): BatchClass {
     handleCommandComplete({ text }: { text: string }): void {
       const index = this.results.length;
       const name = this.#prepares[index];
-      if (name) this.#prepared.add(this.#text, { name, columns: this.#columns[index] ?? noColumns });
+      if (name !== undefined)
+        this.#prepared.add(this.#text, { name, columns: this.#columns[index] ?? noColumns });
       const result = this.#statements[index]?.result;
       if (result) {
         result.columns = (this.#columns[index] ?? noColumns).described;
@@ -199,7 +200,7 @@ function createBatchClass(Query: QueryClass): BatchClass {
         this.isOutdated = true;
         this.#prepared.forgetAll();
         if (isOutdatedPlan(error)) noteSchemaChange();
-      } else if (name) this.#prepared.forget(this.#text, name);
+      } else if (name !== undefined) this.#prepared.forget(this.#text, name);
       this.callback(error);
     }
 

@@ -7,16 +7,27 @@ import { type Batch, type BatchClass, batchClassOf, type QueryClass } from './ba
 import { type BatchEnd, endsReplicationWait, isConnectionFailure } from './errors.js';
 import { PoolUse, type Waiter } from './pool-use.js';
 import { PreparedStatements } from './prepared-statements.js';
-import { differs, setForTransaction } from './session-settings.js';
+import { differs, type SessionSettings } from './session-settings.js';
 import type { Tables } from './tables.js';
 
 const begin: Statement = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED', params: [] };
 const rollback: Statement = { text: 'ROLLBACK', params: [] };
 
+/** What the connections of a pool have in common. */
+export interface ConnectionOptions {
+  readonly tables: Tables;
+  readonly settings: SessionSettings;
+  /** How long a batch may wait for its answer before its connection is closed. Default: no limit. */
+  readonly answerLimitMs: number | undefined;
+  /** Whether the server keeps the prepared statements of the connection. A pooler may give each transaction another server. */
+  readonly keepsStatements: boolean;
+}
+
 /** A client of the pool. Between `checkOut` and `release` it belongs to one user. */
 export class Connection {
   readonly #client: PoolClient;
   readonly #answerLimitMs: number | undefined;
+  readonly #settings: SessionSettings;
   readonly #use: PoolUse<PoolClient>;
   readonly #Batch: BatchClass;
   readonly #prepared: PreparedStatements;
@@ -27,16 +38,11 @@ export class Connection {
   /** The batch that was sent last. */
   #last: Batch | undefined;
 
-  /** @param answerLimitMs how long a batch may wait for its answer before the connection is closed. Default: no limit */
-  constructor(
-    client: PoolClient,
-    answerLimitMs: number | undefined,
-    use: PoolUse<PoolClient>,
-    tables: Tables,
-  ) {
+  constructor(client: PoolClient, use: PoolUse<PoolClient>, options: ConnectionOptions) {
     this.#client = client;
-    this.#prepared = new PreparedStatements(tables);
-    this.#answerLimitMs = answerLimitMs;
+    this.#prepared = new PreparedStatements(options.tables, options.keepsStatements);
+    this.#answerLimitMs = options.answerLimitMs;
+    this.#settings = options.settings;
     this.#use = use;
     this.#Batch = batchClassOf((client.constructor as unknown as { readonly Query: QueryClass }).Query);
     client.on('notice', (notice) => {
@@ -63,6 +69,28 @@ export class Connection {
     this.#last = batch;
     // A pool of the application may have a `query_timeout`, which a query can change and not remove.
     this.#client.query(this.#hasLimit ? batch : Object.assign(batch, { query_timeout: MAX_TIMER_MS }));
+  }
+
+  /**
+   * What the server, or a pooler, told when the connection was opened: the process of the session. Undefined for a client that
+   * stands for a client of pg.
+   */
+  get toldProcess(): number | undefined {
+    const { processID } = this.#client as { processID?: unknown };
+    return typeof processID === 'number' ? processID : undefined;
+  }
+
+  /** The statement time-out in milliseconds that the client has asked for when it connected. Undefined without one. */
+  get askedStatementMs(): number | undefined {
+    const { connectionParameters } = this.#client as {
+      connectionParameters?: { readonly statement_timeout?: unknown };
+    };
+    return Number(connectionParameters?.statement_timeout) || undefined;
+  }
+
+  /** Sets the lock timeout of a transaction that had a shorter one. */
+  get restoreLockWait(): Statement {
+    return this.#settings.restoreLockWait;
   }
 
   /** Removes the limit on the wait for an answer, until the connection is released. */
@@ -101,7 +129,7 @@ export class Connection {
       this.send(statements, done);
       return;
     }
-    this.send(statements.toSpliced(at, 0, setForTransaction), (end) => {
+    this.send(statements.toSpliced(at, 0, this.#settings.set), (end) => {
       const [rows] = end.results.splice(at, 1);
       if (rows) this.#needsSettings = differs(rows);
       done(end);
@@ -154,16 +182,14 @@ export class Connection {
 /** The connections of a pool of pg. */
 export class Connections {
   readonly #pool: Pool;
-  readonly #answerLimitMs: number | undefined;
+  readonly #options: ConnectionOptions;
   readonly #maxConnections: number;
   readonly #use: PoolUse<PoolClient>;
   readonly #byClient = new WeakMap<PoolClient, Connection>();
-  readonly #tables: Tables;
 
-  constructor(pool: Pool, answerLimitMs: number | undefined, tables: Tables) {
+  constructor(pool: Pool, options: ConnectionOptions) {
     this.#pool = pool;
-    this.#tables = tables;
-    this.#answerLimitMs = answerLimitMs;
+    this.#options = options;
     // An object that stands for a pool may have no options.
     this.#maxConnections = (pool as Partial<Pool>).options?.max ?? Number.POSITIVE_INFINITY;
     this.#use = new PoolUse(this.#maxConnections);
@@ -200,6 +226,11 @@ export class Connections {
     });
   }
 
+  /** Whether a user may wait for a second connection while it holds one. */
+  get hasSeveral(): boolean {
+    return this.#maxConnections > 1;
+  }
+
   #checkOut(waiter: Waiter<PoolClient>): void {
     const { idleCount, totalCount } = this.#pool;
     // The pool also counts connections that are being opened.
@@ -225,7 +256,7 @@ export class Connections {
   #connectionOf(client: PoolClient): Connection {
     const known = this.#byClient.get(client);
     if (known) return known;
-    const created = new Connection(client, this.#answerLimitMs, this.#use, this.#tables);
+    const created = new Connection(client, this.#use, this.#options);
     this.#byClient.set(client, created);
     return created;
   }

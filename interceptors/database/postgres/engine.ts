@@ -22,7 +22,9 @@ import {
   toDatabaseError,
 } from './errors.js';
 import { appearsToRead, checkOf, noteSuspect } from './reads.js';
+import { checkSessions } from './servers/pooler.js';
 import { commit, endCommit, PostgresSession } from './session.js';
+import { ownSession, sharedSession, type TransactionLimits } from './session-settings.js';
 import { Standby } from './standby.js';
 import { findTables, Tables } from './tables.js';
 
@@ -61,12 +63,31 @@ export class PostgresEngine implements DatabaseEngine {
   readonly #tables = new Tables();
   readonly #connections: Connections;
   readonly #standby: Standby;
+  readonly #isPooled: boolean;
 
-  /** @param answerLimitMs how long a batch may wait for its answer before its connection is closed. Default: no limit */
-  constructor(pool: Pool, unitLimitMs: number, answerLimitMs?: number) {
-    this.#connections = new Connections(pool, answerLimitMs, this.#tables);
+  /**
+   * @param answerLimitMs how long a batch may wait for its answer before its connection is closed. Default: no limit
+   * @param shared the time-outs that each transaction sets, because a pooler gives each transaction another session. Default:
+   *   each connection has a session of its own
+   */
+  constructor(pool: Pool, unitLimitMs: number, answerLimitMs?: number, shared?: TransactionLimits) {
+    this.#connections = new Connections(pool, {
+      tables: this.#tables,
+      settings: shared ? sharedSession(shared) : ownSession,
+      answerLimitMs,
+      keepsStatements: !shared,
+    });
+    this.#isPooled = shared !== undefined;
     this.#standby = new Standby(this.#connections);
     this.unitLimitMs = unitLimitMs;
+  }
+
+  /**
+   * Connects once, and checks that the sessions of the server are used as the option `pooler` says.
+   * @throws PoolerError when the database is behind a pooler and the option is not set
+   */
+  checkSessions(): Promise<void> {
+    return checkSessions(this.#connections, this.#isPooled);
   }
 
   open(first?: Statement): Promise<OpenedSession> {
@@ -115,19 +136,24 @@ export class PostgresEngine implements DatabaseEngine {
 
   attempt(first: Statement, instead: Statement, mode: AttemptMode): Promise<Attempt> {
     return this.#connections.use((connection, resolve, reject) => {
-      const runInstead = (statements: readonly Statement[], isLocked: boolean) =>
-        connection.sendRepeatable(statements, (end) => {
-          connection.release(end.error !== undefined);
-          const found = end.results[statements.indexOf(instead)];
-          if (found) resolve({ instead: found, isLocked });
-          else reject(toDatabaseError(end));
-        });
+      const runInstead = (statements: readonly Statement[], isLocked: boolean, settingsAt?: number) =>
+        connection.sendRepeatable(
+          statements,
+          (end) => {
+            connection.release(end.error !== undefined);
+            const found = end.results[statements.indexOf(instead)];
+            if (found) resolve({ instead: found, isLocked });
+            else reject(toDatabaseError(end));
+          },
+          settingsAt,
+        );
       const last = mode === 'alone' ? [commit] : [];
       begin(connection, [shortenLockWait, first, ...last], (end) => {
         const rows = end.results[2] ?? [];
-        if (isLockTimeout(end)) runInstead([rollback, instead], true);
+        if (isLockTimeout(end)) runInstead([rollback, instead], true, 1);
         else if (!end.error && rows.length === 0) {
-          runInstead(mode === 'alone' ? [instead] : [instead, rollback], false);
+          if (mode === 'alone') runInstead([instead], false, 0);
+          else runInstead([instead, rollback], false);
         } else if (mode === 'alone') {
           endCommit(connection, end, 3, (error) => (error ? reject(error) : resolve({ rows })));
         } else if (end.error) connection.rollBack(() => reject(toDatabaseError(end)));

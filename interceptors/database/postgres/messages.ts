@@ -23,7 +23,8 @@ export class MessageWriter {
    */
   prepare(name: string, text: string): void {
     if (text.includes('\0')) throw new TypeError('a SQL text must not contain a NUL character');
-    this.close(name);
+    // Postgres itself replaces the statement without a name.
+    if (name !== '') this.close(name);
     const start = this.#start(PARSE);
     this.#ascii(`${name}\0`);
     this.#utf8(text, Buffer.byteLength(text));

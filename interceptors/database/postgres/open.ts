@@ -1,7 +1,9 @@
 import pg, { type Pool, type PoolConfig } from 'pg';
 import { PostgresEngine } from './engine.js';
+import type { TransactionLimits } from './session-settings.js';
 
 const DEFAULT_STATEMENT_TIMEOUT_MS = 10_000;
+const DEFAULT_LOCK_TIMEOUT_MS = 2_000;
 /** How long a database that never answers may be late after the statement time-out, in milliseconds. */
 const ANSWER_DELAY_MS = 5_000;
 
@@ -16,52 +18,68 @@ export interface PostgresOptions {
    * pool, the role or the database: a unit of work resets a value that a `SET` on the connection has made.
    */
   readonly pool?: Pool;
+  /**
+   * Set `transaction` if the connections lead through a pooler that gives each transaction another session of the server, such
+   * as PgBouncer with `pool_mode = transaction`. Then no statement is prepared under a name, no time-out is sent when a
+   * connection is opened, and each transaction sets the time-outs of these options. Default: each connection has a session
+   * of its own.
+   */
+  readonly pooler?: 'transaction';
   /** The maximum number of connections in the pool. Not used with `pool`. Default: 20. */
   readonly maxConnections?: number;
   /** How long a unit of work may stay open, in milliseconds. Default: 30,000. */
   readonly unitLimitMs?: number;
   /**
-   * How long a statement waits for a row that another transaction has locked, in milliseconds. Not used with `pool`.
-   * Default: 2,000.
+   * How long a statement waits for a row that another transaction has locked, in milliseconds. With `pool` used only if
+   * `pooler` is set. Default: 2,000.
    */
   readonly lockTimeoutMs?: number;
-  /** How long a statement may run, in milliseconds. Not used with `pool`. Default: 10,000. */
+  /** How long a statement may run, in milliseconds. With `pool` used only if `pooler` is set. Default: 10,000. */
   readonly statementTimeoutMs?: number;
 }
 
 /**
  * Opens a Postgres database. The first query opens the first connection. `close` ends the pool, unless the pool
  * belongs to the application.
- * @throws TypeError when `connectionString` and `pool` are both missing
+ * @throws TypeError when `connectionString` and `pool` are both missing, or `pooler` has another value
  */
 export function openPostgresEngine(options: PostgresOptions): {
   engine: PostgresEngine;
   close: () => Promise<void>;
 } {
-  const { unitLimitMs = 30_000 } = options;
-  const pool = options.pool ?? createPool(options, unitLimitMs);
+  const { unitLimitMs = 30_000, pooler } = options;
+  if (pooler !== undefined && pooler !== 'transaction') {
+    throw new TypeError("the option `pooler` must be 'transaction' or undefined");
+  }
+  const limits: TransactionLimits = {
+    statementMs: options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS,
+    lockMs: options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS,
+    // If a server loses its network, the database itself ends the open transaction of that server.
+    idleMs: unitLimitMs + 5_000,
+  };
+  const pool = options.pool ?? createPool(options, limits);
   const close = async () => {
     if (!options.pool) await pool.end();
   };
-  const { statementTimeoutMs = DEFAULT_STATEMENT_TIMEOUT_MS } = options;
   // The pool of the application limits its queries itself.
-  const answerLimitMs = options.pool ? undefined : statementTimeoutMs + ANSWER_DELAY_MS;
-  return { engine: new PostgresEngine(pool, unitLimitMs, answerLimitMs), close };
+  const answerLimitMs = options.pool ? undefined : limits.statementMs + ANSWER_DELAY_MS;
+  const shared = pooler && limits;
+  return { engine: new PostgresEngine(pool, unitLimitMs, answerLimitMs, shared), close };
 }
 
-function createPool(options: PostgresOptions, unitLimitMs: number): Pool {
+function createPool(options: PostgresOptions, limits: TransactionLimits): Pool {
   if (!options.connectionString) throw new TypeError('openPostgres needs a `connectionString` or a `pool`');
-  const { statementTimeoutMs = DEFAULT_STATEMENT_TIMEOUT_MS } = options;
   const config: PoolConfig & { pipeline: boolean } = {
     connectionString: options.connectionString,
     pipeline: true,
     max: options.maxConnections ?? 20,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
-    statement_timeout: statementTimeoutMs,
-    lock_timeout: options.lockTimeoutMs ?? 2_000,
-    // If a server loses its network, the database itself ends the open transaction of that server.
-    idle_in_transaction_session_timeout: unitLimitMs + 5_000,
+    ...(!options.pooler && {
+      statement_timeout: limits.statementMs,
+      lock_timeout: limits.lockMs,
+      idle_in_transaction_session_timeout: limits.idleMs,
+    }),
   };
   const pool = new pg.Pool(config);
   // The pool replaces an idle connection that breaks. Without a listener the error would end the process.

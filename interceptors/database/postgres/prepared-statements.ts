@@ -11,6 +11,9 @@ export interface Prepared {
   readonly columns: Columns;
 }
 
+/** The name of a statement that the server keeps until the next statement without a name. */
+const UNNAMED = '';
+
 /** The number of recently used statements at which the other statements of the connection are closed. */
 const MAX_RECENT = 250;
 
@@ -26,14 +29,26 @@ export class PreparedStatements {
   #seenSchemaChanges = schemaChanges;
   readonly #tables: Tables;
 
-  /** @param tables the tables of the library, which the prepared statements name with their schemas */
-  constructor(tables: Tables) {
+  /** Whether the server keeps statements that have a name. */
+  readonly #keeps: boolean;
+
+  /**
+   * @param tables the tables of the library, which the prepared statements name with their schemas
+   * @param keeps whether the server keeps the statements of the connection; if not, each batch prepares its statements
+   */
+  constructor(tables: Tables, keeps: boolean) {
     this.#tables = tables;
+    this.#keeps = keeps;
   }
 
   /** Returns the text as the server prepares it. */
   textFor(text: string): string {
     return this.#tables.qualify(text);
+  }
+
+  /** Returns the name under which a batch prepares a text. The server keeps the statement without a name for one use. */
+  nameFor(text: string): string {
+    return this.#keeps ? nameOf(text) : UNNAMED;
   }
 
   /** Returns a prepared statement, or undefined if the text must be prepared. */
@@ -48,11 +63,12 @@ export class PreparedStatements {
 
   /** Notes that the server has prepared a statement. */
   add(text: string, prepared: Prepared): void {
-    this.#use(text, prepared);
+    if (prepared.name !== UNNAMED) this.#use(text, prepared);
   }
 
   /** Notes that the server may not have prepared a statement under this name. */
   forget(text: string, name: string): void {
+    if (name === UNNAMED) return;
     this.#recent.delete(text);
     this.#older.delete(text);
     // The server may have prepared a statement that failed later.
@@ -98,6 +114,6 @@ export function noteSchemaChange(): void {
  * Returns the name of a prepared statement: a digest of its text. Two copies of this library that share a pool use
  * the same name only for the same text.
  */
-export function nameOf(text: string): string {
+function nameOf(text: string): string {
   return `rg_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
 }

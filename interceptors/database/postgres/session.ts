@@ -5,7 +5,6 @@ import type { Connection } from './connection.js';
 import { type BatchEnd, isConnectionFailure, mayBeCommitted, toDatabaseError } from './errors.js';
 
 const control = /^(SAVEPOINT|RELEASE|ROLLBACK)\b/;
-const restoreLockWait: Statement = { text: 'SET LOCAL lock_timeout TO DEFAULT', params: [] };
 
 /** Ends the transaction. The command tag of the answer is ROLLBACK if a statement of the transaction has failed. */
 export const commit: Statement = { text: 'COMMIT', params: [] };
@@ -63,7 +62,7 @@ export class PostgresSession implements Session {
     const statements = control.test(statement.text) ? controlsOf(statement.text) : [statement];
     if (!this.#hasShortLockWait) return statements;
     this.#hasShortLockWait = false;
-    return [restoreLockWait, ...statements];
+    return [this.#connection.restoreLockWait, ...statements];
   }
 }
 

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Row } from '../database.js';
 import type { Statement } from '../engine.js';
 
@@ -31,18 +32,25 @@ export const findTables: Statement = {
  */
 export class Tables {
   readonly #schemas = new Map<string, string>();
+  /** The results of recent texts. A connection through a pooler prepares a text for each use. */
+  readonly #qualified = new LRUCache<string, string>({ max: 500, maxSize: 1_000_000 });
 
   /** Notes the rows of `findTables`. A table stays in the schema in which it was found first. */
   note(rows: readonly Row[]): void {
     for (const { name, schema } of rows)
       if (!this.#schemas.has(name as string)) this.#schemas.set(name as string, schema as string);
+    this.#qualified.clear();
   }
 
   /** Returns a statement with the schema before the name of each table that was found. */
   qualify(text: string): string {
-    return text.replace(unqualified, (all, before: string, name: string) => {
+    const known = this.#qualified.get(text);
+    if (known !== undefined) return known;
+    const qualified = text.replace(unqualified, (all, before: string, name: string) => {
       const schema = this.#schemas.get(name);
       return schema === undefined ? all : `${before}${schema}.${name}`;
     });
+    this.#qualified.set(text, qualified, { size: text.length + 1 });
+    return qualified;
   }
 }

@@ -17,12 +17,15 @@ export type { OpenStore } from '../open-store.js';
 /**
  * Opens a Postgres database as the store of a replay guard and as the database of the services.
  * @throws TypeError when an option is unknown, or `connectionString` and `pool` are both missing
+ * @throws PoolerError when the database is behind a pooler that gives each transaction another session, and the option
+ *   `pooler` is not set
  * @throws DatabaseUnavailableError when the database cannot be reached
  */
 export async function openPostgres(options: PostgresOptions): Promise<OpenStore> {
   assertKnownOptions<PostgresOptions>('openPostgres', options, {
     connectionString: true,
     pool: true,
+    pooler: true,
     maxConnections: true,
     unitLimitMs: true,
     lockTimeoutMs: true,
@@ -45,5 +48,11 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
     maintenance,
     marks: { fence, now: engine.now, tables },
   };
+  try {
+    await engine.checkSessions();
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return openSqlStore(engine, sql, close);
 }

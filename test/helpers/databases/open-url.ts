@@ -1,6 +1,7 @@
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import type { OpenStore } from 'grpc-replay-guard/store';
+import { isPooled, servedUrl } from './postgres.js';
 
 /** The options of a database in tests. Options of the other engine have no effect. */
 export interface EngineOptions {
@@ -9,6 +10,8 @@ export interface EngineOptions {
   readonly lockTimeoutMs?: number;
   /** The maximum number of connections. Postgres only. */
   readonly maxConnections?: number;
+  /** The option of `openPostgres`. Default: as the run needs it. Postgres only. */
+  readonly pooler?: 'transaction';
   /** Returns the time in milliseconds since the epoch. SQLite only: Postgres uses its own clock. */
   readonly clock?: () => number;
   /** The maximum number of units of work that share a commit. SQLite only. */
@@ -17,11 +20,14 @@ export interface EngineOptions {
 
 /** Opens the database that a `DATABASE_URL` names. */
 export function openUrl(url: string, options: EngineOptions = {}): Promise<OpenStore> {
-  const { lockTimeoutMs = 200, maxConnections, clock, groupLimit, ...common } = options;
+  const { lockTimeoutMs = 200, maxConnections, clock, groupLimit, pooler, ...common } = options;
   if (url.startsWith('sqlite:')) {
     const own = { ...(clock && { clock }), ...(groupLimit !== undefined && { groupLimit }) };
     return openSqlite({ path: url.slice('sqlite:'.length), busyTimeoutMs: lockTimeoutMs, ...own, ...common });
   }
-  const own = maxConnections === undefined ? {} : { maxConnections };
-  return openPostgres({ connectionString: url, lockTimeoutMs, ...own, ...common });
+  const own = {
+    ...(maxConnections !== undefined && { maxConnections }),
+    ...((pooler || isPooled()) && { pooler: 'transaction' as const }),
+  };
+  return openPostgres({ connectionString: servedUrl(url), lockTimeoutMs, ...own, ...common });
 }

@@ -4,7 +4,13 @@ import { fileURLToPath } from 'node:url';
 import type { SharedWorker } from 'ava/plugin';
 
 /** The answer to a test process that asks for the Postgres of the test run. */
-export type ClusterAnswer = { readonly url: string } | { readonly error: string };
+export type ClusterAnswer =
+  | {
+      readonly url: string;
+      /** The same through PgBouncer, if `TEST_POOLER` is set. */
+      readonly pooledUrl?: string;
+    }
+  | { readonly error: string };
 
 /** A shared worker of ava. It starts one Postgres for all test processes of a run, at the first request. */
 export default async function postgresWorker({ negotiateProtocol }: SharedWorker.FactoryOptions) {

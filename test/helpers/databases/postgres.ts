@@ -9,6 +9,23 @@ export interface Cleanup {
 }
 
 let server: Promise<string> | undefined;
+/** The hosts of the Postgres of the run, and of its pooler. Undefined unless `TEST_POOLER` is set. */
+let pooled: { readonly from: string; readonly to: string } | undefined;
+
+/**
+ * Returns the connection string that the servers under test use. With `TEST_POOLER` set it leads through PgBouncer, if
+ * the given one leads to the Postgres of the run.
+ */
+export function servedUrl(url: string): string {
+  if (!pooled) return url;
+  const at = new URL(url);
+  return at.host === pooled.from ? Object.assign(at, { host: pooled.to }).href : url;
+}
+
+/** Whether the servers under test reach the Postgres of the run through a pooler. */
+export function isPooled(): boolean {
+  return pooled !== undefined;
+}
 
 /**
  * Creates an empty database in the Postgres of the test run, or in the one that `TEST_POSTGRES_URL` names. On the
@@ -45,6 +62,8 @@ async function askForCluster(): Promise<string> {
   for await (const { data } of worker.publish('where?').replies()) {
     const answer = data as ClusterAnswer;
     if ('error' in answer) throw new Error(answer.error);
+    const { url, pooledUrl } = answer;
+    if (pooledUrl) pooled = { from: new URL(url).host, to: new URL(pooledUrl).host };
     return answer.url;
   }
   throw new Error('the test run ended before Postgres had started');

@@ -1,6 +1,9 @@
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
-import type { Cleanup } from '../databases/postgres.js';
+import { type Cleanup, isPooled, servedUrl } from '../databases/postgres.js';
 import { ProxiedConnection } from './proxied-connection.js';
+
+/** The statement that sets the time-outs of a transaction through a pooler. */
+const SETTINGS = /^SELECT true AS differs/;
 
 /** Options of `startProxy`. */
 export interface ProxyOptions {
@@ -15,7 +18,10 @@ export interface ProxyOptions {
 export interface PostgresProxy {
   /** The connection string that leads through the proxy. */
   readonly url: string;
-  /** Every statement that clients executed, in the order of sending. */
+  /**
+   * Every statement that clients executed, in the order of sending. With `TEST_POOLER`, except the statement that sets the
+   * time-outs of a transaction.
+   */
   readonly statements: string[];
   /** How often a client sent something after a server message. */
   roundTrips: number;
@@ -61,7 +67,7 @@ export async function startProxy(
   url: string,
   options: ProxyOptions = {},
 ): Promise<PostgresProxy> {
-  let target = new URL(url);
+  let target = new URL(servedUrl(url));
   const sockets = new Set<Socket>();
   let refusing: 'cut' | 'hang' | undefined;
   let cut: { text: RegExp; when: 'before' | 'after'; skipped: number; behind?: RegExp } | undefined;
@@ -78,7 +84,9 @@ export async function startProxy(
     const upstream = dial(Number(target.port), target.hostname);
     for (const socket of [client, upstream]) sockets.add(socket.setNoDelay(true).on('error', () => {}));
     new ProxiedConnection(client, upstream, options.latencyMs ?? 0, {
-      statement: (text) => proxy.statements.push(text),
+      statement: (text) => {
+        if (!isPooled() || !SETTINGS.test(text)) proxy.statements.push(text);
+      },
       roundTrip: () => proxy.roundTrips++,
       cut: (text, earlier) => {
         if (!cut?.text.test(text)) return undefined;
@@ -136,7 +144,7 @@ export async function startProxy(
       refusing = undefined;
     },
     redirect: (next) => {
-      target = new URL(next);
+      target = new URL(servedUrl(next));
       drop();
     },
   };

@@ -1,0 +1,114 @@
+import type { Row } from '../../database.js';
+import { DatabaseUnavailableError, NoConnectionError, PoolerError } from '../../errors.js';
+import type { Connections } from '../connection.js';
+import { isUnknownStatement, toDatabaseError } from '../errors.js';
+
+/** How often two connections are compared. A pooler may give a connection the same session several times. */
+const COMPARISONS = 3;
+
+const processOf = 'SELECT pg_backend_pid() AS process';
+const timeouts = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'";
+
+/** Runs one statement on a connection and resolves to its first row. */
+type Query = (text: string) => Promise<Row>;
+
+/**
+ * Connects once, and refuses a pooler that gives each transaction another session of the server. A pooler tells a process
+ * number of its own when a connection is opened. A pooler that keeps one session for each connection is accepted, if it
+ * passes the time-outs on.
+ * @param isPooled whether the option `pooler` is set, so that such a pooler is expected
+ * @throws PoolerError when the option is needed and not set
+ * @throws TypeError when the pooler refuses a parameter of the connection string
+ * @throws DatabaseUnavailableError when the database cannot be reached
+ */
+export async function checkSessions(connections: Connections, isPooled: boolean): Promise<void> {
+  try {
+    const found = await borrow(connections, async (query, told, askedMs) => {
+      if (isPooled || told === undefined) return undefined;
+      return findPooler(connections, { query, told, askedMs });
+    });
+    if (found) throw new PoolerError(`${found}; set the option \`pooler\` to 'transaction'`);
+  } catch (error) {
+    const refusal = refusedParameter(error);
+    if (refusal === undefined) throw error;
+    if (isPooled) throw new TypeError(`the pooler refuses a parameter of the connection string: ${refusal}`);
+    throw new PoolerError(
+      `a pooler refuses the time-outs (${refusal}); set the option \`pooler\` to 'transaction'`,
+    );
+  }
+}
+
+/** A connection, and what was asked and told when it was opened. */
+interface First {
+  readonly query: Query;
+  readonly told: number;
+  readonly askedMs: number | undefined;
+}
+
+/** Returns what shows that sessions are shared. Undefined if nothing shows it. */
+async function findPooler(connections: Connections, first: First): Promise<string | undefined> {
+  const { process: own } = await first.query(processOf);
+  if (own === BigInt(first.told)) return undefined;
+  const { setting } = await first.query(timeouts);
+  if (first.askedMs !== undefined && setting !== String(first.askedMs)) {
+    return 'the database is behind a pooler that ignores the time-outs of a connection';
+  }
+  if (!connections.hasSeveral) return undefined;
+  const found = 'the database is behind a pooler that gives each transaction another session';
+  try {
+    return (await areShared(connections, first.query, own)) ? found : undefined;
+  } catch (error) {
+    if (error instanceof Error && isUnknownStatement(error.cause)) return found;
+    // The application uses the other connections of its pool.
+    if (error instanceof NoConnectionError) return undefined;
+    throw error;
+  }
+}
+
+/** Returns whether a connection gets another session while the transaction of a second connection is open. */
+function areShared(connections: Connections, first: Query, own: Row[string] | undefined): Promise<boolean> {
+  return borrow(connections, async (second) => {
+    for (let comparison = 0; comparison < COMPARISONS; comparison++) {
+      await second('BEGIN');
+      const { process: other } = await second(processOf);
+      const { process: again } = await first(processOf);
+      await second('ROLLBACK');
+      if (other === own || again !== own) return true;
+    }
+    return false;
+  });
+}
+
+function borrow<T>(
+  connections: Connections,
+  work: (query: Query, told: number | undefined, askedMs: number | undefined) => Promise<T>,
+): Promise<T> {
+  return connections.use((connection, resolve, reject) => {
+    const query: Query = (text) =>
+      new Promise((done, fail) => {
+        connection.send([{ text, params: [] }], (end) => {
+          if (end.error) fail(toDatabaseError(end));
+          else done(end.results[0]?.[0] ?? {});
+        });
+      });
+    work(query, connection.toldProcess, connection.askedStatementMs).then(
+      (result) => {
+        connection.release();
+        resolve(result);
+      },
+      (error) => {
+        connection.release(true);
+        reject(error);
+      },
+    );
+  });
+}
+
+/** Returns the message of a pooler that has refused a parameter when a connection was opened. */
+function refusedParameter(error: unknown): string | undefined {
+  if (!(error instanceof DatabaseUnavailableError) || !(error.cause instanceof Error)) return undefined;
+  const { message } = error.cause;
+  const code = 'code' in error.cause ? error.cause.code : undefined;
+  if (code !== '08P01' && code !== '0A000') return undefined;
+  return /startup parameter|_timeout\b/i.test(message) ? message : undefined;
+}
