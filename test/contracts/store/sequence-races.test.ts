@@ -1,12 +1,17 @@
 import { createHash, randomUUID } from 'node:crypto';
 import test from 'ava';
 import pg from 'pg';
+import { administer } from '../../helpers/databases/administer.js';
 import { administerNodes, isCitus } from '../../helpers/databases/citus.js';
 import { freshData } from '../../helpers/databases/engines.js';
+import { isPooled } from '../../helpers/databases/postgres.js';
 import { poll } from '../../helpers/waiting/poll.js';
 import { claimed, reply, request } from './requests.js';
 
 const longTimeouts = { lockTimeoutMs: 60_000, unitLimitMs: 60_000, maxConnections: 2 };
+
+const END_IDLE_SESSIONS = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE datname = current_database() AND state = 'idle'`;
 
 for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
   test.serial(
@@ -32,6 +37,8 @@ for (const atomicity of ['TRANSACTION', 'LEASE'] as const) {
       );
       const name = new URL(data.url).pathname.slice(1);
       await administerNodes(data.url, `ALTER DATABASE ${name} SET search_path = public, pg_catalog`);
+      // A pooler gives a new connection a session that exists.
+      if (isPooled()) await administer(data.url, END_IDLE_SESSIONS);
       const gate = new pg.Client({ connectionString: data.url });
       await gate.connect();
       t.teardown(() => gate.end());
