@@ -29,6 +29,9 @@ export const transactions: readonly ListedStatement[] = [
   listed('SELECT 1 / CASE WHEN EXISTS .. AS harmless', 'no table', 'array'),
   // In the first transaction of a connection, and in each one if the role or the database has hostile settings.
   listed('SELECT differs, set_config(.. OFFSET 0 ) AS session', 'no table'),
+  // In each transaction through a pooler.
+  listed('SELECT true AS differs, set_config(.. true)', 'no table', 'lock timeout'),
+  listed("SELECT set_config('lock_timeout', ..)", 'no table', 'lock timeout'),
   listed('SET LOCAL lock_timeout = 25', 'no table', 'lock timeout'),
   listed('SET LOCAL lock_timeout TO DEFAULT', 'no table', 'lock timeout'),
   listed('SAVEPOINT nested_1', 'no table', 'savepoint'),
@@ -46,6 +49,7 @@ export const migrations: readonly ListedStatement[] = [
     'no table',
     'lock timeout',
   ),
+  listed('SELECT pg_backend_pid() AS process, ..', 'no table'),
   listed('SELECT pg_advisory_xact_lock(..)', 'no table', 'advisory lock'),
   listed("SELECT CAST(to_regclass('replay_guard_schema') AS TEXT) AS name", 'a whole table'),
   listed('CREATE TABLE IF NOT EXISTS replay_guard_schema ..', 'a whole table'),

@@ -14,7 +14,7 @@ import type { Claim, ClaimRequest, IdempotencyStore, OpenStore } from 'grpc-repl
 import { claimed, digest, hour, reply, request } from '../contracts/store/requests.js';
 import { administer } from '../helpers/databases/administer.js';
 import type { DataSource } from '../helpers/databases/engines.js';
-import { openUrl } from '../helpers/databases/open-url.js';
+import { type EngineOptions, openUrl } from '../helpers/databases/open-url.js';
 import { append, failing, openOutbox, relayTo } from '../helpers/databases/outbox.js';
 import { startProxy } from '../helpers/proxies/postgres-proxy.js';
 import { openFormerServer } from '../helpers/stores/version-0-1.js';
@@ -44,6 +44,7 @@ export async function sentStatements(
   await opened.database.migrate('workload', [`CREATE TABLE ${OWN_TABLE} (text TEXT NOT NULL)`]);
   await setMarks(t, opened);
   await useKeys(t, opened);
+  await useKeys(t, await open(t, proxy.url, { pooler: 'transaction' }));
   await useSeries(t, opened, await data.open());
   await maintain(t, opened, await data.open());
   await processMessages(t, opened.database, data.url);
@@ -67,8 +68,11 @@ async function upgrade(t: ExecutionContext, data: DataSource): Promise<string[]>
   return proxy.statements;
 }
 
-async function open(t: ExecutionContext, url: string): Promise<OpenStore> {
-  const opened = await openUrl(url, { lockTimeoutMs: 20_000, unitLimitMs: 60_000, maxConnections: 5 });
+async function open(t: ExecutionContext, url: string, own: EngineOptions = {}): Promise<OpenStore> {
+  const opened = await openUrl(url, {
+    ...{ lockTimeoutMs: 20_000, unitLimitMs: 60_000, maxConnections: 5 },
+    ...own,
+  });
   t.teardown(opened.close);
   return opened;
 }

@@ -15,7 +15,9 @@ const rollback: Statement = { text: 'ROLLBACK', params: [] };
 
 /** What the connections of a pool have in common. */
 export interface ConnectionOptions {
+  /** The tables of the library, whose schemas the statements name. */
   readonly tables: Tables;
+  /** How a transaction gets its settings. */
   readonly settings: SessionSettings;
   /** How long a batch may wait for its answer before its connection is closed. Default: no limit. */
   readonly answerLimitMs: number | undefined;

@@ -3,11 +3,11 @@ import test, { type ExecutionContext } from 'ava';
 import { createConsumer, processOnce } from 'grpc-replay-guard/consumer';
 import { migrateOutbox } from 'grpc-replay-guard/outbox';
 import { claimed, completed, reply, request } from '../../contracts/store/requests.js';
-import { series, useStore } from '../../contracts/store/use-store.js';
 import { administer } from '../../helpers/databases/administer.js';
 import { isCitus } from '../../helpers/databases/citus.js';
 import { type DataSource, dataAt, freshData } from '../../helpers/databases/engines.js';
 import { append, notebook, openOutbox, relayTo, rounds } from '../../helpers/databases/outbox.js';
+import { series, useStore } from '../../helpers/stores/use-store.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
 /** Default settings that a role or a database may have, and that are unlike the settings of a new database. */

@@ -4,7 +4,6 @@ import { LockTimeoutError, PoolerError } from 'grpc-replay-guard/database';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import pg, { type PoolConfig } from 'pg';
 import { claimed, reply, request } from '../../contracts/store/requests.js';
-import { useStore } from '../../contracts/store/use-store.js';
 import { administer } from '../../helpers/databases/administer.js';
 import { type EngineOptions, openUrl } from '../../helpers/databases/open-url.js';
 import { append, notebook, openOutbox, relayTo, rounds } from '../../helpers/databases/outbox.js';
@@ -16,6 +15,7 @@ import {
 } from '../../helpers/databases/pgbouncer.js';
 import { freshDatabase } from '../../helpers/databases/postgres.js';
 import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
+import { useStore } from '../../helpers/stores/use-store.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
 
 /** Runs a test on a new database behind a PgBouncer. Without a PgBouncer the test reports that it did not run. */

@@ -6,8 +6,9 @@ import { isUnknownStatement, toDatabaseError } from '../errors.js';
 /** How often two connections are compared. A pooler may give a connection the same session several times. */
 const COMPARISONS = 3;
 
-const processOf = 'SELECT pg_backend_pid() AS process';
-const timeouts = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'";
+/** Reads the process of the session, and its statement time-out in milliseconds. */
+const sessionOf = `SELECT pg_backend_pid() AS process,
+  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'statement_timeout') AS statement_ms`;
 
 /** Runs one statement on a connection and resolves to its first row. */
 type Query = (text: string) => Promise<Row>;
@@ -47,10 +48,9 @@ interface First {
 
 /** Returns what shows that sessions are shared. Undefined if nothing shows it. */
 async function findPooler(connections: Connections, first: First): Promise<string | undefined> {
-  const { process: own } = await first.query(processOf);
+  const { process: own, statement_ms: ms } = await first.query(sessionOf);
   if (own === BigInt(first.told)) return undefined;
-  const { setting } = await first.query(timeouts);
-  if (first.askedMs !== undefined && setting !== String(first.askedMs)) {
+  if (first.askedMs !== undefined && ms !== String(first.askedMs)) {
     return 'the database is behind a pooler that ignores the time-outs of a connection';
   }
   if (!connections.hasSeveral) return undefined;
@@ -70,8 +70,8 @@ function areShared(connections: Connections, first: Query, own: Row[string] | un
   return borrow(connections, async (second) => {
     for (let comparison = 0; comparison < COMPARISONS; comparison++) {
       await second('BEGIN');
-      const { process: other } = await second(processOf);
-      const { process: again } = await first(processOf);
+      const { process: other } = await second(sessionOf);
+      const { process: again } = await first(sessionOf);
       await second('ROLLBACK');
       if (other === own || again !== own) return true;
     }

@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava';
 import type { OpenStore } from 'grpc-replay-guard/store';
-import { claimed, completed, digest, inProgress, reply, request } from './requests.js';
+import { claimed, completed, digest, inProgress, reply, request } from '../../contracts/store/requests.js';
 
 /** The part of a request that names a sequence of one series. */
 export const series = (sequence: bigint) => ({ series: { id: digest('series'), epoch: 0n, sequence } });
