@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
-import { v7 } from 'uuid';
 import { deriveDigest, derivingExecution, type Execution } from '../execution/execution.js';
+import { uuidv7 } from '../execution/uuid.js';
 import {
   FIRST_SENT_HEADER,
   isKey,
@@ -38,7 +38,7 @@ export function newIntent(): Intent {
 /** Returns the intent of a call of a method. Must run in the asynchronous context of the call. */
 export function intentFor(path: string): Intent {
   const execution = derivingExecution();
-  return execution ? derivedIntent(execution, path) : { key: v7(), firstSent: new Date().toISOString() };
+  return execution ? derivedIntent(execution, path) : { key: uuidv7(), firstSent: new Date().toISOString() };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { deriveDigest, derivingExecution } from './execution.js';
+import { formatUuid } from './uuid.js';
 
 /**
  * Returns a UUID (RFC 9562, version 8) that is equal in every execution of one guarded operation. A repeated execution
@@ -11,16 +12,7 @@ import { deriveDigest, derivingExecution } from './execution.js';
  */
 export function stableId(name: string): string {
   const execution = derivingExecution();
-  return execution ? toUuid(deriveDigest(execution, 'id', name)) : randomUUID();
-}
-
-/**
- * Formats 16 bytes as a UUID of version 8. The application chooses all bits except version and variant (RFC 9562,
- * section 5.8).
- */
-function toUuid(bytes: Buffer): string {
-  const uuid = Buffer.from(bytes.subarray(0, 16));
-  uuid.writeUInt8((uuid.readUInt8(6) & 0x0f) | 0x80, 6);
-  uuid.writeUInt8((uuid.readUInt8(8) & 0x3f) | 0x80, 8);
-  return uuid.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  if (!execution) return randomUUID();
+  // The application chooses all bits of version 8 except version and variant (RFC 9562, section 5.8).
+  return formatUuid(Buffer.from(deriveDigest(execution, 'id', name).subarray(0, 16)), 8);
 }

@@ -1,5 +1,5 @@
-import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../database/database.js';
+import { uuidv7 } from '../execution/uuid.js';
 import type { NewEvent } from './event.js';
 import { encodePayload } from './payload.js';
 import type { Statements } from './sql/statements.js';

@@ -17,7 +17,6 @@ const floors: Readonly<Record<string, { readonly from: Version; readonly fault: 
   },
   '@grpc/proto-loader': { from: [0, 8, 1], fault: 'its range admits versions of protobufjs with advisories' },
   protobufjs: { from: [7, 6, 3], fault: 'names of a schema shadow properties (GHSA-f38q-mgvj-vph7)' },
-  uuid: { from: [14, 0, 0], fault: 'writes outside of a given buffer (CVE-2026-41907)' },
 };
 
 const manifests = ['package.json', 'interceptors/package.json', ...examples()];
