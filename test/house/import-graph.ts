@@ -91,12 +91,12 @@ export function readImportGraph(root: string, folders: readonly string[]): Impor
   return new ImportGraph(files, readPackages(root));
 }
 
-/** Reads the package.json of a checkout and of its library. Entries such as `./proto/*` are omitted. */
+/** Reads the package.json of a checkout and of its library. Entries that are not modules are omitted. */
 function readPackages(root: string): Packages {
   const library = manifestOf(root, LIBRARY);
   const entries = Object.entries(library.exports ?? {}).flatMap(([entry, target]) => {
-    if (!/^\.\/dist\/[^*]*\.js$/.test(target)) return [];
-    return [[posix.join(library.name ?? '', entry), sourceOf(posix.join(LIBRARY, target))] as const];
+    if (typeof target === 'string') return [];
+    return [[posix.join(library.name ?? '', entry), sourceOf(posix.join(LIBRARY, target.import))] as const];
   });
   const aliases = Object.entries(manifestOf(root, '.').imports ?? {}).map(
     ([alias, target]) =>
@@ -107,7 +107,7 @@ function readPackages(root: string): Packages {
 
 interface Manifest {
   readonly name?: string;
-  readonly exports?: Readonly<Record<string, string>>;
+  readonly exports?: Readonly<Record<string, string | { readonly import: string }>>;
   readonly imports?: Readonly<Record<string, string>>;
 }
 

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import test from 'ava';
 import { house, root } from '../house/checkout.js';
@@ -11,6 +12,29 @@ test('the package entries are the listed entries', (t) => {
   const manifest = JSON.parse(readFileSync(join(root, 'interceptors/package.json'), 'utf8'));
   const names = Object.keys(manifest.exports).map((entry) => join(manifest.name, entry));
   t.deepEqual(names.sort(), ['grpc-replay-guard/proto/*', ...Object.keys(publicNames)].sort());
+});
+
+test('an entry is one ES module for import and require, and a CommonJS module for tools that need one', (t) => {
+  const manifest = JSON.parse(readFileSync(join(root, 'interceptors/package.json'), 'utf8'));
+  for (const [entry, target] of Object.entries<string | { readonly import: string }>(manifest.exports)) {
+    if (typeof target === 'string') continue;
+    const { import: module } = target;
+    t.regex(module, /^\.\/dist\/(?!cjs\/).*\.js$/, entry);
+    // Node reads the conditions in this order. Two forms in one process would be two copies of the library.
+    const required = module.replace('./dist/', './dist/cjs/');
+    t.is(
+      JSON.stringify(target),
+      JSON.stringify({ import: module, 'module-sync': module, require: required }),
+    );
+  }
+});
+
+test('require loads the same modules as import', async (t) => {
+  const require = createRequire(import.meta.url);
+  for (const entry of Object.keys(publicNames)) {
+    const imported = await import(entry);
+    t.is(require(entry), imported, entry);
+  }
 });
 
 for (const [entry, { values, types }] of Object.entries(publicNames)) {
