@@ -71,6 +71,11 @@ import { setLogger } from '@grpc/grpc-js';
 import { createGrpcLogger } from 'grpc-replay-guard/logging';
 declare const log: Record<'error' | 'info' | 'debug', (fields: object, text: string) => void>;`,
     '',
+    `
+declare class ConfigService {
+  getOrThrow(name: string): string;
+}
+declare class Payments {}`,
   ],
 };
 
@@ -101,6 +106,7 @@ async function compile(t: ExecutionContext, skipLibCheck: boolean): Promise<void
     target: 'es2023',
     strict: true,
     types: ['node'],
+    experimentalDecorators: true,
     noEmit: true,
     skipLibCheck,
   };

@@ -80,6 +80,7 @@ export const libraryLayers: readonly Layer[] = [
   [room('interceptors/replay-guard/store-access', 'The store as the guard uses it: circuit, quotas, pruner')],
   [room('interceptors/replay-guard/lifecycle', 'The life of a guarded call')],
   [room('interceptors/replay-guard', 'The guard and the package entry')],
+  [room('interceptors/nestjs', 'The guard as a module and a transport of NestJS')],
 ];
 
 /** The rooms of the shop, the lowest layer first. */
@@ -127,6 +128,8 @@ export const limitedFiles: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that only some rooms or files of the library and the shop import. Most are optional for users. */
 export const packageOwners: Readonly<Record<string, readonly string[]>> = {
+  '@nestjs/common': ['interceptors/nestjs'],
+  '@nestjs/microservices': ['interceptors/nestjs'],
   'better-sqlite3': ['interceptors/database/sqlite'],
   pg: ['interceptors/database/postgres', 'interceptors/outbox/postgres.ts'],
   'prom-client': [

@@ -142,6 +142,19 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     types: ['JwtRules', 'JwtScopeOptions', 'LocalKeys', 'RemoteKeys', 'TokenOwner'],
   },
   'grpc-replay-guard/prometheus': { values: ['createPrometheusObserver'], types: [] },
+  'grpc-replay-guard/nestjs': {
+    values: [
+      'InjectDatabase',
+      'InjectReplayGuard',
+      'InjectStore',
+      'REPLAY_GUARD',
+      'REPLAY_GUARD_DATABASE',
+      'REPLAY_GUARD_STORE',
+      'ReplayGuardModule',
+      'guardedGrpc',
+    ],
+    types: ['GuardedGrpcOptions', 'ReplayGuardModuleAsyncOptions', 'ReplayGuardModuleOptions'],
+  },
   'grpc-replay-guard/client': {
     values: [
       'createIdempotencyInterceptor',
