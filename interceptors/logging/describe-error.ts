@@ -10,6 +10,7 @@ export interface DescribedError {
   readonly names?: Readonly<Record<string, string>>;
   /** The frames of the stack, without the message. */
   readonly stack?: string;
+  /** The description of the cause. Absent after 5 causes. */
   readonly cause?: DescribedError;
 }
 

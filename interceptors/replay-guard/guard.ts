@@ -58,7 +58,7 @@ export interface ReplayGuardOptions {
   readonly pepper?: string | Buffer | Peppers;
   /** An AES-256 key of 32 bytes that encrypts stored replies. Default: replies are stored in plain form. */
   readonly cipherKey?: Buffer | CipherKeys;
-  /** Limits for each scope. Default: no limits. */
+  /** Limits for each scope. Default: only the number of waiting calls is limited, see `waitingPerScope`. */
   readonly quotas?: QuotaOptions;
   /**
    * How many duplicates of one key may wait in this process at the same time. Further duplicates are refused as in

@@ -9,7 +9,7 @@ import type { ScopeContext } from '../scope/scope.js';
 import type { ObservedStore } from './observed-store.js';
 import type { StoredForms } from './stored-forms.js';
 
-/** Limits for one scope. A limit that is omitted does not apply. */
+/** Limits for one scope. */
 export interface QuotaOptions {
   /**
    * How many calls of one scope may execute or look up a key in this process at the same time. Waiting duplicates have
