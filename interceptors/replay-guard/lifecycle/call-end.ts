@@ -5,9 +5,9 @@ import type { Operation } from '../operation/operation.js';
 import { type Refusal, refusals } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
 import { addReplayed } from '../reply/trailers.js';
-import { foundOrRefuse, isReused } from './claim.js';
 import { toAnswer } from './decide.js';
 import type { StoredReply } from './in-flight.js';
+import { foundOrRefuse, isReused } from './look-up.js';
 
 /** How a call ends. Each step of a call's life returns this value, and one place acts on it. */
 export interface CallEnd {

@@ -1,13 +1,5 @@
 import { findCause, isFromDatabase } from '../../database/error-kinds.js';
-import { hasRunOut } from '../../store/lease.js';
-import {
-  decideByRecord,
-  isFinal,
-  isSequenceRequest,
-  type SequenceRequest,
-  seriesAddress,
-} from '../../store/producer/sequence-rules.js';
-import type { ClaimResult, FoundRecord, NotClaimed } from '../../store/store.js';
+import type { ClaimResult } from '../../store/store.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
 import { within } from '../../timing/timeout.js';
 import type { ExceededQuota } from '../observer.js';
@@ -16,6 +8,7 @@ import { Refusal, refusals } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import type { Quotas, Slot } from '../store-access/quotas.js';
 import type { FormsInUse, StoredForms } from '../store-access/stored-forms.js';
+import { hasRecord, isReused, type LookUp, lookUp } from './look-up.js';
 
 /** How long the look-up of an operation that could not be claimed may take, in milliseconds. */
 const MAX_LOOK_UP_MS = 1_000;
@@ -36,17 +29,6 @@ export interface ClaimAttempt {
 
 /** Pauses before the next claim. Resolves to false when the wait is over. */
 export type Pause = (attempt: number) => Promise<boolean>;
-
-/** The result of a look-up of an operation in the store. */
-export interface LookUp {
-  /** Whether the store retains a record of the key, or of the producer. */
-  readonly isKnown: boolean;
-  /** The answer that a claim would receive. Undefined when a claim may succeed. */
-  readonly answer?: NotClaimed;
-}
-
-/** A record with a reply, or a record whose execution may still store a reply. */
-export type AnsweringRecord = Extract<FoundRecord, { outcome: 'completed' | 'in-progress' }>;
 
 /** Claims operations. While another server executes the operation, the claim is repeated until the wait is over. */
 export class Claimer {
@@ -70,16 +52,16 @@ export class Claimer {
     return thenOrCatch(
       () => this.#forms.inUse(),
       (forms) =>
-        forms.areSettledFor(requested)
-          ? this.#claim(forms.placed(requested), requested, pause, slot)
+        forms.areFinalFor(requested)
+          ? this.#claim(forms.newRecord(requested), requested, pause, slot)
           : this.#claimAmongForms(forms, requested, pause, slot),
       failAsClaim,
     );
   }
 
   /**
-   * Claims an operation in the form of its record, or in the form of new records. No new record begins in an earlier
-   * form, because other servers may have looked there before.
+   * Claims an operation in the form of its record, or in the form of new records. A new record never begins in an earlier
+   * form: another server may already have found no record in that form.
    */
   #claimAmongForms(
     forms: FormsInUse,
@@ -91,11 +73,11 @@ export class Claimer {
       ? this.#inRecordedForm(forms, requested, pause).catch(failAsClaim)
       : undefined;
     return then(recorded, (found) => {
-      const operation = found ?? forms.placed(requested);
+      const operation = found ?? forms.newRecord(requested);
       return then(this.#claim(operation, requested, pause, slot), (attempt) => {
         const { result } = attempt;
         if (result.outcome === 'superseded') return this.#claimAgain(forms, requested, pause, slot);
-        // The record has gone. The record of a series does not go when its claim is released.
+        // The record of a key was deleted after it was found. A series keeps its record when a claim is released.
         const isNew = found && result.outcome === 'claimed' && !result.claim.takenOver && !found.series;
         if (!isNew) return attempt;
         return then(this.#store.release(result.claim), () =>
@@ -107,13 +89,14 @@ export class Claimer {
 
   /** Claims an operation after another server has changed the form of new records. */
   async #claimAgain(
-    former: FormsInUse,
+    earlier: FormsInUse,
     requested: Operation,
     pause: Pause,
     slot: Slot,
   ): Promise<ClaimAttempt> {
     const forms = await this.#forms.read().catch(failAsClaim);
-    if (forms.place === former.place) throw new ClaimError('the form of new records could not be read');
+    if (forms.ofNewRecords === earlier.ofNewRecords)
+      throw new ClaimError('the form of new records could not be read');
     return this.#claimAmongForms(forms, requested, pause, slot);
   }
 
@@ -127,7 +110,7 @@ export class Claimer {
     pause: Pause,
   ): Promise<Operation | undefined> {
     for (let attempt = 0; ; attempt++) {
-      if (await hasRecord(this.#store, forms.placed(requested))) return undefined;
+      if (await hasRecord(this.#store, forms.newRecord(requested))) return undefined;
       let mayBeHidden = false;
       for (const stored of forms.earlier(requested)) {
         if (await hasRecord(this.#store, stored)) return Object.freeze(stored);
@@ -139,8 +122,8 @@ export class Claimer {
   }
 
   /**
-   * Resolves to whether another server has claimed an operation that no record shows. Its transaction may not be visible.
-   * A claim waits for such a transaction, and is rolled back here at once.
+   * Resolves to whether another server has claimed an operation in a transaction that is not visible yet. A claim waits for
+   * such a transaction. If the claim is granted, it is rolled back at once.
    */
   async #isClaimed(stored: Operation): Promise<boolean> {
     if (stored.series && stored.series.sequence > 1n) return false;
@@ -239,64 +222,4 @@ function mayEnd({ operation, result }: ClaimAttempt): boolean {
  */
 function isNewRecord({ series }: Operation): boolean {
   return series === undefined || series.sequence <= 1n;
-}
-
-/** Returns whether the record belongs to another request with the same key. */
-export function isReused(operation: Operation, found: object & { readonly fingerprint?: Buffer }): boolean {
-  return found.fingerprint !== undefined && !found.fingerprint.equals(operation.fingerprint);
-}
-
-/**
- * Reads the record of an operation without a claim. A look-up does not check the first-sent time, because only a claim
- * starts an execution.
- * @throws DatabaseUnavailableError when the store is unavailable
- */
-export async function lookUp(store: ObservedStore, operation: Operation): Promise<LookUp> {
-  return isSequenceRequest(operation) ? lookUpSequence(store, operation) : lookUpKey(store, operation);
-}
-
-async function lookUpKey(store: ObservedStore, operation: Operation): Promise<LookUp> {
-  const found = await store.find(operation);
-  const isOrphaned = found?.outcome === 'in-progress' && hasRunOut(found, operation.leaseMs);
-  const answer = found && !isOrphaned && { answer: found };
-  return { isKnown: found !== undefined, ...answer };
-}
-
-async function lookUpSequence(store: ObservedStore, operation: SequenceRequest): Promise<LookUp> {
-  const found = await store.findProducer(seriesAddress(operation));
-  const decision = decideByRecord(operation, found);
-  const answer = isFinal(decision) && { answer: decision };
-  return { isKnown: found !== undefined, ...answer };
-}
-
-async function hasRecord(store: ObservedStore, operation: Operation): Promise<boolean> {
-  const found = isSequenceRequest(operation)
-    ? store.findProducer(seriesAddress(operation))
-    : store.find(operation);
-  return (await found) !== undefined;
-}
-
-/**
- * Returns the record that prevented a claim.
- * @throws Refusal when no record can answer the call
- */
-export function foundOrRefuse(result: NotClaimed): AnsweringRecord {
-  switch (result.outcome) {
-    case 'expired':
-      throw refusals.keyExpired();
-    case 'erased':
-      throw refusals.replyErased();
-    case 'gap':
-      throw refusals.sequenceGap(result.expected);
-    case 'fenced':
-      throw refusals.producerFenced(result.epoch);
-    case 'outdated':
-      throw refusals.sequenceOutdated();
-    case 'unreadable':
-      throw refusals.replyUnreadable();
-    case 'superseded':
-      throw refusals.storeUnavailable();
-    default:
-      return result;
-  }
 }

@@ -8,9 +8,9 @@ import type { ReplyCodec } from '../reply/reply-codec.js';
 import { addExpiry } from '../reply/trailers.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
 import { type CallEnd, endByRecord, replayed } from './call-end.js';
-import { isReused, lookUp } from './claim.js';
 import { commitFailureAnswer, type Decision, mayRelease, type StoredResult, toAnswer } from './decide.js';
 import type { EndedExecution } from './execute.js';
+import { isReused, lookUp } from './look-up.js';
 import { Wait } from './wait.js';
 
 /** The minimum time to look for the outcome of a commit in doubt, in milliseconds. Applies even when `waitMs` is 0. */

@@ -7,10 +7,11 @@ import type { Operation, OperationReader } from '../operation/operation.js';
 import { Refusal } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
-import { type ClaimAttempt, type Claimer, foundOrRefuse, isReused } from './claim.js';
+import type { ClaimAttempt, Claimer } from './claim.js';
 import { type ClosedGuard, endsWithin, ROLLBACK_MS } from './closing.js';
 import { decide, type StoredResult } from './decide.js';
 import { Lease } from './lease.js';
+import { foundOrRefuse, isReused } from './look-up.js';
 
 /** How long a store or a scope source that does not answer can delay a call, in milliseconds. */
 const MAX_DELAY_MS = 1_000;

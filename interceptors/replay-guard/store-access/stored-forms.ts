@@ -10,7 +10,7 @@ import { StoredForm } from '../operation/stored-form.js';
 
 /** The mark of a store whose records are under the pepper in every part. */
 const COVERS_EVERYTHING = 'pepper/covers-everything';
-/** The mark with the latest expiry of the records that were stored before, in milliseconds since the epoch. */
+/** The mark with the latest expiry of a record of the form `keys`, in milliseconds since the epoch. 0 without such records. */
 const FORMER_UNTIL = 'pepper/former-until';
 /**
  * How long servers look for a form after its last record has expired. A process may judge an expiry by a clock that is
@@ -30,19 +30,19 @@ interface EarlierForm {
 /** The forms that a guard uses now. */
 export class FormsInUse {
   /** The form of new records. */
-  readonly place: StoredForm;
+  readonly ofNewRecords: StoredForm;
   readonly #earlier: readonly EarlierForm[];
   readonly #marks: readonly string[];
 
-  /** @param marks the marks that show that the place has changed */
-  constructor(place: StoredForm, earlier: readonly EarlierForm[] = [], marks: readonly string[] = []) {
-    this.place = place;
+  /** @param marks the marks that show that the form of new records has changed */
+  constructor(ofNewRecords: StoredForm, earlier: readonly EarlierForm[] = [], marks: readonly string[] = []) {
+    this.ofNewRecords = ofNewRecords;
     this.#earlier = earlier;
     this.#marks = marks;
   }
 
   /** Whether no record of the operation has an earlier form, and no other server can change the form of new records. */
-  areSettledFor(operation: Operation): boolean {
+  areFinalFor(operation: Operation): boolean {
     return this.#marks.length === 0 && !this.mayHaveEarlier(operation);
   }
 
@@ -51,16 +51,16 @@ export class FormsInUse {
     return this.#earlier.length > 0 && this.#formsOf(operation).length > 0;
   }
 
-  /** Returns a new operation as the store receives it. */
-  placed(operation: Operation): Operation {
-    const placed = this.place.operation(operation);
-    return this.#marks.length === 0 ? placed : { ...placed, unless: this.#marks };
+  /** Returns the operation in the form of new records. */
+  newRecord(operation: Operation): Operation {
+    const stored = this.ofNewRecords.operation(operation);
+    return this.#marks.length === 0 ? stored : { ...stored, unless: this.#marks };
   }
 
   /**
-   * Returns the operation in each earlier form in which a record of it may exist. A takeover hardly extends the retention
-   * of a key, because the servers stop to look for the form. Its claim has no first-sent time, because only a record that
-   * is retained is taken over.
+   * Returns the operation in each earlier form in which a record of it may exist. A takeover extends the retention of
+   * a key by a short time only, because the servers stop looking for the form. Its claim has no first-sent time, because
+   * only a retained record is taken over.
    */
   earlier(operation: Operation): Operation[] {
     return this.#formsOf(operation).map((form) => {
@@ -72,7 +72,7 @@ export class FormsInUse {
     });
   }
 
-  /** A series is looked for without a limit, because each of its calls extends its retention. */
+  /** Servers look for a series without a limit of time, because each of its calls extends its retention. */
   #formsOf({ series }: Operation): StoredForm[] {
     const now = Date.now();
     return this.#earlier
@@ -83,7 +83,9 @@ export class FormsInUse {
   /** Returns the stored scopes of a caller, without duplicates. */
   scopes(scope: string): string[] {
     return [
-      ...new Set([this.place, ...this.#earlier.map(({ form }) => form)].map((form) => form.scope(scope))),
+      ...new Set(
+        [this.ofNewRecords, ...this.#earlier.map(({ form }) => form)].map((form) => form.scope(scope)),
+      ),
     ];
   }
 }
@@ -138,23 +140,23 @@ export class StoredForms {
 
   async #read(): Promise<FormsInUse> {
     const untilMs = await this.#coverEverything();
-    const place = await this.#position();
+    const inUse = await this.#position();
     // Records under the next pepper exist only after it has replaced the current one.
     const isRecorded = (position: number) =>
-      position !== place && !(this.#secrets.hasNext && position === 1 && place === 0);
+      position !== inUse && !(this.#secrets.hasNext && position === 1 && inUse === 0);
     const others = this.#forms.flatMap(([keys, everything], position): EarlierForm[] => {
       const [isOther, hasSecret] = [isRecorded(position), keys.secret !== undefined];
       if (untilMs === undefined) return isOther ? [{ form: keys }] : [];
       const covered = isOther && hasSecret ? [{ form: everything }] : [];
       // Without a pepper, records have always the form `keys`.
       if (!hasSecret) return isOther ? [{ form: keys }] : [];
-      const isFormer = untilMs > 0 && (isOther || position === place);
+      const isFormer = untilMs > 0 && (isOther || position === inUse);
       return isFormer ? [...covered, { form: keys, untilMs }] : covered;
     });
-    const [keys, everything] = this.#formsAt(place);
+    const [keys, everything] = this.#formsAt(inUse);
     const marks = [
       ...(this.#marks && untilMs === undefined && keys.secret !== undefined ? [COVERS_EVERYTHING] : []),
-      ...(this.#secrets.hasNext && place === 0 ? [replacedMark(numberOf(keys.secret))] : []),
+      ...(this.#secrets.hasNext && inUse === 0 ? [replacedMark(numberOf(keys.secret))] : []),
     ];
     return new FormsInUse(untilMs === undefined ? keys : everything, others, marks);
   }
@@ -235,12 +237,15 @@ function numberOf(secret: Secret): number {
     .readUIntBE(0, 6);
 }
 
-/** The mark of a secret that is not used for new records any more. Its number is the one of the secret that replaced it. */
+/** The mark of a secret that is not used for new records any more. The mark has the number of the secret that replaced it. */
 function replacedMark(number: number): string {
   return `pepper/replaced/${number.toString(16)}`;
 }
 
-/** Follows the marks from a secret to the one that new records are under. @throws if two secrets replaced each other */
+/**
+ * Resolves to the number of the secret of new records: follows the marks from secret to secret.
+ * @throws DatabaseUnavailableError if the marks lead back to a secret
+ */
 async function lastReplacing(number: number, marks: StoreMarks): Promise<number> {
   const seen = new Set<number>();
   for (let last = number; ; ) {

@@ -93,7 +93,11 @@ for (const engine of engines) {
     for (const guess of guesses) t.false(bytes.some((value) => value.includes(guess)));
     t.deepEqual(await storedScopes(peppered), { plain: 0, covered: 5 });
     const fingerprints = rows.flatMap(({ fingerprint }) => (fingerprint ? [String(fingerprint)] : []));
-    t.is(new Set(fingerprints).size, 5, 'equal requests of two operations differ at rest');
+    t.is(
+      new Set(fingerprints).size,
+      5,
+      'equal requests of two operations have different stored fingerprints',
+    );
     // The same guesses find a record that is not under a pepper.
     const plain = await open(t, data, undefined);
     await ask(plain, 'plain');
@@ -109,7 +113,7 @@ for (const engine of engines) {
     t.is((await storedScopes(fresh)).covered, 0);
   });
 
-  it('a server that covers everything takes the others along, one by one and at the same time', async (t, data) => {
+  it('after one server covers everything, the other servers do so too, one by one and at the same time', async (t, data) => {
     const old = await open(t, data, former);
     const kept = await ask(old, 'kept');
     const [first, second] = [await open(t, data, unswitched), await open(t, data, unswitched)];
