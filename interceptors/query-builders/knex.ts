@@ -72,9 +72,7 @@ function onHandle(Client: typeof Knex.Client, database: Database, run: Run): typ
     }
 
     _stream(_connection: unknown, _query: unknown, stream: { destroy(error: Error): void }): Promise<never> {
-      const error = new TypeError(
-        'the database handle does not stream rows; read them in pages, with limit()',
-      );
+      const error = new TypeError('the database handle does not stream rows; read them in pages');
       stream.destroy(error);
       return Promise.reject(error);
     }

@@ -83,7 +83,7 @@ class HandleConnection implements DatabaseConnection {
 
   // biome-ignore lint/correctness/useYield: the first step refuses the stream
   async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
-    throw new TypeError('the database handle does not stream rows; read them in pages, with LIMIT');
+    throw new TypeError('the database handle does not stream rows; read them in pages');
   }
 }
 

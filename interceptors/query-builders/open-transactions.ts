@@ -51,7 +51,8 @@ export class OpenTransactions {
   async change(control: Control, context: EnteredContext | undefined): Promise<void> {
     switch (control.kind) {
       case 'begin':
-        if (this.isOpen) throw new Error('a transaction is already open on this connection; use SAVEPOINT');
+        if (this.isOpen)
+          throw new Error('a transaction is already open on this connection; nest a savepoint in it');
         return this.#begin(undefined, context);
       case 'commit':
         return this.#commit();

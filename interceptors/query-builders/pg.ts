@@ -109,9 +109,7 @@ function assertQuery(query: PgQuery): void {
   if (typeof query !== 'object' || query === null)
     throw new TypeError('a query must be a text, or an object with a text');
   if ('submit' in query)
-    throw new TypeError(
-      'the database handle runs no streams and cursors; read the rows in pages, with LIMIT',
-    );
+    throw new TypeError('the database handle runs no streams and cursors; read the rows in pages');
   const member = refused.find((name) => Object.hasOwn(query, name));
   if (member) throw new TypeError(`the database handle does not support ${member} of a query`);
   if (typeof query.text !== 'string') throw new TypeError('a query must have a text');
