@@ -27,8 +27,16 @@ export interface ClaimAttempt {
   readonly sentAt: number;
 }
 
-/** Pauses before the next claim. Resolves to false when the wait is over. */
-export type Pause = (attempt: number) => Promise<boolean>;
+/** The wait of a call that claims again and again. */
+export interface Pause {
+  /**
+   * Pauses before the next claim. Resolves to false when the wait is over.
+   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when too many calls wait
+   */
+  before(attempt: number): Promise<boolean>;
+  /** Ends the wait, if a pause has begun it. Another pause may follow. */
+  end(): void;
+}
 
 /** Claims operations. While another server executes the operation, the claim is repeated until the wait is over. */
 export class Claimer {
@@ -109,15 +117,19 @@ export class Claimer {
     requested: Operation,
     pause: Pause,
   ): Promise<Operation | undefined> {
-    for (let attempt = 0; ; attempt++) {
-      if (await hasRecord(this.#store, forms.newRecord(requested))) return undefined;
-      let mayBeHidden = false;
-      for (const stored of forms.earlier(requested)) {
-        if (await hasRecord(this.#store, stored)) return Object.freeze(stored);
-        mayBeHidden ||= await this.#isClaimed(stored);
+    try {
+      for (let attempt = 0; ; attempt++) {
+        if (await hasRecord(this.#store, forms.newRecord(requested))) return undefined;
+        let mayBeHidden = false;
+        for (const stored of forms.earlier(requested)) {
+          if (await hasRecord(this.#store, stored)) return Object.freeze(stored);
+          mayBeHidden ||= await this.#isClaimed(stored);
+        }
+        if (!mayBeHidden) return undefined;
+        if (!(await pause.before(attempt))) throw refusals.inProgress(0);
       }
-      if (!mayBeHidden) return undefined;
-      if (!(await pause(attempt))) throw refusals.inProgress(0);
+    } finally {
+      pause.end();
     }
   }
 
@@ -173,9 +185,14 @@ export class Claimer {
   async #repeat(first: ClaimAttempt, scope: string, pause: Pause, slot: Slot): Promise<ClaimAttempt> {
     const { operation } = first;
     let last = first;
-    for (let attempt = 0; mayEnd(last) && (await pause(attempt)); attempt++) {
-      const sentAt = performance.now();
-      last = { operation, result: await this.#attempt(operation, scope, true, slot), sentAt };
+    // The call also waits while it claims. Otherwise a later call could wait in its stead.
+    try {
+      for (let attempt = 0; mayEnd(last) && (await pause.before(attempt)); attempt++) {
+        const sentAt = performance.now();
+        last = { operation, result: await this.#attempt(operation, scope, true, slot), sentAt };
+      }
+    } finally {
+      pause.end();
     }
     return this.#counted(last, scope);
   }

@@ -7,7 +7,7 @@ import type { Operation, OperationReader } from '../operation/operation.js';
 import { Refusal } from '../refusal/refusal.js';
 import type { ReplyCodec } from '../reply/reply-codec.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
-import type { ClaimAttempt, Claimer } from './claim.js';
+import type { ClaimAttempt, Claimer, Pause } from './claim.js';
 import { type ClosedGuard, endsWithin, ROLLBACK_MS } from './closing.js';
 import { decide, type StoredResult } from './decide.js';
 import { Lease } from './lease.js';
@@ -15,6 +15,9 @@ import { foundOrRefuse, isReused } from './look-up.js';
 
 /** How long a store or a scope source that does not answer can delay a call, in milliseconds. */
 const MAX_DELAY_MS = 1_000;
+
+/** An observed call waits for no other execution. */
+const noPause: Pause = { before: async () => false, end: () => {} };
 
 /** The collaborators of `ObserveLifecycle`. */
 export interface ObserveParts {
@@ -106,7 +109,7 @@ export class ObserveLifecycle implements Lifecycle {
     const operation = await operations.read(call);
     if (!operation) return { wouldBe: 'bypassed' };
     // The guard commits the record only, so the record needs no transaction with the writes of the handler.
-    const attempt = await claimer.claim({ ...operation, atomicity: 'LEASE' }, async () => false, 'taken');
+    const attempt = await claimer.claim({ ...operation, atomicity: 'LEASE' }, noPause, 'taken');
     const { result, sentAt } = attempt;
     if (result.outcome !== 'claimed') return { wouldBe: outcomeOf(attempt) };
     return { wouldBe: 'executed', recording: { operation: attempt.operation, claim: result.claim, sentAt } };

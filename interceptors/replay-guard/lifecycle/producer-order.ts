@@ -6,7 +6,7 @@ import type { GuardedCall } from '../call/guarded-call.js';
 import type { Operation } from '../operation/operation.js';
 import { refusals } from '../refusal/refusal.js';
 import type { Slot } from '../store-access/quotas.js';
-import type { ClaimAttempt, Claimer } from './claim.js';
+import type { ClaimAttempt, Claimer, Pause } from './claim.js';
 import type { InFlightCall, InFlightCalls } from './in-flight.js';
 import type { Wait } from './wait.js';
 import type { Waiters } from './waiters.js';
@@ -119,8 +119,8 @@ export class ProducerOrder {
     wait: Wait,
     slot: Slot,
   ): MaybePromise<ClaimAttempt | 'call-ended'> {
-    const claim = () =>
-      this.#claimer.claim(operation, (attempt) => this.#pause(call, operation, wait, slot, attempt), slot);
+    const pause = this.#pauseOf(call, operation, wait, slot);
+    const claim = () => this.#claimer.claim(operation, pause, slot);
     if (!operation.series) return claim();
     return then(claim(), (attempt) =>
       attempt.result.outcome === 'gap'
@@ -129,19 +129,22 @@ export class ProducerOrder {
     );
   }
 
-  /** Waits for an execution of another server until the next claim. Resolves to false when the wait is over. */
-  async #pause(
-    call: GuardedCall,
-    { scope }: Operation,
-    wait: Wait,
-    slot: Slot,
-    attempt: number,
-  ): Promise<boolean> {
-    if (wait.remainingMs === 0) return false;
-    // Without a slot the call does not execute. A stored reply may still answer it.
-    if (slot === 'none') call.dropRequest();
-    const execution = { waiting: 0, ageMs: wait.elapsedMs };
-    return this.#waiters.wait(call, scope, execution, () => wait.pause(attempt));
+  /** Returns the wait of a call for an execution of another server. */
+  #pauseOf(call: GuardedCall, { scope }: Operation, wait: Wait, slot: Slot): Pause {
+    let leave: (() => void) | undefined;
+    return {
+      before: async (attempt) => {
+        if (wait.remainingMs === 0) return false;
+        // Without a slot the call does not execute. A stored reply may still answer it.
+        if (slot === 'none') call.dropRequest();
+        leave ??= this.#waiters.enter(call, scope, { waiting: 0, ageMs: wait.elapsedMs });
+        return wait.pause(attempt);
+      },
+      end: () => {
+        leave?.();
+        leave = undefined;
+      },
+    };
   }
 
   async #claimAfterGap(

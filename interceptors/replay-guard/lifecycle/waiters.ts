@@ -43,6 +43,20 @@ export class Waiters {
    * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when a limit is reached
    */
   async wait<T>(call: GuardedCall, scope: string, awaited: WaitedFor, until: () => Promise<T>): Promise<T> {
+    const leave = this.enter(call, scope, awaited);
+    try {
+      return await until();
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Counts a call that begins to wait. An exempt call does not count in its scope.
+   * @returns ends the wait. Must be called once.
+   * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when a limit is reached
+   */
+  enter(call: GuardedCall, scope: string, awaited: WaitedFor): () => void {
     const { perKey, perScope, total } = this.#limits;
     if (awaited.waiting >= perKey || this.#total >= total) throw refusals.tooManyWaiting(awaited.ageMs);
     const ofScope = this.#byScope.get(scope) ?? 0;
@@ -53,14 +67,12 @@ export class Waiters {
     awaited.waiting++;
     this.#total++;
     this.#observer.waitStarted(call.method.observed);
-    try {
-      return await until();
-    } finally {
+    return () => {
       this.#observer.waitEnded(call.method.observed);
       this.#total--;
       awaited.waiting--;
       if (isCounted) this.#leave(scope);
-    }
+    };
   }
 
   #leave(scope: string): void {

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { type QuotaOptions, type ReplayGuardOptions, scopeFromMetadata } from 'grpc-replay-guard';
+import { MemoryStore } from 'grpc-replay-guard/memory';
 import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
+import type { RecordAddress } from 'grpc-replay-guard/store';
 import { Registry } from 'prom-client';
 import type { Reply } from '../../../helpers/calls/call.js';
 import { sharedData } from '../../../helpers/databases/shared-data.js';
@@ -13,6 +15,7 @@ import {
   openLedger,
 } from '../../../helpers/servers/guarded-ledger.js';
 import { RecordingObserver } from '../../../helpers/servers/recording-observer.js';
+import { PassingStore } from '../../../helpers/stores/passing-store.js';
 import { Barrier } from '../../../helpers/waiting/barrier.js';
 import { poll } from '../../../helpers/waiting/poll.js';
 
@@ -147,6 +150,36 @@ test('calls that wait for another server count as waiting calls of their caller'
   await assertJoined(t, waiting);
   await Promise.all(running);
   t.is(outcomes.waiting, 0);
+});
+
+/** A store whose look-ups of keys wait at a barrier. */
+class HeldLookUps extends PassingStore {
+  readonly lookUp = new Barrier();
+
+  override async find(address: RecordAddress) {
+    await this.lookUp.pass();
+    return super.find(address);
+  }
+}
+
+test('a call that waits for another server also counts while it claims again', async (t) => {
+  const store = new MemoryStore();
+  const held = new HeldLookUps(store);
+  t.teardown(() => held.lookUp.open());
+  const first = await open(t, { store });
+  const running = ['one', 'two'].map((key) => first.as('alice')(key));
+  await first.barrier.reached(2);
+  const second = await open(t, { store: held, quotas: { waitingPerScope: 1 } });
+  const waiting = second.as('alice')('one');
+  // Each further claim begins with a look-up.
+  await held.lookUp.reached();
+  t.is(second.ledger.outcomes.waiting, 1);
+  assertRefused(t, await second.as('alice')('two'), 1);
+  first.barrier.open();
+  await Promise.all(running);
+  held.lookUp.open();
+  await assertJoined(t, [waiting]);
+  t.is(second.ledger.outcomes.waiting, 0);
 });
 
 test('a call without a slot waits for another server, and never executes', async (t) => {
