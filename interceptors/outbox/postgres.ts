@@ -1,5 +1,6 @@
 import pg, { type ClientConfig } from 'pg';
 import { outsideOfCalls } from '../context/copies.js';
+import { Failover, type HostClient } from '../database/postgres/servers/failover.js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { backoffMs } from '../timing/backoff.js';
 import { within } from '../timing/timeout.js';
@@ -8,8 +9,8 @@ import { CHANNEL, type WakeUps } from './notifications.js';
 /** The options of `createPostgresWakeUps`. */
 export interface PostgresWakeUpsOptions {
   /**
-   * The connection options of `pg`. Connect directly: LISTEN does not work through a pooler that shares connections
-   * between transactions.
+   * The connection options of `pg`. Its `connectionString` may name several hosts, as the one of `openPostgres`. Connect
+   * directly: LISTEN does not work through a pooler that shares connections between transactions.
    */
   readonly client: ClientConfig;
   /** Receives the error of each connection that broke or could not be opened. */
@@ -24,17 +25,20 @@ const CLOSE_TIMEOUT_MS = 1_000;
  * Creates a source of wake-ups for a relay on Postgres. The source executes LISTEN on a connection of its own and
  * wakes the relay when another process appends. After a lost connection, the source connects again and wakes the
  * relay once, because notifications may have been lost.
- * @throws TypeError when an option is unknown
+ * @throws TypeError when an option is unknown, or the connection string is wrong
  */
 export function createPostgresWakeUps(options: PostgresWakeUpsOptions): WakeUps {
   assertKnownOptions<PostgresWakeUpsOptions>('createPostgresWakeUps', options, {
     client: true,
     onError: true,
   });
+  const { connectionString } = options.client;
+  const failover = connectionString === undefined ? undefined : new Failover(connectionString);
+  const Client = failover && !failover.isPlain ? failover.Client : pg.Client;
   let listener: Listener | undefined;
   return {
     start(wake) {
-      const started = new Listener(options, wake);
+      const started = new Listener(options, Client, wake);
       listener = started;
       void outsideOfCalls(() => started.connect());
     },
@@ -44,20 +48,22 @@ export function createPostgresWakeUps(options: PostgresWakeUpsOptions): WakeUps 
 
 class Listener {
   readonly #options: PostgresWakeUpsOptions;
+  readonly #Client: HostClient;
   readonly #wake: () => void;
   #client: pg.Client | undefined;
   #failures = 0;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: PostgresWakeUpsOptions, wake: () => void) {
+  constructor(options: PostgresWakeUpsOptions, Client: HostClient, wake: () => void) {
     this.#options = options;
+    this.#Client = Client;
     this.#wake = wake;
   }
 
   /** Opens the connection. If this fails, the promise still resolves, and a timer opens another connection. */
   async connect(): Promise<void> {
-    const client = new pg.Client({
+    const client = new this.#Client({
       connectionTimeoutMillis: 5_000,
       keepAlive: true,
       // Detects a dead connection within seconds. The default of the operating system is about two hours.

@@ -49,6 +49,8 @@ export const migrations: readonly ListedStatement[] = [
     'no table',
     'lock timeout',
   ),
+  // On each new connection, if the connection string says what a host must accept.
+  listed('SELECT pg_is_in_recovery() AS is_standby, ..', 'no table'),
   listed('SELECT pg_backend_pid() AS process, ..', 'no table'),
   listed('SELECT pg_advisory_xact_lock(..)', 'no table', 'advisory lock'),
   listed("SELECT CAST(to_regclass('replay_guard_schema') AS TEXT) AS name", 'a whole table'),

@@ -44,7 +44,7 @@ export async function sentStatements(
   await opened.database.migrate('workload', [`CREATE TABLE ${OWN_TABLE} (text TEXT NOT NULL)`]);
   await setMarks(t, opened);
   await useKeys(t, opened);
-  await useKeys(t, await open(t, proxy.url, { pooler: 'transaction' }));
+  await useKeys(t, await open(t, `${proxy.url}?target_session_attrs=primary`, { pooler: 'transaction' }));
   await useSeries(t, opened, await data.open());
   await maintain(t, opened, await data.open());
   await processMessages(t, opened.database, data.url);

@@ -4,13 +4,16 @@ import { MAX_TIMER_MS } from '../../options/whole-number.js';
 import type { Statement } from '../engine.js';
 import { DatabaseUnavailableError, NoConnectionError } from '../errors.js';
 import { type Batch, type BatchClass, batchClassOf, type QueryClass } from './batch.js';
-import { type BatchEnd, endsReplicationWait, isConnectionFailure } from './errors.js';
+import { type BatchEnd, endsReplicationWait, isConnectionFailure, isReadOnlyViolation } from './errors.js';
 import { PoolUse, type Waiter } from './pool-use.js';
 import { PreparedStatements } from './prepared-statements.js';
+import type { Failover } from './servers/failover.js';
 import { differs, type SessionSettings } from './session-settings.js';
 import type { Tables } from './tables.js';
 
 const begin: Statement = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED', params: [] };
+/** A transaction that the engine itself has begun as read-only. A server that accepts writes refuses them there. */
+const readOnly = /^BEGIN .* READ ONLY$/;
 const rollback: Statement = { text: 'ROLLBACK', params: [] };
 
 /** What the connections of a pool have in common. */
@@ -30,6 +33,9 @@ export class Connection {
   readonly #client: PoolClient;
   readonly #answerLimitMs: number | undefined;
   readonly #settings: SessionSettings;
+  readonly #onReadOnly: () => void;
+  /** The number of servers that had become read-only when the connection was opened. */
+  readonly openedAt: number;
   readonly #use: PoolUse<PoolClient>;
   readonly #Batch: BatchClass;
   readonly #prepared: PreparedStatements;
@@ -37,10 +43,20 @@ export class Connection {
   #needsSettings = true;
   #hasUnconfirmedCommit = false;
   #hasLimit = true;
+  #isReadOnly = false;
   /** The batch that was sent last. */
   #last: Batch | undefined;
 
-  constructor(client: PoolClient, use: PoolUse<PoolClient>, options: ConnectionOptions) {
+  /** @param onReadOnly called when the connection is closed because its server has refused a write */
+  constructor(
+    client: PoolClient,
+    use: PoolUse<PoolClient>,
+    options: ConnectionOptions,
+    openedAt: number,
+    onReadOnly: () => void,
+  ) {
+    this.openedAt = openedAt;
+    this.#onReadOnly = onReadOnly;
     this.#client = client;
     this.#prepared = new PreparedStatements(options.tables, options.keepsStatements);
     this.#answerLimitMs = options.answerLimitMs;
@@ -65,6 +81,7 @@ export class Connection {
     this.#use.sent();
     const batch = new this.#Batch(statements, this.#prepared, limitMs, (end) => {
       this.#use.ended(!isConnectionFailure(end));
+      if (isReadOnlyViolation(end) && !readOnly.test(statements[0]?.text ?? '')) this.#isReadOnly = true;
       done(end);
     });
     if (this.#last && !this.#last.hasEnded) this.#last.precede(batch);
@@ -157,7 +174,8 @@ export class Connection {
   release(destroy = false): void {
     this.#use.released();
     this.#client.removeListener('error', ignore);
-    this.#client.release(destroy);
+    this.#client.release(destroy || this.#isReadOnly);
+    if (this.#isReadOnly) this.#onReadOnly();
   }
 
   /** Called by the pool. */
@@ -188,9 +206,14 @@ export class Connections {
   readonly #maxConnections: number;
   readonly #use: PoolUse<PoolClient>;
   readonly #byClient = new WeakMap<PoolClient, Connection>();
+  readonly #failover: Failover | undefined;
+  /** How often a server has become read-only. Connections that were opened before probably lead to a former primary. */
+  #demotions = 0;
 
-  constructor(pool: Pool, options: ConnectionOptions) {
+  /** @param failover chooses the host of each connection of the pool. Default: the pool has one host */
+  constructor(pool: Pool, options: ConnectionOptions, failover?: Failover) {
     this.#pool = pool;
+    this.#failover = failover;
     this.#options = options;
     // An object that stands for a pool may have no options.
     this.#maxConnections = (pool as Partial<Pool>).options?.max ?? Number.POSITIVE_INFINITY;
@@ -211,8 +234,9 @@ export class Connections {
       const waiter: Waiter<PoolClient> = {
         use: (client) => {
           const connection = this.#connectionOf(client).checkedOut();
-          if (!connection.isInTransaction) return use(connection, resolve, reject);
-          // The statements of this user would commit with a transaction of the application, or never.
+          const isFormer = connection.openedAt < this.#demotions;
+          // In a transaction of the application, the statements of this user would commit with it, or never.
+          if (!isFormer && !connection.isInTransaction) return use(connection, resolve, reject);
           connection.release(true);
           this.use(use).then(resolve, reject);
         },
@@ -237,10 +261,18 @@ export class Connections {
     const { idleCount, totalCount } = this.#pool;
     // The pool also counts connections that are being opened.
     this.#use.add(waiter, idleCount === 0 && totalCount >= this.#maxConnections);
+    this.#connect(this.#failover?.count ?? 1);
+  }
+
+  /** @param tries the number of hosts that may still be tried */
+  #connect(tries: number): void {
     try {
       this.#pool.connect((error, client) => {
-        if (!client) this.#use.nextWithout()?.fail(error ?? new Error('the pool is closed'));
-        else if (!('connection' in client)) {
+        if (!client) {
+          if (tries > 1 && this.#failover?.mayTryNext(error)) return this.#connect(tries - 1);
+          const cause = error ?? new Error('the pool is closed');
+          this.#use.nextWithout()?.fail(this.#failover?.summary(cause) ?? cause);
+        } else if (!('connection' in client)) {
           (client as PoolClient).release();
           const text = 'the pool must have JavaScript clients of pg, not clients of pg-native';
           this.#use.next()?.refuse(new TypeError(text));
@@ -258,7 +290,11 @@ export class Connections {
   #connectionOf(client: PoolClient): Connection {
     const known = this.#byClient.get(client);
     if (known) return known;
-    const created = new Connection(client, this.#use, this.#options);
+    const at = this.#demotions;
+    const created = new Connection(client, this.#use, this.#options, at, () => {
+      // Other connections of the same time have reported the same change.
+      if (at === this.#demotions) this.#demotions++;
+    });
     this.#byClient.set(client, created);
     return created;
   }

@@ -22,6 +22,7 @@ import {
   toDatabaseError,
 } from './errors.js';
 import { appearsToRead, checkOf, noteSuspect } from './reads.js';
+import type { Failover } from './servers/failover.js';
 import { checkSessions } from './servers/pooler.js';
 import { commit, endCommit, PostgresSession } from './session.js';
 import { ownSession, sharedSession, type TransactionLimits } from './session-settings.js';
@@ -48,6 +49,19 @@ const MAX_REPETITIONS = 5;
 /** The statements that have no effect if they fail. A procedure that CALL runs may commit before it fails. */
 const atomic = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i;
 
+/** How the engine uses its pool. */
+export interface PostgresEngineOptions {
+  /** How long a batch may wait for its answer before its connection is closed, in milliseconds. Default: no limit. */
+  readonly answerLimitMs?: number | undefined;
+  /**
+   * The time-outs that each transaction sets, because a pooler gives each transaction another session. Default: each
+   * connection has a session of its own.
+   */
+  readonly shared?: TransactionLimits;
+  /** Chooses the host of each connection of the pool. Default: the pool has one host. */
+  readonly failover?: Failover;
+}
+
 /**
  * The Postgres engine over a pool. A unit of work holds one connection from its start to its end. Each step of a unit
  * is one batch: BEGIN travels with the first statement, the last statement with COMMIT.
@@ -65,18 +79,17 @@ export class PostgresEngine implements DatabaseEngine {
   readonly #standby: Standby;
   readonly #isPooled: boolean;
 
-  /**
-   * @param answerLimitMs how long a batch may wait for its answer before its connection is closed. Default: no limit
-   * @param shared the time-outs that each transaction sets, because a pooler gives each transaction another session. Default:
-   *   each connection has a session of its own
-   */
-  constructor(pool: Pool, unitLimitMs: number, answerLimitMs?: number, shared?: TransactionLimits) {
-    this.#connections = new Connections(pool, {
-      tables: this.#tables,
-      settings: shared ? sharedSession(shared) : ownSession,
-      answerLimitMs,
-      keepsStatements: !shared,
-    });
+  constructor(pool: Pool, unitLimitMs: number, options: PostgresEngineOptions = {}) {
+    const { answerLimitMs, shared, failover } = options;
+    this.#connections = new Connections(
+      pool,
+      {
+        ...{ tables: this.#tables, answerLimitMs },
+        settings: shared ? sharedSession(shared) : ownSession,
+        keepsStatements: !shared,
+      },
+      failover,
+    );
     this.#isPooled = shared !== undefined;
     this.#standby = new Standby(this.#connections);
     this.unitLimitMs = unitLimitMs;

@@ -1,5 +1,6 @@
 import pg, { type Pool, type PoolConfig } from 'pg';
 import { PostgresEngine } from './engine.js';
+import { Failover } from './servers/failover.js';
 import type { TransactionLimits } from './session-settings.js';
 
 const DEFAULT_STATEMENT_TIMEOUT_MS = 10_000;
@@ -9,7 +10,11 @@ const ANSWER_DELAY_MS = 5_000;
 
 /** The options of `openPostgres`. One of `connectionString` and `pool` is required. */
 export interface PostgresOptions {
-  /** The address of the database, `postgres://...`. */
+  /**
+   * The address of the database, `postgres://...`. Several hosts are tried in their order, and the first one that accepts writes
+   * is used: `postgres://USER@HOST:PORT,HOST:PORT/DATABASE`. The parameter `target_session_attrs` says what a host must accept:
+   * `read-write` (the default for several hosts), `primary`, or `any` (the default for one host).
+   */
   readonly connectionString?: string;
   /**
    * A pool of the application, with JavaScript clients of `pg` 8.23 or later. Clients of `pg-native` are not supported.
@@ -41,7 +46,8 @@ export interface PostgresOptions {
 /**
  * Opens a Postgres database. The first query opens the first connection. `close` ends the pool, unless the pool
  * belongs to the application.
- * @throws TypeError when `connectionString` and `pool` are both missing, or `pooler` has another value
+ * @throws TypeError when `connectionString` and `pool` are both missing, `connectionString` is wrong, or `pooler` has another
+ *   value
  */
 export function openPostgresEngine(options: PostgresOptions): {
   engine: PostgresEngine;
@@ -57,20 +63,31 @@ export function openPostgresEngine(options: PostgresOptions): {
     // If a server loses its network, the database itself ends the open transaction of that server.
     idleMs: unitLimitMs + 5_000,
   };
-  const pool = options.pool ?? createPool(options, limits);
+  const failover = options.pool ? undefined : failoverOf(options);
+  const pool = options.pool ?? createPool(options, limits, failover);
   const close = async () => {
     if (!options.pool) await pool.end();
   };
   // The pool of the application limits its queries itself.
   const answerLimitMs = options.pool ? undefined : limits.statementMs + ANSWER_DELAY_MS;
-  const shared = pooler && limits;
-  return { engine: new PostgresEngine(pool, unitLimitMs, answerLimitMs, shared), close };
+  const engine = new PostgresEngine(pool, unitLimitMs, {
+    answerLimitMs,
+    ...(pooler && { shared: limits }),
+    ...(failover && { failover }),
+  });
+  return { engine, close };
 }
 
-function createPool(options: PostgresOptions, limits: TransactionLimits): Pool {
-  if (!options.connectionString) throw new TypeError('openPostgres needs a `connectionString` or a `pool`');
+/** Returns how to choose among the hosts of the connection string. Undefined if there is nothing to choose. */
+function failoverOf({ connectionString }: PostgresOptions): Failover | undefined {
+  if (!connectionString) throw new TypeError('openPostgres needs a `connectionString` or a `pool`');
+  const failover = new Failover(connectionString);
+  return failover.isPlain ? undefined : failover;
+}
+
+function createPool(options: PostgresOptions, limits: TransactionLimits, failover?: Failover): Pool {
   const config: PoolConfig & { pipeline: boolean } = {
-    connectionString: options.connectionString,
+    ...(failover ? failover.poolOptions : { connectionString: options.connectionString }),
     pipeline: true,
     max: options.maxConnections ?? 20,
     connectionTimeoutMillis: 5_000,

@@ -54,7 +54,7 @@ test('the time limit of a statement starts when the earlier statement is answere
   const { url } = await freshData(t, 'postgres');
   const pool = new pg.Pool({ connectionString: url, pipeline: true } as pg.PoolConfig);
   t.teardown(() => pool.end());
-  const engine = new PostgresEngine(pool, 30_000, 1_000);
+  const engine = new PostgresEngine(pool, 30_000, { answerLimitMs: 1_000 });
   const { session } = await engine.open();
   const wait = { text: 'SELECT 1 AS one FROM pg_sleep(CAST($1 AS DOUBLE PRECISION))', params: [0.6] };
   t.deepEqual(await Promise.all([session.query(wait), session.query(wait), session.query(wait)]), [

@@ -23,7 +23,7 @@ for (const [what, { config, answerLimitMs }] of Object.entries(limits)) {
     const pool: Pool = new pg.Pool({ connectionString: data.url, pipeline: true, ...config } as PoolConfig);
     pool.on('error', () => {});
     t.teardown(() => pool.end());
-    const engine = new PostgresEngine(pool, 60_000, answerLimitMs);
+    const engine = new PostgresEngine(pool, 60_000, { answerLimitMs });
     const waits = (event: string) =>
       poll(`a long wait for the ${event} lock`, async () => {
         const waiting = `SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database()
