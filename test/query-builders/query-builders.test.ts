@@ -310,6 +310,42 @@ for (const builder of builders) {
 
     if (builder.hasContext) {
       test.serial(
+        `${name}: transactions of many simultaneous units of work stay in their units`,
+        async (t) => {
+          const { accounts, database, other } = await open(t);
+          const insert = (id: number) =>
+            database.query('INSERT INTO accounts (id, name) VALUES ($1, $2)', [id, `${id}`]);
+          const work = async (first: number, fails: boolean, nestedFails: boolean) => {
+            await accounts.insert(first);
+            const nested = accounts.transaction(async (inner) => {
+              await inner.insert(first + 1);
+              await Promise.all([insert(first + 2), accounts.insert(first + 3)]);
+              if (nestedFails) throw new Error('nested');
+            });
+            await nested.catch(() => {});
+            await insert(first + 4);
+            if (fails) throw new Error('unit');
+          };
+          const units = Array.from({ length: 24 }, (_, index) => ({
+            first: 10 * index,
+            fails: index % 4 === 0,
+            nestedFails: index % 3 === 0,
+          }));
+          await Promise.allSettled(
+            units.map(({ first, fails, nestedFails }) =>
+              database.transaction(() => work(first, fails, nestedFails)),
+            ),
+          );
+          const expected = units
+            .filter(({ fails }) => !fails)
+            .flatMap(({ first, nestedFails }) =>
+              (nestedFails ? [0, 4] : [0, 1, 2, 3, 4]).map((id) => first + id),
+            );
+          t.deepEqual(await committed(other), expected);
+        },
+      );
+
+      test.serial(
         `${name}: the work of a transaction is in its context, with the handle and the instance`,
         async (t) => {
           const { accounts, database, other } = await open(t);
