@@ -5,7 +5,7 @@ import { engines } from '../helpers/databases/engines.js';
 import { sharedData } from '../helpers/databases/shared-data.js';
 import { type Random, seededRandom } from '../helpers/faults/seeded-random.js';
 
-const PROGRAMS = 60;
+const PROGRAMS = Number(process.env.PROGRAMS ?? 25);
 const dataOf = sharedData(test);
 
 /** What a program runs on: a client of pg, or a client of the pool of the handle. */
