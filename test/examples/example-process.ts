@@ -26,7 +26,7 @@ export async function startExample(
   env: Record<string, string>,
 ): Promise<ExampleProcess> {
   const { scripts } = await manifestOf(folder);
-  const [, ...args] = scripts.start.split(' ');
+  const [, ...args] = String(scripts.start).split(' ');
   const child = spawn(process.execPath, args, {
     cwd: folder,
     env: { PATH: process.env.PATH, ...env },

@@ -1,4 +1,3 @@
-import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { status } from '@grpc/grpc-js';
@@ -9,13 +8,14 @@ import type { CallSettings, Method, Reply } from '../helpers/calls/call.js';
 import { type Cleanup, freshDatabase } from '../helpers/databases/postgres.js';
 import { connectTo } from '../helpers/servers/server.js';
 import { startExample } from './example-process.js';
-import { installExample, packLibrary } from './installed.js';
+import { exampleNames, InstalledExamples, npm } from './installed.js';
 import { assertConsumesOnce, assertReportsMissingBroker } from './rabbitmq-consumer.js';
 
 interface Example {
   readonly name: string;
-  /** The only engine that the example installs. */
   readonly engine: 'better-sqlite3' | 'pg' | undefined;
+  /** Its other optional packages of the library. Default: none. */
+  readonly optional?: readonly string[];
   /** The retention of its policy, in hours. */
   readonly retentionHours: number;
   /** NestJS does not report the bound port, so the test uses a Unix socket. */
@@ -26,36 +26,38 @@ const examples: readonly Example[] = [
   { name: 'grpc-js-esm', engine: 'better-sqlite3', retentionHours: 48 },
   { name: 'grpc-js-cjs', engine: undefined, retentionHours: 24 },
   { name: 'nice-grpc', engine: 'better-sqlite3', retentionHours: 24 },
-  { name: 'nestjs', engine: 'pg', retentionHours: 48, socket: 'unix' },
-  { name: 'kysely', engine: 'pg', retentionHours: 48 },
+  {
+    ...{ name: 'nestjs', engine: 'pg', retentionHours: 48, socket: 'unix' },
+    optional: ['@nestjs/common', '@nestjs/microservices'],
+  },
+  { name: 'kysely', engine: 'pg', retentionHours: 48, optional: ['kysely'] },
+  { name: 'protobuf-es', engine: 'better-sqlite3', retentionHours: 24 },
   { name: 'ts-proto', engine: 'pg', retentionHours: 48 },
 ];
 
-let tarball: string;
+let installed: InstalledExamples;
 const teardowns: Parameters<Cleanup['teardown']>[0][] = [];
-test.before(async () => {
-  tarball = await packLibrary({ teardown: (end) => teardowns.push(end) });
+test.before(async (t) => {
+  t.timeout(300_000, 'installing from the registry');
+  installed = await InstalledExamples.install({ teardown: (end) => teardowns.push(end) });
 });
 test.after.always(async () => {
   for (const end of teardowns) await end();
 });
 
-test('every folder of examples has a test', (t) => {
-  const folder = fileURLToPath(new URL('../../../examples/', import.meta.url));
-  const folders = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  const tested = [...examples.map(({ name }) => name), 'rabbitmq-consumer'];
-  t.deepEqual(folders.map(({ name }) => name).sort(), tested.sort());
+test.serial('every folder of examples has a test', async (t) => {
+  const tested = [...examples.map(({ name }) => name), 'rabbitmq-consumer', 'jest-vitest'];
+  t.deepEqual((await exampleNames()).sort(), tested.sort());
 });
 
 for (const example of examples) {
   test.serial(
-    `${example.name}: the installed example replays duplicates and has no other engine`,
+    `${example.name}: the installed example replays duplicates and needs no other optional package`,
     async (t) => {
-      t.timeout(300_000, 'installing from the registry');
-      const folder = await installExample(t, example.name, tarball);
-      const engines = ['better-sqlite3', 'pg', 'prom-client'];
-      const installed = engines.filter((engine) => existsSync(join(folder, 'node_modules', engine)));
-      t.deepEqual(installed, example.engine ? [example.engine] : []);
+      t.timeout(120_000, 'building');
+      const { name, engine, optional = [] } = example;
+      const folder = await installed.copy(name);
+      t.deepEqual(await installed.visible(), [...(engine ? [engine] : []), ...optional].sort());
 
       const env = await settings(t, example, folder);
       const { charge, paymentsOf } = clientOf(t, folder);
@@ -81,10 +83,20 @@ for (const example of examples) {
 
 test.serial('rabbitmq-consumer: the installed example processes each message once', async (t) => {
   t.timeout(300_000, 'installing from the registry');
-  const folder = await installExample(t, 'rabbitmq-consumer', tarball);
-  t.false(existsSync(join(folder, 'node_modules', 'better-sqlite3')));
+  const folder = await installed.copy('rabbitmq-consumer');
+  t.deepEqual(await installed.visible(), ['pg']);
   await assertReportsMissingBroker(t, folder);
   await assertConsumesOnce(t, folder);
+});
+
+test.serial('jest-vitest: the tests of a CommonJS project pass under Jest and under Vitest', async (t) => {
+  t.timeout(120_000, 'two test runners');
+  const folder = await installed.copy('jest-vitest');
+  t.deepEqual(await installed.visible(), ['better-sqlite3']);
+  const jest = await npm(folder, 'run', 'test:jest');
+  t.regex(jest.stderr, /^Tests: +2 passed, 2 total$/m);
+  const vitest = await npm(folder, 'run', 'test:vitest');
+  t.regex(vitest.stdout, /^ *Tests +2 passed \(2\)$/m);
 });
 
 async function settings(t: Cleanup, { engine, socket }: Example, folder: string) {

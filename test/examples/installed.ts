@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, readdir, readFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,37 +8,17 @@ import { freshFolder } from '../helpers/databases/engines.js';
 import type { Cleanup } from '../helpers/databases/postgres.js';
 
 const root = new URL('../../../', import.meta.url);
+const sources = fileURLToPath(new URL('examples/', root));
 const run = promisify(execFile);
+
+type Packages = Readonly<Record<string, string>>;
 
 /** The parts of `package.json` that the tests read. */
 export interface Manifest {
-  readonly scripts: { readonly start: string; readonly build?: string };
-  readonly dependencies: Readonly<Record<string, string>>;
-}
-
-/** Packs the library as for a release. Resolves to the path of the tarball. */
-export async function packLibrary(t: Cleanup): Promise<string> {
-  const folder = await freshFolder(t);
-  const library = fileURLToPath(new URL('interceptors/', root));
-  await npm(library, 'pack', '--pack-destination', folder);
-  const [tarball = ''] = await readdir(folder);
-  return join(folder, tarball);
-}
-
-/** Copies an example, installs the tarball and the dependencies, and builds it. The copy is deleted after the test. */
-export async function installExample(t: Cleanup, name: string, tarball: string): Promise<string> {
-  const folder = join(await freshFolder(t), name);
-  const source = fileURLToPath(new URL(`examples/${name}/`, root));
-  await cp(source, folder, { recursive: true, filter: (path) => !generated.has(basename(path)) });
-  const { dependencies, scripts } = await manifestOf(folder);
-  const flags = ['--no-save', '--prefer-offline', '--no-audit', '--no-fund'];
-  if (dependencies['better-sqlite3']) {
-    await copyBuiltSqlite(folder);
-    flags.push('--ignore-scripts');
-  }
-  await npm(folder, 'install', ...flags, tarball);
-  if (scripts.build) await npm(folder, 'run', 'build');
-  return folder;
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly dependencies: Packages;
+  readonly devDependencies?: Packages;
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
 }
 
 /** Reads the `package.json` of a folder. */
@@ -46,8 +26,108 @@ export async function manifestOf(folder: string): Promise<Manifest> {
   return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
 }
 
+/** Returns the names of the examples. */
+export async function exampleNames(): Promise<string[]> {
+  const entries = await readdir(sources, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
+
+/**
+ * The packages of all examples, installed once with the tarball of the library. An example sees the packages that its
+ * `package.json` names, and no other optional package of the library. Only one example may be used at a time.
+ */
+export class InstalledExamples {
+  readonly #folder: string;
+  /** The optional packages of the library, such as the engines. */
+  readonly #optional: readonly string[];
+
+  private constructor(folder: string, optional: readonly string[]) {
+    this.#folder = folder;
+    this.#optional = optional;
+  }
+
+  /** Packs the library as for a release and installs it with the packages of all examples. */
+  static async install(t: Cleanup): Promise<InstalledExamples> {
+    const folder = await freshFolder(t);
+    await writeFile(join(folder, 'package.json'), JSON.stringify(await packagesOfAll()));
+    await copyBuiltSqlite(folder);
+    const flags = ['--no-save', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'];
+    await npm(folder, 'install', ...flags, await packLibrary(t));
+    const { peerDependenciesMeta = {} } = await manifestOf(join(folder, 'node_modules/grpc-replay-guard'));
+    return new InstalledExamples(folder, Object.keys(peerDependenciesMeta));
+  }
+
+  /** Copies an example and builds it. Resolves to the folder of the copy. */
+  async copy(name: string): Promise<string> {
+    const folder = join(this.#folder, name);
+    const filter = (path: string) => !generated.has(basename(path));
+    await cp(join(sources, name), folder, { recursive: true, filter });
+    const { dependencies, devDependencies, scripts } = await manifestOf(folder);
+    const packages = Object.keys({ ...dependencies, ...devDependencies });
+    await this.#hideOptionalExcept(packages);
+    for (const one of ['.bin', ...packages]) {
+      const link = join(folder, 'node_modules', one);
+      await mkdir(dirname(link), { recursive: true });
+      await symlink(join(this.#folder, 'node_modules', one), link);
+    }
+    if (scripts.build) await npm(folder, 'run', 'build');
+    return folder;
+  }
+
+  /** Returns the optional packages of the library that the current example can load. */
+  async visible(): Promise<string[]> {
+    const found = await Promise.all(
+      this.#optional.map(async (name) => ((await exists(this.#path('node_modules', name))) ? [name] : [])),
+    );
+    return found.flat().sort();
+  }
+
+  /** Moves the optional packages away, and the packages of the example back. */
+  async #hideOptionalExcept(packages: readonly string[]): Promise<void> {
+    for (const name of this.#optional) {
+      const [from, to] = packages.includes(name) ? ['hidden', 'node_modules'] : ['node_modules', 'hidden'];
+      const target = this.#path(String(to), name);
+      await mkdir(dirname(target), { recursive: true });
+      if (await exists(this.#path(String(from), name))) await rename(this.#path(String(from), name), target);
+    }
+  }
+
+  #path(...parts: string[]): string {
+    return join(this.#folder, ...parts);
+  }
+}
+
+/** Runs npm in a folder. The programs of this repository must not replace a missing package of an example. */
+export function npm(folder: string, ...args: string[]) {
+  const entries = process.env.PATH?.split(delimiter) ?? [];
+  const PATH = entries.filter((entry) => !entry.endsWith(join('node_modules', '.bin'))).join(delimiter);
+  return run('npm', args, { cwd: folder, env: { ...process.env, PATH }, maxBuffer: 2 ** 26 });
+}
+
 /** Generated files that a developer may have in the example's folder. They are not copied. */
 const generated = new Set(['node_modules', 'dist', 'gen', 'data', 'package-lock.json']);
+
+/** Returns a manifest with the packages of all examples. Two examples must not name different ranges of a package. */
+async function packagesOfAll() {
+  const packages: Record<string, string> = {};
+  for (const name of await exampleNames()) {
+    const { dependencies, devDependencies } = await manifestOf(join(sources, name));
+    for (const [one, range] of Object.entries({ ...dependencies, ...devDependencies })) {
+      if ((packages[one] ?? range) !== range)
+        throw new Error(`${name}: ${one} ${range}, not ${packages[one]}`);
+      packages[one] = range;
+    }
+  }
+  return { private: true, dependencies: packages };
+}
+
+/** Packs the library as for a release. Resolves to the path of the tarball. */
+async function packLibrary(t: Cleanup): Promise<string> {
+  const folder = await freshFolder(t);
+  await npm(fileURLToPath(new URL('interceptors/', root)), 'pack', '--pack-destination', folder);
+  const [tarball = ''] = await readdir(folder);
+  return join(folder, tarball);
+}
 
 /** Copies the compiled better-sqlite3, because compiling takes minutes. npm keeps a copy that satisfies the range. */
 async function copyBuiltSqlite(folder: string): Promise<void> {
@@ -59,9 +139,9 @@ async function copyBuiltSqlite(folder: string): Promise<void> {
   }
 }
 
-function npm(folder: string, ...args: string[]) {
-  // The programs of the workspace must not replace a missing dependency of the example.
-  const entries = process.env.PATH?.split(delimiter) ?? [];
-  const PATH = entries.filter((entry) => !entry.endsWith(join('node_modules', '.bin'))).join(delimiter);
-  return run('npm', args, { cwd: folder, env: { ...process.env, PATH }, maxBuffer: 2 ** 26 });
+function exists(path: string): Promise<boolean> {
+  return readdir(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -29,6 +29,13 @@ test('an entry is one ES module for import and require, and a CommonJS module fo
   }
 });
 
+test('only grpc-js must be installed beside the library', (t) => {
+  const manifest = JSON.parse(readFileSync(join(root, 'interceptors/package.json'), 'utf8'));
+  const { peerDependencies, peerDependenciesMeta } = manifest;
+  const needed = Object.keys(peerDependencies).filter((name) => !peerDependenciesMeta[name]?.optional);
+  t.deepEqual(needed, ['@grpc/grpc-js']);
+});
+
 test('require loads the same modules as import', async (t) => {
   const require = createRequire(import.meta.url);
   for (const entry of Object.keys(publicNames)) {

@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import { Controller, Inject } from '@nestjs/common';
+import { Controller, type OnModuleInit } from '@nestjs/common';
 import { GrpcMethod } from '@nestjs/microservices';
 import type { Database } from 'grpc-replay-guard/database';
-
-/** The injection token of the database. */
-export const DATABASE = Symbol('database');
+import { InjectDatabase } from 'grpc-replay-guard/nestjs';
 
 @Controller()
-export class Payments {
-  @Inject(DATABASE) private readonly database!: Database;
+export class Payments implements OnModuleInit {
+  @InjectDatabase() private readonly database!: Database;
+
+  async onModuleInit() {
+    const steps = ['CREATE TABLE payments (id TEXT, account TEXT, amount BIGINT)'];
+    await this.database.migrate('payments', steps);
+  }
 
   @GrpcMethod()
   async charge({ account, amount }: { account: string; amount: number }) {
