@@ -18,6 +18,8 @@ export interface RepeatingTaskOptions {
   readonly maxFailurePauseMs?: number;
   /** Receives the error of each failed run. The task continues. */
   readonly onError: (error: unknown) => void;
+  /** Called after the first run that succeeds after failed runs. */
+  readonly onRecovered?: () => void;
   /** Whether the timers keep the process alive. Default: true. */
   readonly keepsProcessAlive?: boolean;
 }
@@ -101,20 +103,22 @@ export class RepeatingTask {
   async #runOnce(): Promise<boolean> {
     try {
       const hasMore = await this.#options.run();
+      const hasRecovered = this.#failures > 0;
       this.#failures = 0;
+      if (hasRecovered) this.#report(() => this.#options.onRecovered?.());
       return hasMore === true;
     } catch (error) {
       this.#failures++;
-      this.#report(error);
+      this.#report(() => this.#options.onError(error));
       return false;
     }
   }
 
-  #report(error: unknown): void {
+  #report(report: () => void): void {
     try {
-      this.#options.onError(error);
+      report();
     } catch (failure) {
-      // The process receives the error of `onError` as an uncaught exception. The task continues.
+      // The process receives the error of the callback as an uncaught exception. The task continues.
       process.nextTick(() => {
         throw failure;
       });
