@@ -1,5 +1,6 @@
 import type { MaybePromise } from '../timing/maybe-promise.js';
 import type { Dialect, Row, SqlValue } from './database.js';
+import type { LoadSource } from './load.js';
 import type { StatementResult } from './result.js';
 
 /** The parameter that stands for the time at which its statement runs, in milliseconds since the epoch. */
@@ -80,7 +81,7 @@ export type AttemptMode = 'open' | 'alone';
  * The port of a SQL database, on which the unit of work, the handle and the SQL store are built. A synchronous engine
  * returns results at once if it need not wait.
  */
-export interface DatabaseEngine extends Dialect {
+export interface DatabaseEngine extends Dialect, LoadSource {
   /**
    * Whether reads have a connection of their own. Then a look-up before a claim costs almost nothing, and a replay
    * needs no transaction.

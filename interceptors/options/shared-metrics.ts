@@ -23,8 +23,20 @@ export class SharedMetrics {
     return this.#existing<Counter<Label>>(name, { type: 'counter', labelNames }) ?? create();
   }
 
-  gauge<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) {
-    const create = () => new Gauge({ name, help, labelNames, registers: [this.#register] });
+  /** @param collect sets the values of the gauge, before each scrape */
+  gauge<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[] = [],
+    collect?: (gauge: Gauge<Label>) => void,
+  ) {
+    const create = () => {
+      const gauge: Gauge<Label> = new Gauge({
+        ...{ name, help, labelNames, registers: [this.#register] },
+        ...(collect && { collect: () => collect(gauge) }),
+      });
+      return gauge;
+    };
     return this.#existing<Gauge<Label>>(name, { type: 'gauge', labelNames }) ?? create();
   }
 
@@ -50,6 +62,34 @@ export class SharedMetrics {
     if (found === describe(expected)) return metric as object as M;
     throw new Error(`the registry already has a metric ${name}: ${found}, not ${describe(expected)}`);
   }
+}
+
+const SHARED = Symbol.for('grpc-replay-guard/shared-metric');
+
+/**
+ * Returns what all observers of a metric share, also those of another copy of the library. The first observer makes the
+ * set.
+ */
+export function sharedBy<T>(metric: object): Set<T> {
+  const holder = metric as { [SHARED]?: Set<T> };
+  holder[SHARED] ??= new Set();
+  return holder[SHARED];
+}
+
+/** Makes a metric show 0 for these labels, unless it has a value for them already. */
+export function startAtZero<Label extends string>(
+  metric: Counter<Label> | Gauge<Label> | Histogram<Label>,
+  labels: Record<Label, string>,
+): void {
+  if (!('zero' in metric)) {
+    metric.inc(labels, 0);
+    return;
+  }
+  // `zero` would discard what another observer has counted.
+  const started = sharedBy<string>(metric);
+  const values = JSON.stringify(Object.entries(labels).sort());
+  if (!started.has(values)) metric.zero(labels);
+  started.add(values);
 }
 
 function describe({ type, labelNames = [] }: Partial<Shape>): string {

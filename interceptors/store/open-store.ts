@@ -1,8 +1,9 @@
 import type { Database } from '../database/database.js';
+import type { LoadSource } from '../database/load.js';
 import type { IdempotencyStore } from './store.js';
 
 /** One open database in two roles: the store of the guard and the database handle of the services. */
-export interface OpenStore {
+export interface OpenStore extends LoadSource {
   readonly store: IdempotencyStore;
   readonly database: Database;
   /**

@@ -123,6 +123,7 @@ const sharedMetrics = 'interceptors/options/shared-metrics.ts';
 export const limitedFiles: Readonly<Record<string, readonly string[]>> = {
   'interceptors/replay-guard/prometheus.ts': ['interceptors/replay-guard/observer.ts', sharedMetrics],
   'interceptors/consumer/prometheus.ts': ['interceptors/consumer/observer.ts', sharedMetrics],
+  'interceptors/database/prometheus.ts': ['interceptors/database/load.ts', sharedMetrics],
   'interceptors/outbox/prometheus.ts': ['interceptors/outbox/observer.ts', sharedMetrics],
 };
 
@@ -135,6 +136,7 @@ export const packageOwners: Readonly<Record<string, readonly string[]>> = {
   'prom-client': [
     sharedMetrics,
     'interceptors/replay-guard/prometheus.ts',
+    'interceptors/database/prometheus.ts',
     'interceptors/consumer/prometheus.ts',
     'interceptors/outbox/prometheus.ts',
     'src',

@@ -155,6 +155,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     ],
     types: ['GuardedGrpcOptions', 'ReplayGuardModuleAsyncOptions', 'ReplayGuardModuleOptions'],
   },
+  'grpc-replay-guard/database/prometheus': { values: ['createDatabaseMetrics'], types: [] },
   'grpc-replay-guard/client': {
     values: [
       'createIdempotencyInterceptor',

@@ -3,6 +3,7 @@ import { outsideOfCalls } from '../../context/copies.js';
 import { MAX_TIMER_MS } from '../../options/whole-number.js';
 import type { Statement } from '../engine.js';
 import { DatabaseUnavailableError, NoConnectionError } from '../errors.js';
+import { type DatabaseLoad, Waits } from '../load.js';
 import { type Batch, type BatchClass, batchClassOf, type QueryClass } from './batch.js';
 import { type BatchEnd, endsReplicationWait, isConnectionFailure, isReadOnlyViolation } from './errors.js';
 import { PoolUse, type Waiter } from './pool-use.js';
@@ -201,6 +202,8 @@ export class Connection {
 
 /** The connections of a pool of pg. */
 export class Connections {
+  /** The waits of users for a connection. */
+  readonly waits = new Waits();
   readonly #pool: Pool;
   readonly #options: ConnectionOptions;
   readonly #maxConnections: number;
@@ -220,6 +223,16 @@ export class Connections {
     this.#use = new PoolUse(this.#maxConnections);
   }
 
+  /** Returns the state of the pool. */
+  load(): Required<Omit<DatabaseLoad, 'engine'>> {
+    // An object that stands for a pool may have no counts.
+    const { idleCount: idle = 0, totalCount = 0 } = this.#pool as Partial<Pool>;
+    return {
+      waiting: this.#use.waiting,
+      connections: { idle, inUse: totalCount - idle, max: this.#maxConnections },
+    };
+  }
+
   /**
    * Checks a connection out of the pool for `use`, which resolves or rejects the returned promise.
    * @throws NoConnectionError when other work of this process holds every connection for too long
@@ -231,8 +244,10 @@ export class Connections {
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const { answers, losses } = this.#use;
+      const since = this.#pool.idleCount <= this.#use.waiting ? performance.now() : undefined;
       const waiter: Waiter<PoolClient> = {
         use: (client) => {
+          if (since !== undefined) this.waits.ended(since);
           const connection = this.#connectionOf(client).checkedOut();
           const isFormer = connection.openedAt < this.#demotions;
           // In a transaction of the application, the statements of this user would commit with it, or never.
@@ -241,6 +256,7 @@ export class Connections {
           this.use(use).then(resolve, reject);
         },
         fail: (cause) => {
+          if (since !== undefined) this.waits.ended(since);
           const text = `no connection to the database: ${cause.message}`;
           const isBusy = cause instanceof NoConnectionError || this.#use.isBusySince(answers, losses);
           reject(new (isBusy ? NoConnectionError : DatabaseUnavailableError)(text, { cause }));

@@ -11,6 +11,7 @@ import type {
   StatementTime,
 } from '../engine.js';
 import { CommitInDoubtError } from '../errors.js';
+import type { DatabaseLoad } from '../load.js';
 import { type Connection, Connections } from './connection.js';
 import {
   type BatchEnd,
@@ -101,6 +102,14 @@ export class PostgresEngine implements DatabaseEngine {
    */
   checkSessions(): Promise<void> {
     return checkSessions(this.#connections, this.#isPooled);
+  }
+
+  load(): DatabaseLoad {
+    return { engine: 'postgres', ...this.#connections.load() };
+  }
+
+  onWait(listener: (seconds: number) => void): void {
+    this.#connections.waits.add(listener);
   }
 
   open(first?: Statement): Promise<OpenedSession> {

@@ -47,6 +47,11 @@ export class PoolUse<C> {
     this.#maxConnections = maxConnections;
   }
 
+  /** How many users wait for a connection. */
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
   /** The number of answers of the database so far. */
   get answers(): number {
     return this.#answers;

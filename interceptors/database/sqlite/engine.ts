@@ -15,6 +15,7 @@ import {
   type StatementTime,
 } from '../engine.js';
 import { LockTimeoutError } from '../errors.js';
+import type { DatabaseLoad } from '../load.js';
 import { type Connection, retryWhileLocked } from './connection.js';
 import type { Writer } from './writer.js';
 
@@ -58,6 +59,14 @@ export class SqliteEngine implements DatabaseEngine {
     this.hasSeparateReader = reader !== undefined;
     this.unitLimitMs = unitLimitMs;
     this.#busyTimeoutMs = busyTimeoutMs;
+  }
+
+  load(): DatabaseLoad {
+    return { engine: 'sqlite', waiting: this.#writer.waiting };
+  }
+
+  onWait(listener: (seconds: number) => void): void {
+    this.#writer.waits.add(listener);
   }
 
   open(first?: Statement): MaybePromise<OpenedSession> {

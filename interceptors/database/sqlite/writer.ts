@@ -2,6 +2,7 @@ import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { Row } from '../database.js';
 import type { OpenedSession, Statement } from '../engine.js';
 import { CommitInDoubtError, DatabaseUnavailableError } from '../errors.js';
+import { Waits } from '../load.js';
 import { type Connection, retryWhileLocked } from './connection.js';
 import type { DatabaseFile } from './database-file.js';
 import { isConstraintViolation } from './errors.js';
@@ -10,6 +11,8 @@ import { type SessionGroup, SqliteSession } from './session.js';
 
 /** A unit of work that waits for the writer. */
 interface QueuedUnit {
+  /** When the wait began, by `performance.now()`. */
+  readonly since: number;
   readonly first: Statement | undefined;
   resolve(opened: OpenedSession): void;
   reject(error: unknown): void;
@@ -44,7 +47,11 @@ export class Writer {
   readonly #file: DatabaseFile | undefined;
   readonly #limits: WriterLimits;
   readonly #transaction: GroupTransaction;
+  /** The waits of units for the writer. */
+  readonly waits = new Waits();
   readonly #queue: QueuedUnit[] = [];
+  /** The units, besides those of the queue, that wait for another process that writes. */
+  #opening = 0;
   /** The units of the open group that commit together. */
   #committing: CommittingUnit[] = [];
   /** When the open group stops accepting units, by `performance.now()`. Undefined if no transaction is open. */
@@ -77,6 +84,11 @@ export class Writer {
     this.#transaction = new GroupTransaction(connection, file, beforeCommit);
   }
 
+  /** How many units wait for the writer, or for another process that writes. */
+  get waiting(): number {
+    return this.#queue.length + this.#opening;
+  }
+
   /** Whether no transaction is open or being opened on the connection of the writer. */
   get isIdle(): boolean {
     return !this.#isBusy && this.#groupUntil === undefined && !this.#transaction.isOpen;
@@ -100,7 +112,19 @@ export class Writer {
     if (this.#isBusy || this.#queue.length > 0 || !this.#acceptsUnits()) return this.#enqueue(first);
     if (this.#groupUntil !== undefined) return this.#start(first);
     const begun = this.#begin();
-    return begun ? begun.then(() => this.#start(first)) : this.#start(first);
+    return begun ? this.#startAfter(begun, first) : this.#start(first);
+  }
+
+  async #startAfter(begun: Promise<void>, first: Statement | undefined): Promise<OpenedSession> {
+    const since = performance.now();
+    this.#opening++;
+    try {
+      await begun;
+    } finally {
+      this.#opening--;
+      this.waits.ended(since);
+    }
+    return this.#start(first);
   }
 
   /** Resolves when no unit runs or waits. */
@@ -131,7 +155,7 @@ export class Writer {
 
   #enqueue(first: Statement | undefined): Promise<OpenedSession> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ first, resolve, reject });
+      this.#queue.push({ since: performance.now(), first, resolve, reject });
       this.#continue();
     });
   }
@@ -155,7 +179,10 @@ export class Writer {
     const failed = (error: unknown): never => {
       this.#lastFailure = error;
       this.#isBusy = false;
-      for (const unit of this.#queue.splice(0)) unit.reject(error);
+      for (const unit of this.#queue.splice(0)) {
+        this.waits.ended(unit.since);
+        unit.reject(error);
+      }
       this.#notifyIdle();
       throw error;
     };
@@ -238,6 +265,7 @@ export class Writer {
   }
 
   #startQueued(unit: QueuedUnit): void {
+    this.waits.ended(unit.since);
     try {
       unit.resolve(this.#start(unit.first));
     } catch (error) {

@@ -138,5 +138,10 @@ export async function openSqlStore(
     await close();
     throw error;
   }
-  return { store, database, ping: () => store.ping(), close };
+  return {
+    ...{ store, database, close },
+    ping: () => store.ping(),
+    load: () => engine.load(),
+    onWait: (listener) => engine.onWait(listener),
+  };
 }
