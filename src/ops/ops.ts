@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Registry } from 'prom-client';
+import { Gauge, type Registry } from 'prom-client';
 import type { Address } from '../config/address.js';
 import { ConfigError } from '../config/config.js';
 import type { Readiness } from './readiness.js';
@@ -28,7 +28,7 @@ export interface OpsAddress extends Address {
 }
 
 /**
- * The HTTP listener for operators: `/metrics`, `/livez`, `/readyz`, and further pages and actions. Requests of web pages
+ * The HTTP listener for operators: `/metrics`, `/livez`, `/readyz`, further pages and actions, and at `/` their list. Requests of web pages
  * are refused, and requests for a host name that is not a name of the listener.
  */
 export interface Ops {
@@ -82,7 +82,17 @@ export async function listenOps(
   registry: Registry,
   limits = LIMITS,
 ): Promise<Ops> {
+  new Gauge({
+    ...{ name: 'shop_ready', help: '1 while the server is ready, otherwise 0', registers: [registry] },
+    collect() {
+      this.set(readiness.isReady ? 1 : 0);
+    },
+  });
   const routes = new Map<string, Route>(pages(readiness, registry));
+  routes.set(
+    '/',
+    page(async (response) => text(response, 200, contents(routes))),
+  );
   const webPages = new WebPages([address.host, ...(address.names ?? [])]);
   const server = createServer(timeoutsOf(limits), (request, response) => {
     const { path, query } = targetOf(request);
@@ -157,6 +167,12 @@ function pages(readiness: Readiness, registry: Registry): [string, Route][] {
     ['/readyz', page(async (response) => ready(response, await readiness.obstacle()))],
     ['/metrics', page(async (response) => send(response, 200, registry.contentType, await metrics()))],
   ];
+}
+
+/** Returns the paths of the listener, with the methods that each allows. */
+function contents(routes: ReadonlyMap<string, Route>): string {
+  const lines = [...routes].map(([path, { methods }]) => `${path}  ${methods.join(', ')}`);
+  return lines.sort().join('\n');
 }
 
 function ready(response: ServerResponse, obstacle: string | undefined): void {

@@ -58,6 +58,11 @@ export class Readiness {
     void this.#task.stop();
   }
 
+  /** Whether the server was ready at the last check. */
+  get isReady(): boolean {
+    return this.#obstacle === undefined && this.#reported === undefined;
+  }
+
   /** Resolves to the reason why the server is not ready, or to undefined if it is ready. Takes 2 s at most. */
   async obstacle(): Promise<string | undefined> {
     if (this.#obstacle) return this.#obstacle;

@@ -189,7 +189,7 @@ test('requests for /metrics that arrive together share one rendering', async (t)
 test('HEAD has the status and the headers of GET and no body', async (t) => {
   const { ops, readiness, page } = await serve(t);
   ops.show('/page', () => ({ content: 'of the page' }));
-  for (const path of ['/livez', '/readyz', '/metrics', '/page', '/nowhere']) {
+  for (const path of ['/', '/livez', '/readyz', '/metrics', '/page', '/nowhere']) {
     const [got, head] = [await page(path), await page(path, { method: 'HEAD' })];
     t.is(head.status, got.status, path);
     t.is(head.body, '', path);
@@ -210,7 +210,7 @@ test('a method that a path does not allow is answered with 405 and the allowed m
     return [status, headers.get('allow')];
   };
   for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
-    for (const path of ['/livez', '/readyz', '/metrics'])
+    for (const path of ['/', '/livez', '/readyz', '/metrics'])
       t.deepEqual(await allowed(path, method), [405, 'GET, HEAD'], `${method} ${path}`);
   }
   for (const method of ['GET', 'HEAD', 'PUT']) {
@@ -271,10 +271,46 @@ test('a connection whose client does not read the response is closed', async (t)
   await poll('the connection is closed', alive);
 });
 
+test('/ lists the paths of the listener and the methods that they allow', async (t) => {
+  const { ops, page } = await serve(t);
+  ops.show('/outbox', () => ({}));
+  ops.act('/outbox/requeue', async () => ({}));
+  const { status, body, headers } = await page('/');
+  t.is(status, 200);
+  t.is(headers.get('content-type'), 'text/plain; charset=utf-8');
+  t.deepEqual(body.split('\n'), [
+    '/  GET, HEAD',
+    '/livez  GET, HEAD',
+    '/metrics  GET, HEAD',
+    '/outbox  GET, HEAD',
+    '/outbox/requeue  POST',
+    '/readyz  GET, HEAD',
+    '',
+  ]);
+});
+
+test('the metric shop_ready follows the readiness of the server', async (t) => {
+  const { readiness, page } = await serve(t);
+  const value = async () => /^shop_ready (\d)$/m.exec((await page('/metrics')).body)?.[1];
+  t.is(await value(), '0', 'starting');
+  let fails = false;
+  readiness.serve(async () => {
+    if (fails) throw new DatabaseUnavailableError('on purpose');
+  });
+  await poll('ready', async () => (await value()) === '1');
+  fails = true;
+  await poll('not ready', async () => (await page('/readyz')).status === 503);
+  t.is(await value(), '0', 'the database fails');
+  fails = false;
+  await poll('ready again', async () => (await value()) === '1');
+  readiness.block('stopping');
+  t.is(await value(), '0', 'stopping');
+});
+
 test('responses are not cached, and unknown paths are not found', async (t) => {
   const { page } = await serve(t);
   t.is((await page('/readyz')).headers.get('cache-control'), 'no-store');
-  for (const path of ['/', '/metrics/', '/livezz', '/__proto__', '/constructor', '//']) {
+  for (const path of ['/metrics/', '/livezz', '/__proto__', '/constructor', '//']) {
     t.is((await page(path)).status, 404, path);
   }
 });
