@@ -1,16 +1,23 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { outsideOfCalls } from '../context/copies.js';
 import type { Database } from '../database/database.js';
+import type { OutboxObserver } from './observer.js';
 
 /** The Postgres channel that wakes relays in other processes. */
 export const CHANNEL = 'replay_guard_outbox';
 
 const notify = `SELECT pg_notify('${CHANNEL}', '')`;
 
+/** Receives the errors of a source of wake-ups. */
+export type WakeUpObserver = Pick<OutboxObserver, 'errorOccurred' | 'recovered'>;
+
 /** A source of wake-ups. It wakes a relay when another process has appended events or released work. */
 export interface WakeUps {
-  /** Starts the source. The source calls `wake` whenever events may be due. */
-  start(wake: () => void): void;
+  /**
+   * Starts the source. The source calls `wake` whenever events may be due.
+   * @param observer receives the errors of the source, and its recovery
+   */
+  start(wake: () => void, observer?: WakeUpObserver): void;
   /** Resolves when the source has ended. */
   stop(): Promise<void>;
 }

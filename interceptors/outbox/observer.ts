@@ -17,6 +17,8 @@ export interface ObservedAttempt {
  * The first error of each method becomes a process warning with the code `REPLAY_GUARD_OBSERVER_FAILED`.
  */
 export interface OutboxObserver {
+  /** A relay was created that serves this destination. @param types the types of event that the destination receives */
+  destinationServed(destination: string, types: readonly string[]): void;
   /** @param seconds the duration of the attempt */
   delivered(attempt: ObservedAttempt, seconds: number): void;
   /** @param retryInMs the pause before the next attempt; undefined if the event has become a dead letter */
@@ -34,10 +36,13 @@ export interface OutboxObserver {
   purged(count: number): void;
   /** The database or the connection for wake-ups failed. The relay tries again. */
   errorOccurred(error: unknown): void;
+  /** A part of the relay works again that has reported an error. */
+  recovered(): void;
 }
 
 /** The names of all methods of the observer. */
 export const outboxObserverMethods: { readonly [Name in keyof OutboxObserver]: true } = {
+  destinationServed: true,
   delivered: true,
   failed: true,
   leaseLost: true,
@@ -45,4 +50,5 @@ export const outboxObserverMethods: { readonly [Name in keyof OutboxObserver]: t
   reported: true,
   purged: true,
   errorOccurred: true,
+  recovered: true,
 };

@@ -30,11 +30,13 @@ export class Outbox {
   readonly #appender: Appender;
   readonly #statements: Statements;
   readonly #workSignal: WorkSignal;
+  readonly #destinations: readonly string[];
 
   constructor(options: OutboxOptions) {
     const { database, routes, maxPayloadBytes = 262_144 } = options;
     assertWholeNumber('maxPayloadBytes', maxPayloadBytes);
     this.database = database;
+    this.#destinations = Object.values(routes).flat();
     this.#workSignal = new WorkSignal(database);
     this.#statements = statementsOf(database.dialect);
     this.#appender = new Appender({ database, routes, maxPayloadBytes }, this.#statements);
@@ -55,14 +57,16 @@ export class Outbox {
   }
 
   /**
-   * Resolves to the state of each destination that has pending events, dead letters or ended subscriptions.
+   * Resolves to the state of each destination of the routes, and of each other one that has pending events, dead letters or
+   * ended subscriptions.
    */
   async report(): Promise<DestinationReport[]> {
     const [counts, closed] = await Promise.all([
       this.database.query(this.#statements.report),
       this.database.query(this.#statements.listClosed),
     ]);
-    const names = new Set([...counts, ...closed].map(({ destination }) => String(destination)));
+    const stored = [...counts, ...closed].map(({ destination }) => String(destination));
+    const names = new Set([...this.#destinations, ...stored]);
     return [...names].sort().map((destination) => {
       const count = counts.find((row) => row.destination === destination);
       return {

@@ -1,10 +1,11 @@
 import pg, { type ClientConfig } from 'pg';
 import { outsideOfCalls } from '../context/copies.js';
+import { DatabaseUnavailableError } from '../database/errors.js';
 import { Failover, type HostClient } from '../database/postgres/servers/failover.js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { backoffMs } from '../timing/backoff.js';
 import { within } from '../timing/timeout.js';
-import { CHANNEL, type WakeUps } from './notifications.js';
+import { CHANNEL, type WakeUpObserver, type WakeUps } from './notifications.js';
 
 /** The options of `createPostgresWakeUps`. */
 export interface PostgresWakeUpsOptions {
@@ -13,7 +14,10 @@ export interface PostgresWakeUpsOptions {
    * directly: LISTEN does not work through a pooler that shares connections between transactions.
    */
   readonly client: ClientConfig;
-  /** Receives the error of each connection that broke or could not be opened. */
+  /**
+   * Receives the error of each connection that broke or could not be opened. The observer of the relay receives it, too,
+   * as `errorOccurred`.
+   */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -37,8 +41,8 @@ export function createPostgresWakeUps(options: PostgresWakeUpsOptions): WakeUps 
   const Client = failover && !failover.isPlain ? failover.Client : pg.Client;
   let listener: Listener | undefined;
   return {
-    start(wake) {
-      const started = new Listener(options, Client, wake);
+    start(wake, observer) {
+      const started = new Listener(options, Client, wake, observer);
       listener = started;
       void outsideOfCalls(() => started.connect());
     },
@@ -50,15 +54,24 @@ class Listener {
   readonly #options: PostgresWakeUpsOptions;
   readonly #Client: HostClient;
   readonly #wake: () => void;
+  readonly #observer: WakeUpObserver | undefined;
   #client: pg.Client | undefined;
   #failures = 0;
+  /** Whether no connection was opened since the last error. */
+  #hasFailed = false;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: PostgresWakeUpsOptions, Client: HostClient, wake: () => void) {
+  constructor(
+    options: PostgresWakeUpsOptions,
+    Client: HostClient,
+    wake: () => void,
+    observer: WakeUpObserver | undefined,
+  ) {
     this.#options = options;
     this.#Client = Client;
     this.#wake = wake;
+    this.#observer = observer;
   }
 
   /** Opens the connection. If this fails, the promise still resolves, and a timer opens another connection. */
@@ -77,6 +90,8 @@ class Listener {
     try {
       await client.connect();
       await client.query(`LISTEN ${CHANNEL}`);
+      if (this.#hasFailed) this.#observer?.recovered();
+      this.#hasFailed = false;
       this.#failures = 0;
       this.#wake();
     } catch (error) {
@@ -97,7 +112,10 @@ class Listener {
     if (this.#isStopped || this.#client !== client) return;
     this.#client = undefined;
     void close(client);
+    this.#hasFailed = true;
     this.#options.onError?.(error);
+    const text = 'the connection for wake-ups failed';
+    this.#observer?.errorOccurred(new DatabaseUnavailableError(text, { cause: error }));
     const pauseMs = backoffMs(RECONNECT_BACKOFF, this.#failures++);
     this.#timer = setTimeout(() => void this.connect(), pauseMs);
   }

@@ -107,3 +107,28 @@ for (const [title, ended] of Object.entries(failing)) {
     },
   );
 }
+
+test.serial(
+  'several observers receive each event in their order, and the failure of one does not stop the next',
+  async (t) => {
+    const calls: string[] = [];
+    const failing: Partial<Observer> = {
+      started() {
+        throw new Error('on purpose');
+      },
+    };
+    const named = (name: string): Partial<Observer> => ({ started: (id) => calls.push(`${name} ${id}`) });
+    const warned = once(process, 'warning');
+    const observer = completeObserver<Observer>([named('a'), failing, named('b')], names);
+    observer.started(1);
+    observer.started(2);
+    observer.ended();
+    t.deepEqual(calls, ['a 1', 'b 1', 'a 2', 'b 2']);
+    t.is(((await warned) as NodeJS.ErrnoException[])[0]?.code, 'REPLAY_GUARD_OBSERVER_FAILED');
+  },
+);
+
+test('an empty list of observers has methods without effect, and a member that is no object is refused', (t) => {
+  t.notThrows(() => completeObserver<Observer>([], names).started(1));
+  t.throws(() => completeObserver<Observer>([undefined as never], names), { instanceOf: TypeError });
+});

@@ -163,9 +163,9 @@ for (const engine of engines) {
     t.is(value(`pending${desk}`), 2);
     t.is(value(`dead${desk}`), 1);
     t.is(value(`closed${desk}`), 0);
-    t.is(value(`delivery_seconds_count${desk}`), 3);
+    t.is(value(`delivery_duration_seconds_count${desk}`), 3);
     t.is(value('purged_total'), 1);
-    t.true(Number(value(`oldest_seconds${desk}`)) >= 90);
+    t.true(Number(value(`oldest_age_seconds${desk}`)) >= 90);
     t.false(
       lines.some((line) => /shelf|aggregate|failing/.test(line)),
       'only destinations of this relay, and only bounded labels',

@@ -228,6 +228,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'Relay',
       'RelayOptions',
       'RetryOptions',
+      'WakeUpObserver',
       'WakeUps',
     ],
   },

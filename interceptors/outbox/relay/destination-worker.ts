@@ -41,6 +41,7 @@ export class DestinationWorker {
       run: async () => void (await this.#startDeliveries()),
       intervalMs: options.pollMs,
       onError: (error) => options.observer.errorOccurred(error),
+      onRecovered: () => options.observer.recovered(),
     });
     this.#deliverer = new Deliverer({ ...options, onRetry: (inMs) => this.#task.wakeIn(inMs) });
   }

@@ -40,6 +40,7 @@ export class OutboxMaintenance {
       run: () => this.run(),
       intervalMs: INTERVAL_MS,
       onError: (error) => options.observer.errorOccurred(error),
+      onRecovered: () => options.observer.recovered(),
     });
   }
 

@@ -22,8 +22,8 @@ export interface RelayOptions {
   readonly destinations: Readonly<Record<string, Destination>>;
   /** Wakes the relay when another process appends an event. Default: the relay only polls. */
   readonly wakeUps?: WakeUps;
-  /** Receives the events of the relay. Any method may be missing. Default: no observer. */
-  readonly observer?: Partial<OutboxObserver>;
+  /** Receives the events of the relay, or several observers do. Any method may be missing. Default: no observer. */
+  readonly observer?: Partial<OutboxObserver> | readonly Partial<OutboxObserver>[];
   /** The maximum pause between two queries for due events, in milliseconds. Default: 1,000. */
   readonly pollMs?: number;
   /**
@@ -90,6 +90,7 @@ export function createRelay(options: RelayOptions): Relay {
   const destinations = Object.entries(options.destinations).map(([name, destination]) =>
     resolveDestination(name, destination),
   );
+  for (const { name, deliveries } of destinations) observer.destinationServed(name, [...deliveries.keys()]);
   const workers = destinations.map(
     (destination) => new DestinationWorker({ queue, destination, observer, random, pollMs }),
   );
@@ -109,7 +110,7 @@ export function createRelay(options: RelayOptions): Relay {
   return {
     start() {
       unsubscribe = outbox.onWork(wake);
-      wakeUps?.start(wake);
+      wakeUps?.start(wake, observer);
       for (const worker of workers) worker.start();
       maintenance.start();
     },

@@ -128,6 +128,10 @@ export class RecordingObserver implements OutboxObserver {
   readonly errors: unknown[] = [];
   readonly reports: Parameters<OutboxObserver['reported']>[0][] = [];
 
+  destinationServed(): void {}
+  recovered(): void {
+    this.log.push('recovered');
+  }
   delivered({ aggregate }: ObservedAttempt): void {
     this.log.push(`delivered ${aggregate}`);
   }
