@@ -11,8 +11,8 @@ import { MessagePruner } from './pruner.js';
 export interface ConsumerOptions {
   /** The database that records the messages. The work on a message must write through the same handle. */
   readonly database: Database;
-  /** Receives the outcome of each delivery. Any method may be missing. Default: no observer. */
-  readonly observer?: Partial<ConsumerObserver>;
+  /** Receives the outcome of each delivery, or several observers do. Any method may be missing. Default: no observer. */
+  readonly observer?: Partial<ConsumerObserver> | readonly Partial<ConsumerObserver>[];
   /**
    * How long a processed message is retained, in milliseconds, at least 1 minute. The retention must exceed
    * the time in which the broker or the sender may deliver the message again. Default: 7 days.

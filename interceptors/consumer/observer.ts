@@ -1,12 +1,15 @@
-/** The outcome of one delivery of a message. */
-export type DeliveryOutcome =
-  | 'processed'
-  /** An earlier delivery was processed. The work was not called. */
-  | 'duplicate'
-  /** Another delivery is being processed. The broker must deliver the message again later. */
-  | 'in_progress'
-  /** The work threw, the database was unavailable, the commit is in doubt, or the message is invalid. */
-  | 'failed';
+/** The values of `DeliveryOutcome`. */
+export const deliveryOutcomes = ['processed', 'duplicate', 'in_progress', 'failed'] as const;
+
+/**
+ * The outcome of one delivery of a message.
+ *
+ * | outcome | meaning | |---|---| | `processed` | the work was called and has committed | | `duplicate` | an earlier
+ * delivery was processed, so the work was not called | | `in_progress` | another delivery is being processed, so the
+ * broker must deliver the message again later | | `failed` | the work threw, the database was unavailable, the commit is
+ * in doubt, or the message is invalid |
+ */
+export type DeliveryOutcome = (typeof deliveryOutcomes)[number];
 
 /**
  * Receives the events of a consumer. The methods must return quickly. An error of a method has no effect on deliveries.

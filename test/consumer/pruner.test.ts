@@ -200,9 +200,10 @@ for (const engine of engines) {
       `replay_guard_messages_total{consumer="${name}",outcome="${outcome}"} ${number}`;
     const expected = [
       count('mailer', 'processed', 1),
+      ...['duplicate', 'failed', 'in_progress'].map((outcome) => count('mailer', outcome, 0)),
       count('receiver', 'duplicate', 2),
       count('receiver', 'failed', 2),
-      ...(engine === 'postgres' ? [count('receiver', 'in_progress', 1)] : []),
+      count('receiver', 'in_progress', engine === 'postgres' ? 1 : 0),
       count('receiver', 'processed', processed),
       'replay_guard_messages_purge_failures_total 0',
       `replay_guard_messages_purged_total ${purged}`,

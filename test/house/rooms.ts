@@ -122,7 +122,11 @@ const sharedMetrics = 'interceptors/options/shared-metrics.ts';
 /** Files that import nothing of the library except the listed files. */
 export const limitedFiles: Readonly<Record<string, readonly string[]>> = {
   'interceptors/replay-guard/prometheus.ts': ['interceptors/replay-guard/observer.ts', sharedMetrics],
-  'interceptors/consumer/prometheus.ts': ['interceptors/consumer/observer.ts', sharedMetrics],
+  'interceptors/consumer/prometheus.ts': [
+    'interceptors/consumer/observer.ts',
+    'interceptors/options/known-options.ts',
+    sharedMetrics,
+  ],
   'interceptors/database/prometheus.ts': ['interceptors/database/load.ts', sharedMetrics],
   'interceptors/outbox/prometheus.ts': ['interceptors/outbox/observer.ts', sharedMetrics],
 };

@@ -202,7 +202,10 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'ProcessResult',
     ],
   },
-  'grpc-replay-guard/consumer/prometheus': { values: ['createPrometheusConsumerObserver'], types: [] },
+  'grpc-replay-guard/consumer/prometheus': {
+    values: ['createPrometheusConsumerObserver'],
+    types: ['PrometheusConsumerOptions'],
+  },
   'grpc-replay-guard/outbox': {
     values: [
       'RetryLaterError',
