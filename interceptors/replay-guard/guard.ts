@@ -20,6 +20,7 @@ import { type AnyServiceDefinition, mapService } from './method/service-definiti
 import { observerMethods, type ReplayGuardObserver } from './observer.js';
 import { OperationReader } from './operation/operation.js';
 import { operationIdentifier, type Peppers } from './operation/operation-id.js';
+import { scopeDigester } from './operation/stored-form.js';
 import { type ModeSettings, Modes } from './policy/modes.js';
 import type { GuardMode, MethodPolicy } from './policy/policy.js';
 import type { CipherKeys } from './reply/reply-cipher.js';
@@ -75,8 +76,8 @@ export interface ReplayGuardOptions {
   readonly storeTimeoutMs?: number;
   /** The interval at which expired records are deleted, in milliseconds, from 1 to 2^31 - 1. Default: 60,000. */
   readonly purgeEveryMs?: number;
-  /** Receives the events of the guard. Methods may be omitted. Default: no observer. */
-  readonly observer?: Partial<ReplayGuardObserver>;
+  /** Receives the events of the guard, or several observers do. Methods may be omitted. Default: no observer. */
+  readonly observer?: Partial<ReplayGuardObserver> | readonly Partial<ReplayGuardObserver>[];
 }
 
 /** A guard for the methods of a gRPC server. */
@@ -101,6 +102,12 @@ export interface ReplayGuard {
    * @throws TypeError when a mode or a method is unknown, or a method with streaming requests would be guarded
    */
   setModes(settings: ModeSettings): void;
+  /**
+   * Returns the digest by which observers, and so the log lines of `createLogObserver`, name a scope: 16 characters. With
+   * a pepper, all servers with this pepper return the same digest. Without one, the digest differs in each guard.
+   * @param scope the scope as the guard's scope source returns it
+   */
+  scopeDigest(scope: string): string;
   /**
    * Erases the stored replies of a scope. The keys remain known until their expiry. A retry of a key is refused as
    * DATA_LOSS, and a retry of a sequence as expired. Running calls are not affected.
@@ -129,6 +136,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   const observer = completeObserver(options.observer, observerMethods);
   const store = new ObservedStore(options.store, observer, options.storeTimeoutMs ?? 30_000);
   const forms = new StoredForms(options.pepper, store.marks);
+  const scopeDigest = scopeDigester(options.pepper);
   const quotas = new Quotas(options.quotas ?? {}, store, forms);
   const codec = new ReplyCodec(options.cipherKey);
   const operations = new OperationReader(options.scope, operationIdentifier(options.pepper));
@@ -138,13 +146,14 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   const { waitersPerKey: perKey = 1_000, waiters: total = 10_000 } = options;
   const waiters = new Waiters({ perKey, perScope: quotas.waitingPerScope(total), total }, quotas, observer);
   const enforce = new EnforceLifecycle({
-    ...{ operations, claimer, executor, committer, quotas, codec, waiters, observer },
+    ...{ operations, claimer, executor, committer, quotas, codec, waiters, observer, scopeDigest },
     inFlight: new InFlightCalls(),
   });
   const observe = new ObserveLifecycle({ operations, claimer, store, codec, observer });
-  const methods = new GuardedMethods(new Modes(options.mode), options);
+  const methods = new GuardedMethods(new Modes(options.mode), options, observer);
   const pruner = new Pruner(store, observer, options.purgeEveryMs);
   pruner.start();
+  observer.guardCreated({ waiting: total });
   watchHeaders();
   const stopCatching = catchHandlerRejections();
   let closed: Promise<ClosedGuard> | undefined;
@@ -173,6 +182,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
     protect: (definition) => mapService(definition, (service) => methods.protect(service)),
     methods: () => methods.report(),
     setModes: (settings) => methods.setModes(settings),
+    scopeDigest,
     eraseScope: async (scope) => {
       if (!isScope(scope)) throw new TypeError('a scope must be a text without unpaired surrogates');
       return store.eraseScopes(forms.allScopes(scope));

@@ -9,6 +9,7 @@ export type {
   CallOutcome,
   ExceededQuota,
   ObservedMethod,
+  ObservedRefusal,
   ReplayGuardObserver,
   StoreOperation,
 } from './observer.js';

@@ -1,3 +1,20 @@
+import type { Reason } from '../protocol/reasons.js';
+
+/** The values of `CallOutcome`. */
+export const callOutcomes = [
+  'executed',
+  'replayed',
+  'joined',
+  'in_progress',
+  'reused',
+  'expired',
+  'key_missing',
+  'key_invalid',
+  'bypassed',
+  'refused',
+  'released',
+] as const;
+
 /**
  * The outcome of one guarded call.
  *
@@ -9,44 +26,57 @@
  * | | `bypassed` | the handler ran without a claim | | `refused` | the guard refused the call for another reason, or
  * the commit failed | | `released` | the execution ended without a stored reply, so the key is free |
  */
-export type CallOutcome =
-  | 'executed'
-  | 'replayed'
-  | 'joined'
-  | 'in_progress'
-  | 'reused'
-  | 'expired'
-  | 'key_missing'
-  | 'key_invalid'
-  | 'bypassed'
-  | 'refused'
-  | 'released';
+export type CallOutcome = (typeof callOutcomes)[number];
+
+/** The values of `StoreOperation`. */
+export const storeOperations = [
+  'claim',
+  'find',
+  'renew',
+  'complete',
+  'fail',
+  'release',
+  'purge',
+  'count',
+  'erase',
+] as const;
 
 /** An operation of the guard on its store. */
-export type StoreOperation =
-  | 'claim'
-  | 'find'
-  | 'renew'
-  | 'complete'
-  | 'fail'
-  | 'release'
-  | 'purge'
-  | 'count'
-  | 'erase';
+export type StoreOperation = (typeof storeOperations)[number];
+
+/** The values of `ExceededQuota.quota`. */
+export const quotas = ['in_flight', 'live_keys', 'waiting'] as const;
 
 /** A quota that the scope of a caller has reached. */
 export interface ExceededQuota {
-  readonly quota: 'in_flight' | 'live_keys' | 'waiting';
+  readonly quota: (typeof quotas)[number];
   /** The number of calls or keys that the quota permits. */
   readonly limit: number;
 }
 
-/** The method of a call. Observers receive the method only, never a key or a scope. */
+/** The method of a call. Observers never receive a key or a scope. */
 export interface ObservedMethod {
   /** The full service name, `package.Service`. */
   readonly service: string;
   /** The method name without the service. */
   readonly method: string;
+}
+
+/** A refusal, and what a log may say about its caller. */
+export interface ObservedRefusal {
+  /** The reason in the `ErrorInfo` of the refusal, as in the contract. */
+  readonly reason: Reason;
+  /** The gRPC status code of the refusal. */
+  readonly code: number;
+  /** The address of the client or of the last proxy before this server, with its port. */
+  readonly peer: string;
+  /**
+   * A digest of the scope, 16 characters, as `ReplayGuard.scopeDigest` returns it. Undefined if the call was refused
+   * before its scope was known.
+   */
+  readonly scopeDigest: string | undefined;
+  /** The quota because of which the call was refused. Undefined for any other refusal. */
+  readonly quota: ExceededQuota | undefined;
 }
 
 /**
@@ -55,19 +85,31 @@ export interface ObservedMethod {
  * the code `REPLAY_GUARD_OBSERVER_FAILED`.
  */
 export interface ReplayGuardObserver {
+  /** A guard was created. @param limits `waiting`: how many calls of all scopes may wait at the same time */
+  guardCreated(limits: { readonly waiting: number }): void;
+  /** A method was protected. Called once per method, before its first call. */
+  methodProtected(method: ObservedMethod): void;
   /** A guarded call ended. Called once per call. In mode OBSERVE, called with `bypassed` when the call begins. */
   callEnded(method: ObservedMethod, outcome: CallOutcome): void;
+  /**
+   * The guard refused a call. `callEnded` follows. A stored refusal that is replayed is not refused again.
+   * @param refusal the reason, and the caller; the properties are computed when they are read
+   */
+  callRefused(method: ObservedMethod, refusal: ObservedRefusal): void;
   /**
    * A handler starts under a claim.
    * @param takenOver whether the claim was taken over from an execution whose lease had expired
    */
   executionStarted(method: ObservedMethod, takenOver: boolean): void;
-  /** A handler that ran under a claim has ended, or the guard has ended it. Called once per `executionStarted`. */
-  executionEnded(method: ObservedMethod): void;
+  /**
+   * A handler that ran under a claim has ended, or the guard has ended it. Called once per `executionStarted`.
+   * @param seconds how long the handler ran
+   */
+  executionEnded(method: ObservedMethod, seconds: number): void;
   /** A call begins to wait for another execution. A call may wait several times. */
   waitStarted(method: ObservedMethod): void;
-  /** A call waits no longer. Called once per `waitStarted`. */
-  waitEnded(method: ObservedMethod): void;
+  /** A call waits no longer. Called once per `waitStarted`. @param seconds how long it has waited */
+  waitEnded(method: ObservedMethod, seconds: number): void;
   /**
    * An operation on the store ended.
    * @param seconds the duration of the operation
@@ -114,7 +156,10 @@ export interface ReplayGuardObserver {
 
 /** The names of all methods of the observer. */
 export const observerMethods: { readonly [Name in keyof ReplayGuardObserver]: true } = {
+  guardCreated: true,
+  methodProtected: true,
   callEnded: true,
+  callRefused: true,
   executionStarted: true,
   executionEnded: true,
   waitStarted: true,

@@ -1,29 +1,36 @@
-import type { Gauge, Registry } from 'prom-client';
-import { SharedMetrics } from '../options/shared-metrics.js';
-import type { ObservedMethod, ReplayGuardObserver } from './observer.js';
+import type { Registry } from 'prom-client';
+import { version } from '../context/copies.js';
+import { SharedMetrics, sharedBy, startAtZero } from '../options/shared-metrics.js';
+import { REASONS } from '../protocol/reasons.js';
+import {
+  callOutcomes,
+  type ObservedMethod,
+  quotas,
+  type ReplayGuardObserver,
+  storeOperations,
+} from './observer.js';
 
-/** The observers whose guards consider their store down, by the gauge that the observers share. */
-const openCircuitsByGauge = new WeakMap<Gauge, Set<object>>();
+export { createServerMetrics, type ServerMetrics } from './server-metrics.js';
 
-function openCircuitsOf(gauge: Gauge): Set<object> {
-  const known = openCircuitsByGauge.get(gauge);
-  const circuits = known ?? new Set<object>();
-  if (!known) openCircuitsByGauge.set(gauge, circuits);
-  return circuits;
-}
+/** The buckets of the durations of handlers and waits, in seconds. */
+const CALL_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** The buckets of the duration of an operation on the store, in seconds. */
+const STORE_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /**
  * Creates an observer that records the metrics of a guard in a prom-client registry. All metric names begin with
- * `replay_guard_`. Several observers of one registry share their metrics: the guards of one process are counted
- * together.
+ * `replay_guard_`. A counter starts at 0 when its method is protected. Several observers of one registry share their
+ * metrics: the guards of one process are counted together.
  * @throws Error when the registry has a metric of the application with one of these names
  */
 export function createPrometheusObserver(register: Registry): ReplayGuardObserver {
   const metrics = new SharedMetrics(register);
   const byMethod = ['service', 'method'] as const;
-  const calls = metrics.counter('replay_guard_calls_total', 'Calls of guarded methods by outcome', [
+  const byOutcome = [...byMethod, 'outcome'] as const;
+  const calls = metrics.counter('replay_guard_calls_total', 'Calls of guarded methods by outcome', byOutcome);
+  const refusals = metrics.counter('replay_guard_refusals_total', 'Refused calls by reason', [
     ...byMethod,
-    'outcome',
+    'reason',
   ]);
   const suppressed = metrics.counter(
     'replay_guard_suppressed_side_effects_total',
@@ -35,13 +42,26 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     'Keys taken over from an execution whose lease had expired',
     byMethod,
   );
+  const handlerSeconds = metrics.histogram(
+    'replay_guard_handler_duration_seconds',
+    'Duration of handlers under a claim, without the commit',
+    byMethod,
+    CALL_BUCKETS,
+  );
+  const handlerFailures = metrics.counter(
+    'replay_guard_handler_failures_total',
+    'Handlers that threw or rejected, and failures of the guard itself',
+    byMethod,
+  );
   const storeSeconds = metrics.histogram(
-    'replay_guard_store_seconds',
+    'replay_guard_store_duration_seconds',
     'Duration of operations on the store',
     ['operation'],
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    STORE_BUCKETS,
   );
-  const storeErrors = metrics.counter('replay_guard_store_errors_total', 'Failed operations on the store');
+  const storeErrors = metrics.counter('replay_guard_store_errors_total', 'Failed operations on the store', [
+    'operation',
+  ]);
   const replyBytes = metrics.histogram(
     'replay_guard_reply_bytes',
     'Size of stored replies',
@@ -53,6 +73,16 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     'replay_guard_waiting',
     'Calls that wait for another execution of their key or of an earlier sequence',
     byMethod,
+  );
+  const waitingLimit = metrics.gauge(
+    'replay_guard_waiting_limit',
+    'How many calls of all callers may wait at the same time',
+  );
+  const waitSeconds = metrics.histogram(
+    'replay_guard_wait_duration_seconds',
+    'How long calls waited for another execution',
+    byMethod,
+    CALL_BUCKETS,
   );
   const records = metrics.gauge(
     'replay_guard_records',
@@ -72,7 +102,7 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
   const observed = metrics.counter(
     'replay_guard_observed_total',
     'Calls in mode OBSERVE by the outcome that they would have in mode ENFORCE',
-    [...byMethod, 'outcome'],
+    byOutcome,
   );
   const afterCommitFailures = metrics.counter(
     'replay_guard_after_commit_failures_total',
@@ -83,25 +113,50 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     'replay_guard_circuit_open',
     '1 while the store is considered down and calls are refused at once, otherwise 0',
   );
-  const openCircuits = openCircuitsOf(circuit);
+  metrics.gauge('replay_guard_build_info', 'The version of the package', ['version']).set({ version }, 1);
+  for (const operation of storeOperations) {
+    startAtZero(storeSeconds, { operation });
+    startAtZero(storeErrors, { operation });
+  }
+  /** The observers whose guards consider their store down. */
+  const openCircuits = sharedBy<object>(circuit);
   const self = {};
   const labels = ({ service, method }: ObservedMethod) => ({ service, method });
 
   return {
+    guardCreated: (limits) => waitingLimit.inc(limits.waiting),
+    methodProtected(method) {
+      const of = labels(method);
+      for (const outcome of callOutcomes)
+        for (const counter of [calls, observed]) startAtZero(counter, { ...of, outcome });
+      for (const reason of Object.values(REASONS)) startAtZero(refusals, { ...of, reason });
+      for (const quota of quotas) startAtZero(quotaRefusals, { ...of, quota });
+      for (const metric of [suppressed, takeovers, handlerFailures, unguarded, afterCommitFailures])
+        startAtZero(metric, of);
+      for (const metric of [inFlight, waiting, handlerSeconds, waitSeconds, replyBytes])
+        startAtZero(metric, of);
+    },
     callEnded(method, outcome) {
       calls.inc({ ...labels(method), outcome });
       if (outcome === 'replayed' || outcome === 'joined') suppressed.inc(labels(method));
     },
+    callRefused: (method, { reason }) => refusals.inc({ ...labels(method), reason }),
     executionStarted(method, takenOver) {
       inFlight.inc(labels(method));
       if (takenOver) takeovers.inc(labels(method));
     },
-    executionEnded: (method) => inFlight.dec(labels(method)),
+    executionEnded(method, seconds) {
+      inFlight.dec(labels(method));
+      handlerSeconds.observe(labels(method), seconds);
+    },
     waitStarted: (method) => waiting.inc(labels(method)),
-    waitEnded: (method) => waiting.dec(labels(method)),
+    waitEnded(method, seconds) {
+      waiting.dec(labels(method));
+      waitSeconds.observe(labels(method), seconds);
+    },
     storeUsed(operation, seconds, error) {
       storeSeconds.observe({ operation }, seconds);
-      if (error !== undefined) storeErrors.inc();
+      if (error !== undefined) storeErrors.inc({ operation });
     },
     replyStored: (method, bytes) => replyBytes.observe(labels(method), bytes),
     recordsPurged: (count) => purged.inc(count),
@@ -114,7 +169,7 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
       else openCircuits.delete(self);
       circuit.set(openCircuits.size > 0 ? 1 : 0);
     },
-    handlerFailed() {},
+    handlerFailed: (method) => handlerFailures.inc(labels(method)),
     afterCommitFailed: (method) => afterCommitFailures.inc(labels(method)),
   };
 }

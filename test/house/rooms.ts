@@ -60,16 +60,20 @@ export const libraryLayers: readonly Layer[] = [
     room('interceptors/consumer', 'Processing each message once'),
     room('interceptors/query-builders', 'Kysely, Drizzle, Knex and code for pg, over the database handle'),
   ],
-  [
-    room('interceptors/replay-guard/prometheus.ts', 'The metrics of the guard'),
-    room('interceptors/replay-guard/policy', 'The settings of each method, and where they are declared'),
-  ],
+  [room('interceptors/replay-guard/policy', 'The settings of each method, and where they are declared')],
   [room('interceptors/replay-guard/descriptors', 'Request schemas from the descriptors of the services')],
   [room('interceptors/replay-guard/fingerprint', 'The canonical form of a request and its digest')],
   [room('interceptors/replay-guard/method', 'Guarded methods: definition, policy and schema together')],
   [room('interceptors/replay-guard/refusal', 'The answers of the guard itself')],
   [room('interceptors/replay-guard/reply', 'The stored form of a reply, and its encryption')],
   [room('interceptors/replay-guard/call', 'One intercepted call: its messages, its status, its end')],
+  [room('interceptors/replay-guard/server-metrics.ts', 'The metrics of a gRPC server')],
+  [
+    room(
+      'interceptors/replay-guard/prometheus.ts',
+      'The metrics of the guard, and the package entry for metrics',
+    ),
+  ],
   [room('interceptors/replay-guard/scope', 'The caller, from a verified identity')],
   [
     room(
@@ -121,7 +125,13 @@ const sharedMetrics = 'interceptors/options/shared-metrics.ts';
 
 /** Files that import nothing of the library except the listed files. */
 export const limitedFiles: Readonly<Record<string, readonly string[]>> = {
-  'interceptors/replay-guard/prometheus.ts': ['interceptors/replay-guard/observer.ts', sharedMetrics],
+  'interceptors/replay-guard/prometheus.ts': [
+    'interceptors/replay-guard/observer.ts',
+    'interceptors/replay-guard/server-metrics.ts',
+    'interceptors/protocol/reasons.ts',
+    'interceptors/context/copies.ts',
+    sharedMetrics,
+  ],
   'interceptors/consumer/prometheus.ts': [
     'interceptors/consumer/observer.ts',
     'interceptors/options/known-options.ts',
@@ -140,6 +150,7 @@ export const packageOwners: Readonly<Record<string, readonly string[]>> = {
   'prom-client': [
     sharedMetrics,
     'interceptors/replay-guard/prometheus.ts',
+    'interceptors/replay-guard/server-metrics.ts',
     'interceptors/database/prometheus.ts',
     'interceptors/consumer/prometheus.ts',
     'interceptors/outbox/prometheus.ts',

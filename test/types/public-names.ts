@@ -39,6 +39,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'MethodPolicy',
       'ModeSettings',
       'ObservedMethod',
+      'ObservedRefusal',
       'Peppers',
       'QuotaOptions',
       'ReplayGuard',
@@ -141,7 +142,6 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     values: ['jwtAlgorithms', 'scopeFromJwt', 'scopeOfToken'],
     types: ['JwtRules', 'JwtScopeOptions', 'LocalKeys', 'RemoteKeys', 'TokenOwner'],
   },
-  'grpc-replay-guard/prometheus': { values: ['createPrometheusObserver'], types: [] },
   'grpc-replay-guard/nestjs': {
     values: [
       'InjectDatabase',
@@ -154,6 +154,10 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'guardedGrpc',
     ],
     types: ['GuardedGrpcOptions', 'ReplayGuardModuleAsyncOptions', 'ReplayGuardModuleOptions'],
+  },
+  'grpc-replay-guard/prometheus': {
+    values: ['createPrometheusObserver', 'createServerMetrics'],
+    types: ['ServerMetrics'],
   },
   'grpc-replay-guard/database/prometheus': { values: ['createDatabaseMetrics'], types: [] },
   'grpc-replay-guard/client': {

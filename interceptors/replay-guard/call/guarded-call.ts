@@ -4,6 +4,7 @@ import {
   type ServerInterceptingCallInterface,
   status,
 } from '@grpc/grpc-js';
+import type { Reason } from '../../protocol/reasons.js';
 import { LazySignal } from '../../timing/lazy-signal.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import { type GuardedMethod, Verbatim } from '../method/guarded-method.js';
@@ -19,8 +20,11 @@ import { passAnswers } from './unguarded-call.js';
 
 type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
 
-/** The answer to a call: a reply, live or stored, or a refusal. A refusal has no messages. */
-export type Answer = Pick<Reply, 'code' | 'details'> & Partial<Reply>;
+/**
+ * The answer to a call: a reply, live or stored, or a refusal. A refusal has a reason, and no messages. A refusal that is
+ * stored as the reply has both.
+ */
+export type Answer = Pick<Reply, 'code' | 'details'> & Partial<Reply> & { readonly reason?: Reason };
 
 /** Handles guarded calls in one mode of the guard. */
 export interface Lifecycle {
@@ -196,20 +200,20 @@ export class GuardedCall extends ServerInterceptingCall {
 
   /**
    * Sends the answer. Only the first answer is sent. After the end of the call, this method has no effect.
-   * @returns false if the answer is a stored reply that this server cannot send. The client then receives
-   *   IDEMPOTENCY_REPLY_UNREADABLE.
+   * @returns the given answer. If it is a stored reply that this server cannot send, returns the refusal that the client
+   *   receives, IDEMPOTENCY_REPLY_UNREADABLE.
    */
-  answer(answer: Answer): boolean {
-    if (this.#isAnswered) return true;
+  answer(answer: Answer): Answer {
+    if (this.#isAnswered) return answer;
     this.#isAnswered = true;
-    const canSend = !isReply(answer) || isSendable(answer, this.#replyLimits);
+    const sent = !isReply(answer) || isSendable(answer, this.#replyLimits) ? answer : unsendable();
     try {
-      this.#send(canSend ? answer : unsendable());
+      this.#send(sent);
     } catch {
       // Another interceptor has thrown. The client receives a status instead of waiting forever.
       this.#wire.sendStatus({ code: status.INTERNAL, details: 'the answer cannot be sent', metadata: null });
     }
-    return canSend;
+    return sent;
   }
 
   get #replyLimits(): ReplyLimits {
@@ -277,12 +281,17 @@ export class GuardedCall extends ServerInterceptingCall {
   }
 }
 
+/** Whether an answer is a refusal of the guard that is sent for the first time. */
+export function isRefusal(answer: Answer | undefined): answer is Answer & { readonly reason: Reason } {
+  return answer?.reason !== undefined;
+}
+
 /** Whether an answer is a reply. A refusal has no messages, and the guard itself has made it. */
 function isReply(answer: Answer): answer is Reply {
   return answer.messages !== undefined;
 }
 
 function unsendable(): Answer {
-  const { code, message, metadata } = refusals.replyUnsendable();
-  return { code, details: message, trailing: metadata };
+  const { code, reason, message, metadata } = refusals.replyUnsendable();
+  return { code, reason, details: message, trailing: metadata };
 }

@@ -66,15 +66,11 @@ export function commitFailureAnswer(error: unknown): Answer {
 
 /** Returns the answer that sends a refusal. */
 export function toAnswer(refusal: Refusal): Answer {
-  return { code: refusal.code, details: refusal.message, trailing: refusal.metadata };
+  const { code, reason, message, metadata } = refusal;
+  return { code, reason, details: message, trailing: metadata };
 }
 
+/** Returns a refusal that is stored as the reply. Its first answer is the refusal, and later answers are replays. */
 function asReply(refusal: Refusal): Reply {
-  return {
-    code: refusal.code,
-    details: refusal.message,
-    messages: [],
-    initial: new Metadata(),
-    trailing: refusal.metadata,
-  };
+  return { ...toAnswer(refusal), messages: [], initial: new Metadata(), trailing: refusal.metadata };
 }

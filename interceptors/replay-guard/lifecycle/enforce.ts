@@ -4,7 +4,8 @@ import { LeaseLostError } from '../../database/errors.js';
 import type { Claim } from '../../store/store.js';
 import { LazySignal } from '../../timing/lazy-signal.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
-import type { GuardedCall, Lifecycle } from '../call/guarded-call.js';
+import { type Answer, type GuardedCall, isRefusal, type Lifecycle } from '../call/guarded-call.js';
+import { RefusedCall } from '../call/refused-call.js';
 import type { ReplayGuardObserver } from '../observer.js';
 import type { Operation, OperationReader } from '../operation/operation.js';
 import { Refusal, refusals } from '../refusal/refusal.js';
@@ -34,6 +35,8 @@ export interface EnforceParts {
   readonly inFlight: InFlightCalls;
   readonly waiters: Waiters;
   readonly observer: ReplayGuardObserver;
+  /** Returns the digest of a scope for observers. */
+  readonly scopeDigest: (scope: string) => string;
 }
 
 /** A call that is being served, and what the call holds until its answer is sent. */
@@ -41,6 +44,8 @@ interface ServedCall {
   readonly call: GuardedCall;
   /** Present if this call is the first call of its operation in this process. */
   own?: InFlightCall;
+  /** The scope of the caller. Undefined before the operation was read. */
+  scope?: string;
   /** The scope in which this call has a slot among the in-flight calls. */
   slotOf?: string;
 }
@@ -113,6 +118,7 @@ export class EnforceLifecycle implements Lifecycle {
       // The guard may have closed while the operation was read.
       if (this.#isClosed) throw refusals.storeUnavailable();
       if (!operation) return this.#bypass(call);
+      served.scope = operation.scope;
       const request = { served, operation, wait: new Wait(call, this.#closing) };
       const first = this.#parts.inFlight.find(operation.id);
       return first ? this.#join(request, first) : this.#lead(request);
@@ -244,11 +250,11 @@ export class EnforceLifecycle implements Lifecycle {
   }
 
   /** Answers a call, then passes its reply to the duplicates that wait for it. */
-  #answer({ call, own, slotOf }: ServedCall, end: CallEnd): void {
-    const { inFlight, quotas, observer } = this.#parts;
-    let isSent = true;
+  #answer({ call, own, scope, slotOf }: ServedCall, end: CallEnd): void {
+    const { inFlight, quotas, observer, scopeDigest } = this.#parts;
+    let sent: Answer | undefined;
     try {
-      if (end.answer) isSent = call.answer(end.answer);
+      if (end.answer) sent = call.answer(end.answer);
     } finally {
       if (slotOf !== undefined) quotas.returnSlot(slotOf);
       if (own) {
@@ -257,8 +263,12 @@ export class EnforceLifecycle implements Lifecycle {
       }
     }
     if (end.refusal?.exceeded) observer.quotaExceeded(call.method.observed, end.refusal.exceeded);
+    if (isRefusal(sent)) {
+      const refused = new RefusedCall(sent, end.refusal?.exceeded, call, scope, scopeDigest);
+      observer.callRefused(call.method.observed, refused);
+    }
     if ('failure' in end) observer.handlerFailed(call.method.observed, end.failure);
-    observer.callEnded(call.method.observed, isSent ? end.outcome : 'refused');
+    observer.callEnded(call.method.observed, sent === end.answer ? end.outcome : 'refused');
   }
 
   /** Runs the handler unguarded. A handler that rejects must not end the process, for example during an outage. */

@@ -24,6 +24,8 @@ export interface EndedExecution {
 
 /** An execution whose handler has started. */
 export interface RunningExecution extends Omit<EndedExecution, 'result'> {
+  /** When the handler started, by `performance.now()`. */
+  readonly startedAt: number;
   /** The time limit of the execution. */
   readonly limit: Deadline;
   /** Aborted when the execution ends before its handler. */
@@ -53,7 +55,8 @@ export class Executor {
     const { observed, policy } = call.method;
     this.#observer.executionStarted(observed, claim.takenOver);
     // With atomicity TRANSACTION, the open transaction holds the claim, so the duration of the claim does not count.
-    const heldSince = operation.atomicity === 'LEASE' ? sentAt : performance.now();
+    const startedAt = performance.now();
+    const heldSince = operation.atomicity === 'LEASE' ? sentAt : startedAt;
     const lose = (reason: Error) => void call.fail(asLeaseLost(reason));
     const lease = new Lease(this.#store, claim, operation.leaseMs, heldSince, lose);
     const limit = deadlines.set(policy.maxExecutionMs, () =>
@@ -70,7 +73,7 @@ export class Executor {
     } catch (failure) {
       result = { failure };
     }
-    return { call, operation, claim, lease, limit, stopped: execution.stopped, result };
+    return { call, operation, claim, lease, startedAt, limit, stopped: execution.stopped, result };
   }
 
   /** Ends the limits of an execution whose handler has ended, and reports its failure. */
@@ -79,7 +82,7 @@ export class Executor {
     running.limit.cancel();
     lease.stop();
     if (!('reply' in result)) this.#stopHandler(call, running.stopped, result);
-    this.#observer.executionEnded(call.method.observed);
+    this.#observer.executionEnded(call.method.observed, (performance.now() - running.startedAt) / 1_000);
     this.#reportFailure(call, result);
     return { call, operation, claim, lease, result };
   }

@@ -66,9 +66,10 @@ export class Waiters {
     if (isCounted) this.#byScope.set(scope, ofScope + 1);
     awaited.waiting++;
     this.#total++;
+    const startedAt = performance.now();
     this.#observer.waitStarted(call.method.observed);
     return () => {
-      this.#observer.waitEnded(call.method.observed);
+      this.#observer.waitEnded(call.method.observed, (performance.now() - startedAt) / 1_000);
       this.#total--;
       awaited.waiting--;
       if (isCounted) this.#leave(scope);

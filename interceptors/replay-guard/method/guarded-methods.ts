@@ -1,5 +1,6 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { DescriptorSet } from '../descriptors/descriptor-set.js';
+import type { ReplayGuardObserver } from '../observer.js';
 import { ConfiguredPolicies, type PolicyOptions } from '../policy/configured-policies.js';
 import type { ModeSettings, Modes } from '../policy/modes.js';
 import type { GuardMode, MethodPolicy } from '../policy/policy.js';
@@ -18,6 +19,7 @@ export interface GuardedMethodReport {
 /** All methods of the protected services, and their modes. */
 export class GuardedMethods {
   #modes: Modes;
+  readonly #observer: Pick<ReplayGuardObserver, 'methodProtected'>;
   readonly #policies: ConfiguredPolicies;
   readonly #descriptors: DescriptorSet | undefined;
   readonly #byPath = new Map<string, GuardedMethod>();
@@ -25,8 +27,13 @@ export class GuardedMethods {
   readonly #unguardable = new Map<string, GuardMode | undefined>();
 
   /** @throws TypeError if a policy or the descriptor set is invalid */
-  constructor(modes: Modes, options: PolicyOptions & { readonly descriptors?: Uint8Array }) {
+  constructor(
+    modes: Modes,
+    options: PolicyOptions & { readonly descriptors?: Uint8Array },
+    observer: Pick<ReplayGuardObserver, 'methodProtected'>,
+  ) {
     this.#modes = modes;
+    this.#observer = observer;
     this.#policies = new ConfiguredPolicies(options);
     this.#descriptors = options.descriptors && new DescriptorSet(options.descriptors);
   }
@@ -54,7 +61,10 @@ export class GuardedMethods {
     const service = protectService(definition, this.#policies, this.#descriptors);
     for (const { path, policy } of service.unguardable) assertOff(path, this.#modes.of(path, policy.mode));
     for (const { path, policy } of service.unguardable) this.#unguardable.set(path, policy.mode);
-    for (const method of service.methods) this.#byPath.set(method.path, method);
+    for (const method of service.methods) {
+      if (!this.#byPath.has(method.path)) this.#observer.methodProtected(method.observed);
+      this.#byPath.set(method.path, method);
+    }
     return service.definition;
   }
 

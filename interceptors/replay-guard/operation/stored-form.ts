@@ -1,7 +1,7 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Operation } from './operation.js';
-import type { RecordIds, Secret } from './operation-id.js';
+import { type Peppers, type RecordIds, type Secret, secretsOf } from './operation-id.js';
 
 /** The maximum number of scopes whose stored form is cached. */
 const MAX_SCOPES = 10_000;
@@ -61,6 +61,19 @@ export class StoredForm {
   #fingerprint(id: Buffer, fingerprint: Buffer): Buffer {
     return createHmac('sha256', this.#fingerprintKey).update(id).update(fingerprint).digest();
   }
+}
+
+/** The length of the digest of a scope for logs, in characters of 6 bits. */
+const DIGEST_LENGTH = 16;
+
+/**
+ * Returns the function that names a scope in logs. With a pepper, the digest is the beginning of the scope as a store
+ * receives it that holds everything under the pepper. Without a pepper, the digest is under a secret of this process: a
+ * plain hash would disclose a scope that can be guessed, such as the number of a customer.
+ */
+export function scopeDigester(pepper: string | Buffer | Peppers | undefined): (scope: string) => string {
+  const form = new StoredForm(secretsOf(pepper).current ?? randomBytes(32), 0, 'everything');
+  return (scope) => form.scope(scope).slice(0, DIGEST_LENGTH);
 }
 
 /** A key of its own for each purpose. Its input differs from every input of an id, which begins with a short length. */

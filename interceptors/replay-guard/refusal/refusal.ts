@@ -24,6 +24,7 @@ interface RefusalOptions {
 export class Refusal extends Error {
   override name = 'Refusal';
   readonly code: status;
+  readonly reason: Reason;
   readonly outcome: CallOutcome;
   /** The trailing metadata of the answer: the status details and, for a retry, the pushback. */
   readonly metadata = new Metadata();
@@ -33,6 +34,7 @@ export class Refusal extends Error {
   constructor(code: status, reason: Reason, message: string, options: RefusalOptions = {}) {
     super(message);
     this.code = code;
+    this.reason = reason;
     this.outcome = options.outcome ?? 'refused';
     this.exceeded = options.exceeded;
     const details: StatusDetail[] = [

@@ -8,7 +8,7 @@ import * as steps from '../table/steps.js';
 
 const { start, call, ends, endsReplayed, metricGrows, held, release, advance, replays, metricIs } = steps;
 const day = 24 * 60 * 60 * 1_000;
-const used = (operation: string) => metricGrows('store_seconds_count', { operation });
+const used = (operation: string) => metricGrows('store_duration_seconds_count', { operation });
 const ofMethod = (method: string) => ({ service: 'test.v1.LedgerService', method });
 
 const calls: Row[] = [
@@ -35,6 +35,8 @@ const calls: Row[] = [
     steps: [
       ...[start(), held(), metricIs('in_flight', {}, 1), start(), metricIs('in_flight', {}, 1)],
       ...[release(), ends(), endsReplayed, metricIs('in_flight', {}, 0)],
+      metricIs('handler_duration_seconds_count', {}, 1),
+      metricIs('wait_duration_seconds_count', {}, 1),
       metricIs('suppressed_side_effects_total', {}, 1),
     ],
     final: executedOnce,
@@ -87,7 +89,7 @@ const store: Row[] = [
     setup: { guard: {} },
     steps: [
       ...[storeDown, ...Array.from({ length: 5 }, () => call({}, refusals.storeUnavailable))],
-      ...[metricIs('circuit_open', {}, 1), metricIs('store_errors_total', {}, 5)],
+      ...[metricIs('circuit_open', {}, 1), metricIs('store_errors_total', { operation: 'claim' }, 5)],
       ...[call({}, refusals.storeUnavailable), metricIs('store_errors_total', {}, 5)],
       ...[storeUp, metricIs('circuit_open', {}, 0), call(), replays()],
     ],

@@ -38,13 +38,13 @@ export class Scrape {
     return matching.reduce((sum, { value }) => sum + value, 0);
   }
 
-  /** Returns the increase of a metric since an earlier scrape, by outcome, over all methods. */
-  since(earlier: Scrape, metric = 'calls_total'): Counted {
+  /** Returns the increase of a metric since an earlier scrape, by a label, over all methods. */
+  since(earlier: Scrape, metric = 'calls_total', label = 'outcome'): Counted {
     const samples = this.#samples.filter(({ name }) => name === metric);
-    const outcomes = [...new Set(samples.map(({ labels }) => labels.outcome ?? ''))];
-    const counts = outcomes.map((outcome) => {
-      const more = this.sum(metric, { outcome }) - earlier.sum(metric, { outcome });
-      return [outcome, more] as const;
+    const values = [...new Set(samples.map(({ labels }) => labels[label] ?? ''))];
+    const counts = values.map((value) => {
+      const more = this.sum(metric, { [label]: value }) - earlier.sum(metric, { [label]: value });
+      return [value, more] as const;
     });
     return Object.fromEntries(counts.filter(([, more]) => more !== 0));
   }
@@ -66,11 +66,18 @@ const labelsOf: Readonly<Record<string, string>> = {
   calls_total: 'method,outcome,service',
   suppressed_side_effects_total: 'method,service',
   takeovers_total: 'method,service',
-  store_seconds: 'operation',
-  store_errors_total: '',
+  refusals_total: 'method,reason,service',
+  handler_duration_seconds: 'method,service',
+  handler_failures_total: 'method,service',
+  store_duration_seconds: 'operation',
+  store_errors_total: 'operation',
   reply_bytes: 'method,service',
   in_flight: 'method,service',
   waiting: 'method,service',
+  waiting_limit: '',
+  wait_duration_seconds: 'method,service',
+  after_commit_failures_total: 'method,service',
+  build_info: 'version',
   records: '',
   purged_total: '',
   quota_refusals_total: 'method,quota,service',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
 import type { Database } from 'grpc-replay-guard/database';
+import { ERROR_DOMAIN } from 'grpc-replay-guard/protocol';
 import type { FoundProducer, FoundRecord } from 'grpc-replay-guard/store';
 import { sequenceSettings } from '../../../helpers/calls/sequence-settings.js';
 import { writeEffect } from '../../../helpers/servers/guarded-ledger.js';
@@ -51,6 +52,8 @@ export class RowRun {
   readonly startedCalls: StartedCall[] = [];
   /** The first stored reply of each operation, by operation id. */
   readonly firstReplies = new Map<string, CallResult>();
+  /** How many clients have received a refusal that is no replay, by reason. */
+  readonly refusals: Record<string, number> = {};
   executions = 0;
   /** The number of calls for which a guard has asked for the scope. */
   guardedCalls = 0;
@@ -106,8 +109,17 @@ export class RowRun {
     };
     this.#inputs.set(recordAddressOf(sent, this).id.toString('hex'), sent);
     const request = { ...account, ...sent.request };
-    const result = makeCall(ledger.connection, ledger.definition, method, request, settings);
+    const result = makeCall(ledger.connection, ledger.definition, method, request, settings).then(
+      (received) => this.#count(received),
+    );
     return { sent, result, messagesReceived: () => received, cancel: () => client.abort() };
+  }
+
+  #count(result: CallResult): CallResult {
+    const { reason = '', domain } = result.statusDetails?.errorInfo ?? {};
+    const isRefusal = domain === ERROR_DOMAIN && !result.replayed;
+    if (isRefusal) this.refusals[reason] = (this.refusals[reason] ?? 0) + 1;
+    return result;
   }
 
   /** Looks up the record of a call in the store. */

@@ -75,7 +75,7 @@ async function runRow(
   } finally {
     run.openGates();
   }
-  await assertCounted(t, servers, row, [run.key, run.caller, run.account]);
+  await assertCounted(t, servers, row, run);
   t.is(run.executions, row.final.executions, 'executions');
   await run.statesBecome(row.final.records);
   if (engine.storeName !== 'memory') t.is(await run.effects(), row.final.effects, 'effects');
@@ -91,7 +91,7 @@ async function prepare(engine: EngineServers, servers: Servers, run: RowRun): Pr
 }
 
 /** Asserts the counts of the row. The server counts a call after it has sent the reply, so the test must wait. */
-async function assertCounted(t: ExecutionContext, servers: Servers, row: Row, secrets: readonly string[]) {
+async function assertCounted(t: ExecutionContext, servers: Servers, row: Row, run: RowRun) {
   const sumOf = (counts: object) => Object.values(counts).reduce((sum, count) => sum + count, 0);
   const before = servers.scrapeBefore;
   let scrape = new Scrape('');
@@ -100,5 +100,6 @@ async function assertCounted(t: ExecutionContext, servers: Servers, row: Row, se
     return sumOf(scrape.since(before)) >= sumOf(row.counts);
   });
   t.deepEqual(scrape.since(before), row.counts);
-  scrape.assertSound(t, secrets);
+  t.deepEqual(scrape.since(before, 'refusals_total', 'reason'), run.refusals);
+  scrape.assertSound(t, [run.key, run.caller, run.account]);
 }
