@@ -3,7 +3,6 @@ import { executionSignal } from 'grpc-replay-guard';
 import { createIdempotencyInterceptor, readMethodsOf } from 'grpc-replay-guard/client';
 import type { Database } from 'grpc-replay-guard/database';
 import { migrateOutbox } from 'grpc-replay-guard/outbox';
-import type { Registry } from 'prom-client';
 import { formatAddress } from './config/address.js';
 import type { Config } from './config/config.js';
 import type { ServiceName } from './config/settings.js';
@@ -14,13 +13,13 @@ import { createOrderRelay } from './fulfilment/order-relay.js';
 import { createInventoryHandlers } from './inventory/handlers.js';
 import { createHoldExpiry } from './inventory/hold-expiry.js';
 import { inventorySchema } from './inventory/schema.js';
+import type { Observers } from './ops/observers.js';
 import type { Ops } from './ops/ops.js';
 import { addOutboxPages } from './ops/outbox-pages.js';
 import { createOrderHandlers } from './order/handlers.js';
 import { orderSchema } from './order/schema.js';
 import type { Clock } from './platform/clock.js';
 import type { Ids } from './platform/ids.js';
-import type { Log } from './platform/log.js';
 import { inventoryService, orderService } from './rpc/definitions.js';
 import type { CallContext } from './server/call-context.js';
 import { clientCredentials, internalCredentials } from './server/credentials.js';
@@ -33,8 +32,7 @@ export interface ServiceContext {
   readonly database: Database;
   readonly clock: Clock;
   readonly ids: Ids;
-  readonly log: Log;
-  readonly registry: Registry;
+  readonly observers: Observers;
   readonly ops: Ops;
   readonly callContext: CallContext;
   readonly listeners: ListenerOptions;
@@ -77,7 +75,7 @@ function hostInventory(context: ServiceContext): HostedService {
     name: 'shop.inventory.v1.InventoryService',
     definition: context.protect(inventoryService),
     handlers: createInventoryHandlers(context),
-    work: createHoldExpiry(context),
+    work: createHoldExpiry({ ...context, failures: context.observers.failures }),
   };
 }
 

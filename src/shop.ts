@@ -1,17 +1,20 @@
 import { createReplayGuard, type ReplayGuard, type ScopeContext, stableId } from 'grpc-replay-guard';
 import { createConsumer } from 'grpc-replay-guard/consumer';
+import { createDatabaseMetrics } from 'grpc-replay-guard/database/prometheus';
+import { createServerMetrics } from 'grpc-replay-guard/prometheus';
 import type { OpenStore } from 'grpc-replay-guard/store';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Address } from './config/address.js';
 import type { Config } from './config/config.js';
 import type { InventoryClient } from './fulfilment/inventory-client.js';
 import { followModeFile } from './ops/mode-file.js';
-import { createConsumerObserver, createGuardObserver } from './ops/observers.js';
+import { createObservers } from './ops/observers.js';
 import { listenOps } from './ops/ops.js';
 import { describePolicies, logPolicies } from './ops/policy-page.js';
 import { Readiness } from './ops/readiness.js';
 import { Closers } from './platform/closers.js';
 import { openDatabase } from './platform/database.js';
+import type { FailureLog } from './platform/failure-log.js';
 import { FollowedFiles } from './platform/followed-files.js';
 import type { Log } from './platform/log.js';
 import { createCallContext } from './server/call-context.js';
@@ -20,7 +23,7 @@ import { createInternalCalls } from './server/internal-calls.js';
 import { listenPublicly } from './server/listeners.js';
 import { readTlsFiles } from './server/tls-files.js';
 import { migrateServices, type ServiceContext, startServices } from './services.js';
-import { type GoodsReceipts, receiveLocally, receiveRemotely } from './warehouse/goods-receipts.js';
+import { CONSUMER, type GoodsReceipts, receiveLocally, receiveRemotely } from './warehouse/goods-receipts.js';
 import { WarehouseWebhook } from './warehouse/warehouse-webhook.js';
 
 /** A running shop. */
@@ -57,31 +60,42 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   const tls = readTlsFiles(config.tls, followed);
   const internalCalls = createInternalCalls();
   const isOwnCall = ({ metadata }: ScopeContext) => internalCalls.isOwn(metadata);
-  const scope = scopeFor(config.identity, internalCalls, log, followed);
-  const callContext = createCallContext(identityEntry(config.identity, internalCalls));
-  const readiness = new Readiness();
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  const observers = createObservers(registry, log, config.warehouseSecret ? [CONSUMER] : []);
+  const { failures } = observers;
+  const scope = scopeFor(config.identity, internalCalls, failures, followed);
+  const callContext = createCallContext(identityEntry(config.identity, internalCalls));
+  const readiness = new Readiness();
   const ops = await listenOps(config.ops, readiness, registry);
   closers.add(() => ops.close());
-  const warehouse = config.warehouseSecret ? new WarehouseWebhook(config.warehouseSecret, log) : undefined;
+  const warehouse = config.warehouseSecret
+    ? new WarehouseWebhook(config.warehouseSecret, failures)
+    : undefined;
   if (warehouse) ops.receive('/webhooks/warehouse', (request) => warehouse.answer(request));
-  const opened = await openStore(config, log, signal, readiness);
+  const opened = await openStore(config, failures, signal, readiness);
   closers.add(() => opened.close());
-  const observer = createGuardObserver(registry, log);
+  createDatabaseMetrics(registry, opened);
+  const calls = createServerMetrics(registry);
   // The call of the caller counts towards the quotas. The calls that this process makes to serve it do not.
   const quotas = { ...config.guard.quotas, exempt: isOwnCall };
-  const guard = createReplayGuard({ ...config.guard, quotas, store: opened.store, scope, observer });
+  const guard = createReplayGuard({
+    ...config.guard,
+    quotas,
+    store: opened.store,
+    scope,
+    observer: observers.guard,
+  });
   // Waits for the close that the stop has begun. A start that fails has no running calls.
   closers.add(async () => void (await guard.close()));
 
-  const interceptors = [callContext.inbound, guard.interceptor];
+  const interceptors = [calls.interceptor, callContext.inbound, guard.interceptor];
   const listeners = { tls, interceptors, internalCalls, graceMs: config.shutdownGraceMs, closers };
   const context: ServiceContext = {
-    ...{ config, database: opened.database, log, registry, ops, callContext, listeners },
+    ...{ config, database: opened.database, observers, ops, callContext, listeners },
     clock: { now: Date.now },
     ids: { next: stableId },
-    protect: guard.protect,
+    protect: (definition) => calls.count(guard.protect(definition)),
   };
   const { hosted, remoteInventory } = await startServices(context);
   if (warehouse) warehouse.serve(await goodsReceipts(context, remoteInventory));
@@ -93,8 +107,8 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
     () => opened.ping(),
     (obstacle, error) => {
       health.report(!obstacle);
-      if (obstacle) log.error({ reason: obstacle, err: error }, 'the server is not ready');
-      else log.info('the server is ready');
+      if (obstacle) failures.blocked('readiness', error, { reason: obstacle });
+      else failures.unblocked('readiness');
     },
   );
   // A stop runs this closer first, because it is added last. It refuses new calls and ends the waits of duplicates.
@@ -119,15 +133,22 @@ async function closeGuard(guard: ReplayGuard, timeoutMs: number, log: Log): Prom
     log.warn({ stopped, unfinished }, 'calls still ran at the end of the grace time');
 }
 
-function openStore(config: Config, log: Log, signal: AbortSignal, readiness: Readiness): Promise<OpenStore> {
-  return openDatabase(config.database, {
+async function openStore(
+  config: Config,
+  failures: FailureLog,
+  signal: AbortSignal,
+  readiness: Readiness,
+): Promise<OpenStore> {
+  const opened = await openDatabase(config.database, {
     migrate: (database) => migrateServices(database, config.services),
     signal,
-    onUnavailable: (error, retryInMs) => {
-      log.warn({ reason: error.message, retryInMs }, 'the database is unavailable');
+    onUnavailable: (error) => {
+      failures.blocked('start', error);
       readiness.block('the database is unavailable');
     },
   });
+  failures.unblocked('start');
+  return opened;
 }
 
 async function goodsReceipts(
@@ -135,8 +156,8 @@ async function goodsReceipts(
   remoteInventory: InventoryClient | undefined,
 ): Promise<GoodsReceipts> {
   if (remoteInventory) return receiveRemotely(remoteInventory);
-  const { database, log, registry, listeners } = context;
-  const consumer = await createConsumer({ database, observer: createConsumerObserver(registry, log) });
+  const { database, observers, listeners } = context;
+  const consumer = await createConsumer({ database, observer: observers.consumer });
   listeners.closers.add(() => consumer.close());
   return receiveLocally(consumer, context);
 }

@@ -16,18 +16,29 @@ export interface DescribedError {
 
 const WITHHELD = 'withheld: the message may quote what a caller sent';
 const MAX_CAUSES = 5;
+/** What `describeError` has returned. */
+const descriptions = new WeakSet<object>();
 
 /**
  * Describes an error for a log, without values. The message of an error may quote what a caller sent. For example, a
  * database names the wrong value, and JavaScript quotes a text that it cannot parse. So a message is kept only if it is
  * known to quote nothing: messages of the library, of failed connections and files, and of the database about its own
- * state. Up to 5 causes are described. Other fields of the error are left out: the `detail` of Postgres is the row.
+ * state. Up to 5 causes are described. Other fields of the error are left out: the `detail` of Postgres is the row. A
+ * description is returned unchanged.
  */
 export function describeError(error: unknown): DescribedError {
-  return describe(error, MAX_CAUSES);
+  if (typeof error === 'object' && error !== null && descriptions.has(error)) return error as DescribedError;
+  const description = describe(error, MAX_CAUSES);
+  descriptions.add(description);
+  return description;
 }
 
+/** Without a prototype, so that the serializer of pino takes the description and not its class for the type. */
 function describe(error: unknown, causes: number): DescribedError {
+  return Object.assign(Object.create(null), partsOf(error, causes));
+}
+
+function partsOf(error: unknown, causes: number): DescribedError {
   if (!(error instanceof Error)) return { type: typeof error, message: WITHHELD };
   const code = codeOf(error);
   const names = namesIn(error, code);

@@ -2,11 +2,9 @@ import type { Database } from 'grpc-replay-guard/database';
 import { createRelay, type Outbox, type Relay } from 'grpc-replay-guard/outbox';
 import { createPostgresWakeUps } from 'grpc-replay-guard/outbox/postgres';
 import { createWebhookDestination } from 'grpc-replay-guard/outbox/webhook';
-import type { Registry } from 'prom-client';
 import type { OutboxConfig } from '../config/outbox-settings.js';
 import type { DatabaseLocation } from '../config/settings.js';
-import { createOutboxObserver } from '../ops/observers.js';
-import type { Log } from '../platform/log.js';
+import type { Observers } from '../ops/observers.js';
 import type { InventoryClient } from './inventory-client.js';
 import { createOrderDeliveries } from './order-deliveries.js';
 import { INVENTORY, ORDER_EVENTS, WEBHOOK } from './order-outbox.js';
@@ -18,8 +16,7 @@ export interface OrderRelayOptions {
   readonly outbox: Outbox;
   readonly config: OutboxConfig;
   readonly location: DatabaseLocation;
-  readonly registry: Registry;
-  readonly log: Log;
+  readonly observers: Observers;
 }
 
 /** The maximum pause between attempts at the webhook. Its receiver may be down for hours. */
@@ -27,12 +24,11 @@ const MAX_WEBHOOK_BACKOFF_MS = 15 * 60_000;
 
 /** Makes the relay that delivers the events of orders to the inventory and, if configured, to the webhook. */
 export function createOrderRelay(options: OrderRelayOptions): Relay {
-  const { outbox, config, location, log } = options;
+  const { outbox, config, location, observers } = options;
   const { webhook, maxAttempts, retentionMs } = config;
-  const observer = createOutboxObserver(options.registry, log);
   return createRelay({
     outbox,
-    observer,
+    observer: observers.outbox,
     retentionMs,
     destinations: {
       [INVENTORY]: { deliveries: createOrderDeliveries(options), retry: { maxAttempts } },
@@ -45,10 +41,7 @@ export function createOrderRelay(options: OrderRelayOptions): Relay {
       }),
     },
     ...(location.engine === 'postgres' && {
-      wakeUps: createPostgresWakeUps({
-        client: { connectionString: location.connectionString },
-        onError: (error) => observer.errorOccurred(error),
-      }),
+      wakeUps: createPostgresWakeUps({ client: { connectionString: location.connectionString } }),
     }),
   });
 }

@@ -1,7 +1,6 @@
 import type { Clock } from '../platform/clock.js';
 import type { Database } from '../platform/database.js';
-import type { Log } from '../platform/log.js';
-import { FAILURE_LOG_INTERVAL_MS, kindOf, PacedLog } from '../platform/paced-log.js';
+import type { FailureLog } from '../platform/failure-log.js';
 import { RepeatingTask } from '../platform/repeating-task.js';
 import { expireReservation } from './end-reservation.js';
 import { Items } from './items.js';
@@ -10,11 +9,14 @@ import { Reservations } from './reservations.js';
 /** The upper bound of the pause after failed runs, in milliseconds. */
 const MAX_FAILURE_PAUSE_MS = 5_000;
 
+/** The name of this work in the failure log. */
+const part = 'holds';
+
 /** The options of `createHoldExpiry`. */
 export interface HoldExpiryOptions {
   readonly database: Database;
   readonly clock: Clock;
-  readonly log: Log;
+  readonly failures: FailureLog;
   /** The pause after a run, in milliseconds. Default: 1000. */
   readonly intervalMs?: number;
   /** The maximum number of holds in one run. Default: 100. */
@@ -35,7 +37,7 @@ export interface HoldExpiry {
  * the services treat an overdue hold as expired before it is marked.
  */
 export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
-  const { database, clock, log, intervalMs = 1000, batch = 100 } = options;
+  const { database, clock, failures, intervalMs = 1000, batch = 100 } = options;
   const stock = { database, items: new Items(database), reservations: new Reservations(database) };
 
   const expire = async (id: string) => {
@@ -43,7 +45,7 @@ export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
       return await expireReservation(stock, id, clock.now());
     } catch (error) {
       // The other holds of the batch are still expired.
-      log.error({ err: error, reservation: id }, 'a hold could not be expired');
+      failures.failed({ part, error, text: 'a hold could not be expired', fields: { reservation: id } });
       return false;
     }
   };
@@ -53,16 +55,16 @@ export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
     return expired;
   };
 
-  const paced = new PacedLog(FAILURE_LOG_INTERVAL_MS);
   const task = new RepeatingTask({
-    // A full batch means that more holds may be overdue.
-    run: async () => (await runOnce()) === batch,
+    run: async () => {
+      const expired = await runOnce();
+      failures.worked(part);
+      // A full batch means that more holds may be overdue.
+      return expired === batch;
+    },
     intervalMs,
     maxFailurePauseMs: MAX_FAILURE_PAUSE_MS,
-    onError: (error) =>
-      paced.add(kindOf(error), (failures) =>
-        log.error({ err: error, failures }, 'overdue holds could not be read'),
-      ),
+    onError: (error) => failures.failed({ part, error, text: 'overdue holds could not be read' }),
   });
   return { start: () => task.start(), stop: () => task.stop(), runOnce };
 }

@@ -5,8 +5,8 @@ import {
   singleTenant,
 } from 'grpc-replay-guard';
 import type { CallerIdentity } from '../config/caller-identity.js';
+import type { FailureLog } from '../platform/failure-log.js';
 import type { FollowedFiles } from '../platform/followed-files.js';
-import type { Log } from '../platform/log.js';
 import { type InternalCalls, isSecret } from './internal-calls.js';
 import { ownToken, scopeFromToken } from './tokens.js';
 
@@ -20,7 +20,7 @@ const SERVER_IDENTITY = 'shop-order';
 export function scopeFor(
   identity: CallerIdentity,
   internalCalls: InternalCalls,
-  log: Log,
+  failures: FailureLog,
   followed: FollowedFiles,
 ): ScopeSource {
   switch (identity.kind) {
@@ -31,7 +31,7 @@ export function scopeFor(
     case 'mtls':
       return scopeFromPeerCertificate();
     case 'jwt':
-      return serverOr(scopeFromToken(identity, log, followed), internalCalls);
+      return serverOr(scopeFromToken(identity, failures, followed), internalCalls);
   }
 }
 

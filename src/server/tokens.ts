@@ -3,21 +3,27 @@ import { type ScopeSource, ScopeUnavailableError } from 'grpc-replay-guard';
 import { scopeFromJwt } from 'grpc-replay-guard/jwt';
 import type { TokenIdentity } from '../config/caller-identity.js';
 import { ConfigError } from '../config/config.js';
+import type { FailureLog } from '../platform/failure-log.js';
 import type { FollowedFiles } from '../platform/followed-files.js';
-import type { Log } from '../platform/log.js';
 
 /**
  * Makes a scope source that identifies callers by their JSON Web Tokens. It logs why the issuer's keys are
  * unavailable, because callers only receive a refusal that they may retry.
  * @throws ConfigError when the keys of the issuer cannot be used
  */
-export function scopeFromToken(identity: TokenIdentity, log: Log, followed: FollowedFiles): ScopeSource {
+export function scopeFromToken(
+  identity: TokenIdentity,
+  failures: FailureLog,
+  followed: FollowedFiles,
+): ScopeSource {
   const scope = tokenScope(identity, followed);
   return async (call) => {
     try {
       return await scope(call);
     } catch (error) {
-      if (error instanceof ScopeUnavailableError) log.warn({ err: error }, 'callers cannot be identified');
+      const text = 'callers cannot be identified';
+      if (error instanceof ScopeUnavailableError)
+        failures.failed({ part: 'identity', error, text, level: 'warn' });
       throw error;
     }
   };

@@ -5,6 +5,9 @@ import type { Clock } from '../platform/clock.js';
 import type { Database } from '../platform/database.js';
 import type { Line } from '../rpc/lines.js';
 
+/** The name of the webhook of the warehouse as a consumer of messages. */
+export const CONSUMER = 'warehouse-webhook';
+
 /** A quantity of one item that the warehouse has received. */
 export interface GoodsReceipt extends Line {
   /** The id of the message. It is the same for every delivery of the message. */
@@ -25,7 +28,7 @@ export function receiveLocally(
   const { database, clock } = stock;
   const items = new Items(database);
   return async ({ messageId, ...line }) => {
-    await consumer.processOnce({ consumer: 'warehouse-webhook', scope: 'warehouse', messageId }, () =>
+    await consumer.processOnce({ consumer: CONSUMER, scope: 'warehouse', messageId }, () =>
       items.receive(line, clock.now()),
     );
   };

@@ -4,7 +4,7 @@ import { CommitInDoubtError, DatabaseUnavailableError, UnitOfWorkError } from 'g
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
 import * as z from 'zod';
 import type { Answer } from '../ops/ops.js';
-import type { Log } from '../platform/log.js';
+import type { FailureLog } from '../platform/failure-log.js';
 import * as fields from '../rpc/fields.js';
 import { ServiceError } from '../rpc/service-error.js';
 import type { GoodsReceipt, GoodsReceipts } from './goods-receipts.js';
@@ -28,6 +28,9 @@ const goodsReceived = z.object({
 /** A message id becomes a part of an idempotency key, so it has the same characters but is shorter. */
 const messageId = z.string().regex(/^[A-Za-z0-9._~:/+=@-]{1,200}$/);
 
+/** The name of the webhook in the failure log. */
+const part = 'webhook';
+
 const TRY_LATER: Answer = { status: 503, line: 'try again later' };
 
 /**
@@ -37,15 +40,15 @@ const TRY_LATER: Answer = { status: 503, line: 'try again later' };
  */
 export class WarehouseWebhook {
   readonly #verifier: Webhook;
-  readonly #log: Log;
+  readonly #failures: FailureLog;
   #receive: GoodsReceipts | undefined;
   #reading = 0;
   #running = 0;
 
   /** Makes a webhook that responds with 503 until `serve` is called. */
-  constructor(secret: string, log: Log) {
+  constructor(secret: string, failures: FailureLog) {
     this.#verifier = new Webhook(secret);
-    this.#log = log;
+    this.#failures = failures;
   }
 
   /** Accepts messages from now on. */
@@ -67,6 +70,7 @@ export class WarehouseWebhook {
       if (this.#running >= MAX_RUNNING) return TRY_LATER;
       this.#running++;
       await receive(receipt).finally(() => this.#running--);
+      this.#failures.worked(part);
       return { status: 200, line: 'received' };
     } catch (error) {
       return this.#refuse(error);
@@ -87,9 +91,11 @@ export class WarehouseWebhook {
   /** The log does not get the reason for a refusal, because the reason may quote the message. */
   #refuse(error: unknown): Answer {
     const answer = answerTo(error);
-    if (answer.status === 500) this.#log.error({ err: error }, 'a webhook failed unexpectedly');
-    else if (answer.status > 500) this.#log.warn({ err: error }, 'a webhook failed; a retry may succeed');
-    else this.#log.warn({ status: answer.status }, 'a webhook was refused');
+    const { status } = answer;
+    if (status === 500) this.#failures.failed({ part, error, text: 'a webhook failed unexpectedly' });
+    else if (status > 500)
+      this.#failures.failed({ part, error, text: 'a webhook failed; a retry may succeed', level: 'warn' });
+    else this.#failures.add(`webhook ${status}`, 'warn', 'a webhook was refused', () => ({ status }));
     return answer;
   }
 }

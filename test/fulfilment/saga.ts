@@ -18,7 +18,7 @@ import { type Engine, freshData } from '../helpers/databases/engines.js';
 import { rounds } from '../helpers/databases/outbox.js';
 import { FaultPlan } from '../helpers/faults/fault-plan.js';
 import { startServer } from '../helpers/servers/server.js';
-import { openTables, silent, stockOf, TestClock } from '../helpers/servers/shop.js';
+import { openTables, silentFailures, stockOf, TestClock } from '../helpers/servers/shop.js';
 
 const { PlaceOrder, CancelOrder, GetOrder } = orderService;
 const { GetReservation } = inventoryService;
@@ -79,7 +79,7 @@ class FaultyShop {
 
   async #serve(store: IdempotencyStore): Promise<void> {
     const clock = this.#clock;
-    const shared = { clock, ids: { next: stableId }, log: silent };
+    const shared = { clock, ids: { next: stableId }, failures: silentFailures };
     const { order: orderFaults, inventory: inventoryFaults } = this.faults;
     const guardOf = (plan: FaultPlan) => {
       const guard = createReplayGuard({ store: plan.store(store), scope: singleTenant() });

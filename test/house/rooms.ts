@@ -85,6 +85,8 @@ export const libraryLayers: readonly Layer[] = [
   [room('interceptors/replay-guard/lifecycle', 'The life of a guarded call')],
   [room('interceptors/replay-guard', 'The guard and the package entry')],
   [room('interceptors/nestjs', 'The guard as a module and a transport of NestJS')],
+  [room('interceptors/log-observer', 'Log lines about the events of guards, relays and consumers')],
+  [room('interceptors/logging/index.ts', 'The package entry for logs')],
 ];
 
 /** The rooms of the shop, the lowest layer first. */

@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import type { Database } from 'grpc-replay-guard/database';
+import { createLogObserver } from 'grpc-replay-guard/logging';
 import { pino } from 'pino';
 import { expireReservation } from '#src/inventory/end-reservation.js';
 import { createHoldExpiry } from '#src/inventory/hold-expiry.js';
@@ -8,7 +9,7 @@ import { Items } from '#src/inventory/items.js';
 import { Reservations } from '#src/inventory/reservations.js';
 import { inventoryService } from '#src/rpc/definitions.js';
 import { engines } from '../helpers/databases/engines.js';
-import { failureOf, openShop, type Shop, silent, stock, stockOf } from '../helpers/servers/shop.js';
+import { failureOf, openShop, type Shop, silentFailures, stock, stockOf } from '../helpers/servers/shop.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
 
@@ -29,7 +30,7 @@ async function stateOf(shop: Shop, reservationId: string) {
 }
 
 const holdExpiry = (shop: Shop, batch = 100) =>
-  createHoldExpiry({ database: shop.database, clock: shop.clock, log: silent, batch });
+  createHoldExpiry({ database: shop.database, clock: shop.clock, failures: silentFailures, batch });
 
 for (const engine of engines) {
   test(`${engine}: a second put changes an item and keeps its stock`, async (t) => {
@@ -196,10 +197,11 @@ for (const engine of engines) {
     await reserve(shop, ['a', 2]);
     shop.clock.advance(HOLD_MS);
     const lines: string[] = [];
-    const log = pino({}, { write: (line: string) => lines.push(line) });
-    let failures = 1;
+    const logger = pino({}, { write: (line: string) => lines.push(line) });
+    const { failures } = createLogObserver({ logger });
+    let remaining = 1;
     const query: Database['query'] = async (sql, params) => {
-      if (failures-- > 0) throw new Error('the first query fails');
+      if (remaining-- > 0) throw new Error('the first query fails');
       return shop.database.query(sql, params);
     };
     const database: Database = {
@@ -211,7 +213,7 @@ for (const engine of engines) {
       current: () => database,
       migrate: (component, steps) => shop.database.migrate(component, steps),
     };
-    const expiry = createHoldExpiry({ database, clock: shop.clock, log, intervalMs: 10 });
+    const expiry = createHoldExpiry({ database, clock: shop.clock, failures, intervalMs: 10 });
     expiry.start();
     await poll('the hold is expired', async () => (await stockOf(shop.database, 'a'))[1] === 0);
     await expiry.stop();

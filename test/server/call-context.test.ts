@@ -12,7 +12,7 @@ import { Connection } from '../helpers/calls/call.js';
 import { freshFolder } from '../helpers/databases/engines.js';
 import { bearer, keySet, newSigningKey } from '../helpers/identities/tokens.js';
 import { startServer } from '../helpers/servers/server.js';
-import { silent } from '../helpers/servers/shop.js';
+import { silent, silentFailures } from '../helpers/servers/shop.js';
 
 type Test = ExecutionContext;
 type Callback = (error: ServiceError | null, value?: object) => void;
@@ -138,7 +138,7 @@ test('the self token identifies the server, and a guessed value identifies no ca
   const scope = scopeFor(
     { ...byToken, keys: { path: jwks } },
     internalCalls,
-    silent,
+    silentFailures,
     new FollowedFiles(silent),
   );
   const scopeOf = (...authorization: string[]) => {

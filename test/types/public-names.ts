@@ -249,8 +249,19 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     types: ['WebhookOptions'],
   },
   'grpc-replay-guard/logging': {
-    values: ['createGrpcLogger', 'describeError'],
-    types: ['DescribedError', 'GrpcLogLevel', 'GrpcLogger'],
+    values: ['createGrpcLogger', 'createLogObserver', 'describeError'],
+    types: [
+      'DescribedError',
+      'Failure',
+      'FailureLog',
+      'GrpcLogLevel',
+      'GrpcLogger',
+      'LineLogger',
+      'LogObserver',
+      'LogOptions',
+      'Severity',
+      'WriteLine',
+    ],
   },
   'grpc-replay-guard/timing': {
     values: ['RepeatingTask', 'backoffMs', 'deadlines', 'within'],

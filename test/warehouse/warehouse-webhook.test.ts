@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
+import { createLogObserver } from 'grpc-replay-guard/logging';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { Webhook } from 'standardwebhooks';
@@ -17,10 +18,8 @@ import { Barrier } from '../helpers/waiting/barrier.js';
 async function open(t: ExecutionContext, receive = async (_receipt: GoodsReceipt) => {}) {
   const received: GoodsReceipt[] = [];
   const lines: string[] = [];
-  const webhook = new WarehouseWebhook(
-    SECRET,
-    pino({ base: null }, { write: (line: string) => lines.push(line) }),
-  );
+  const logger = pino({ base: null }, { write: (line: string) => lines.push(line) });
+  const webhook = new WarehouseWebhook(SECRET, createLogObserver({ logger }).failures);
   const ops = await listenOps({ host: '127.0.0.1', port: 0 }, new Readiness(), new Registry());
   t.teardown(() => ops.close());
   ops.receive('/webhooks/warehouse', (request) => webhook.answer(request));

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { request } from 'node:http';
 import fc from 'fast-check';
+import { createLogObserver } from 'grpc-replay-guard/logging';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { retryAfterMs } from '#library/outbox/destination/retry-after.js';
@@ -79,10 +80,8 @@ export const webhooksTarget: Target<WebhookInput> = {
   async open(t, { planted, count }) {
     const received: GoodsReceipt[] = [];
     const lines: string[] = [];
-    const webhook = new WarehouseWebhook(
-      SECRET,
-      pino({ base: null }, { write: (line: string) => lines.push(line) }),
-    );
+    const logger = pino({ base: null }, { write: (line: string) => lines.push(line) });
+    const webhook = new WarehouseWebhook(SECRET, createLogObserver({ logger }).failures);
     webhook.serve(async (receipt) => void received.push(receipt));
     const ops = await listenOps({ host: '127.0.0.1', port: 0 }, new Readiness(), new Registry());
     t.teardown(() => ops.close());

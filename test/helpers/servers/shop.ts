@@ -10,6 +10,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Database } from 'grpc-replay-guard/database';
+import { createLogObserver } from 'grpc-replay-guard/logging';
 import { migrateOutbox, type Outbox } from 'grpc-replay-guard/outbox';
 import { pino } from 'pino';
 import { createInventoryClient, type InventoryClient } from '#src/fulfilment/inventory-client.js';
@@ -26,6 +27,9 @@ import { decodeStatusDetails } from '../messages/status-details.js';
 
 /** A log that writes nothing. */
 export const silent = pino({ level: 'silent' });
+
+/** A failure log that writes nothing. */
+export const silentFailures = createLogObserver({ logger: silent }).failures;
 
 /** A clock that moves only by `advance`. */
 export class TestClock {

@@ -1,0 +1,150 @@
+import { findCause, isCommitInDoubt, isContention, isOutage } from '../database/error-kinds.js';
+import { describeError } from '../logging/describe-error.js';
+import { kindOf, PacedLines } from '../logging/paced-lines.js';
+import { assertKnownOptions } from '../options/known-options.js';
+import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
+
+/** Writes one line: fields, then a text, as pino does. `console` fits, too. */
+export type WriteLine = (fields: Readonly<Record<string, unknown>>, text: string) => void;
+
+/** A logger of pino, or any object with these four methods. */
+export interface LineLogger {
+  readonly debug: WriteLine;
+  readonly info: WriteLine;
+  readonly warn: WriteLine;
+  readonly error: WriteLine;
+}
+
+/** A level of `LineLogger`. */
+export type Severity = keyof LineLogger;
+
+/** The options of `FailureLog` and of `createLogObserver`. */
+export interface LogOptions {
+  /** Receives the lines. */
+  readonly logger: LineLogger;
+  /**
+   * The minimum interval between two lines about one kind of event, in milliseconds, from 1 to 2^31 - 1. The next line has
+   * the number of suppressed ones. Default: 60,000.
+   */
+  readonly intervalMs?: number;
+}
+
+/** A failure of one part of the process. */
+export interface Failure {
+  /** The part, such as `relay`. Its later success is reported under the same name. */
+  readonly part: string;
+  readonly error: unknown;
+  /** The text of the line, unless the failure shows that the database is unavailable. */
+  readonly text: string;
+  /** Further fields of the line. They must have nothing that a caller has sent. */
+  readonly fields?: Readonly<Record<string, string | number>>;
+  /** Tells failures apart that have the same part and text, such as the method. It must have few values. Default: '' */
+  readonly about?: string;
+  /** Default: `error`. */
+  readonly level?: Severity;
+}
+
+/**
+ * How long failures are only counted after the database has become available, in milliseconds. Statements that were sent
+ * before may still fail.
+ */
+const SETTLING_MS = 10_000;
+
+/**
+ * Logs the failures of the parts of one process. While the database is unavailable, every part fails again and again:
+ * there is one line when the database goes, and one when it comes back. Other failures have one line for each kind and
+ * interval.
+ */
+export class FailureLog {
+  readonly #logger: LineLogger;
+  readonly #lines: PacedLines;
+  /** The parts that have failed since the database has gone. */
+  readonly #failing = new Set<string>();
+  /** The parts that refuse to work until a check of the database succeeds. */
+  readonly #blocked = new Set<string>();
+  /** When the database has gone, by `performance.now()`. Undefined while it is available. */
+  #downSince: number | undefined;
+  #availableSince = Number.NEGATIVE_INFINITY;
+  /** The failures without a line since the last line about the database. */
+  #failures = 0;
+
+  /** @throws TypeError when an option is unknown or invalid */
+  constructor(options: LogOptions) {
+    assertKnownOptions<LogOptions>('log', options, { logger: true, intervalMs: true });
+    const { logger, intervalMs = 60_000 } = options;
+    for (const level of ['debug', 'info', 'warn', 'error'] as const)
+      if (typeof logger?.[level] !== 'function') throw new TypeError(`logger: ${level} must be a function`);
+    assertWholeNumber('intervalMs', intervalMs, { max: MAX_TIMER_MS });
+    this.#logger = logger;
+    this.#lines = new PacedLines(intervalMs);
+  }
+
+  /** Whether the line about an unavailable database was the last one about the database. */
+  get isDatabaseDown(): boolean {
+    return this.#downSince !== undefined;
+  }
+
+  /** Reports a failure. An outage of the database, or a commit in doubt, also among its causes, shows that it is unavailable. */
+  failed({ part, error, text, fields, about = '', level = 'error' }: Failure): void {
+    const isSign = findCause(error, isOutage) ?? findCause(error, isCommitInDoubt);
+    if (isSign && !findCause(error, isContention)) {
+      this.#failing.add(part);
+      this.#databaseFailed(part, error, fields);
+    } else {
+      const line = () => ({ ...fields, err: describeError(error) });
+      this.add(`${part} ${text} ${about} ${kindOf(error)}`, level, text, line);
+    }
+  }
+
+  /** Reports that a part works. Has an effect only if the part has failed because of the database. */
+  worked(part: string): void {
+    if (this.#failing.delete(part)) this.#databaseWorked();
+  }
+
+  /**
+   * Reports that a part has found the database unavailable, and does not work before a check of the database succeeds. The
+   * database counts as unavailable until `unblocked` was called for each such part.
+   * @param error the reason, if it is known
+   */
+  blocked(part: string, error?: unknown, fields?: Readonly<Record<string, string | number>>): void {
+    this.#blocked.add(part);
+    this.#databaseFailed(part, error, fields);
+  }
+
+  /** Reports that the check of a part has succeeded. */
+  unblocked(part: string): void {
+    if (this.#blocked.delete(part)) this.#databaseWorked();
+  }
+
+  /**
+   * Adds an event that may repeat. It has one line for each kind and interval.
+   * @param fields returns the fields of the line; called only if the line is written
+   */
+  add(kind: string, level: Severity, text: string, fields: () => Readonly<Record<string, unknown>>): void {
+    this.#lines.add(`${level} ${kind}`, (suppressed) =>
+      this.#logger[level]({ ...fields(), ...(suppressed > 0 && { suppressed }) }, text),
+    );
+  }
+
+  #databaseFailed(part: string, error: unknown, fields: Failure['fields']): void {
+    const isSettling = performance.now() - this.#availableSince < SETTLING_MS && this.#blocked.size === 0;
+    if (this.isDatabaseDown || isSettling) {
+      this.#failures++;
+      return;
+    }
+    this.#downSince = performance.now();
+    const reason = error === undefined ? {} : { err: describeError(error) };
+    this.#logger.error({ part, ...fields, ...reason }, 'the database is unavailable');
+  }
+
+  #databaseWorked(): void {
+    if (this.#downSince === undefined || this.#blocked.size > 0) return;
+    const seconds = Math.round((performance.now() - this.#downSince) / 1_000);
+    this.#downSince = undefined;
+    this.#availableSince = performance.now();
+    this.#failing.clear();
+    const failures = this.#failures;
+    this.#failures = 0;
+    this.#logger.info({ seconds, failures }, 'the database is available again');
+  }
+}
