@@ -55,6 +55,17 @@ declare const scope: ScopeSource;
 declare const store: IdempotencyStore;`,
     '',
   ],
+  'docs/reference/metrics.md': [
+    `
+import { Server, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { ReplayGuard } from 'grpc-replay-guard';
+import { createServerMetrics } from 'grpc-replay-guard/prometheus';
+import type { Registry } from 'prom-client';
+declare const register: Registry;
+declare const guard: ReplayGuard;
+declare const OrderService: ServiceDefinition;
+declare const handlers: UntypedServiceImplementation;`,
+  ],
   'docs/reference/api.md': [
     `
 import pg from 'pg';
@@ -70,6 +81,16 @@ declare const id: string;`,
 import { setLogger } from '@grpc/grpc-js';
 import { createGrpcLogger } from 'grpc-replay-guard/logging';
 declare const log: Record<'error' | 'info' | 'debug', (fields: object, text: string) => void>;`,
+    `
+import { createReplayGuard, type ScopeSource } from 'grpc-replay-guard';
+import { createLogObserver } from 'grpc-replay-guard/logging';
+import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
+import type { IdempotencyStore } from 'grpc-replay-guard/store';
+import { pino } from 'pino';
+import type { Registry } from 'prom-client';
+declare const scope: ScopeSource;
+declare const store: IdempotencyStore;
+declare const register: Registry;`,
     '',
     `
 declare class ConfigService {
