@@ -55,7 +55,7 @@ for (const method of methods) {
     assertRefused(t, first, status.UNAVAILABLE, 'IDEMPOTENCY_OUTCOME_UNKNOWN', 'RetryInfo');
     const records = await other.database.query('SELECT state FROM replay_guard_records');
     // With TRANSACTION the claim was rolled back with the writes.
-    t.deepEqual(records, method === 'append' ? [] : [{ state: 0n }]);
+    t.deepEqual(records, method === 'append' ? [] : [{ state: -2n }]);
     t.deepEqual(await other.effects(), []);
     await other.database.query('UPDATE replay_guard_records SET lease_until = 0');
     const retry = await other.ask(method, 'key', account);

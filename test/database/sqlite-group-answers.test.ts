@@ -6,7 +6,7 @@ import { openSqlite, type SqliteOptions } from 'grpc-replay-guard/sqlite';
 import { claimed, inProgress, reply, request } from '../contracts/store/requests.js';
 import { freshFolder } from '../helpers/databases/engines.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
-import { poll } from '../helpers/waiting/poll.js';
+import { stopSteadyClock } from '../helpers/waiting/stopped-clock.js';
 
 async function open(t: ExecutionContext, options: SqliteOptions = {}) {
   const path = join(await freshFolder(t), 'test.db');
@@ -15,30 +15,29 @@ async function open(t: ExecutionContext, options: SqliteOptions = {}) {
   return { path, ...opened };
 }
 
-test('the answer of a duplicate in the group of its first call does not leave before the commit', async (t) => {
-  const { database, store } = await open(t);
-  await database.migrate('notes', [
-    'CREATE TABLE notes (id INTEGER PRIMARY KEY, of INTEGER REFERENCES notes DEFERRABLE INITIALLY DEFERRED)',
-  ]);
-  /** Resolves to whether the three units shared a group. On a busy machine a group can end before the last unit. */
-  const fails = async () => {
+test.serial(
+  'the answer of a duplicate in the group of its first call does not leave before the commit',
+  async (t) => {
+    const { database, store } = await open(t);
+    await database.migrate('notes', [
+      'CREATE TABLE notes (id INTEGER PRIMARY KEY, of INTEGER REFERENCES notes DEFERRABLE INITIALLY DEFERRED)',
+    ]);
+    stopSteadyClock(t);
     const operation = request({ atomicity: 'TRANSACTION' });
     const first = claimed(t, await store.claim(operation));
     const duplicate = Promise.resolve(store.claim(operation));
     const completed = first.complete(reply('one'));
     // The constraint fails at the COMMIT of the group.
     const violating = database.transaction(() => database.query('INSERT INTO notes (id, of) VALUES (1, 99)'));
-    const [ended, answered] = await Promise.allSettled([completed, duplicate, violating]);
-    if (ended.status === 'rejected') t.is(answered.status, 'rejected');
-    // After the commit of the first call, the duplicate can still share a failing commit with the last unit.
-    if (answered.status === 'rejected') t.true(answered.reason instanceof DatabaseUnavailableError);
-    else t.is(answered.value.outcome, 'completed');
-    t.is((await store.find(operation))?.outcome, ended.status === 'rejected' ? undefined : 'completed');
-    return ended.status === 'rejected';
-  };
-  // After a failure every unit has its own commit for a while, so the first shared group must be the one that fails.
-  await poll('the units share a group', fails);
-});
+    const ends = await Promise.allSettled([completed, duplicate, violating]);
+    t.deepEqual(
+      ends.map(({ status }) => status),
+      ['rejected', 'rejected', 'rejected'],
+    );
+    t.true(ends[1]?.status === 'rejected' && ends[1].reason instanceof DatabaseUnavailableError);
+    t.is(await store.find(operation), undefined);
+  },
+);
 
 test('the lease of a claim that waits for the writer starts when the claim runs', async (t) => {
   let now = 1_000_000;
