@@ -16,6 +16,8 @@ export class BuilderConnection {
   #hasBegun = false;
   /** Resolves when everything before has ended. Undefined if nothing runs, or only statements of an open transaction. */
   #before: Promise<void> | undefined;
+  /** Resolves when the statements that were sent in an open transaction have their answers. */
+  #answered: Promise<void> | undefined;
 
   /**
    * @param entersContext whether the function that begins a transaction continues in the context of the transaction, so
@@ -35,7 +37,11 @@ export class BuilderConnection {
     if (control) return (await this.#control(control, text)) ?? resultOf(control);
     // The statements of a transaction are sent at once. They take effect in their order.
     const isInside = this.#transactions.isOpen && !this.#before;
-    return isInside ? this.#send(text, params) : this.#inOrder(() => this.#send(text, params));
+    if (!isInside) return this.#inOrder(() => this.#send(text, params));
+    const result = this.#send(text, params);
+    const earlier = this.#answered;
+    this.#answered = result.then(ignore, ignore).then(() => earlier);
+    return result;
   }
 
   /**
@@ -63,6 +69,9 @@ export class BuilderConnection {
     this.#hasBegun ||= isBegin;
     const context = isBegin && this.#entersContext ? new EnteredContext() : undefined;
     const controlled = this.#inOrder(async () => {
+      // A statement without an answer may still fail.
+      if (this.#answered) await this.#answered;
+      this.#answered = undefined;
       if (text !== undefined && this.#isForeign(control)) return this.#send(text, []);
       await this.#transactions.change(control, context);
       return undefined;

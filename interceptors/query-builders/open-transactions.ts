@@ -94,10 +94,10 @@ export class OpenTransactions {
     throw failure;
   }
 
-  /** A savepoint that cannot be released stays, so that the builder can roll back to it. */
+  /** After a failed statement nothing is released, so that the builder can roll back to each of its savepoints. */
   async #release(name: string): Promise<void> {
-    if (this.#failure) throw this.#failure;
     const at = this.#position(name);
+    this.handle.current();
     try {
       await this.#commitFrom(at);
     } catch (error) {
