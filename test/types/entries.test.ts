@@ -29,6 +29,18 @@ test('an entry is one ES module for import and require, and a CommonJS module fo
   }
 });
 
+test('a TypeScript that reads no exports finds the types of each entry', (t) => {
+  const manifest = JSON.parse(readFileSync(join(root, 'interceptors/package.json'), 'utf8'));
+  const { '*': found } = manifest.typesVersions;
+  const modules = Object.entries<{ readonly require?: string }>(manifest.exports);
+  const expected = modules.flatMap(([entry, { require: module }]) =>
+    module && entry !== '.' ? [[entry.slice(2), [module.replace(/\.js$/, '.d.ts')]]] : [],
+  );
+  t.deepEqual(found, Object.fromEntries(expected));
+  t.is(manifest.main, manifest.exports['.'].require);
+  t.is(manifest.types, manifest.main.replace(/\.js$/, '.d.ts'));
+});
+
 test('only grpc-js must be installed beside the library', (t) => {
   const manifest = JSON.parse(readFileSync(join(root, 'interceptors/package.json'), 'utf8'));
   const { peerDependencies, peerDependenciesMeta } = manifest;
