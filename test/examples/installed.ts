@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -104,7 +104,7 @@ export function npm(folder: string, ...args: string[]) {
   return run('npm', args, { cwd: folder, env: { ...process.env, PATH }, maxBuffer: 2 ** 26 });
 }
 
-/** Generated files that a developer may have in the example's folder. They are not copied. */
+/** Generated files that a developer may have in the folder of an example or of the library. They are not copied. */
 const generated = new Set(['node_modules', 'dist', 'gen', 'data', 'package-lock.json']);
 
 /** Returns a manifest with the packages of all examples. Two examples must not name different ranges of a package. */
@@ -121,10 +121,23 @@ async function packagesOfAll() {
   return { private: true, dependencies: packages };
 }
 
-/** Packs the library as for a release. Resolves to the path of the tarball. */
-async function packLibrary(t: Cleanup): Promise<string> {
+/**
+ * Packs the library as for a release, from a copy of its sources: the build adds files to the folder of the library, and several
+ * tests may pack at the same time. Resolves to the path of the tarball.
+ */
+export async function packLibrary(t: Cleanup): Promise<string> {
   const folder = await freshFolder(t);
-  await npm(fileURLToPath(new URL('interceptors/', root)), 'pack', '--pack-destination', folder);
+  // The copy is inside the checkout, so the build finds the packages that are installed there.
+  const copy = await mkdtemp(fileURLToPath(new URL('dist/pack-', root)));
+  try {
+    for (const part of ['interceptors', 'proto', 'docs', 'CHANGELOG.md', 'SECURITY.md', 'tsconfig.json']) {
+      const filter = (path: string) => !generated.has(basename(path));
+      await cp(fileURLToPath(new URL(part, root)), join(copy, part), { recursive: true, filter });
+    }
+    await npm(join(copy, 'interceptors'), 'pack', '--pack-destination', folder);
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+  }
   const [tarball = ''] = await readdir(folder);
   return join(folder, tarball);
 }
