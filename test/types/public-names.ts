@@ -63,6 +63,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'LeaseLostError',
       'LockTimeoutError',
       'NoConnectionError',
+      'PoolerError',
       'UnitOfWorkError',
     ],
     types: ['Column', 'Database', 'Dialect', 'RawValue', 'Result', 'Row', 'SqlColumn', 'SqlValue'],
