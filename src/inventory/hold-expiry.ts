@@ -40,28 +40,28 @@ export function createHoldExpiry(options: HoldExpiryOptions): HoldExpiry {
   const { database, clock, failures, intervalMs = 1000, batch = 100 } = options;
   const stock = { database, items: new Items(database), reservations: new Reservations(database) };
 
+  /** Resolves to undefined after a failure. */
   const expire = async (id: string) => {
     try {
       return await expireReservation(stock, id, clock.now());
     } catch (error) {
       // The other holds of the batch are still expired.
       failures.failed({ part, error, text: 'a hold could not be expired', fields: { reservation: id } });
-      return false;
+      return undefined;
     }
   };
   const runOnce = async () => {
-    let expired = 0;
-    for (const id of await stock.reservations.overdue(clock.now(), batch)) if (await expire(id)) expired++;
-    return expired;
+    const ids = await stock.reservations.overdue(clock.now(), batch);
+    const ends: (boolean | undefined)[] = [];
+    for (const id of ids) ends.push(await expire(id));
+    // The list of holds can be read while no hold can be changed.
+    if (!ends.includes(undefined)) failures.worked(part);
+    return ends.filter(Boolean).length;
   };
 
   const task = new RepeatingTask({
-    run: async () => {
-      const expired = await runOnce();
-      failures.worked(part);
-      // A full batch means that more holds may be overdue.
-      return expired === batch;
-    },
+    // A full batch means that more holds may be overdue.
+    run: async () => (await runOnce()) === batch,
     intervalMs,
     maxFailurePauseMs: MAX_FAILURE_PAUSE_MS,
     onError: (error) => failures.failed({ part, error, text: 'overdue holds could not be read' }),

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
-import type { Database } from 'grpc-replay-guard/database';
+import { type Database, DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { createLogObserver } from 'grpc-replay-guard/logging';
 import { pino } from 'pino';
 import { expireReservation } from '#src/inventory/end-reservation.js';
@@ -219,6 +219,35 @@ for (const engine of engines) {
     await expiry.stop();
     t.is(lines.length, 1);
     t.is(JSON.parse(String(lines[0])).msg, 'overdue holds could not be read');
+  });
+
+  test(`${engine}: while holds can be read and not changed, the database counts as unavailable`, async (t) => {
+    const shop = await openShop(t, engine);
+    await stock(shop, 'a', 5);
+    await reserve(shop, ['a', 2]);
+    shop.clock.advance(HOLD_MS);
+    const lines: string[] = [];
+    const logger = pino({}, { write: (line: string) => lines.push(JSON.parse(line).msg) });
+    const { failures } = createLogObserver({ logger });
+    let remaining = 3;
+    const { database: own } = shop;
+    const database: Database = {
+      dialect: own.dialect,
+      query: (sql, params) => own.query(sql, params),
+      execute: (sql, params) => own.execute(sql, params),
+      transaction: async (work) => {
+        if (remaining-- > 0) throw new DatabaseUnavailableError('on purpose');
+        return own.transaction(work);
+      },
+      afterCommit: (action) => own.afterCommit(action),
+      current: () => database,
+      migrate: (component, steps) => own.migrate(component, steps),
+    };
+    const expiry = createHoldExpiry({ database, clock: shop.clock, failures });
+    for (let run = 0; run < 3; run++) t.is(await expiry.runOnce(), 0);
+    t.deepEqual(lines, ['the database is unavailable']);
+    t.is(await expiry.runOnce(), 1);
+    t.deepEqual(lines, ['the database is unavailable', 'the database is available again']);
   });
 
   test(`${engine}: fifty concurrent reservations reserve exactly the available stock`, async (t) => {
