@@ -112,7 +112,7 @@ function assertOptions(options: ReplayGuardModuleOptions): ReplayGuardModuleOpti
   assertKnownOptions<ReplayGuardModuleOptions>('ReplayGuardModule', options, {
     ...{ open: true, closeTimeoutMs: true, scope: true, mode: true, retentionMs: true, policies: true },
     ...{ descriptors: true, pepper: true, cipherKey: true, quotas: true, waitersPerKey: true, waiters: true },
-    ...{ storeTimeoutMs: true, purgeEveryMs: true, observer: true },
+    ...{ storeTimeoutMs: true, purgeEveryMs: true, observer: true, tracing: true },
   });
   if (typeof options.open !== 'function')
     throw new TypeError('ReplayGuardModule: the option open is required and must be a function');

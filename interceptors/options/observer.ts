@@ -52,7 +52,7 @@ function safeMethod<Observer>(given: Partial<Observer>, name: keyof Observer & s
 }
 
 /** Returns a function that emits one process warning about the errors of an observer's method. */
-function warnOnce(name: string): (error: unknown) => void {
+export function warnOnce(name: string): (error: unknown) => void {
   let hasWarned = false;
   return (error) => {
     if (hasWarned) return;

@@ -5,6 +5,7 @@ import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
 import type { IdempotencyStore } from '../store/store.js';
 import { GuardedCall } from './call/guarded-call.js';
 import { watchHeaders } from './call/hidden-entries.js';
+import { SafeTracing } from './call/safe-tracing.js';
 import { UnguardedCall } from './call/unguarded-call.js';
 import { Claimer } from './lifecycle/claim.js';
 import { type ClosedGuard, type CloseOptions, endsWithin, ROLLBACK_MS } from './lifecycle/closing.js';
@@ -30,6 +31,7 @@ import { type ErasedScope, ObservedStore } from './store-access/observed-store.j
 import { Pruner } from './store-access/pruner.js';
 import { type QuotaOptions, Quotas } from './store-access/quotas.js';
 import { StoredForms } from './store-access/stored-forms.js';
+import type { CallTracing } from './tracing.js';
 
 /** The options of `createReplayGuard`. */
 export interface ReplayGuardOptions {
@@ -78,6 +80,10 @@ export interface ReplayGuardOptions {
   readonly purgeEveryMs?: number;
   /** Receives the events of the guard, or several observers do. Methods may be omitted. Default: no observer. */
   readonly observer?: Partial<ReplayGuardObserver> | readonly Partial<ReplayGuardObserver>[];
+  /**
+   * Follows each guarded call across processes, for example `createOpenTelemetryTracing()`. Default: calls are not traced.
+   */
+  readonly tracing?: CallTracing;
 }
 
 /** A guard for the methods of a gRPC server. */
@@ -134,6 +140,7 @@ export interface ReplayGuard {
 export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   assertOptions(options);
   const observer = completeObserver(options.observer, observerMethods);
+  const tracing = options.tracing && new SafeTracing(options.tracing);
   const store = new ObservedStore(options.store, observer, options.storeTimeoutMs ?? 30_000);
   const forms = new StoredForms(options.pepper, store.marks);
   const scopeDigest = scopeDigester(options.pepper);
@@ -177,7 +184,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
       const method = methods.find(path);
       const mode = method && methods.modeOf(method);
       if (!method || mode === 'OFF') return new UnguardedCall(call, method);
-      return new GuardedCall(call, method, mode === 'OBSERVE' ? observe : enforce);
+      return new GuardedCall(call, method, mode === 'OBSERVE' ? observe : enforce, tracing);
     },
     protect: (definition) => mapService(definition, (service) => methods.protect(service)),
     methods: () => methods.report(),
@@ -222,6 +229,7 @@ function assertOptions(options: ReplayGuardOptions): void {
     storeTimeoutMs: true,
     purgeEveryMs: true,
     observer: true,
+    tracing: true,
   });
   if (!options.store) throw new TypeError('createReplayGuard: the option store is required');
   if (typeof options.scope !== 'function')

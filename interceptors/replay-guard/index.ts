@@ -31,3 +31,4 @@ export {
 } from './scope/scope.js';
 export type { ErasedScope } from './store-access/observed-store.js';
 export type { QuotaOptions } from './store-access/quotas.js';
+export type { CallTrace, CallTracing, TracedEnd } from './tracing.js';

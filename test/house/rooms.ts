@@ -60,7 +60,10 @@ export const libraryLayers: readonly Layer[] = [
     room('interceptors/consumer', 'Processing each message once'),
     room('interceptors/query-builders', 'Kysely, Drizzle, Knex and code for pg, over the database handle'),
   ],
-  [room('interceptors/replay-guard/policy', 'The settings of each method, and where they are declared')],
+  [
+    room('interceptors/replay-guard/policy', 'The settings of each method, and where they are declared'),
+    room('interceptors/replay-guard/tracing.ts', 'What follows a call across processes'),
+  ],
   [room('interceptors/replay-guard/descriptors', 'Request schemas from the descriptors of the services')],
   [room('interceptors/replay-guard/fingerprint', 'The canonical form of a request and its digest')],
   [room('interceptors/replay-guard/method', 'Guarded methods: definition, policy and schema together')],
@@ -84,7 +87,10 @@ export const libraryLayers: readonly Layer[] = [
   [room('interceptors/replay-guard/store-access', 'The store as the guard uses it: circuit, quotas, pruner')],
   [room('interceptors/replay-guard/lifecycle', 'The life of a guarded call')],
   [room('interceptors/replay-guard', 'The guard and the package entry')],
-  [room('interceptors/nestjs', 'The guard as a module and a transport of NestJS')],
+  [
+    room('interceptors/nestjs', 'The guard as a module and a transport of NestJS'),
+    room('interceptors/opentelemetry', 'Spans and metrics by the API of OpenTelemetry'),
+  ],
   [room('interceptors/log-observer', 'Log lines about the events of guards, relays and consumers')],
   [room('interceptors/logging/index.ts', 'The package entry for logs')],
 ];
@@ -147,6 +153,7 @@ export const limitedFiles: Readonly<Record<string, readonly string[]>> = {
 export const packageOwners: Readonly<Record<string, readonly string[]>> = {
   '@nestjs/common': ['interceptors/nestjs'],
   '@nestjs/microservices': ['interceptors/nestjs'],
+  '@opentelemetry/api': ['interceptors/opentelemetry'],
   'better-sqlite3': ['interceptors/database/sqlite'],
   pg: ['interceptors/database/postgres', 'interceptors/outbox/postgres.ts'],
   'prom-client': [

@@ -9,6 +9,7 @@ import { LazySignal } from '../../timing/lazy-signal.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import { type GuardedMethod, Verbatim } from '../method/guarded-method.js';
 import type { ReceivedRequest } from '../method/received-request.js';
+import type { CallOutcome } from '../observer.js';
 import { refusals } from '../refusal/refusal.js';
 import { ownMetadata } from '../reply/own-metadata.js';
 import type { Reply } from '../reply/reply.js';
@@ -16,6 +17,7 @@ import { isSendable, type ReplyLimits } from '../reply/sendable.js';
 import { dropReceivedBytes, reportCancel, sendLimitOf } from './base-call.js';
 import { hiddenEntriesOf, withHiddenEntries } from './hidden-entries.js';
 import { type HandlerResult, type PartialStatusObject, ReplyCapture } from './reply-capture.js';
+import type { SafeTrace, SafeTracing } from './safe-tracing.js';
 import { passAnswers } from './unguarded-call.js';
 
 type InterceptingServerListener = Parameters<ServerInterceptingCallInterface['start']>[0];
@@ -53,10 +55,15 @@ export class GuardedCall extends ServerInterceptingCall {
   request: object | undefined;
   /** Aborted when the call has ended: with its answer, by its client, or at its deadline. */
   readonly ended = new LazySignal();
+  /** The trace of this call. Undefined without tracing, and before the whole request has arrived. */
+  trace: SafeTrace | undefined;
   readonly #wire: ServerInterceptingCallInterface;
   readonly #lifecycle: Lifecycle;
+  readonly #tracing: SafeTracing | undefined;
   readonly #hiddenEntries: readonly string[] | undefined;
   #listener: InterceptingServerListener | undefined;
+  /** The metadata that the handler receives. */
+  #handlerMetadata = noMetadata;
   /** Collects the answer of the handler. Undefined until `execute` or `observe` starts the handler. */
   #capture: ReplyCapture | undefined;
   /** Whether the captured answer is also sent. */
@@ -66,11 +73,17 @@ export class GuardedCall extends ServerInterceptingCall {
   /** The request and its bytes. Undefined before the request has arrived, and after `dropRequest`. */
   #received: ReceivedRequest | undefined;
 
-  constructor(wire: ServerInterceptingCallInterface, method: GuardedMethod, lifecycle: Lifecycle) {
+  constructor(
+    wire: ServerInterceptingCallInterface,
+    method: GuardedMethod,
+    lifecycle: Lifecycle,
+    tracing: SafeTracing | undefined,
+  ) {
     super(wire);
     this.#wire = wire;
     this.method = method;
     this.#lifecycle = lifecycle;
+    this.#tracing = tracing;
     this.#hiddenEntries = hiddenEntriesOf(wire);
     passAnswers(wire);
   }
@@ -94,19 +107,34 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#wire.start({
       onReceiveMetadata: (metadata) => {
         this.metadata = this.#hiddenEntries ? withHiddenEntries(metadata, this.#hiddenEntries) : metadata;
+        this.#handlerMetadata = metadata;
         this.#lifecycle.onMetadata?.(this);
         listener.onReceiveMetadata(metadata);
       },
       onReceiveMessage: (message) => this.#receive(message),
-      onReceiveHalfClose: () => void this.#lifecycle.handle(this),
+      onReceiveHalfClose: () => this.#handle(),
       onCancel: () => {
         this.ended.abort();
+        if (this.#sendsThrough) this.endTrace('bypassed');
         // On a cancellation grpc-js destroys the call of a streaming handler. An execution must continue after its
         // client has disconnected.
         if (this.#sendsThrough) listener.onCancel();
         else if (!this.method.streams) reportCancel(listener);
       },
     });
+  }
+
+  #handle(): void {
+    this.trace = this.#tracing?.callStarted(this.method.observed, this.metadata);
+    if (this.trace) this.trace.run(() => void this.#lifecycle.handle(this));
+    else void this.#lifecycle.handle(this);
+  }
+
+  /** Ends the trace of the call. @param answer the answer that was sent. Undefined if the call had ended before. */
+  endTrace(outcome: CallOutcome, answer?: Pick<Answer, 'code' | 'reason' | 'execution'>): void {
+    if (!this.trace) return;
+    const { code, reason, execution } = answer ?? {};
+    this.trace.ended({ outcome, code, reason, execution });
   }
 
   #receive(message: object): void {
@@ -171,6 +199,11 @@ export class GuardedCall extends ServerInterceptingCall {
   /** @throws Error if the request was dropped */
   #startHandler(request: object | undefined): void {
     if (this.#isDropped) throw new Error('a call without its request cannot execute');
+    if (this.trace) this.trace.runHandler(this.#handlerMetadata, () => this.#forward(request));
+    else this.#forward(request);
+  }
+
+  #forward(request: object | undefined): void {
     // grpc-js answers a call that has no request.
     if (request) this.#listener?.onReceiveMessage(request);
     this.#listener?.onReceiveHalfClose();
@@ -271,7 +304,8 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#capture?.status(end);
     if (!this.#sendsThrough) return;
     this.#isAnswered = true;
-    const { metadata } = end;
+    const { code = status.UNKNOWN, metadata } = end;
+    this.endTrace('bypassed', { code });
     this.#wire.sendStatus(metadata ? { ...end, metadata: ownMetadata(metadata) } : end);
   }
 

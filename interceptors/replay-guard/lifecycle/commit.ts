@@ -50,7 +50,7 @@ export class Committer {
     let reply: Buffer;
     try {
       // A reply that cannot be stored or sent must fail before the commit.
-      reply = this.#codec.encode(result.reply, operation.id);
+      reply = this.#codec.encode(result.reply, operation.id, ended.call.trace?.reference());
       addExpiry(result.reply, expiresAtMs);
     } catch (error) {
       return this.#rollBack(ended, error);

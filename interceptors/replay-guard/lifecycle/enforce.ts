@@ -268,13 +268,17 @@ export class EnforceLifecycle implements Lifecycle {
       observer.callRefused(call.method.observed, refused);
     }
     if ('failure' in end) observer.handlerFailed(call.method.observed, end.failure);
-    observer.callEnded(call.method.observed, sent === end.answer ? end.outcome : 'refused');
+    const outcome = sent === end.answer ? end.outcome : 'refused';
+    observer.callEnded(call.method.observed, outcome);
+    // An unguarded handler answers later.
+    if (outcome !== 'bypassed') call.endTrace(outcome, sent);
   }
 
   /** Runs the handler unguarded. A handler that rejects must not end the process, for example during an outage. */
   #bypass(call: GuardedCall): CallEnd {
     const fail = (error: unknown) => {
-      call.answer({ code: status.INTERNAL, details: 'the handler failed' });
+      const answer = call.answer({ code: status.INTERNAL, details: 'the handler failed' });
+      call.endTrace('bypassed', answer);
       this.#parts.observer.handlerFailed(call.method.observed, error);
     };
     runUnguarded(fail, () => call.bypass());

@@ -54,6 +54,7 @@ export class Executor {
   start(call: GuardedCall, operation: Operation, claim: Claim, sentAt: number): RunningExecution {
     const { observed, policy } = call.method;
     this.#observer.executionStarted(observed, claim.takenOver);
+    call.trace?.executionStarted(claim.takenOver);
     // With atomicity TRANSACTION, the open transaction holds the claim, so the duration of the claim does not count.
     const startedAt = performance.now();
     const heldSince = operation.atomicity === 'LEASE' ? sentAt : startedAt;

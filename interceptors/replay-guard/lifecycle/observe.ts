@@ -87,6 +87,7 @@ export class ObserveLifecycle implements Lifecycle {
   async #observe(call: GuardedCall): Promise<void> {
     const { wouldBe, recording } = await this.#classifyInTime(call);
     this.#parts.observer.callObserved(call.method.observed, wouldBe);
+    call.trace?.observed(wouldBe);
     if (recording && !call.ended.isAborted) return this.#record(call, recording);
     call.bypass();
     if (recording) await this.#parts.store.release(recording.claim);
@@ -132,15 +133,20 @@ export class ObserveLifecycle implements Lifecycle {
     // ENFORCE would store a refusal for a reply that is too large. Here the client has the reply, so nothing is
     // stored.
     const mayStore = decision.kind !== 'release' && !('tooLarge' in result);
-    const isStored = mayStore && (await this.#store(operation, claim, decision));
+    const isStored = mayStore && (await this.#store(operation, claim, decision, call.trace?.reference()));
     if (!isStored) await store.release(claim);
   }
 
   /** Resolves to whether the reply is stored. Another execution may have taken the key. */
-  async #store(operation: Operation, claim: Claim, { kind, reply }: StoredResult): Promise<boolean> {
+  async #store(
+    operation: Operation,
+    claim: Claim,
+    { kind, reply }: StoredResult,
+    execution: Buffer | undefined,
+  ): Promise<boolean> {
     const { store, codec } = this.#parts;
     try {
-      const encoded = codec.encode(reply, operation.id);
+      const encoded = codec.encode(reply, operation.id, execution);
       if (kind === 'fail') return (await store.fail(claim, encoded)) === undefined;
       await store.complete(claim, encoded);
       return true;

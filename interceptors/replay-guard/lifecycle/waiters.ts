@@ -69,7 +69,9 @@ export class Waiters {
     const startedAt = performance.now();
     this.#observer.waitStarted(call.method.observed);
     return () => {
-      this.#observer.waitEnded(call.method.observed, (performance.now() - startedAt) / 1_000);
+      const seconds = (performance.now() - startedAt) / 1_000;
+      this.#observer.waitEnded(call.method.observed, seconds);
+      call.trace?.waitEnded(seconds);
       this.#total--;
       awaited.waiting--;
       if (isCounted) this.#leave(scope);

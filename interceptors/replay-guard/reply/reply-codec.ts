@@ -15,9 +15,12 @@ export class ReplyCodec {
     else this.#cipher = replyCipher(Buffer.isBuffer(keys) ? { current: keys } : keys);
   }
 
-  /** @param recordId the id of the record that stores the reply; only the same id decodes the reply */
-  encode(reply: Reply, recordId: Buffer): Buffer {
-    return this.#cipher.seal(encodeReply(reply, recordId), recordId);
+  /**
+   * @param recordId the id of the record that stores the reply; only the same id decodes the reply
+   * @param execution the reference to the trace of the execution, if the execution is traced
+   */
+  encode(reply: Reply, recordId: Buffer, execution?: Buffer): Buffer {
+    return this.#cipher.seal(encodeReply(reply, recordId, execution), recordId);
   }
 
   /** @throws Refusal IDEMPOTENCY_REPLY_UNREADABLE when the stored reply cannot be decrypted or decoded */

@@ -16,6 +16,11 @@ export interface Reply {
   readonly initial: Metadata;
   /** The trailing metadata of the handler. */
   readonly trailing: Metadata;
+  /**
+   * The reference to the trace of the execution, as `CallTrace.reference` returned it. Never sent to a client. Undefined if
+   * the execution was not traced, and for a reply that was not read from a store.
+   */
+  readonly execution?: Buffer;
 }
 
 /** Thrown when a stored reply fails its checksum, cannot be decrypted or decoded, or has an unknown version. */
@@ -28,21 +33,23 @@ const HEADER_BYTES = 5;
 
 /** The tags of the stored reply: the field number in the upper bits, the wire type in the lowest three bits. */
 const tags = {
-  ...{ code: 0x08, details: 0x12, message: 0x1a, initial: 0x22, trailing: 0x2a },
+  ...{ code: 0x08, details: 0x12, message: 0x1a, initial: 0x22, trailing: 0x2a, execution: 0x32 },
   ...{ entryName: 0x0a, entryValue: 0x12 },
 };
 
 /**
  * Encodes a reply: a version byte, a CRC-32 of record id and body, then the body as protobuf.
  * @param recordId the id of the record that stores the reply; another id cannot decode the reply
+ * @param execution the reference to the trace of the execution. Versions of the library before tracing skip the reference.
  */
-export function encodeReply(reply: Reply, recordId: Buffer): Buffer {
+export function encodeReply(reply: Reply, recordId: Buffer, execution?: Buffer): Buffer {
   const out = new WireWriter();
   out.int32(1, reply.code);
   out.string(2, reply.details);
   for (const bytes of reply.messages) out.bytes(3, bytes);
   writeEntries(out, 4, reply.initial);
   writeEntries(out, 5, reply.trailing);
+  if (execution) out.bytes(6, execution);
   const body = out.finish();
   const stored = Buffer.allocUnsafe(HEADER_BYTES + body.length);
   stored.writeUInt8(VERSION);
@@ -101,6 +108,7 @@ function writeEntries(out: WireWriter, number: number, metadata: Metadata): void
 function readReply(reader: WireReader): Reply {
   let [code, details] = [0, ''];
   const messages: Buffer[] = [];
+  let execution: Buffer | undefined;
   const [initial, trailing] = [new Metadata(), new Metadata()];
   while (!reader.isDone) {
     const tag = reader.tag();
@@ -109,9 +117,11 @@ function readReply(reader: WireReader): Reply {
     else if (tag === tags.message) messages.push(reader.bytes());
     else if (tag === tags.initial) readEntry(reader.message(), initial);
     else if (tag === tags.trailing) readEntry(reader.message(), trailing);
+    else if (tag === tags.execution) execution = reader.bytes();
     else reader.skip(tag);
   }
-  return { code, details, messages, initial, trailing };
+  const reply = { code, details, messages, initial, trailing };
+  return execution ? { ...reply, execution } : reply;
 }
 
 function readEntry(reader: WireReader, metadata: Metadata): void {
