@@ -1,0 +1,180 @@
+import { type Metadata, Server, status } from '@grpc/grpc-js';
+import {
+  type Attributes,
+  type Context,
+  context,
+  propagation,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type TextMapGetter,
+  type TextMapSetter,
+  type TracerProvider,
+  trace,
+} from '@opentelemetry/api';
+import { version } from '../context/copies.js';
+import { assertKnownOptions } from '../options/known-options.js';
+import type {
+  CallOutcome,
+  CallTrace,
+  CallTracing,
+  ObservedMethod,
+  TracedEnd,
+} from '../replay-guard/index.js';
+import { referenceTo, referredSpan } from './trace-reference.js';
+
+/** The options of `createOpenTelemetryTracing`. */
+export interface OpenTelemetryTracingOptions {
+  /** Makes the spans. Default: the global provider at the time of each call. */
+  readonly tracerProvider?: TracerProvider;
+  /**
+   * What makes the server spans of calls that reach their handler: the guard, or `@opentelemetry/instrumentation-grpc`.
+   * Default: the instrumentation if it has wrapped the `Server` of grpc-js, otherwise the guard.
+   */
+  readonly handlerSpans?: 'guard' | 'instrumentation';
+}
+
+/** The name of the instrumentation scope of all spans and metrics. */
+export const SCOPE_NAME = 'grpc-replay-guard';
+
+const getter: TextMapGetter<Metadata> = {
+  get: (metadata, name) => metadata.get(name).map(String),
+  keys: (metadata) => Object.keys(metadata.getMap()),
+};
+
+const setter: TextMapSetter<Metadata> = { set: (metadata, name, value) => metadata.set(name, value) };
+
+/**
+ * Creates the tracing of a guard with the API of OpenTelemetry. Each guarded call has one server span, also if the call
+ * never reaches its handler. The span of a replay has a link to the span of the first execution. A span contains no key, no
+ * scope and no data of a request or reply.
+ *
+ * If `@opentelemetry/instrumentation-grpc` makes the server span of a handler, the guard makes a span of kind INTERNAL
+ * around it. If an interceptor before the guard has made a span, the guard's span is INTERNAL and below that span.
+ * @throws TypeError when an option is unknown or invalid
+ */
+export function createOpenTelemetryTracing(options: OpenTelemetryTracingOptions = {}): CallTracing {
+  assertKnownOptions<OpenTelemetryTracingOptions>('createOpenTelemetryTracing', options, {
+    tracerProvider: true,
+    handlerSpans: true,
+  });
+  const { tracerProvider = trace, handlerSpans } = options;
+  if (![undefined, 'guard', 'instrumentation'].includes(handlerSpans))
+    throw new TypeError('handlerSpans must be guard or instrumentation');
+  return {
+    callStarted(method, metadata) {
+      const tracer = tracerProvider.getTracer(SCOPE_NAME, version);
+      const makeSpan: MakeSpan = (kind, parent, startTime) =>
+        tracer.startSpan(
+          `${method.service}/${method.method}`,
+          { kind, attributes: attributesOf(method), ...(startTime !== undefined && { startTime }) },
+          parent,
+        );
+      // A span that has ended belongs to the code that started the server, not to this call.
+      const outer = trace.getSpan(context.active());
+      if (outer?.isRecording()) {
+        const parent = context.active();
+        return new CallSpan(parent, makeSpan, makeSpan(SpanKind.INTERNAL, parent));
+      }
+      const parent = propagation.extract(ROOT_CONTEXT, metadata, getter);
+      const isInstrumented = (handlerSpans ?? detectedHandlerSpans()) === 'instrumentation';
+      return new CallSpan(parent, makeSpan, isInstrumented ? undefined : makeSpan(SpanKind.SERVER, parent));
+    },
+  };
+}
+
+/** Instrumentations mark the functions that they have wrapped. */
+function detectedHandlerSpans(): 'guard' | 'instrumentation' {
+  return '__wrapped' in Server.prototype.register ? 'instrumentation' : 'guard';
+}
+
+/** The names of the attributes are the semantic conventions of `@opentelemetry/instrumentation-grpc`. */
+function attributesOf({ service, method }: ObservedMethod): Attributes {
+  return { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': method };
+}
+
+type MakeSpan = (kind: SpanKind, parent: Context, startTime?: number) => Span;
+
+/**
+ * The span of one call. If the instrumentation makes the server spans of handlers, the kind of the span is known only when
+ * the handler starts or the call ends. The span is then made late, with the start time of the call.
+ */
+class CallSpan implements CallTrace {
+  readonly #parent: Context;
+  readonly #makeSpan: MakeSpan;
+  readonly #startTime = Date.now();
+  #span: Span | undefined;
+  /** Whether the span is made late. */
+  readonly #isLate: boolean;
+  readonly #attributes: Attributes = {};
+  #waitedSeconds = 0;
+
+  constructor(parent: Context, makeSpan: MakeSpan, span: Span | undefined) {
+    this.#parent = parent;
+    this.#makeSpan = makeSpan;
+    this.#span = span;
+    this.#isLate = !span;
+  }
+
+  run<T>(work: () => T): T {
+    return context.with(this.#context, work);
+  }
+
+  runHandler<T>(metadata: Metadata, handler: () => T): T {
+    this.#span ??= this.#makeSpan(SpanKind.INTERNAL, this.#parent, this.#startTime);
+    // The instrumentation takes the parent of its span from the metadata.
+    if (this.#isLate) propagation.inject(this.#context, metadata, setter);
+    return this.run(handler);
+  }
+
+  executionStarted(takenOver: boolean): void {
+    if (takenOver) this.#attributes['replay_guard.taken_over'] = true;
+  }
+
+  waitEnded(seconds: number): void {
+    this.#waitedSeconds += seconds;
+  }
+
+  observed(wouldBe: CallOutcome): void {
+    this.#attributes['replay_guard.would_be'] = wouldBe;
+  }
+
+  reference(): Buffer | undefined {
+    return this.#span && referenceTo(this.#span.spanContext());
+  }
+
+  ended({ outcome, code, reason, execution }: TracedEnd): void {
+    const span = this.#span ?? this.#makeSpan(SpanKind.SERVER, this.#parent, this.#startTime);
+    span.setAttributes({ ...this.#attributes, 'replay_guard.outcome': outcome });
+    if (this.#waitedSeconds > 0) span.setAttribute('replay_guard.wait.duration', this.#waitedSeconds);
+    if (reason !== undefined) span.setAttribute('replay_guard.refusal.reason', reason);
+    if (code !== undefined) setStatus(span, code);
+    const isReplay = outcome === 'replayed' || outcome === 'joined';
+    const first = isReplay ? referredSpan(execution) : undefined;
+    if (first) span.addLink({ context: first, attributes: { 'replay_guard.link': 'first_execution' } });
+    span.end();
+  }
+
+  get #context(): Context {
+    return this.#span ? trace.setSpan(this.#parent, this.#span) : this.#parent;
+  }
+}
+
+/** The codes that are errors of a server by the semantic conventions. Other codes are errors of the caller. */
+const serverErrors: ReadonlySet<number> = new Set([
+  status.UNKNOWN,
+  status.DEADLINE_EXCEEDED,
+  status.UNIMPLEMENTED,
+  status.INTERNAL,
+  status.UNAVAILABLE,
+  status.DATA_LOSS,
+]);
+
+/** The status has no message, because the message of a status may contain data of the caller. */
+function setStatus(span: Span, code: number): void {
+  span.setAttribute('rpc.grpc.status_code', code);
+  if (!serverErrors.has(code)) return;
+  span.setAttribute('error.type', status[code] ?? String(code));
+  span.setStatus({ code: SpanStatusCode.ERROR });
+}

@@ -1,0 +1,1 @@
+export { createOpenTelemetryTracing, type OpenTelemetryTracingOptions } from './call-tracing.js';
