@@ -101,6 +101,7 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
   if (warehouse) warehouse.serve(await goodsReceipts(context, remoteInventory));
   if (config.modeFile) followModeFile(config.modeFile, guard, followed, log);
   logPolicies(guard, log);
+  logPolling(config, log);
   ops.show('/policies', () => describePolicies(guard));
   const { address, health } = await listenPublicly(hosted, config.grpc, listeners);
   readiness.serve(
@@ -124,6 +125,13 @@ async function start(config: Config, log: Log, signal: AbortSignal, closers: Clo
     checkFiles: () => followed.check(),
     stop: () => closers.close(),
   };
+}
+
+/** Logs that no connection waits for the events of other servers, because each connection leads through a pooler. */
+function logPolling({ database, outbox, services }: Config, log: Log): void {
+  if (!outbox.relay || !services.has('order')) return;
+  if (database.engine === 'sqlite' || database.listenString) return;
+  log.info('events of other servers are found by polling: DATABASE_LISTEN_URL is not set');
 }
 
 /** Ends the running calls within the grace time. Logs how many calls were stopped. */

@@ -71,7 +71,8 @@ export class UnitOfWorkError extends CodedError {
 
 /**
  * The database is behind a pooler that gives each transaction another session of the server, and `openPostgres` was not
- * told so. Prepared statements and time-outs would be lost between transactions. Set the option `pooler`.
+ * told so. Prepared statements and time-outs would be lost between transactions. Set the option `pooler`. The cause says what
+ * was found.
  */
 export class PoolerError extends CodedError {
   override name = 'PoolerError';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { address, isLoopback, remoteAddress } from './address.js';
 import { callerIdentity } from './caller-identity.js';
+import { databaseConflicts, databaseSettings, toDatabaseLocation } from './database-settings.js';
 import { guardSettings, toGuardConfig } from './guard-settings.js';
 import { hostNames } from './host-names.js';
 import { jwtConflicts, jwtSettings, toTokenIdentity } from './jwt-settings.js';
@@ -31,7 +32,7 @@ const schema = z.object({
   GRPC_ADDRESS: address.prefault('127.0.0.1:50051'),
   OPS_ADDRESS: address.prefault('127.0.0.1:9464'),
   OPS_HOSTS: hostNames.optional(),
-  DATABASE_URL: setting.databaseUrl.prefault('sqlite:data/shop.db'),
+  ...databaseSettings,
   SERVICES: setting.services.prefault('order,inventory'),
   INVENTORY_ADDRESS: remoteAddress.optional(),
   CALLER_IDENTITY: callerIdentity.prefault('single'),
@@ -56,6 +57,7 @@ type Name = keyof Settings;
 function* conflicts(s: Settings): Generator<[Name, string]> {
   const requires = (name: Name, other: Name): [Name, string][] =>
     s[name] !== undefined && s[other] === undefined ? [[name, `requires ${other}`]] : [];
+  yield* databaseConflicts(s);
   yield* requires('TLS_CERT', 'TLS_KEY');
   yield* requires('TLS_KEY', 'TLS_CERT');
   yield* requires('TLS_CLIENT_CA', 'TLS_CERT');
@@ -141,7 +143,7 @@ function toConfig(s: Settings) {
   return {
     grpc: s.GRPC_ADDRESS,
     ops: { ...s.OPS_ADDRESS, ...(s.OPS_HOSTS && { names: s.OPS_HOSTS }) },
-    database: s.DATABASE_URL,
+    database: toDatabaseLocation(s),
     services: s.SERVICES,
     inventory: s.INVENTORY_ADDRESS,
     identity: s.CALLER_IDENTITY.kind === 'jwt' ? toTokenIdentity(s) : s.CALLER_IDENTITY,

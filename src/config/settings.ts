@@ -12,42 +12,6 @@ export const duration = z.string().transform((text, context): number => {
     : refuse(context, 'must be a duration such as 500ms, 90s, 30m, 24h or 7d');
 });
 
-/** The location of the database: a SQLite file or a Postgres server. */
-export type DatabaseLocation =
-  | { readonly engine: 'sqlite'; readonly path: string }
-  | { readonly engine: 'postgres'; readonly connectionString: string };
-
-/** `sqlite:PATH` or `postgres://...`. Error messages omit the value because it may contain a password. */
-export const databaseUrl = z.string().transform((text, context): DatabaseLocation => {
-  if (/^postgres(ql)?:\/\//.test(text) && URL.canParse(text)) {
-    if (hasEncodedPassword(new URL(text))) return { engine: 'postgres', connectionString: text };
-    return refuse(
-      context,
-      'the password must be percent-encoded: %2F for /, %3F for ?, %23 for #, %25 for %',
-    );
-  }
-  const path = /^sqlite:(?!:memory:)(.+)$/.exec(text)?.[1];
-  if (path) return { engine: 'sqlite', path };
-  return refuse(
-    context,
-    'must be sqlite:PATH with the path of a file, or postgres://USER:PASSWORD@HOST/DATABASE',
-  );
-});
-
-/**
- * Returns whether the password of a URL is percent-encoded. A password with a slash, a question mark or a hash ends early,
- * and its rest becomes the path. Its text would then be sent to another host, or be logged as the name of the database.
- */
-function hasEncodedPassword({ username, password, pathname, search, hash }: URL): boolean {
-  if (`${pathname}${search}${hash}`.includes('@')) return false;
-  try {
-    decodeURIComponent(`${username}${password}`);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** What users paste in place of a path: PEM, JSON, and JSON Web Tokens. */
 const FILE_CONTENT = /-----BEGIN|^\s*[{[]|[\r\n]|\beyJ[\w-]+\.[\w-]+\./;
 

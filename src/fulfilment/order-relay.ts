@@ -2,8 +2,8 @@ import type { Database } from 'grpc-replay-guard/database';
 import { createRelay, type Outbox, type Relay } from 'grpc-replay-guard/outbox';
 import { createPostgresWakeUps } from 'grpc-replay-guard/outbox/postgres';
 import { createWebhookDestination } from 'grpc-replay-guard/outbox/webhook';
+import type { DatabaseLocation } from '../config/database-settings.js';
 import type { OutboxConfig } from '../config/outbox-settings.js';
-import type { DatabaseLocation } from '../config/settings.js';
 import type { Observers } from '../ops/observers.js';
 import type { InventoryClient } from './inventory-client.js';
 import { createOrderDeliveries } from './order-deliveries.js';
@@ -26,6 +26,7 @@ const MAX_WEBHOOK_BACKOFF_MS = 15 * 60_000;
 export function createOrderRelay(options: OrderRelayOptions): Relay {
   const { outbox, config, location, observers } = options;
   const { webhook, maxAttempts, retentionMs } = config;
+  const listenString = location.engine === 'postgres' ? location.listenString : undefined;
   return createRelay({
     outbox,
     observer: observers.outbox,
@@ -40,8 +41,8 @@ export function createOrderRelay(options: OrderRelayOptions): Relay {
         }),
       }),
     },
-    ...(location.engine === 'postgres' && {
-      wakeUps: createPostgresWakeUps({ client: { connectionString: location.connectionString } }),
+    ...(listenString && {
+      wakeUps: createPostgresWakeUps({ client: { connectionString: listenString } }),
     }),
   });
 }

@@ -1,10 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Database, DatabaseReadOnlyError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
+import {
+  type Database,
+  DatabaseReadOnlyError,
+  DatabaseUnavailableError,
+  PoolerError,
+} from 'grpc-replay-guard/database';
 import { type OpenStore, openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import { backoffMs } from 'grpc-replay-guard/timing';
 import { ConfigError } from '../config/config.js';
-import type { DatabaseLocation } from '../config/settings.js';
+import type { DatabaseLocation } from '../config/database-settings.js';
 
 /** The database handle that the services use. */
 export type { Database } from 'grpc-replay-guard/database';
@@ -25,7 +30,7 @@ export interface OpenDatabaseOptions {
  * Opens the database and brings its tables up to date. Retries until the database is available, so that the
  * server may start before its database.
  * @throws ConfigError when DATABASE_URL names no usable database, a file that is read-only or damaged, or the server refuses
- *   its user or password
+ *   its user or password, and when DATABASE_POOLER must be set
  */
 export async function openDatabase(
   location: DatabaseLocation,
@@ -61,11 +66,18 @@ async function openAt(location: DatabaseLocation): Promise<OpenStore> {
   try {
     return await (location.engine === 'sqlite'
       ? openSqlite({ path: location.path })
-      : openPostgres({ connectionString: location.connectionString }));
+      : openPostgres({
+          connectionString: location.connectionString,
+          ...(location.pooler && { pooler: location.pooler }),
+        }));
   } catch (error) {
     if (location.engine === 'sqlite' && !mayRecover(error)) {
       const { message } = error as Error;
       throw new ConfigError('DATABASE_URL', `the file ${location.path} cannot be used: ${message}`);
+    }
+    if (error instanceof PoolerError) {
+      const { message } = error.cause instanceof Error ? error.cause : error;
+      throw new ConfigError('DATABASE_POOLER', `must be transaction: ${message}`);
     }
     const refusal = error instanceof DatabaseUnavailableError ? refusalIn(error.cause) : (error as Error);
     throw refusal ? new ConfigError('DATABASE_URL', refusal.message) : error;

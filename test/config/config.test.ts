@@ -19,6 +19,7 @@ test('without settings the shop hosts both services on SQLite and listens on loo
   });
 });
 
+const postgres = { DATABASE_URL: 'postgres://db/shop' };
 const pepper = { REPLAY_GUARD_PEPPER: 'sixteen bytes at least' };
 const key = Buffer.alloc(32, 7);
 const WEBHOOK_SECRET = `whsec_${key.toString('base64')}`;
@@ -62,6 +63,7 @@ test('every setting is read into the configuration', (t) => {
     database: {
       engine: 'postgres',
       connectionString: 'postgresql://shop:secret@db:5432/shop?sslmode=require',
+      listenString: 'postgresql://shop:secret@db:5432/shop?sslmode=require',
     },
     services: new Set(['order'] as const),
     inventory: { host: 'inventory.svc', port: 50051 },
@@ -152,7 +154,22 @@ const wrong: [Record<string, string>, string, RegExp][] = [
   [{ DATABASE_URL: 'postgres://shop:1/x@db/shop' }, 'DATABASE_URL', /must be percent-encoded/],
   [{ DATABASE_URL: 'postgres://shop:1#x@db/shop' }, 'DATABASE_URL', /must be percent-encoded/],
   [{ DATABASE_URL: 'postgres://shop:1%x@db/shop' }, 'DATABASE_URL', /must be percent-encoded/],
-  [{ DATABASE_URL: 'postgres://[' }, 'DATABASE_URL', /must be sqlite:PATH .* or postgres:/],
+  [{ DATABASE_URL: 'postgres://shop:1,2/x@h1,h2/shop' }, 'DATABASE_URL', /must be percent-encoded/],
+  [{ DATABASE_URL: 'postgres://h1:x,h2/shop' }, 'DATABASE_URL', /a port must be a number from 1 to 65535/],
+  [{ DATABASE_URL: 'postgres://h1,,h2/shop' }, 'DATABASE_URL', /each of several hosts needs a name/],
+  [{ DATABASE_URL: 'postgres://h 1,h2/shop' }, 'DATABASE_URL', /a host has a wrong form/],
+  [
+    { DATABASE_URL: 'postgres://h1,h2/shop?target_session_attrs=standby' },
+    'DATABASE_URL',
+    /`target_session_attrs` must be read-write, primary or any/,
+  ],
+  [{ DATABASE_URL: 'postgres://h1/shop?sslmode=on' }, 'DATABASE_URL', /`sslmode` must be one of/],
+  [{ DATABASE_POOLER: 'session' }, 'DATABASE_POOLER', /must be none or transaction/],
+  [{ DATABASE_POOLER: 'transaction' }, 'DATABASE_POOLER', /allowed only when DATABASE_URL is postgres:/],
+  [{ DATABASE_LISTEN_URL: 'postgres://h/db' }, 'DATABASE_LISTEN_URL', /allowed only when DATABASE_URL is/],
+  [{ ...postgres, DATABASE_LISTEN_URL: 'sqlite:x' }, 'DATABASE_LISTEN_URL', /must be postgres:/],
+  [{ ...postgres, DATABASE_LISTEN_URL: 'postgres://h1:x/db' }, 'DATABASE_LISTEN_URL', /a port must be/],
+  [{ DATABASE_URL: 'postgres://[' }, 'DATABASE_URL', /a host has a wrong form/],
   [{ SERVICES: 'orders' }, 'SERVICES', /must be order, inventory or order,inventory/],
   [{ SERVICES: '' }, 'SERVICES', /must be order/],
   [{ SERVICES: 'order' }, 'INVENTORY_ADDRESS', /required when SERVICES does not include inventory/],
@@ -295,6 +312,21 @@ for (const env of [
     t.false(t.throws(() => readConfig(env)).message.includes('hunter2'));
   });
 }
+
+test('the settings of a pooler and of several hosts reach the database, and LISTEN avoids the pooler', (t) => {
+  const several = 'postgres://shop:a%2Cb@h1:5432,h2:5433/shop?target_session_attrs=read-write';
+  const direct = 'postgres://h1,h2/shop';
+  const location = { engine: 'postgres', connectionString: several } as const;
+  const read = (env: NodeJS.ProcessEnv) => readConfig({ DATABASE_URL: several, ...env }).database;
+  t.deepEqual(read({}), { ...location, listenString: several });
+  const pooler = { DATABASE_POOLER: 'transaction' };
+  t.deepEqual(read(pooler), { ...location, pooler: 'transaction', listenString: undefined });
+  t.deepEqual(read({ ...pooler, DATABASE_LISTEN_URL: direct }), {
+    ...location,
+    pooler: 'transaction',
+    listenString: direct,
+  });
+});
 
 test('the settings of a change of the pepper reach the guard', (t) => {
   const next = { REPLAY_GUARD_PEPPER_NEXT: 'sixteen bytes later' };

@@ -8,6 +8,7 @@ import {
   LeaseLostError,
   LockTimeoutError,
   NoConnectionError,
+  PoolerError,
   UnitOfWorkError,
 } from 'grpc-replay-guard/database';
 import { SequenceWindow, UnreadableWindowError } from 'grpc-replay-guard/store';
@@ -17,6 +18,7 @@ const codes = [
   [ContentionError, 'REPLAY_GUARD_CONTENTION'],
   [LockTimeoutError, 'REPLAY_GUARD_LOCK_TIMEOUT'],
   [NoConnectionError, 'REPLAY_GUARD_NO_CONNECTION'],
+  [PoolerError, 'REPLAY_GUARD_POOLER'],
   [DatabaseReadOnlyError, 'REPLAY_GUARD_DATABASE_READ_ONLY'],
   [DatabaseReplacedError, 'REPLAY_GUARD_DATABASE_REPLACED'],
   [CommitInDoubtError, 'REPLAY_GUARD_COMMIT_IN_DOUBT'],

@@ -8,6 +8,9 @@ expectType<OpenStore>()(opened);
 expectType<Database>()(opened.database);
 expectType<Promise<void>>()(opened.ping());
 openPostgres({ pool: new pg.Pool(), unitLimitMs: 1_000, lockTimeoutMs: 100, statementTimeoutMs: 100 });
+openPostgres({ connectionString: 'postgres://db1,db2/shop', pooler: 'transaction' });
+// @ts-expect-error: not a mode
+openPostgres({ connectionString: 'postgres://localhost/shop', pooler: 'session' });
 // @ts-expect-error options are required: a connection string or a pool
 openPostgres();
 // @ts-expect-error an unknown option

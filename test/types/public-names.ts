@@ -52,7 +52,10 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
   },
   'grpc-replay-guard/memory': { values: ['MemoryStore', 'createMemoryStore'], types: ['MemoryStoreOptions'] },
   'grpc-replay-guard/sqlite': { values: ['openSqlite'], types: ['OpenStore', 'SqliteOptions'] },
-  'grpc-replay-guard/postgres': { values: ['openPostgres'], types: ['OpenStore', 'PostgresOptions'] },
+  'grpc-replay-guard/postgres': {
+    values: ['openPostgres', 'readHosts'],
+    types: ['Hosts', 'OpenStore', 'PostgresOptions'],
+  },
   'grpc-replay-guard/database': {
     values: [
       'CommitInDoubtError',

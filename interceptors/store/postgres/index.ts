@@ -12,6 +12,7 @@ import { producers } from './producers.js';
 import { keys, maintenanceSql, schema } from './records.js';
 
 export type { PostgresOptions } from '../../database/postgres/open.js';
+export { type Hosts, readHosts } from '../../database/postgres/servers/hosts.js';
 export type { OpenStore } from '../open-store.js';
 
 /**

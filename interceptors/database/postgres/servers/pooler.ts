@@ -28,15 +28,18 @@ export async function checkSessions(connections: Connections, isPooled: boolean)
       if (isPooled || told === undefined) return undefined;
       return findPooler(connections, { query, told, askedMs });
     });
-    if (found) throw new PoolerError(`${found}; set the option \`pooler\` to 'transaction'`);
+    if (found) throw needed(found);
   } catch (error) {
     const refusal = refusedParameter(error);
     if (refusal === undefined) throw error;
     if (isPooled) throw new TypeError(`the pooler refuses a parameter of the connection string: ${refusal}`);
-    throw new PoolerError(
-      `a pooler refuses the time-outs (${refusal}); set the option \`pooler\` to 'transaction'`,
-    );
+    throw needed(`a pooler refuses the time-outs (${refusal})`);
   }
+}
+
+function needed(found: string): PoolerError {
+  const text = `${found}; set the option \`pooler\` to 'transaction'`;
+  return new PoolerError(text, { cause: new Error(found) });
 }
 
 /** A connection, and what was asked and told when it was opened. */
