@@ -83,8 +83,11 @@ export interface Database {
   current(): Database;
   /**
    * Migrates the schema of one component to the current version. Each step is one statement. Every step is applied
-   * once, in the given order. Several servers may migrate at the same time.
+   * once, in the given order, and has no time limit. Several servers may migrate at the same time. If every step has been
+   * applied, nothing is written and no privilege to change the schema is needed. A schema with more steps, from a newer
+   * program, is not changed. White space in a step may change later, its words may not.
    * @throws TypeError when a step controls transactions, or changes the connection for later calls
+   * @throws SchemaError when a step is missing and may not be applied, or was changed after it had been applied
    */
   migrate(component: string, steps: readonly string[]): Promise<void>;
 }

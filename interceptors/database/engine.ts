@@ -89,6 +89,10 @@ export interface DatabaseEngine extends Dialect, LoadSource {
   readonly hasSeparateReader: boolean;
   /** How long a unit of work may stay open, in milliseconds. */
   readonly unitLimitMs: number;
+  /** Whether a migration may change the schema. If not, a schema with missing steps is an error. */
+  readonly mayMigrate: boolean;
+  /** Finds the columns of the table of component versions. Returns no rows if the table is missing. */
+  readonly versionColumns: Statement;
   /** The time of the store's own statements. */
   readonly time: StatementTime;
   /** The time by which the store's own statements judge whether a retention has ended. */
@@ -96,15 +100,16 @@ export interface DatabaseEngine extends Dialect, LoadSource {
   /** Opens a transaction and runs `first` in it. `first` travels with the opening. */
   open(first?: Statement): MaybePromise<OpenedSession>;
   /**
-   * Opens the transaction of a schema migration, after the migrations of other servers have ended. The statements of the
-   * transaction have no time limit.
+   * Opens the transaction of a schema migration. Its statements have no time limit. They wait only briefly for a lock,
+   * because calls would queue behind a statement that waits for the lock of a table.
+   * @throws LockTimeoutError when another server migrates
    */
   openMigration(): MaybePromise<OpenedSession>;
   /**
-   * Finds the tables of the library at the end of a migration. Later statements use these tables, with any search path
-   * of their connection. An engine without schemas has no such method.
+   * Finds the tables of the library at the end of a migration, or without one. Later statements use these tables, with any
+   * search path of their connection. An engine without schemas has no such method.
    */
-  locateTables?(migration: Session): Promise<void>;
+  locateTables?(migration?: Session): Promise<void>;
   /** Runs one statement on its own. The statement is committed when its rows are there. */
   run(statement: Statement): MaybePromise<Row[]>;
   /**

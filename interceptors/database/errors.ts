@@ -70,6 +70,15 @@ export class UnitOfWorkError extends CodedError {
 }
 
 /**
+ * The schema of the database does not fit the program: steps are missing and this program may not apply them, or a step
+ * was changed after the database had applied it. The message names the component, the step and what to do.
+ */
+export class SchemaError extends CodedError {
+  override name = 'SchemaError';
+  static override readonly code: string = 'REPLAY_GUARD_SCHEMA';
+}
+
+/**
  * The database is behind a pooler that gives each transaction another session of the server, and `openPostgres` was not
  * told so. Prepared statements and time-outs would be lost between transactions. Set the option `pooler`. The cause says what
  * was found.

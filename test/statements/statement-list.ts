@@ -53,7 +53,11 @@ export const migrations: readonly ListedStatement[] = [
   listed('SELECT pg_is_in_recovery() AS is_standby, ..', 'no table'),
   listed('SELECT pg_backend_pid() AS process, ..', 'no table'),
   listed('SELECT pg_advisory_xact_lock(..)', 'no table', 'advisory lock'),
-  listed("SELECT CAST(to_regclass('replay_guard_schema') AS TEXT) AS name", 'a whole table'),
+  listed('SELECT attname AS name FROM pg_catalog.pg_attribute ..', 'no table'),
+  listed('SELECT nspname AS name FROM pg_catalog.pg_namespace ..', 'no table'),
+  listed('CREATE SCHEMA ..', 'no table'),
+  listed('ALTER TABLE replay_guard_schema ADD COLUMN digests TEXT', 'a whole table'),
+  listed('SELECT version, digests FROM replay_guard_schema ..', 'one component'),
   listed('CREATE TABLE IF NOT EXISTS replay_guard_schema ..', 'a whole table'),
   listed('SELECT relname AS name, quote_ident(nspname) AS schema ..', 'no table', 'array'),
   listed('SELECT version FROM replay_guard_schema ..', 'one component'),
@@ -186,6 +190,7 @@ export const maintenance: readonly ListedStatement[] = [
  * one with each claim while the use of the pepper may change.
  */
 export const marks: readonly ListedStatement[] = [
+  listed('SELECT (extract(.. AS now', 'no table', 'clock in SELECT'),
   listed(
     'INSERT INTO replay_guard_schema .. ON CONFLICT (component) DO NOTHING',
     'one component',

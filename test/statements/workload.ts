@@ -45,6 +45,7 @@ export async function sentStatements(
   await setMarks(t, opened);
   await useKeys(t, opened);
   await useKeys(t, await open(t, `${proxy.url}?target_session_attrs=primary`, { pooler: 'transaction' }));
+  await open(t, proxy.url, { schema: 'guard' });
   await useSeries(t, opened, await data.open());
   await maintain(t, opened, await data.open());
   await processMessages(t, opened.database, data.url);

@@ -67,6 +67,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'LockTimeoutError',
       'NoConnectionError',
       'PoolerError',
+      'SchemaError',
       'UnitOfWorkError',
     ],
     types: ['Column', 'Database', 'Dialect', 'RawValue', 'Result', 'Row', 'SqlColumn', 'SqlValue'],

@@ -28,7 +28,7 @@ import { checkSessions } from './servers/pooler.js';
 import { commit, endCommit, PostgresSession } from './session.js';
 import { ownSession, sharedSession, type TransactionLimits } from './session-settings.js';
 import { Standby } from './standby.js';
-import { findTables, Tables } from './tables.js';
+import { columnsOf, findSchema, findTables, quoted, type SchemaLayout, Tables } from './tables.js';
 
 /**
  * The lock timeout of an attempted statement, in milliseconds. An execution near its end finishes within
@@ -39,8 +39,8 @@ const SHORT_LOCK_WAIT_MS = 25;
 const beginReading = control('BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY');
 const shortenLockWait = control(`SET LOCAL lock_timeout = ${SHORT_LOCK_WAIT_MS}`);
 const rollback = control('ROLLBACK');
-const withoutTimeouts = control(
-  "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)",
+const migrationLimits = control(
+  "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '2s', true)",
 );
 const lockMigrations = control('SELECT pg_advisory_xact_lock(7267136, 1)');
 
@@ -61,6 +61,8 @@ export interface PostgresEngineOptions {
   readonly shared?: TransactionLimits;
   /** Chooses the host of each connection of the pool. Default: the pool has one host. */
   readonly failover?: Failover;
+  /** Where the tables of the library are, and whether a migration may change them. Default: see `SchemaLayout`. */
+  readonly layout?: SchemaLayout;
 }
 
 /**
@@ -75,13 +77,20 @@ export class PostgresEngine implements DatabaseEngine {
   readonly time: StatementTime = { sql: () => this.now, params: [] };
   readonly retention: RetentionTime = { sql: (now) => now, params: [] };
   readonly unitLimitMs: number;
-  readonly #tables = new Tables();
+  readonly mayMigrate: boolean;
+  readonly versionColumns: Statement;
+  readonly #schema: string | undefined;
+  readonly #tables: Tables;
   readonly #connections: Connections;
   readonly #standby: Standby;
   readonly #isPooled: boolean;
 
   constructor(pool: Pool, unitLimitMs: number, options: PostgresEngineOptions = {}) {
-    const { answerLimitMs, shared, failover } = options;
+    const { answerLimitMs, shared, failover, layout = {} } = options;
+    this.mayMigrate = layout.migrate ?? true;
+    this.#schema = layout.schema;
+    this.#tables = new Tables(layout.schema);
+    this.versionColumns = columnsOf('replay_guard_schema', layout.schema);
     this.#connections = new Connections(
       pool,
       {
@@ -116,13 +125,24 @@ export class PostgresEngine implements DatabaseEngine {
     return this.#open(first ? [first] : [], true);
   }
 
-  /** Servers that start at the same time migrate one after another. */
-  openMigration(): Promise<OpenedSession> {
-    return this.#open([withoutTimeouts, lockMigrations], false);
+  /** Servers that start at the same time migrate one after another. Creates a missing schema of the option `schema`. */
+  async openMigration(): Promise<OpenedSession> {
+    const opened = await this.#open([migrationLimits, lockMigrations], false);
+    if (this.#schema === undefined) return opened;
+    const { session } = opened;
+    try {
+      const found = await session.query({ text: findSchema, params: [this.#schema] });
+      if (found.length === 0) await session.query(control(`CREATE SCHEMA ${quoted(this.#schema)}`));
+      return opened;
+    } catch (error) {
+      await session.rollback();
+      throw error;
+    }
   }
 
-  async locateTables(session: Session): Promise<void> {
-    this.#tables.note(await session.query(findTables));
+  async locateTables(migration?: Session): Promise<void> {
+    if (this.#schema !== undefined) return;
+    this.#tables.note(await (migration ? migration.query(findTables) : this.run(findTables)));
   }
 
   #open(statements: readonly Statement[], hasLimit: boolean): Promise<OpenedSession> {

@@ -2,6 +2,7 @@ import pg, { type Pool, type PoolConfig } from 'pg';
 import { PostgresEngine } from './engine.js';
 import { Failover } from './servers/failover.js';
 import type { TransactionLimits } from './session-settings.js';
+import type { SchemaLayout } from './tables.js';
 
 const DEFAULT_STATEMENT_TIMEOUT_MS = 10_000;
 const DEFAULT_LOCK_TIMEOUT_MS = 2_000;
@@ -30,6 +31,17 @@ export interface PostgresOptions {
    * of its own.
    */
   readonly pooler?: 'transaction';
+  /**
+   * The schema of the tables of the library, at most 63 bytes without quotation marks. A migration creates it if it is
+   * missing. Your own tables are not affected. Default: the schema in which the search path of the connection finds them,
+   * and its first schema for new tables.
+   */
+  readonly schema?: string;
+  /**
+   * Whether missing migration steps are applied. With false, a schema that lacks a step is a `SchemaError`. Default: true. A
+   * schema that is current needs no privilege to change it.
+   */
+  readonly migrate?: boolean;
   /** The maximum number of connections in the pool. Not used with `pool`. Default: 20. */
   readonly maxConnections?: number;
   /** How long a unit of work may stay open, in milliseconds. Default: 30,000. */
@@ -57,6 +69,7 @@ export function openPostgresEngine(options: PostgresOptions): {
   if (pooler !== undefined && pooler !== 'transaction') {
     throw new TypeError("the option `pooler` must be 'transaction' or undefined");
   }
+  const layout = layoutOf(options);
   const limits: TransactionLimits = {
     statementMs: options.statementTimeoutMs ?? DEFAULT_STATEMENT_TIMEOUT_MS,
     lockMs: options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS,
@@ -71,6 +84,7 @@ export function openPostgresEngine(options: PostgresOptions): {
   // The pool of the application limits its queries itself.
   const answerLimitMs = options.pool ? undefined : limits.statementMs + ANSWER_DELAY_MS;
   const engine = new PostgresEngine(pool, unitLimitMs, {
+    layout,
     answerLimitMs,
     ...(pooler && { shared: limits }),
     ...(failover && { failover }),
@@ -83,6 +97,23 @@ function failoverOf({ connectionString }: PostgresOptions): Failover | undefined
   if (!connectionString) throw new TypeError('openPostgres needs a `connectionString` or a `pool`');
   const failover = new Failover(connectionString);
   return failover.isPlain ? undefined : failover;
+}
+
+/** Postgres would shorten a longer name. A quotation mark could end the name in a statement. */
+function layoutOf({ schema, migrate }: PostgresOptions): SchemaLayout {
+  if (schema !== undefined && !(typeof schema === 'string' && isName(schema))) {
+    throw new TypeError(
+      'the option `schema` must be the name of a schema, at most 63 bytes without quotation marks',
+    );
+  }
+  if (migrate !== undefined && typeof migrate !== 'boolean') {
+    throw new TypeError('the option `migrate` must be true or false');
+  }
+  return { ...(schema !== undefined && { schema }), ...(migrate !== undefined && { migrate }) };
+}
+
+function isName(text: string): boolean {
+  return /^[^'"\0]+$/.test(text) && Buffer.byteLength(text) <= 63;
 }
 
 function createPool(options: PostgresOptions, limits: TransactionLimits, failover?: Failover): Pool {

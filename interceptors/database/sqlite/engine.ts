@@ -33,6 +33,11 @@ export class SqliteEngine implements DatabaseEngine {
   readonly unitLimitMs: number;
   readonly time: StatementTime = { sql: (position) => `$${position}`, params: [currentTime] };
   readonly retention: RetentionTime = { sql: (_now, position) => `$${position}`, params: [retentionTime] };
+  readonly mayMigrate: boolean;
+  readonly versionColumns: Statement = {
+    text: "SELECT name FROM pragma_table_info('replay_guard_schema')",
+    params: [],
+  };
   readonly #connection: Connection;
   readonly #writer: Writer;
   readonly #reader: Connection | undefined;
@@ -43,6 +48,7 @@ export class SqliteEngine implements DatabaseEngine {
    * @param connection the connection of the writer
    * @param isShared whether the application uses the connection of the writer, too
    * @param reader absent for a database in memory, which has only one connection
+   * @param mayMigrate whether a migration may change the schema
    */
   constructor(
     connection: Connection,
@@ -51,7 +57,9 @@ export class SqliteEngine implements DatabaseEngine {
     unitLimitMs: number,
     busyTimeoutMs: number,
     isShared: boolean,
+    mayMigrate = true,
   ) {
+    this.mayMigrate = mayMigrate;
     this.#isShared = isShared;
     this.#connection = connection;
     this.#writer = writer;

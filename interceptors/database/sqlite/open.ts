@@ -27,6 +27,8 @@ export interface SqliteOptions {
   readonly unitLimitMs?: number;
   /** How long a statement waits for another process that writes, in milliseconds. Default: 5,000. */
   readonly busyTimeoutMs?: number;
+  /** Whether missing migration steps are applied. With false, a schema that lacks a step is a `SchemaError`. Default: true. */
+  readonly migrate?: boolean;
   /**
    * Returns the time in milliseconds since the epoch. Default: `Date.now`, guarded by a steady clock: see
    * `RetentionClock`. A given clock is not guarded, because it must not be set ahead.
@@ -40,13 +42,14 @@ const GROUP_MS = 20;
 /**
  * Opens a SQLite database with one connection for the writer and one for reads. `close` waits for all running and
  * queued units of work.
- * @throws TypeError when `path` and `database` are both missing
+ * @throws TypeError when `path` and `database` are both missing, or `migrate` is not true or false
  * @throws LockTimeoutError when another process holds the file for longer than `busyTimeoutMs`
  */
 export async function openSqliteEngine(
   options: SqliteOptions,
 ): Promise<{ engine: SqliteEngine; close: () => Promise<void> }> {
-  const { busyTimeoutMs = 5_000, unitLimitMs = 5_000, groupLimit = 256 } = options;
+  const { busyTimeoutMs = 5_000, unitLimitMs = 5_000, groupLimit = 256, migrate = true } = options;
+  if (typeof migrate !== 'boolean') throw new TypeError('the option `migrate` must be true or false');
   const handle = options.database ?? openFile(options.path);
   // A clock of the application may not be set ahead, so it needs no steady clock.
   const retention = options.clock ? undefined : new RetentionClock(Date.now, steadyClock);
@@ -73,7 +76,7 @@ export async function openSqliteEngine(
   }
   const isShared = options.database !== undefined;
   return {
-    engine: new SqliteEngine(connection, writer, reader, unitLimitMs, busyTimeoutMs, isShared),
+    engine: new SqliteEngine(connection, writer, reader, unitLimitMs, busyTimeoutMs, isShared, migrate),
     close,
   };
 }

@@ -218,12 +218,15 @@ export class StoredForms {
   }
 }
 
-/** Resolves to the result, or to undefined if Postgres refuses the statement because its role lacks a privilege. */
+/** The codes of a role that lacks a privilege, and of a server that may not migrate. */
+const denied = new Set<unknown>(['42501', 'REPLAY_GUARD_SCHEMA']);
+
+/** Resolves to the result, or to undefined if the server lacks the right to change the store. */
 async function permitted<T>(result: Promise<T>): Promise<T | undefined> {
   try {
     return await result;
   } catch (error) {
-    if (!findCause(error, (cause) => cause instanceof Error && 'code' in cause && cause.code === '42501'))
+    if (!findCause(error, (cause) => cause instanceof Error && 'code' in cause && denied.has(cause.code)))
       throw error;
     return undefined;
   }

@@ -20,6 +20,7 @@ export type { OpenStore } from '../open-store.js';
  * @throws TypeError when an option is unknown, or `connectionString` and `pool` are both missing
  * @throws PoolerError when the database is behind a pooler that gives each transaction another session, and the option
  *   `pooler` is not set
+ * @throws SchemaError when a migration step is missing and may not be applied, or was changed after it had been applied
  * @throws DatabaseUnavailableError when the database cannot be reached
  */
 export async function openPostgres(options: PostgresOptions): Promise<OpenStore> {
@@ -27,6 +28,8 @@ export async function openPostgres(options: PostgresOptions): Promise<OpenStore>
     connectionString: true,
     pool: true,
     pooler: true,
+    schema: true,
+    migrate: true,
     maxConnections: true,
     unitLimitMs: true,
     lockTimeoutMs: true,

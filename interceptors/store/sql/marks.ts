@@ -64,7 +64,9 @@ export class SqlMarks implements StoreMarks {
 
   async refuseFormerVersions(): Promise<number> {
     const [clock] = await this.#run(`SELECT ${this.#sql.now} AS now`);
-    await migrate(this.#engine, componentOf('fence'), this.#sql.fence(BigInt(clock?.now as bigint)));
+    // The steps contain the time, so their digests are those of the steps for the time 0.
+    const steps = this.#sql.fence(BigInt(clock?.now as bigint));
+    await migrate(this.#engine, componentOf('fence'), steps, { digested: this.#sql.fence(0n) });
     let latest = 0;
     for (const { name, expiryOrder } of this.#sql.tables) {
       // The expiry index finds the row. It stores seconds or minutes, so an expiry may be later by less than one minute.

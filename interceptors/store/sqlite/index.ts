@@ -15,6 +15,7 @@ export type { OpenStore } from '../open-store.js';
 /**
  * Opens a SQLite database as the store of a replay guard and as the database of the services.
  * @throws TypeError when an option is unknown, or `path` and `database` are both missing
+ * @throws SchemaError when a migration step is missing and `migrate` is false, or was changed after it had been applied
  * @throws LockTimeoutError when another process holds the file for longer than `busyTimeoutMs`
  */
 export async function openSqlite(options: SqliteOptions): Promise<OpenStore> {
@@ -24,6 +25,7 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenStore> {
     groupLimit: true,
     unitLimitMs: true,
     busyTimeoutMs: true,
+    migrate: true,
     clock: true,
   });
   const { engine, close } = await openSqliteEngine(options);

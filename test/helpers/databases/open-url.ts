@@ -12,6 +12,10 @@ export interface EngineOptions {
   readonly maxConnections?: number;
   /** The option of `openPostgres`. Default: as the run needs it. Postgres only. */
   readonly pooler?: 'transaction';
+  /** Whether missing migration steps are applied. Default: true. */
+  readonly migrate?: boolean;
+  /** The schema of the tables of the library. Postgres only. */
+  readonly schema?: string;
   /** Returns the time in milliseconds since the epoch. SQLite only: Postgres uses its own clock. */
   readonly clock?: () => number;
   /** The maximum number of units of work that share a commit. SQLite only. */
@@ -20,13 +24,14 @@ export interface EngineOptions {
 
 /** Opens the database that a `DATABASE_URL` names. */
 export function openUrl(url: string, options: EngineOptions = {}): Promise<OpenStore> {
-  const { lockTimeoutMs = 200, maxConnections, clock, groupLimit, pooler, ...common } = options;
+  const { lockTimeoutMs = 200, maxConnections, clock, groupLimit, pooler, schema, ...common } = options;
   if (url.startsWith('sqlite:')) {
     const own = { ...(clock && { clock }), ...(groupLimit !== undefined && { groupLimit }) };
     return openSqlite({ path: url.slice('sqlite:'.length), busyTimeoutMs: lockTimeoutMs, ...own, ...common });
   }
   const own = {
     ...(maxConnections !== undefined && { maxConnections }),
+    ...(schema !== undefined && { schema }),
     ...((pooler || isPooled()) && { pooler: 'transaction' as const }),
   };
   return openPostgres({ connectionString: servedUrl(url), lockTimeoutMs, ...own, ...common });
