@@ -1,3 +1,4 @@
+import type { PgBouncer } from '../../helpers/databases/pgbouncer.js';
 import type { Cleanup } from '../../helpers/databases/postgres.js';
 import type { Cluster, ClusterOptions } from '../../helpers/databases/postgres-cluster.js';
 import type { Random } from '../../helpers/faults/seeded-random.js';
@@ -22,6 +23,8 @@ export interface Arena {
   readonly cluster: Cluster;
   /** The proxy between the servers and Postgres. Only for faults with `viaProxy`. */
   readonly proxy: PostgresProxy;
+  /** The PgBouncer between the servers and the proxy. Only for faults with `viaPooler`. */
+  readonly pooler: PgBouncer;
   /** The SQLite file. SQLite only. */
   readonly file: string;
   /** The folder of the database, on the disk that the fault has asked for. */
@@ -44,6 +47,8 @@ export interface Fault {
   readonly servers?: Partial<AdversaryServerSettings>;
   /** Whether the servers reach Postgres through a proxy that reads the protocol. */
   readonly viaProxy?: boolean;
+  /** Whether the servers reach Postgres, or its proxy, through a PgBouncer in transaction mode. */
+  readonly viaPooler?: boolean;
   /** Settings for a Postgres of its own. Without them the round shares the Postgres of the run. */
   readonly cluster?: ClusterOptions;
   /** Whether the Postgres must be Debian's Postgres 15. Default: the one in node_modules. */

@@ -3,6 +3,7 @@ import { databaseClock, serverClocks } from './clocks.js';
 import { combined } from './combined.js';
 import type { Fault } from './fault.js';
 import { cutAtCommit } from './network.js';
+import { poolerKilled } from './pooler.js';
 import { crashed, diskFull, failingFsync } from './postgres-server.js';
 import { altered, exhausted, expiredLeases, locked, readOnly } from './postgres-state.js';
 import { duplicates, kill, stopped } from './processes.js';
@@ -28,6 +29,7 @@ export const faults: Readonly<Record<string, Fault>> = {
   'hold-back': frozen,
   crash: crashed,
   'cut-commit': cutAtCommit,
+  pooler: poolerKilled,
   'read-only': readOnly,
   exhaust: exhausted,
   lock: locked,

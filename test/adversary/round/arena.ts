@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startPgBouncer } from '../../helpers/databases/pgbouncer.js';
 import { type Cluster, type ClusterOptions, startCluster } from '../../helpers/databases/postgres-cluster.js';
 import type { Random } from '../../helpers/faults/seeded-random.js';
 import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
@@ -53,13 +54,16 @@ export async function openArena(plan: RoundPlan, cleanUps: CleanUps): Promise<Op
   const cluster = engine === 'postgres' ? await clusterOf(plan, disk, clock.database, cleanUps) : undefined;
   const url = engine === 'sqlite' ? `sqlite:${file}` : await createDatabase(plan, cluster, cleanUps);
   const proxy = fault.viaProxy ? await startProxy(cleanUps, url) : undefined;
+  const pooler = fault.viaPooler ? await startPgBouncer(proxy?.url ?? url) : undefined;
+  if (pooler) cleanUps.teardown(pooler.stop);
   const admin = new Admin(url);
   cleanUps.teardown(() => admin.close());
   const journals = Array.from({ length: SERVERS }, (_, index) => join(folder, `server-${index}.jsonl`));
   const ports = await freePorts(SERVERS);
   const servers = ports.map((port, index) => {
     const settings: AdversaryServerSettings = {
-      ...{ url: proxy?.url ?? url, port, journal: String(journals[index]) },
+      ...(pooler && { pooler: 'transaction' as const }),
+      ...{ url: pooler?.url ?? proxy?.url ?? url, port, journal: String(journals[index]) },
       ...{ leaseMs: LEASE_MS, waitMs: 500, shortRetentionMs: 3_000, maxConnections: 8, handlerMs: 40 },
       ...fault.servers,
       ...plan.servers,
@@ -72,7 +76,17 @@ export async function openArena(plan: RoundPlan, cleanUps: CleanUps): Promise<Op
   await Promise.all(servers.map((server) => server.serving()));
   // A fault reads only the parts that its engine and its options give it.
   const arena = {
-    ...{ engine, servers, leaseMs: LEASE_MS, random, events: new EventCounts(), admin, cluster, proxy },
+    ...{
+      engine,
+      servers,
+      leaseMs: LEASE_MS,
+      random,
+      events: new EventCounts(),
+      admin,
+      cluster,
+      proxy,
+      pooler,
+    },
     ...{ file, folder: disk, clockFile: join(folder, 'clock'), url, cleanUps },
   } as Arena;
   return { arena, url: () => arena.url, journals };

@@ -12,7 +12,7 @@ import { Journal } from './journal.js';
 import { type AdversaryServerSettings, CALLER_HEADER } from './settings.js';
 
 const settings: AdversaryServerSettings = JSON.parse(String(process.argv[2]));
-const { url, leaseMs, waitMs, maxConnections, bug } = settings;
+const { url, leaseMs, waitMs, maxConnections, bug, pooler } = settings;
 const journal = new Journal(settings.journal);
 process.once('disconnect', () => process.exit());
 
@@ -30,7 +30,7 @@ const observer: Partial<ReplayGuardObserver> = {
   handlerFailed: (_method, error) => journal.write({ type: 'failure', what: String(error) }),
 };
 
-const options = { maxConnections, unitLimitMs: 4_000, lockTimeoutMs: 1_000 };
+const options = { maxConnections, unitLimitMs: 4_000, lockTimeoutMs: 1_000, ...(pooler && { pooler }) };
 const opened = await open();
 const { store, database, scope = scopeFromMetadata(CALLER_HEADER) } = opened;
 await migrateService(database);

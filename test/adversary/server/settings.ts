@@ -15,6 +15,8 @@ export interface AdversaryServerSettings {
   readonly maxConnections: number;
   /** How long the handlers wait for another service at most, in milliseconds. */
   readonly handlerMs: number;
+  /** The option of `openPostgres`. Postgres only. Default: no pooler. */
+  readonly pooler?: 'transaction';
   /** Whether the pool sends DISCARD ALL before some uses of a connection. Postgres only. Default: false. */
   readonly discards?: boolean;
   /** The bug that is planted into this server. Default: none. */

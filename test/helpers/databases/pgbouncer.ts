@@ -36,6 +36,8 @@ export interface PgBouncer {
   through(url: string): string;
   /** Sends a signal. SIGKILL ends it at once. SIGINT ends it when the open transactions have ended. */
   kill(signal: 'SIGINT' | 'SIGKILL' | 'SIGTERM'): void;
+  /** Whether the process has ended. */
+  hasEnded(): boolean;
   /** Resolves when the process has ended. */
   ended(): Promise<void>;
   /** Starts it again on the same port, if it does not run. */
@@ -70,6 +72,7 @@ export async function startPgBouncer(url: string, options: PgBouncerOptions = {}
     url: through(url),
     through,
     kill: (signal) => child?.kill(signal),
+    hasEnded,
     ended: () => poll('PgBouncer ends', hasEnded),
     start: async () => {
       if (!hasEnded()) return;
