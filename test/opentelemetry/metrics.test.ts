@@ -1,0 +1,111 @@
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from '@opentelemetry/sdk-metrics';
+import test from 'ava';
+import { createPrometheusConsumerObserver } from 'grpc-replay-guard/consumer/prometheus';
+import {
+  createOpenTelemetryConsumerObserver,
+  createOpenTelemetryObserver,
+  createOpenTelemetryOutboxObserver,
+} from 'grpc-replay-guard/opentelemetry';
+import { createPrometheusOutboxObserver } from 'grpc-replay-guard/outbox/prometheus';
+import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
+import { Registry } from 'prom-client';
+import { emptiedData } from '../helpers/databases/emptied-data.js';
+import { append, failing, openOutbox, relayTo } from '../helpers/databases/outbox.js';
+import { openLedger } from '../helpers/servers/guarded-ledger.js';
+
+const data = emptiedData(test);
+
+/** A provider whose metrics the test reads. */
+function openMetrics() {
+  const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+  const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
+  const meterProvider = new MeterProvider({ readers: [reader] });
+  const read = async () => {
+    await reader.forceFlush();
+    return (exporter.getMetrics().at(-1)?.scopeMetrics ?? []).flatMap(({ metrics }) => metrics);
+  };
+  /** Resolves to the value of the point that has these attributes. */
+  const pointOf = async (name: string, attributes: Record<string, string> = {}) => {
+    const points = (await read()).find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? [];
+    return points.find((point) =>
+      Object.entries(attributes).every(([key, value]) => point.attributes[key] === value),
+    )?.value;
+  };
+  return { meterProvider, read, pointOf };
+}
+
+test.serial('the metrics of a guard count each call by its outcome', async (t) => {
+  const { meterProvider, read, pointOf } = openMetrics();
+  const observer = createOpenTelemetryObserver({ meterProvider });
+  const ledger = await openLedger(t, 'memory', { guard: { observer } });
+  const of = { 'rpc.service': 'test.v1.LedgerService', 'rpc.method': 'Append' };
+  t.is(await pointOf('replay_guard.calls', { ...of, 'replay_guard.outcome': 'replayed' }), 0);
+  await ledger.append('secret-key', { account: 'secret' });
+  await ledger.append('secret-key', { account: 'secret' });
+  await ledger.append();
+  const count = (outcome: string) =>
+    pointOf('replay_guard.calls', { ...of, 'replay_guard.outcome': outcome });
+  t.deepEqual([await count('executed'), await count('replayed'), await count('key_missing')], [1, 1, 1]);
+  t.is(await pointOf('replay_guard.suppressed_side_effects', of), 1);
+  const missing = { ...of, 'replay_guard.refusal.reason': 'IDEMPOTENCY_KEY_MISSING' };
+  t.is(await pointOf('replay_guard.refusals', missing), 1);
+  t.is(await pointOf('replay_guard.in_flight', of), 0);
+  t.is(await pointOf('replay_guard.waiting_limit'), 10_000);
+  t.like(await pointOf('replay_guard.handler.duration', of), { count: 1 });
+  t.like(await pointOf('replay_guard.store.duration', { 'replay_guard.store.operation': 'claim' }), {
+    count: 2,
+  });
+  observer.circuitChanged?.(true);
+  observer.circuitChanged?.(true);
+  t.is(await pointOf('replay_guard.open_circuits'), 1);
+  observer.circuitChanged?.(false);
+  t.is(await pointOf('replay_guard.open_circuits'), 0);
+  t.notRegex(JSON.stringify(await read()), /secret/);
+});
+
+test.serial('the metrics of a relay count deliveries and dead letters', async (t) => {
+  const { meterProvider, pointOf } = openMetrics();
+  const outbox = await openOutbox(await data(t, 'sqlite'));
+  const observer = createOpenTelemetryOutboxObserver({ meterProvider });
+  const desk = { deliveries: { note: failing }, retry: { maxAttempts: 1 } };
+  const relay = relayTo(t, outbox, desk, { observer });
+  const of = { 'replay_guard.outbox.destination': 'desk', 'replay_guard.outbox.type': 'note' };
+  t.is(await pointOf('replay_guard.outbox.dead_letters', of), 0);
+  await append(outbox, ['a', 1]);
+  await relay.runOnce();
+  await relay.runMaintenance();
+  t.is(await pointOf('replay_guard.outbox.dead_letters', of), 1);
+  t.is(await pointOf('replay_guard.outbox.dead', { 'replay_guard.outbox.destination': 'desk' }), 1);
+});
+
+test('the observers have the same events as those for Prometheus', (t) => {
+  const register = new Registry();
+  const { meterProvider } = openMetrics();
+  const eventsOf = (observer: object) => Object.keys(observer).sort();
+  t.deepEqual(
+    eventsOf(createOpenTelemetryObserver({ meterProvider })),
+    eventsOf(createPrometheusObserver(register)),
+  );
+  t.deepEqual(
+    [...eventsOf(createOpenTelemetryOutboxObserver({ meterProvider })), 'recovered'].sort(),
+    eventsOf(createPrometheusOutboxObserver(register)),
+  );
+  t.deepEqual(
+    eventsOf(createOpenTelemetryConsumerObserver({ meterProvider })),
+    eventsOf(createPrometheusConsumerObserver(register)),
+  );
+});
+
+test('an unknown option of the observers is refused', (t) => {
+  for (const create of [
+    createOpenTelemetryObserver,
+    createOpenTelemetryOutboxObserver,
+    createOpenTelemetryConsumerObserver,
+  ])
+    t.throws(() => create({ meter: 1 } as object), { instanceOf: TypeError, message: /meter/ });
+});
