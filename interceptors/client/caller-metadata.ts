@@ -4,6 +4,7 @@ import {
   EPOCH_HEADER,
   FIRST_SENT_HEADER,
   KEY_HEADER,
+  keyIn,
   PRODUCER_HEADER,
   SEQUENCE_HEADER,
 } from '../protocol/headers.js';
@@ -33,5 +34,11 @@ export function withChosenKey<T>(work: () => T): T {
 }
 
 function isSame(metadata: Metadata, caller: Metadata, name: string): boolean {
-  return metadata.get(name).join() === caller.get(name).join();
+  return formOf(metadata, name) === formOf(caller, name);
+}
+
+/** A key with and without double quotes is one key. */
+function formOf(metadata: Metadata, name: string): string {
+  const text = metadata.get(name).join();
+  return name === KEY_HEADER ? (keyIn(text) ?? text) : text;
 }

@@ -40,6 +40,18 @@ export function isKey(value: unknown): value is string {
   return typeof value === 'string' && wellFormed.test(value);
 }
 
+const quoted = /^"(.*)"$/;
+
+/**
+ * Returns the key in a value of `idempotency-key` metadata: the value itself, or the text in double quotes. The HTTP draft of
+ * the Idempotency-Key field writes a key in double quotes (a String of RFC 8941). Returns undefined if the value has no valid key.
+ * An escape sequence is invalid: it could only stand for a quote or a backslash, which keys do not contain.
+ */
+export function keyIn(value: string): string | undefined {
+  const key = quoted.exec(value)?.[1] ?? value;
+  return isKey(key) ? key : undefined;
+}
+
 const decimal = /^(0|[1-9]\d{0,18})$/;
 const MAX_SEQUENCE = 2n ** 63n - 1n;
 

@@ -208,6 +208,18 @@ for (const [name, metadata] of Object.entries(operationHeaders)) {
   });
 }
 
+test('the key of the caller is replaced by a derived key also if a handler forwards it without its double quotes', async (t) => {
+  const { execute } = await chain(t, async ({ append }, caller) => {
+    const forwarded = caller.clone();
+    forwarded.set('idempotency-key', 'caller');
+    await append(forwarded);
+    await append(caller);
+  });
+  const derived = await execute('"caller"');
+  t.is(new Set(derived).size, 2);
+  for (const key of derived) t.regex(key, /^Append [\w-]{43}$/);
+});
+
 test('a call of a skipped method carries no key, not even the forwarded key of the caller', async (t) => {
   const keys: string[] = [];
   const { client, definition } = await farService(t, (key) => keys.push(key), { skip: () => true });

@@ -1,9 +1,16 @@
 import test from 'ava';
-import { isGuardMetadata, isKey, toSequence } from 'grpc-replay-guard/protocol';
+import { isGuardMetadata, isKey, keyIn, toSequence } from 'grpc-replay-guard/protocol';
 
 test('a key has 1 to 255 of the allowed characters', (t) => {
   for (const key of ['a', 'A-Za-z0-9._~:/+=@', 'k'.repeat(255)]) t.true(isKey(key), key);
   for (const key of ['', 'k'.repeat(256), 'a b', 'a,b', 'ä', 'a\n', '"a"']) t.false(isKey(key), key);
+});
+
+test('a value in double quotes has the key between them', (t) => {
+  for (const value of ['abc', '"abc"']) t.is(keyIn(value), 'abc');
+  t.is(keyIn(`"${'k'.repeat(255)}"`), 'k'.repeat(255));
+  for (const value of ['', '"', '""', '"abc', 'abc"', '""abc""', '"a\\"b"', '"abc";p', ' "abc"', '"abc"\n'])
+    t.is(keyIn(value), undefined, value);
 });
 
 test('only text is a key', (t) => {

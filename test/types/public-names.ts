@@ -136,6 +136,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'SEQUENCE_HEADER',
       'isGuardMetadata',
       'isKey',
+      'keyIn',
       'parseTime',
       'readStatusDetails',
       'statusDetails',

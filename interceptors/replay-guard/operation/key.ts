@@ -1,5 +1,5 @@
 import { type Metadata, status } from '@grpc/grpc-js';
-import { isKey, KEY_CHARACTERS, KEY_HEADER } from '../../protocol/headers.js';
+import { isKey, KEY_CHARACTERS, KEY_HEADER, keyIn } from '../../protocol/headers.js';
 import { REASONS, type Reason } from '../../protocol/reasons.js';
 import { readField } from '../fingerprint/request-field.js';
 import type { CallOutcome } from '../observer.js';
@@ -25,8 +25,8 @@ function keyInMetadata(metadata: Metadata): string | undefined {
   const values = metadata.get(KEY_HEADER);
   if (values.length === 0) return undefined;
   // grpc-js joins two headers of the same name with a comma, which a key must not contain.
-  const key = values.length === 1 ? String(values[0]) : '';
-  if (!isKey(key)) throw invalidName(KEY_HEADER, `must be sent exactly once, with ${KEY_CHARACTERS}`);
+  const key = values.length === 1 ? keyIn(String(values[0])) : undefined;
+  if (key === undefined) throw invalidName(KEY_HEADER, `must be sent exactly once, with ${KEY_CHARACTERS}`);
   return key;
 }
 

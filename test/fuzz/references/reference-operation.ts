@@ -5,6 +5,7 @@ import { referenceTime } from './reference-time.js';
 export type Expected = { readonly mayExecute: true } | { readonly reasons: readonly string[] };
 
 const KEY = /^[A-Za-z0-9._~:/+=@-]{1,255}$/;
+const QUOTED_KEY = /^"[A-Za-z0-9._~:/+=@-]{1,255}"$/;
 const NUMBER = /^(0|[1-9][0-9]{0,18})$/;
 const MAX = 2n ** 63n - 1n;
 const PREFIX = 'idempotency-';
@@ -26,13 +27,14 @@ export function expectedOf(entries: RawEntries, isKeyOptional: boolean, scopeNam
     all(PREFIX + name),
   ) as [string[], string[], string[], string[]];
   const sent = all(`${PREFIX}first-sent`);
-  const isKey = (values: string[]) => values.length === 1 && KEY.test(values[0] as string);
+  const isOne = (values: string[], form: RegExp) => values.length === 1 && form.test(values[0] as string);
+  const isKey = (values: string[]) => isOne(values, KEY) || isOne(values, QUOTED_KEY);
   const isNumber = (values: string[]) =>
     values.length === 1 && NUMBER.test(values[0] as string) && BigInt(values[0] as string) <= MAX;
   const isNumbered = producer.length + sequence.length + epoch.length > 0;
   const isInvalid =
     (key.length > 0 && (!isKey(key) || isNumbered)) ||
-    (isNumbered && !(isKey(producer) && isNumber(sequence) && (epoch.length === 0 || isNumber(epoch))));
+    (isNumbered && !(isOne(producer, KEY) && isNumber(sequence) && (epoch.length === 0 || isNumber(epoch))));
   const isNamed = key.length > 0 || isNumbered;
   if (!isNamed) return isKeyOptional ? { mayExecute: true } : { reasons: ['KEY_MISSING', ...scopeReason()] };
   const isUndated = sent.length > 0 && (sent.length > 1 || referenceTime(sent[0] as string) === undefined);

@@ -7,6 +7,12 @@ const { keyInvalid, keyMissing } = refusals;
 const alphabet = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~:/+=@-'];
 const printable = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
 const forbidden = printable.filter((char) => !alphabet.includes(char)).map((char) => `a${char}b`);
+const inQuotes = { key: '"k-1"', operationKey: 'k-1' };
+const longest = 'k'.repeat(255);
+const malformedQuotes = [
+  ...['"', '""', '"k', 'k"', '""k""', "'k'", '"k"q', '"k";a=1', '"k" "k"', '"a", "b"'],
+  ...['"k\\"', '"\\k"', '"a\\"b"', '"a\\\\b"', '"a b"', '"a,b"', `"${'k'.repeat(256)}"`, ':azE=:;', '?1;'],
+];
 const retained = { final: executedOnce, counts: { executed: 1, replayed: 1 } };
 const refused = (count: number) => ({ final: noRecord, counts: { key_invalid: count } });
 const twice = (key: string) => [call({ key }), replays({ key })];
@@ -51,6 +57,30 @@ export const keyRows: readonly Row[] = [
     methods: ['Append', 'Touch'],
     steps: forbidden.map((key) => call({ key }, keyInvalid)),
     ...refused(forbidden.length),
+  },
+  {
+    title: 'a key in double quotes is the same key as without quotes',
+    methods: everyKind,
+    steps: [call(inQuotes), replays({ key: 'k-1' }), replays(inQuotes)],
+    final: executedOnce,
+    counts: { executed: 1, replayed: 2 },
+  },
+  {
+    title: 'a key of 255 characters in double quotes is valid, and replays a call without quotes',
+    steps: [call({ key: longest }), replays({ key: `"${longest}"`, operationKey: longest })],
+    ...retained,
+  },
+  {
+    title:
+      'a key with incomplete or repeated quotes, an escape, a parameter or a forbidden character is refused',
+    methods: ['Append', 'Touch'],
+    steps: malformedQuotes.map((key) => call({ key }, keyInvalid)),
+    ...refused(malformedQuotes.length),
+  },
+  {
+    title: 'two keys in double quotes in one call are refused as invalid, equal or not',
+    steps: [call({ key: ['"a"', '"a"'] }, keyInvalid), call({ key: ['"a"', '"b"'] }, keyInvalid)],
+    ...refused(2),
   },
   {
     title: 'two keys in one call are refused as invalid, equal or not',

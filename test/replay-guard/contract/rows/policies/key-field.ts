@@ -40,6 +40,19 @@ export const keyFieldRows: readonly Row[] = [
     ...retained,
   },
   {
+    title: 'set: a key in double quotes in the metadata equals the key without quotes in the field',
+    setup: flat,
+    steps: [call(inField), replays({ ...inBoth, key: '"field-1"', operationKey: 'field-1' })],
+    ...retained,
+  },
+  {
+    title: 'set: a key in double quotes in the field is refused',
+    setup: flat,
+    steps: [call({ key: null, request: { note: '"field-1"' } }, fieldInvalid('note'))],
+    final: noRecord,
+    counts: { key_invalid: 1 },
+  },
+  {
     title: 'set: the key in the metadata alone names the operation',
     setup: flat,
     steps: [call(), replays()],
