@@ -51,6 +51,13 @@ export const ownSession: SessionSettings = {
 };
 
 /**
+ * Another application may have turned this off in the session for its own commits. The transaction then has the value of the
+ * server, the database or the role again.
+ */
+const durable = `CASE current_setting('synchronous_commit')
+      WHEN 'off' THEN set_config('synchronous_commit', NULL, true) END`;
+
+/**
  * Returns the settings on a connection through a pooler that gives each transaction another session. Each transaction sets
  * all of them, and its time-outs.
  */
@@ -59,7 +66,7 @@ export function sharedSession({ statementMs, lockMs, idleMs }: TransactionLimits
     set: {
       text: `
     SELECT true AS differs, ${needed}, set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-      set_config('idle_in_transaction_session_timeout', $3, true)`,
+      set_config('idle_in_transaction_session_timeout', $3, true), ${durable}`,
       params: [String(statementMs), String(lockMs), String(idleMs)],
     },
     restoreLockWait: { text: "SELECT set_config('lock_timeout', $1, true)", params: [String(lockMs)] },

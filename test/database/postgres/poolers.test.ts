@@ -118,6 +118,33 @@ it(
   { poolSize: 1 },
 );
 
+it(
+  'commits through a pooler are durable, also in a session in which another application has turned that off',
+  async (t, pooler, url) => {
+    const { store, database } = await open(t, pooler);
+    await database.migrate('notes', ['CREATE TABLE notes (durable TEXT)']);
+    const durability = `SELECT current_setting('synchronous_commit') AS durable`;
+    await administer(pooler.url, 'SET synchronous_commit = off');
+    const insert = () => database.query(`INSERT INTO notes ${durability}`);
+    await insert();
+    await database.transaction(insert);
+    const claim = claimed(t, await store.claim(request({ atomicity: 'TRANSACTION' })));
+    await claim.run(insert);
+    await claim.complete(reply('done'));
+    t.deepEqual(
+      await administer(url, 'SELECT durable FROM notes'),
+      ['on', 'on', 'on'].map((durable) => ({ durable })),
+    );
+    // The other application keeps its setting, and a transaction may turn it off for itself.
+    t.deepEqual(await administer(pooler.url, durability), [{ durable: 'off' }]);
+    await database.transaction(async () => {
+      await database.query('SET LOCAL synchronous_commit = off');
+      t.deepEqual<object[], object[]>(await database.query(durability), [{ durable: 'off' }]);
+    });
+  },
+  { poolSize: 1 },
+);
+
 it('the time-outs of a transaction through a pooler end a wait for a lock', async (t, pooler) => {
   const { database } = await open(t, pooler, { lockTimeoutMs: 50 });
   await database.migrate('notes', ['CREATE TABLE notes AS SELECT 1 AS id']);
