@@ -44,6 +44,8 @@ export class Savepoint {
   #pending = 0;
   /** Called when no statement waits for its answer any more. */
   #whenAnswered: (() => void) | undefined;
+  /** The error of the statement because of which the last of the failed nested transactions was rolled back. */
+  #nestedFailure: Error | undefined;
   /** The actions to run after the unit has committed, if this savepoint is part of the commit. */
   #afterCommit: (() => unknown)[] | undefined;
   #hasEnded = false;
@@ -53,6 +55,11 @@ export class Savepoint {
     this.#unit = unit;
     this.#parent = parent;
     this.#depth = parent ? parent.#depth + 1 : 0;
+  }
+
+  /** The error of the statement that failed: here, or in the last of the nested transactions that were rolled back. */
+  get lastFailure(): Error | undefined {
+    return this.failure ?? this.#nestedFailure;
   }
 
   /** Sends a statement: at once, or after the running nested transaction has ended. */
@@ -215,6 +222,7 @@ export class Savepoint {
       return result;
     } catch (error) {
       nested.#hasEnded = true;
+      this.#nestedFailure = nested.lastFailure ?? this.#nestedFailure;
       // The rollback of an outer transaction has already undone this one, and another savepoint may have its name.
       if (!this.isOver) {
         this.#sendControl(`ROLLBACK TO SAVEPOINT ${name}`);

@@ -64,8 +64,8 @@ export interface Claim {
    */
   readonly expiresAtMs: number;
   /**
-   * The error of the first statement of the unit of work that failed. Absent while no statement has failed, and in a
-   * store without a unit of work.
+   * The error of the statement that failed in the unit of work, or in the last of its nested transactions that were rolled
+   * back. Absent while no statement has failed, and in a store without a unit of work.
    */
   readonly failure?: Error | undefined;
   /** Aborted when the store itself ends the unit of work. The reason of the signal is the error. */

@@ -53,7 +53,7 @@ export class SqlClaim implements Claim, SeriesRecordClaim {
   }
 
   get failure(): Error | undefined {
-    return this.#unit.root.failure;
+    return this.#unit.root.lastFailure;
   }
 
   get lost(): AbortSignal {

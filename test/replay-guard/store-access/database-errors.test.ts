@@ -98,6 +98,24 @@ for (const [how, exit] of Object.entries(exits)) {
 
 for (const engine of engines) {
   test.serial(
+    `${engine}: an outage or contention in a nested transaction is answered as unavailable, never stored`,
+    async (t) => {
+      const { ledger, repair } = await failing(t, engine, async (callback, fail) => {
+        const { database } = ledger;
+        const work = () => (engine === 'sqlite' ? fail() : database.query(lockRefusal));
+        await database.transaction(() => database.transaction(work)).catch(callback);
+      });
+      for (const method of methods) {
+        const reply = await ledger.ask(method, 'key');
+        assertRefused(t, reply, status.UNAVAILABLE, 'IDEMPOTENCY_STORE_UNAVAILABLE', 'RetryInfo');
+      }
+      repair();
+      for (const method of methods)
+        t.like(await ledger.ask(method, 'key'), { code: status.OK, replayed: false });
+    },
+  );
+
+  test.serial(
     `${engine}: a handler that answers OK after an outage in its statement is answered as unavailable`,
     async (t) => {
       const { ledger } = await failing(t, engine, async (callback, fail) => {
@@ -123,6 +141,9 @@ for (const engine of engines) {
     },
   );
 }
+
+/** Fails as a statement does that has waited too long for a lock. The transaction around it goes on after a rollback. */
+const lockRefusal = `DO $$ BEGIN RAISE EXCEPTION 'text' USING ERRCODE = 'lock_not_available'; END $$`;
 
 type Failing = (
   callback: (error: Error | null) => void,
