@@ -1,0 +1,110 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import test from 'ava';
+import { readConfig } from '#src/config/config.js';
+import { createLog } from '#src/platform/log.js';
+import { startShop } from '#src/shop.js';
+import { type Cleanup, freshDatabase } from '../helpers/databases/postgres.js';
+import { SECRET } from '../helpers/messages/signed-webhook.js';
+import { groupingLabelsOf, type Series, selectorsOf, selects, seriesOf } from './series.js';
+
+const FOLDER = 'docs/operations';
+const run = promisify(execFile);
+
+/** An alert rule as it is written. Each alert has its own lines in the file. */
+interface Alert {
+  readonly name: string;
+  readonly expression: string;
+  readonly text: string;
+}
+
+async function alertRules(): Promise<Alert[]> {
+  const [, ...rules] = (await readFile(`${FOLDER}/alerts.yml`, 'utf8')).split(/^ {6}- alert: /m);
+  return rules.map((rule) => ({
+    name: /^\w+/.exec(rule)?.[0] ?? '',
+    expression: /expr:(.*?)\n {8}(?:for|labels):/s.exec(rule)?.[1] ?? '',
+    text: rule,
+  }));
+}
+
+/** Scrapes a shop on Postgres that has not served a call. */
+async function scrape(t: Cleanup): Promise<Series[]> {
+  const config = readConfig({
+    GRPC_ADDRESS: '127.0.0.1:0',
+    OPS_ADDRESS: '127.0.0.1:0',
+    DATABASE_URL: await freshDatabase(t),
+    WAREHOUSE_WEBHOOK_SECRET: SECRET,
+  });
+  const shop = await startShop(config, createLog('silent'), new AbortController().signal);
+  t.teardown(() => shop.stop());
+  return seriesOf(await (await fetch(`http://127.0.0.1:${shop.ops.port}/metrics`)).text());
+}
+
+/** Returns what an expression names and a scrape does not have. */
+function missingFrom(series: readonly Series[], expression: string): string[] {
+  const selectors = selectorsOf(expression);
+  const selected = selectors.map((selector) => series.filter((one) => selects(selector, one)));
+  const labels = new Set(selected.flat().flatMap((one) => [...one.labels.keys()]));
+  return [
+    ...selectors.filter((_, index) => selected[index]?.length === 0).map((one) => JSON.stringify(one)),
+    ...groupingLabelsOf(expression).filter((label) => !labels.has(label)),
+  ];
+}
+
+test('a scrape of a shop without calls has each metric, label and value that the alert rules name', async (t) => {
+  const series = await scrape(t);
+  const rules = await alertRules();
+  t.true(rules.length >= 15);
+  for (const { name, expression } of rules) {
+    t.true(selectorsOf(expression).length > 0, name);
+    t.deepEqual(missingFrom(series, expression), [], name);
+  }
+});
+
+test('an expression with an unknown metric, label or value is reported', (t) => {
+  const series = seriesOf('shop_ready 1\nreplay_guard_records{state="kept"} 3\n');
+  const missing = (expression: string) => missingFrom(series, expression).length;
+  t.is(missing('min by (job, instance) (shop_ready{job="a"})'), 0);
+  t.is(missing('sum by (state) (replay_guard_records{state=~"kept|lost"})'), 0);
+  t.is(missing('shop_gone'), 1);
+  t.is(missing('replay_guard_records{state="lost"}'), 1);
+  t.is(missing('replay_guard_records{kind!="kept"}'), 1);
+  t.is(missing('sum by (method) (replay_guard_records)'), 1);
+});
+
+test('each alert has a severity, a summary, a description, and a section of the runbook of its own', async (t) => {
+  const runbook = await readFile(`${FOLDER}/runbook.md`, 'utf8');
+  const sections = new Map(
+    runbook.split(/^## /m).map((section): [string, string] => {
+      const title = section.split('\n', 1)[0] ?? '';
+      return [title.toLowerCase().replaceAll(' ', '-'), section];
+    }),
+  );
+  const rules = await alertRules();
+  for (const { name, text } of rules) {
+    t.regex(text, /^ {10}severity: (warning|critical)$/m, name);
+    t.regex(text, /^ {10}summary: '.+'$/m, name);
+    t.regex(text, /^ {10}description: '.+'$/m, name);
+    const section = /^ {10}runbook_url: docs\/operations\/runbook\.md#(\S+)$/m.exec(text)?.[1] ?? '';
+    t.true(sections.get(section)?.includes(`\n\`${name}\`. `), name);
+  }
+  t.is(sections.size - 1, rules.length);
+});
+
+test('each alert rule fires in a case, and stays silent in another', async (t) => {
+  const cases = await readFile(`${FOLDER}/alerts.test.yml`, 'utf8');
+  for (const { name } of await alertRules())
+    for (const outcome of ['fires', 'stays silent'])
+      t.true(cases.includes(`  - name: ${name} ${outcome}\n`), `${name} ${outcome}`);
+  const promtool = (...words: string[]) => run('promtool', words, { cwd: FOLDER });
+  const version = await promtool('--version').catch((error) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  if (!version) {
+    t.log('promtool is not installed, so `promtool check rules` and `promtool test rules` did not run');
+    return;
+  }
+  t.regex((await promtool('check', 'rules', 'alerts.yml')).stdout, /SUCCESS: 15 rules found/);
+  t.regex((await promtool('test', 'rules', 'alerts.test.yml')).stdout, /SUCCESS/);
+});
