@@ -46,6 +46,15 @@ const schema: readonly string[] = [
 ];
 
 /**
+ * Creates the table of processed messages, or migrates it to the current version. `createConsumer` does the same.
+ * @throws SchemaError when a step is missing and may not be applied, or was changed after it had been applied
+ * @throws DatabaseUnavailableError when the table cannot be created
+ */
+export function migrateConsumer(database: Pick<Database, 'migrate'>): Promise<void> {
+  return database.migrate(COMPONENT, schema);
+}
+
+/**
  * Creates a consumer, and the table of processed messages if the table is missing. One consumer per process
  * is enough for all messages.
  * @throws TypeError when an option is unknown, a method of the observer is not a function, or the retention
@@ -62,7 +71,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   const { database, clock } = options;
   const observer = completeObserver(options.observer, consumerObserverMethods);
   const retentionMs = checkedRetention(options);
-  await database.migrate(COMPONENT, schema);
+  await migrateConsumer(database);
   const pruner = new MessagePruner(database, observer, clock);
   pruner.start();
   return {

@@ -1,6 +1,6 @@
 export type { Database } from '../database/database.js';
 export { CommitInDoubtError, DatabaseUnavailableError } from '../database/errors.js';
-export { type Consumer, type ConsumerOptions, createConsumer } from './consumer.js';
+export { type Consumer, type ConsumerOptions, createConsumer, migrateConsumer } from './consumer.js';
 export { MessageInProgressError, MessageInvalidError } from './errors.js';
 export type { MessageName } from './message.js';
 export type { ConsumerObserver, DeliveryOutcome } from './observer.js';

@@ -137,7 +137,8 @@ export const createVersions =
   'CREATE TABLE IF NOT EXISTS replay_guard_schema (component TEXT PRIMARY KEY, version BIGINT NOT NULL, digests TEXT)';
 /** Adds the column of digests to a table of component versions of version 0.2 or earlier. */
 export const addDigests = 'ALTER TABLE replay_guard_schema ADD COLUMN digests TEXT';
-const storeVersion = `INSERT INTO replay_guard_schema (component, version, digests) VALUES ($1, $2, $3)
+/** Stores the number and the digests of the steps that were applied: component, number, digests. */
+export const storeVersion = `INSERT INTO replay_guard_schema (component, version, digests) VALUES ($1, $2, $3)
   ON CONFLICT (component) DO UPDATE SET version = excluded.version, digests = excluded.digests`;
 
 function assertUnchanged(component: string, applied: AppliedSteps, digests: readonly string[]): void {

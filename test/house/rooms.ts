@@ -87,6 +87,7 @@ export const libraryLayers: readonly Layer[] = [
   [room('interceptors/replay-guard/store-access', 'The store as the guard uses it: circuit, quotas, pruner')],
   [room('interceptors/replay-guard/lifecycle', 'The life of a guarded call')],
   [room('interceptors/replay-guard', 'The guard and the package entry')],
+  [room('interceptors/cli', 'The program grpc-replay-guard: migrate, plans, doctor')],
   [
     room('interceptors/nestjs', 'The guard as a module and a transport of NestJS'),
     room('interceptors/opentelemetry', 'Spans and metrics by the API of OpenTelemetry'),

@@ -22,7 +22,7 @@ const patterns = 'interceptors/query-builders/control-text.ts';
 /** Returns every piece of SQL in the sources of the library, without the files that only SQLite uses. */
 export function sqlTexts(): SqlText[] {
   const files = [...house.files.values()].filter(
-    ({ path }) => /^interceptors\/(?!.*sqlite)/.test(path) && path !== patterns,
+    ({ path }) => /^interceptors\/(?!.*sqlite|cli\/)/.test(path) && path !== patterns,
   );
   return files.flatMap((file) =>
     literalsOf(file)

@@ -199,6 +199,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'MessageInProgressError',
       'MessageInvalidError',
       'createConsumer',
+      'migrateConsumer',
       'processOnce',
     ],
     types: [

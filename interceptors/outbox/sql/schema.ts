@@ -6,9 +6,10 @@ const COMPONENT = 'grpc-replay-guard/outbox';
 /**
  * Creates the tables of the outbox, or migrates them to the current version. Several servers may call this function
  * at the same time.
+ * @throws SchemaError when a step is missing and may not be applied, or was changed after it had been applied
  * @throws DatabaseUnavailableError when the tables cannot be created
  */
-export function migrateOutbox(database: Database): Promise<void> {
+export function migrateOutbox(database: Pick<Database, 'migrate'>): Promise<void> {
   return database.migrate(COMPONENT, schema);
 }
 

@@ -1,0 +1,34 @@
+import { migrate, readApplied } from '../database/migrate.js';
+import type { Component } from './components.js';
+import type { OpenedDatabase } from './opened.js';
+
+/** What `migrate` has done to a component. */
+export interface Migrated {
+  readonly component: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Applies the missing steps of each component, and stores missing digests of the steps that were applied before. */
+export async function migrateAll(
+  { engine }: OpenedDatabase,
+  components: readonly Component[],
+): Promise<Migrated[]> {
+  const done: Migrated[] = [];
+  for (const { name, steps } of components) {
+    const before = await readApplied(engine, name);
+    await migrate(engine, name, steps, { addsDigests: true });
+    const after = await readApplied(engine, name);
+    done.push({ component: name, from: before.version, to: after.version });
+  }
+  return done;
+}
+
+/** Describes what was done, one line for each component. */
+export function describeMigrated(done: readonly Migrated[]): string {
+  return done
+    .map(({ component, from, to }) =>
+      from === to ? `${component}: current at step ${to}` : `${component}: from step ${from} to step ${to}`,
+    )
+    .join('\n');
+}

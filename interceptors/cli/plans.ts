@@ -1,0 +1,103 @@
+import {
+  type AppliedSteps,
+  addDigests,
+  createVersions,
+  digestOf,
+  storeVersion,
+} from '../database/migrate.js';
+import { type Component, type EngineName, objectsOf, privilegesOn } from './components.js';
+
+/** A component with the steps that a database has applied. Undefined without a database. */
+export interface Planned extends Component {
+  readonly applied: AppliedSteps | undefined;
+}
+
+/** The part of a plan that belongs to one component. */
+export interface Plan {
+  readonly component: string;
+  readonly from: number;
+  readonly to: number;
+  /** The statements, in order. Each step is followed by nothing else, and the last statement stores the version. */
+  readonly statements: readonly { readonly step?: number; readonly text: string }[];
+}
+
+/** Where the tables are, and who uses them. */
+export interface PlanOptions {
+  /** The engine of the database. */
+  readonly engine: EngineName;
+  /** The schema of the tables. Default in the grants: `public`. */
+  readonly schema?: string;
+  /** The role of the servers. Default: a role of the name `runtime`. */
+  readonly role?: string;
+  /** Returns a statement with the schema before the names of the tables. */
+  readonly qualify: (text: string) => string;
+}
+
+/** Returns the statements that migrate each component. A current component has none. */
+export function plansOf(components: readonly Planned[], { qualify }: PlanOptions): Plan[] {
+  let hasVersions = false;
+  return components.map(({ name, steps, applied }) => {
+    const from = applied?.version ?? 0;
+    const to = Math.max(from, steps.length);
+    const statements: { step?: number; text: string }[] = [];
+    if (from < steps.length) {
+      const columns = applied?.columns;
+      if (!hasVersions && !columns?.size) statements.push({ text: qualify(createVersions) });
+      steps.slice(from).forEach((text, index) => {
+        statements.push({ step: from + index + 1, text: qualify(text.trim()) });
+      });
+      if (!hasVersions && columns?.size && !columns.has('digests'))
+        statements.push({ text: qualify(addDigests) });
+      hasVersions = true;
+      statements.push({ text: qualify(versionText(name, steps)) });
+    }
+    return { component: name, from, to, statements };
+  });
+}
+
+/** Returns the statements that give the role of the servers the rights that it needs. SQLite has no roles. */
+export function grantsOf(components: readonly Component[], options: PlanOptions): string[] {
+  if (options.engine === 'sqlite') return [];
+  const role = identifier(options.role ?? 'runtime');
+  const schema = options.schema ?? 'public';
+  const tables = components.flatMap(({ part }) => objectsOf(part, 'postgres').tables);
+  return [
+    `GRANT USAGE ON SCHEMA ${identifier(schema)} TO ${role}`,
+    ...tables.map((table) =>
+      options.qualify(`GRANT ${privilegesOn(table).join(', ')} ON TABLE ${table} TO ${role}`),
+    ),
+  ];
+}
+
+/** Writes the plans and the grants as one script. The role that runs it owns the tables. */
+export function scriptOf(plans: readonly Plan[], grants: readonly string[], options: PlanOptions): string {
+  const isPostgres = options.engine === 'postgres';
+  const lines: string[] = [];
+  for (const { component, from, to, statements } of plans) {
+    lines.push(
+      from === to ? `-- ${component}: current at step ${to}` : `-- ${component}: from step ${from} to ${to}`,
+    );
+    if (statements.length === 0) continue;
+    lines.push(isPostgres ? 'BEGIN;' : 'BEGIN IMMEDIATE;');
+    if (isPostgres) {
+      lines.push("SET LOCAL lock_timeout = '2s';", 'SELECT pg_advisory_xact_lock(7267136, 1);');
+      if (options.schema) lines.push(`CREATE SCHEMA IF NOT EXISTS ${identifier(options.schema)};`);
+    }
+    for (const { step, text } of statements) {
+      if (step !== undefined) lines.push(`-- ${component}, step ${step}`);
+      lines.push(`${text};`);
+    }
+    lines.push('COMMIT;', '');
+  }
+  if (grants.length > 0) lines.push('-- the rights of the servers', ...grants.map((text) => `${text};`));
+  return lines.join('\n');
+}
+
+function versionText(component: string, steps: readonly string[]): string {
+  const values = [`'${component}'`, String(steps.length), `'${steps.map(digestOf).join()}'`];
+  return storeVersion.replace(/\$(\d)/g, (_, position) => values[Number(position) - 1] ?? '');
+}
+
+function identifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
