@@ -3,6 +3,7 @@ import { uuidv7 } from '../execution/uuid.js';
 import type { NewEvent } from './event.js';
 import { encodePayload } from './payload.js';
 import type { Statements } from './sql/statements.js';
+import type { SafeEventTracing } from './tracing.js';
 
 /** The options of an `Appender`. */
 export interface AppenderOptions {
@@ -12,6 +13,8 @@ export interface AppenderOptions {
   readonly routes: Readonly<Record<string, readonly string[]>>;
   /** The maximum size of a stored payload, in bytes. */
   readonly maxPayloadBytes: number;
+  /** Carries the trace of each append to its deliveries. */
+  readonly tracing: SafeEventTracing | undefined;
 }
 
 const MAX_NAME_CHARACTERS = 255;
@@ -21,13 +24,15 @@ export class Appender {
   readonly #database: Database;
   readonly #statements: Statements;
   readonly #maxPayloadBytes: number;
+  readonly #tracing: SafeEventTracing | undefined;
   readonly #routes: ReadonlyMap<string, readonly string[]>;
 
   /** @throws RangeError when a type or a destination is empty or too long */
-  constructor({ database, routes, maxPayloadBytes }: AppenderOptions, statements: Statements) {
+  constructor({ database, routes, maxPayloadBytes, tracing }: AppenderOptions, statements: Statements) {
     this.#database = database;
     this.#statements = statements;
     this.#maxPayloadBytes = maxPayloadBytes;
+    this.#tracing = tracing;
     // All inserts lock the destinations of an aggregate in the same order, so two appends cannot deadlock.
     this.#routes = new Map(Object.entries(routes).map(([type, names]) => [type, [...new Set(names)].sort()]));
     for (const [type, names] of this.#routes) for (const name of [type, ...names]) assertName(name);
@@ -53,9 +58,14 @@ export class Appender {
    * sequence number.
    */
   async #insert(event: readonly (string | Buffer)[], destinations: readonly string[]): Promise<void> {
+    const trace = this.#tracing?.appended() ?? null;
     let missing = destinations;
     while (missing.length > 0) {
-      const rows = await this.#database.query(this.#statements.append, [...event, JSON.stringify(missing)]);
+      const rows = await this.#database.query(this.#statements.append, [
+        ...event,
+        JSON.stringify(missing),
+        trace,
+      ]);
       const inserted = new Set(rows.map(({ destination }) => destination));
       missing = missing.filter((destination) => !inserted.has(destination));
     }

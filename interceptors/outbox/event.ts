@@ -30,6 +30,11 @@ export interface Attempt {
   readonly number: number;
   /** When the first attempt began, by the clock of the database. Equal in every attempt. */
   readonly firstAt: Date;
+  /**
+   * The trace context for the receiver, such as `traceparent`. Empty if the relay has no tracing. Send these headers with
+   * the event, unless the client library of the delivery sends the trace context itself.
+   */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /**

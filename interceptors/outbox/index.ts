@@ -7,3 +7,4 @@ export { createOutbox, type Outbox, type OutboxOptions } from './outbox.js';
 export { createRelay, type Relay, type RelayOptions } from './relay/relay.js';
 export type { DeadLetter, DestinationReport, EndedSubscription } from './report.js';
 export { migrateOutbox } from './sql/schema.js';
+export type { EventTracing, TraceHeaders } from './tracing.js';

@@ -6,6 +6,7 @@ import type { NewEvent } from './event.js';
 import { WorkSignal } from './notifications.js';
 import type { DeadLetter, DestinationReport, EndedSubscription } from './report.js';
 import { type Statements, statementsOf } from './sql/statements.js';
+import { type EventTracing, SafeEventTracing } from './tracing.js';
 
 /** The options of `createOutbox`. */
 export interface OutboxOptions {
@@ -15,6 +16,8 @@ export interface OutboxOptions {
   readonly routes: Readonly<Record<string, readonly string[]>>;
   /** The maximum size of a stored payload, in bytes, at least 1. Default: 262,144. */
   readonly maxPayloadBytes?: number;
+  /** Carries the trace of each append to the deliveries of its event. Default: no trace is stored. */
+  readonly tracing?: EventTracing;
 }
 
 const MAX_LISTED_DEAD_LETTERS = 1_000;
@@ -39,7 +42,8 @@ export class Outbox {
     this.#destinations = Object.values(routes).flat();
     this.#workSignal = new WorkSignal(database);
     this.#statements = statementsOf(database.dialect);
-    this.#appender = new Appender({ database, routes, maxPayloadBytes }, this.#statements);
+    const tracing = options.tracing && new SafeEventTracing(options.tracing);
+    this.#appender = new Appender({ database, routes, maxPayloadBytes, tracing }, this.#statements);
   }
 
   /**
@@ -172,6 +176,7 @@ export function createOutbox(options: OutboxOptions): Outbox {
     database: true,
     routes: true,
     maxPayloadBytes: true,
+    tracing: true,
   });
   return new Outbox(options);
 }

@@ -68,7 +68,7 @@ test.serial('unknown options are refused by name', async (t) => {
   const wrong: [make: () => unknown, message: RegExp][] = [
     [
       () => createOutbox({ database, routes: {}, maxBytes: 1 } as OutboxOptions),
-      /^createOutbox: unknown option maxBytes; its options are database, routes, maxPayloadBytes$/,
+      /^createOutbox: unknown option maxBytes; its options are database, routes, maxPayloadBytes, tracing$/,
     ],
     [
       () => createRelay({ outbox, destinations: {}, poll: 1 } as RelayOptions),

@@ -57,6 +57,7 @@ export const migrations: readonly ListedStatement[] = [
   listed('SELECT nspname AS name FROM pg_catalog.pg_namespace ..', 'no table'),
   listed('CREATE SCHEMA ..', 'no table'),
   listed('ALTER TABLE replay_guard_schema ADD COLUMN digests TEXT', 'a whole table'),
+  listed('ALTER TABLE replay_guard_outbox ADD COLUMN trace TEXT', 'a whole table'),
   listed('SELECT version, digests FROM replay_guard_schema ..', 'one component'),
   listed('CREATE TABLE IF NOT EXISTS replay_guard_schema ..', 'a whole table'),
   listed('SELECT relname AS name, quote_ident(nspname) AS schema ..', 'no table', 'array'),

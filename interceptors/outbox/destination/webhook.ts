@@ -91,13 +91,14 @@ export function assertWebhookSecret(text: string): void {
 const transientStatuses = new Set([408, 425, 429]);
 
 function webhookDelivery(url: string, webhook: Webhook): Delivery {
-  return async ({ id, type, appendedAt, payload }, { signal }) => {
+  return async ({ id, type, appendedAt, payload }, { signal, headers: trace }) => {
     if (payload instanceof Uint8Array) {
       throw new UndeliverableError('a webhook sends JSON, but the payload of this event is binary');
     }
     const body = JSON.stringify({ type, timestamp: appendedAt.toISOString(), data: payload });
     const now = new Date();
     const headers = {
+      ...trace,
       'content-type': 'application/json',
       'user-agent': 'grpc-replay-guard',
       'webhook-id': id,

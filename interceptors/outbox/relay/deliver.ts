@@ -3,6 +3,7 @@ import type { ResolvedDestination } from '../destination/destination.js';
 import { SubscriptionEndedError, UndeliverableError } from '../errors.js';
 import type { ObservedAttempt, OutboxObserver } from '../observer.js';
 import { decodePayload, type StoredPayload } from '../payload.js';
+import type { SafeEventTracing, TraceHeaders } from '../tracing.js';
 import type { ClaimedEvent, Queue } from './queue.js';
 import { pauseAfter } from './retry-pause.js';
 
@@ -14,6 +15,8 @@ export interface DelivererOptions {
   readonly destination: ResolvedDestination;
   /** Receives the result of each attempt. */
   readonly observer: OutboxObserver;
+  /** Makes each attempt part of the trace of its event. */
+  readonly tracing: SafeEventTracing | undefined;
   /** Returns a number from 0 to 1 that spreads the retries. */
   readonly random: () => number;
   /** Called with the pause before the next attempt of an event, in milliseconds. */
@@ -85,7 +88,10 @@ export class Deliverer {
     this.#attempts.add(controller);
     try {
       // The relay does not wait for a delivery that ignores its signal.
-      await within(delivery(event, { signal, number, firstAt }), { signal, otherwise });
+      const attempt = (headers: TraceHeaders) =>
+        within(delivery(event, { signal, number, firstAt, headers }), { signal, otherwise });
+      const { tracing } = this.#options;
+      await (tracing ? tracing.attempted(observed(claimed), claimed.trace, attempt) : attempt({}));
     } finally {
       clearTimeout(timer);
       this.#attempts.delete(controller);

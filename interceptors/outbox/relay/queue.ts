@@ -8,6 +8,8 @@ import type { Statements } from '../sql/statements.js';
 export interface ClaimedEvent {
   readonly event: Omit<OutboxEvent, 'payload'>;
   readonly payload: StoredPayload;
+  /** The stored trace context of the append. */
+  readonly trace: string | null;
   readonly destination: string;
   /** The number of claims since the event was appended or requeued. */
   readonly attempt: number;
@@ -152,6 +154,7 @@ function claimedFrom(destination: string, row: Row): ClaimedEvent {
   return {
     event,
     payload: { format, bytes },
+    trace: row.trace === null ? null : String(row.trace),
     destination,
     attempt,
     firstAttemptAt,

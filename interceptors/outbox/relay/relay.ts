@@ -7,6 +7,7 @@ import type { WakeUps } from '../notifications.js';
 import { type OutboxObserver, outboxObserverMethods } from '../observer.js';
 import type { Outbox } from '../outbox.js';
 import { statementsOf } from '../sql/statements.js';
+import { type EventTracing, SafeEventTracing } from '../tracing.js';
 import { DestinationWorker } from './destination-worker.js';
 import { OutboxMaintenance } from './maintenance.js';
 import { Queue } from './queue.js';
@@ -24,6 +25,8 @@ export interface RelayOptions {
   readonly wakeUps?: WakeUps;
   /** Receives the events of the relay, or several observers do. Any method may be missing. Default: no observer. */
   readonly observer?: Partial<OutboxObserver> | readonly Partial<OutboxObserver>[];
+  /** Makes each attempt part of the trace in which its event was appended. Default: attempts are not traced. */
+  readonly tracing?: EventTracing;
   /** The maximum pause between two queries for due events, in milliseconds. Default: 1,000. */
   readonly pollMs?: number;
   /**
@@ -73,6 +76,7 @@ export function createRelay(options: RelayOptions): Relay {
     destinations: true,
     wakeUps: true,
     observer: true,
+    tracing: true,
     pollMs: true,
     graceMs: true,
     retentionMs: true,
@@ -86,13 +90,14 @@ export function createRelay(options: RelayOptions): Relay {
   assertWholeNumber('graceMs', graceMs, { min: 0, max: MAX_TIMER_MS });
   assertWholeNumber('retentionMs', retentionMs, { min: 0 });
   assertWholeNumber('purgeBatch', purgeBatch, { max: MAX_TIMER_MS });
+  const tracing = options.tracing && new SafeEventTracing(options.tracing);
   const queue = new Queue(outbox.database, statementsOf(outbox.database.dialect));
   const destinations = Object.entries(options.destinations).map(([name, destination]) =>
     resolveDestination(name, destination),
   );
   for (const { name, deliveries } of destinations) observer.destinationServed(name, [...deliveries.keys()]);
   const workers = destinations.map(
-    (destination) => new DestinationWorker({ queue, destination, observer, random, pollMs }),
+    (destination) => new DestinationWorker({ queue, destination, observer, tracing, random, pollMs }),
   );
   const maintenance = new OutboxMaintenance({
     outbox,

@@ -66,7 +66,7 @@ export function claimStatementsOf({ name, now }: Dialect, isClosed: string) {
         first_attempt_at = COALESCE(first_attempt_at, now)
       FROM taken WHERE event_id = found AND destination = goes_to
       RETURNING event_id, type, aggregate, format, CASE WHEN due_at IS NOT NULL THEN payload END AS payload,
-        created_at, attempts, fence, first_attempt_at, due_at`,
+        trace, created_at, attempts, fence, first_attempt_at, due_at`,
     /** Makes the first event of each given aggregate due, if the event is parked. */
     advance: advancing(
       `SELECT value AS aggregate FROM ${given}${name === 'postgres' ? ' AS each (value)' : ''}`,

@@ -19,7 +19,7 @@ export function migrateOutbox(database: Pick<Database, 'migrate'>): Promise<void
  * A row is one event for one destination. `due_at` is the time from which the event may be claimed: the end
  * of a pause, or the end of the current lease. `due_at` is NULL while the event is parked behind an earlier
  * event of its aggregate. Only `dead_at` is set for a dead letter, only `ended_at` for a delivered event, and
- * both for a discarded dead letter.
+ * both for a discarded dead letter. `trace` is the trace context of the append, as JSON, or NULL.
  */
 const schema: readonly string[] = [
   `CREATE TABLE replay_guard_outbox (
@@ -57,4 +57,5 @@ const schema: readonly string[] = [
     closed_at BIGINT NOT NULL,
     PRIMARY KEY (destination, endpoint)
   )`,
+  'ALTER TABLE replay_guard_outbox ADD COLUMN trace TEXT',
 ];

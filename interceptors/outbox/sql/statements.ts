@@ -26,8 +26,8 @@ export function statementsOf(dialect: Dialect) {
      */
     append: `
       INSERT INTO replay_guard_outbox
-        (event_id, aggregate, type, format, payload, destination, sequence, created_at, due_at)
-      SELECT $1, $2, $3, $4, $5, route.destination,
+        (event_id, aggregate, type, format, payload, trace, destination, sequence, created_at, due_at)
+      SELECT $1, $2, $3, $4, $5, $7, route.destination,
         (SELECT COALESCE(MAX(last.sequence), 0) + 1 FROM replay_guard_outbox AS last
           WHERE last.destination = route.destination AND last.aggregate = $2), ${now}, ${now}
       FROM ${elements}
