@@ -30,7 +30,7 @@ export const transactions: readonly ListedStatement[] = [
   // In the first transaction of a connection, and in each one if the role or the database has hostile settings.
   listed('SELECT differs, set_config(.. OFFSET 0 ) AS session', 'no table'),
   // In each transaction through a pooler.
-  listed('SELECT true AS differs, set_config(.. true)', 'no table', 'lock timeout'),
+  listed('SELECT true AS differs, set_config(.. END', 'no table', 'lock timeout'),
   listed("SELECT set_config('lock_timeout', ..)", 'no table', 'lock timeout'),
   listed('SET LOCAL lock_timeout = 25', 'no table', 'lock timeout'),
   listed('SET LOCAL lock_timeout TO DEFAULT', 'no table', 'lock timeout'),
