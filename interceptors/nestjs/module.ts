@@ -47,10 +47,16 @@ export class ReplayGuardModule {
 
   /**
    * Returns the module with options from a factory, which may use other providers.
+   * @throws TypeError when an option of this method is unknown, or `useFactory` is not a function
    * @throws TypeError when the application starts and an option is missing, unknown or invalid
    */
   static forRootAsync(options: ReplayGuardModuleAsyncOptions): DynamicModule {
+    assertKnownOptions<ReplayGuardModuleAsyncOptions>('ReplayGuardModule.forRootAsync', options, {
+      ...{ imports: true, inject: true, useFactory: true },
+    });
     const { imports = [], inject = [], useFactory } = options;
+    if (typeof useFactory !== 'function')
+      throw new TypeError('ReplayGuardModule: the option useFactory is required and must be a function');
     return { ...moduleWith({ provide: OPTIONS, inject, useFactory }), imports };
   }
 }

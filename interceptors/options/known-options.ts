@@ -22,3 +22,14 @@ export function assertKnownOptions<Options extends object>(
     `${factory}: unknown option ${unknown}; its options are ${Object.keys(names).join(', ')}`,
   );
 }
+
+/**
+ * Refuses a value that is not a record. A map, for example, has no properties, so its entries would have no effect.
+ * @param name the name of the option, for the message
+ * @throws TypeError when the value is not an object literal or a similar object
+ */
+export function assertRecord(name: string, value: object): void {
+  const isObject = typeof value === 'object' && value !== null;
+  if (isObject && !Array.isArray(value) && !(Symbol.iterator in value)) return;
+  throw new TypeError(`${name} must be an object with a property for each entry, not a list or a map`);
+}

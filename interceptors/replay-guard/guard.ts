@@ -5,6 +5,7 @@ import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
 import type { IdempotencyStore } from '../store/store.js';
 import { GuardedCall } from './call/guarded-call.js';
 import { watchHeaders } from './call/hidden-entries.js';
+import { MisregisteredCall } from './call/misregistered-call.js';
 import { SafeTracing } from './call/safe-tracing.js';
 import { UnguardedCall } from './call/unguarded-call.js';
 import { Claimer } from './lifecycle/claim.js';
@@ -16,6 +17,7 @@ import { catchHandlerRejections } from './lifecycle/handler-rejections.js';
 import { InFlightCalls } from './lifecycle/in-flight.js';
 import { ObserveLifecycle } from './lifecycle/observe.js';
 import { Waiters } from './lifecycle/waiters.js';
+import { assertServiceDefinition } from './method/assert-service.js';
 import { type GuardedMethodReport, GuardedMethods } from './method/guarded-methods.js';
 import { type AnyServiceDefinition, mapService } from './method/service-definition.js';
 import { observerMethods, type ReplayGuardObserver } from './observer.js';
@@ -95,7 +97,9 @@ export interface ReplayGuard {
   readonly interceptor: ServerInterceptor;
   /**
    * Guards the methods of a service: `server.addService(guard.protect(definition), handlers)`.
+   * A server that has the service without the returned definition refuses the calls of its guarded methods with INTERNAL.
    * @returns a definition of the same form
+   * @throws TypeError when the argument is not the definition of a service; the message names what to pass
    * @throws TypeError when a policy is invalid or names a method that the service does not have
    * @throws TypeError when a method with streaming requests would be guarded
    */
@@ -179,14 +183,19 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   }
 
   return {
-    interceptor: ({ path }, call) => {
+    interceptor: ({ path, responseSerialize }, call) => {
       methods.warnOfUnused();
       const method = methods.find(path);
       const mode = method && methods.modeOf(method);
       if (!method || mode === 'OFF') return new UnguardedCall(call, method);
-      return new GuardedCall(call, method, mode === 'OBSERVE' ? observe : enforce, tracing);
+      const isRegistered = methods.isRegistered(method, responseSerialize);
+      if (mode === 'OBSERVE') return new GuardedCall(call, method, observe, tracing);
+      return isRegistered ? new GuardedCall(call, method, enforce, tracing) : new MisregisteredCall(call);
     },
-    protect: (definition) => mapService(definition, (service) => methods.protect(service)),
+    protect: (definition) => {
+      assertServiceDefinition(definition);
+      return mapService(definition, (service) => methods.protect(service));
+    },
     methods: () => methods.report(),
     setModes: (settings) => methods.setModes(settings),
     scopeDigest,

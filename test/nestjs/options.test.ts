@@ -43,6 +43,13 @@ for (const [name, wrong, message] of [
   });
 }
 
+test('a misspelt option of forRootAsync, or a missing factory, is refused at once', (t) => {
+  const wrong = (options: object) => () => ReplayGuardModule.forRootAsync(options as never);
+  const useFactory = () => optionsThatCount({}).options;
+  t.throws(wrong({ useFactory, injects: [] }), { message: /forRootAsync: unknown option injects/ });
+  t.throws(wrong({}), { instanceOf: TypeError, message: /the option useFactory is required/ });
+});
+
 test('an option that the guard refuses stops the start, and the database is closed', async (t) => {
   const { counts, options } = optionsThatCount({ storeTimeoutMs: 0 });
   const root = { module: class App {}, imports: [ReplayGuardModule.forRoot(options)] };

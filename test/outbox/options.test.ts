@@ -17,6 +17,15 @@ import { WEBHOOK_SECRET } from '../helpers/servers/webhook-receiver.js';
 
 const data = emptiedData(test);
 
+test.serial('routes that are a map are refused', async (t) => {
+  const { database } = await openOutbox(await data(t, 'sqlite'));
+  const routes = new Map([['placed', ['desk']]]) as never;
+  t.throws(() => createOutbox({ database, routes }), {
+    instanceOf: TypeError,
+    message: /^routes must be an/,
+  });
+});
+
 test.serial('options out of their bounds are refused by name', async (t) => {
   const outbox = await openOutbox(await data(t, 'sqlite'));
   const wrong: [string, Partial<Destination>][] = [

@@ -7,8 +7,9 @@ import {
 import type { Reason } from '../../protocol/reasons.js';
 import { LazySignal } from '../../timing/lazy-signal.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
-import { type GuardedMethod, Verbatim } from '../method/guarded-method.js';
+import type { GuardedMethod } from '../method/guarded-method.js';
 import type { ReceivedRequest } from '../method/received-request.js';
+import { Verbatim } from '../method/verbatim.js';
 import type { CallOutcome } from '../observer.js';
 import { refusals } from '../refusal/refusal.js';
 import { ownMetadata } from '../reply/own-metadata.js';

@@ -7,6 +7,8 @@ import type { MethodPolicy } from '../policy/policy.js';
 import type { MethodOptions } from '../policy/proto-option.js';
 import { readProtoMethod } from './proto-method.js';
 import { ReceivedRequest, ReceivedRequests } from './received-request.js';
+import type { Registration } from './registration.js';
+import { Verbatim } from './verbatim.js';
 
 /** A method whose calls are guarded: its policy and its codecs. */
 export interface GuardedMethod {
@@ -17,6 +19,8 @@ export interface GuardedMethod {
   readonly policy: MethodPolicy;
   /** The service and method names for the observer. */
   readonly observed: ObservedMethod;
+  /** How servers have registered the method. */
+  readonly registration: Registration;
   /**
    * Returns a request and its bytes, and forgets the bytes. Must be called once for each message, when grpc-js passes the
    * message on.
@@ -25,15 +29,6 @@ export interface GuardedMethod {
   receive(message: object): ReceivedRequest;
   /** Encodes a response message. */
   serialize(response: unknown): Buffer;
-}
-
-/** An encoded message. The protected definition sends the bytes unchanged and does not serialize them. */
-export class Verbatim {
-  readonly bytes: Buffer;
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
-  }
 }
 
 type AnyMethod = MethodDefinition<unknown, unknown> & { readonly options?: MethodOptions };
@@ -52,12 +47,14 @@ export interface ProtectedService<T> {
  * Reads the policies of a service's methods and returns the protected form of the service. The methods of the
  * returned definition remember the bytes of each request when they decode the request. They send `Verbatim` bytes
  * unchanged. Methods without side effects are not changed.
+ * @param registrationOf returns the registration of the method with a path, which all definitions of the method share
  * @throws TypeError if a policy is invalid, or belongs to no method of the service
  */
 export function protectService<T extends ServiceDefinition>(
   definition: T,
   policies: ConfiguredPolicies,
-  descriptors?: DescriptorSet,
+  descriptors: DescriptorSet | undefined,
+  registrationOf: (path: string) => Registration,
 ): ProtectedService<T> {
   policies.assertMethodsExist(Object.values(definition).map(({ path }) => path));
   const methods: GuardedMethod[] = [];
@@ -77,33 +74,32 @@ export function protectService<T extends ServiceDefinition>(
     const received = new ReceivedRequests();
     const receive = (message: object) =>
       new ReceivedRequest({ ...{ method, read, message }, encoded: received.take(message) });
-    methods.push(guardedMethod(method, policy, receive));
-    return [name, { ...method, ...codecs(method, received) }];
+    const registration = registrationOf(method.path);
+    methods.push({ ...describeMethod(method), policy, registration, receive });
+    const onRequest = (message: object, bytes: Buffer) => {
+      received.add(message, bytes);
+      registration.requestDecoded();
+    };
+    return [name, { ...method, ...codecs(method, onRequest) }];
   });
   return { definition: Object.fromEntries(entries) as T, methods, unguardable };
 }
 
-function guardedMethod(
-  method: AnyMethod,
-  policy: MethodPolicy,
-  receive: GuardedMethod['receive'],
-): GuardedMethod {
+function describeMethod(method: AnyMethod) {
   const [, service = '', name = ''] = method.path.split('/');
   return {
     path: method.path,
     streams: method.responseStream,
-    policy,
     observed: { service, method: name },
-    receive,
-    serialize: (response) => method.responseSerialize(response),
+    serialize: (response: unknown) => method.responseSerialize(response),
   };
 }
 
-function codecs(method: AnyMethod, received: ReceivedRequests) {
+function codecs(method: AnyMethod, onRequest: (message: object, bytes: Buffer) => void) {
   return {
     requestDeserialize: (bytes: Buffer) => {
       const message = method.requestDeserialize(bytes) as object;
-      received.add(message, bytes);
+      onRequest(message, bytes);
       return message;
     },
     responseSerialize: (response: unknown) =>

@@ -5,6 +5,7 @@ import { ConfiguredPolicies, type PolicyOptions } from '../policy/configured-pol
 import type { ModeSettings, Modes } from '../policy/modes.js';
 import type { GuardMode, MethodPolicy } from '../policy/policy.js';
 import { type GuardedMethod, protectService } from './guarded-method.js';
+import { isOperational, Registration, RegistrationWarnings } from './registration.js';
 
 /** The current settings of a guarded method. */
 export interface GuardedMethodReport {
@@ -23,6 +24,9 @@ export class GuardedMethods {
   readonly #policies: ConfiguredPolicies;
   readonly #descriptors: DescriptorSet | undefined;
   readonly #byPath = new Map<string, GuardedMethod>();
+  readonly #warnings = new RegistrationWarnings();
+  readonly #registrations = new Map<string, Registration>();
+  #hasService = false;
   /** The paths of methods with a stream of requests, each with the mode in its policy. */
   readonly #unguardable = new Map<string, GuardMode | undefined>();
 
@@ -43,9 +47,27 @@ export class GuardedMethods {
     this.#policies.warnOfUnused();
   }
 
-  /** Returns the method with this path. Returns undefined if the path belongs to no guarded method. */
+  /**
+   * Returns the method of a call that has reached the interceptor. Returns undefined if the path belongs to no guarded
+   * method. Emits one process warning if no service is protected.
+   */
   find(path: string): GuardedMethod | undefined {
-    return this.#byPath.get(path);
+    const method = this.#byPath.get(path);
+    if (method) method.registration.isIntercepted = true;
+    else if (!this.#hasService && !isOperational(path))
+      this.#warnings.emit('REPLAY_GUARD_NOT_PROTECTED', path);
+    return method;
+  }
+
+  /**
+   * Whether the server of a call has registered the protected definition of the method. Emits one process warning for
+   * each service if not.
+   * @param serialize the response encoder of the server
+   */
+  isRegistered({ path, registration }: GuardedMethod, serialize: (response: never) => Buffer): boolean {
+    if (registration.sendsVerbatim(serialize)) return true;
+    this.#warnings.emit('REPLAY_GUARD_NOT_REGISTERED', path);
+    return false;
   }
 
   /** Returns the current mode of a method. */
@@ -58,7 +80,9 @@ export class GuardedMethods {
    * @throws TypeError if a policy is invalid, or if a method with a stream of requests is not OFF
    */
   protect<T extends ServiceDefinition>(definition: T): T {
-    const service = protectService(definition, this.#policies, this.#descriptors);
+    const registrationOf = (path: string) => this.#registrationOf(path);
+    const service = protectService(definition, this.#policies, this.#descriptors, registrationOf);
+    this.#hasService = true;
     for (const { path, policy } of service.unguardable) assertOff(path, this.#modes.of(path, policy.mode));
     for (const { path, policy } of service.unguardable) this.#unguardable.set(path, policy.mode);
     for (const method of service.methods) {
@@ -66,6 +90,17 @@ export class GuardedMethods {
       this.#byPath.set(method.path, method);
     }
     return service.definition;
+  }
+
+  #registrationOf(path: string): Registration {
+    const known = this.#registrations.get(path);
+    if (known) return known;
+    const registration = new Registration(() => {
+      const method = this.#byPath.get(path);
+      if (method && this.modeOf(method) !== 'OFF') this.#warnings.emit('REPLAY_GUARD_NOT_INTERCEPTED', path);
+    });
+    this.#registrations.set(path, registration);
+    return registration;
   }
 
   /**

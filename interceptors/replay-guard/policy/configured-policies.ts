@@ -1,3 +1,4 @@
+import { assertRecord } from '../../options/known-options.js';
 import { assertPolicy, type MethodPolicy, resolvePolicy } from './policy.js';
 
 /** The options of a guard that concern policies. */
@@ -19,8 +20,9 @@ export class ConfiguredPolicies {
   readonly #byPath: ReadonlyMap<string, Partial<MethodPolicy>>;
   readonly #unused: Set<string>;
 
-  /** @throws TypeError if a path is malformed, or if a policy has an unknown or invalid field */
+  /** @throws TypeError if the policies are not a record, if a path is malformed, or if a policy has an unknown or invalid field */
   constructor({ retentionMs, policies = {} }: PolicyOptions) {
+    assertRecord('policies', policies);
     this.#serverDefaults = retentionMs === undefined ? {} : { retentionMs };
     for (const [path, policy] of Object.entries(policies)) {
       if (!methodPath.test(path))

@@ -1,4 +1,4 @@
-import { assertKnownOptions } from '../../options/known-options.js';
+import { assertKnownOptions, assertRecord } from '../../options/known-options.js';
 import type { GuardMode } from './policy.js';
 
 /** Modes that are set while the server runs. An omitted mode has the value that it had at the start of the server. */
@@ -21,6 +21,7 @@ export class Modes {
     assertKnownOptions<ModeSettings>('setModes', settings, { server: true, methods: true });
     assertGuardMode('mode', initial);
     if (settings.server !== undefined) assertGuardMode('mode of the server', settings.server);
+    if (settings.methods !== undefined) assertRecord('modes of the methods', settings.methods);
     for (const [path, mode] of Object.entries(settings.methods ?? {}))
       assertGuardMode(`mode of ${path}`, mode);
     this.#initial = initial;

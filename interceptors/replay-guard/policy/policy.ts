@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import { assertRecord } from '../../options/known-options.js';
 import { MAX_TIMER_MS } from '../../options/whole-number.js';
 import type { Atomicity } from '../../store/store.js';
 
@@ -162,6 +163,7 @@ export function resolvePolicy(method: string, ...layers: readonly Partial<Method
  * @throws TypeError if a field is unknown or invalid; the message names the method and the field
  */
 export function assertPolicy(method: string, layer: Partial<MethodPolicy>): void {
+  assertRecord(`policy of ${method}`, layer);
   for (const [field, value] of Object.entries(layer)) {
     if (!Object.hasOwn(rules, field)) throw new TypeError(`policy of ${method}: unknown field ${field}`);
     const [expected, isValid] = rules[field as keyof MethodPolicy];

@@ -68,7 +68,7 @@ test('a reply within its limit is stored in no more bytes than the limit', async
 function timeToSend(count: number): Promise<number> {
   const policies = { [WATCH]: { maxReplyBytes: 10 * count } };
   const guard = createReplayGuard({ store: new MemoryStore(), scope: singleTenant(), policies });
-  guard.protect(feed);
+  const { Watch } = guard.protect(feed);
   const sent = new Metadata();
   sent.set('idempotency-key', 'key');
   return new Promise((resolve) => {
@@ -89,7 +89,7 @@ function timeToSend(count: number): Promise<number> {
       sendStatus: () => void guard.close().then(() => resolve(performance.now() - began)),
       ...{ getAuthContext: () => ({}), getDeadline: () => Number.POSITIVE_INFINITY },
     } as unknown as ServerInterceptingCallInterface;
-    const call = guard.interceptor({ path: WATCH, ...(feed.Watch as object) } as never, wire);
+    const call = guard.interceptor({ path: WATCH, ...(Watch as object) } as never, wire);
     call.start({
       ...{ onReceiveMetadata() {}, onReceiveMessage() {}, onCancel() {} },
       onReceiveHalfClose() {

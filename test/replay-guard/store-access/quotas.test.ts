@@ -1,12 +1,12 @@
-import { Metadata, type MethodDefinition, type ServerInterceptingCallInterface, status } from '@grpc/grpc-js';
-import test, { type ExecutionContext } from 'ava';
 import {
-  createReplayGuard,
-  type QuotaOptions,
-  type ReplayGuard,
-  scopeFromMetadata,
-  singleTenant,
-} from 'grpc-replay-guard';
+  Metadata,
+  type MethodDefinition,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+  status,
+} from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import { createReplayGuard, type QuotaOptions, scopeFromMetadata, singleTenant } from 'grpc-replay-guard';
 import { DatabaseUnavailableError } from 'grpc-replay-guard/database';
 import { MemoryStore } from 'grpc-replay-guard/memory';
 import type { OpenStore } from 'grpc-replay-guard/store';
@@ -277,8 +277,8 @@ test.serial('the counts of the 10,000 most recent scopes are kept', async (t) =>
     ...{ store, scope: scopeFromMetadata('x-tenant'), quotas: { liveKeysPerScope: 5 } },
   });
   t.teardown(() => guard.close());
-  guard.protect(feed);
-  const askAs = async (tenant: number) => t.is(await served(guard, `tenant-${tenant}`), status.OK);
+  const watch = { interceptor: guard.interceptor, method: guard.protect(feed).Watch as Served['method'] };
+  const askAs = async (tenant: number) => t.is(await served(watch, `tenant-${tenant}`), status.OK);
   for (let tenant = 0; tenant <= scopes; tenant++) await askAs(tenant);
   t.is(store.counts, scopes + 1);
   await askAs(scopes);
@@ -293,9 +293,9 @@ test.serial('the counts of scopes with long names are kept up to 10,000,000 char
     ...{ store, scope: scopeFromMetadata('x-tenant'), quotas: { liveKeysPerScope: 5 } },
   });
   t.teardown(() => guard.close());
-  guard.protect(feed);
+  const watch = { interceptor: guard.interceptor, method: guard.protect(feed).Watch as Served['method'] };
   const askAs = async (tenant: number) =>
-    t.is(await served(guard, String(tenant).padStart(100_000, '0')), status.OK);
+    t.is(await served(watch, String(tenant).padStart(100_000, '0')), status.OK);
   for (let tenant = 0; tenant <= 100; tenant++) await askAs(tenant);
   await askAs(100);
   t.is(store.counts, 101, 'the count is kept');
@@ -303,8 +303,14 @@ test.serial('the counts of scopes with long names are kept up to 10,000,000 char
   t.is(store.counts, 102, 'the count was dropped');
 });
 
+/** The interceptor of a guard, and a method in its protected form. */
+interface Served {
+  readonly interceptor: ServerInterceptor;
+  readonly method: MethodDefinition<unknown, unknown>;
+}
+
 /** Sends one call through the interceptor without a socket, and resolves to its status. */
-function served({ interceptor }: ReplayGuard, tenant: string): Promise<status> {
+function served({ interceptor, method }: Served, tenant: string): Promise<status> {
   const metadata = new Metadata();
   metadata.set('x-tenant', tenant);
   metadata.set('idempotency-key', 'key');
@@ -320,7 +326,7 @@ function served({ interceptor }: ReplayGuard, tenant: string): Promise<status> {
       getDeadline: () => Number.POSITIVE_INFINITY,
       startRead() {},
     } as unknown as ServerInterceptingCallInterface;
-    const { requestDeserialize, responseSerialize } = feed.Watch as MethodDefinition<unknown, unknown>;
+    const { requestDeserialize, responseSerialize } = method;
     const streams = { requestStream: false, responseStream: true };
     const call = interceptor({ path: WATCH, ...streams, requestDeserialize, responseSerialize }, wire);
     call.start({
