@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { connect } from 'node:http2';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { fromBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import {
   credentials,
   type Server,
@@ -48,6 +50,9 @@ function echo(reply: (request: never) => object): UntypedServiceImplementation {
     callback(null, reply(call.request as never));
   return new Proxy({}, { get: () => handler }) as UntypedServiceImplementation;
 }
+
+/** The .proto files of the reflection services. */
+const reflectionProtos = new URL('../../../node_modules/@grpc/reflection/build/proto/', import.meta.url);
 
 const buf = fileURLToPath(new URL('../../../node_modules/.bin/buf', import.meta.url));
 
@@ -95,15 +100,45 @@ test('health sends NOT_SERVING to watchers at a stop and ends their streams', as
   await drain(server, { host: '127.0.0.1', port }, 60_000);
 });
 
-test('reflection lists only the hosted services', async (t) => {
+test('reflection lists only the hosted services and health', async (t) => {
   const port = await serve(t, (server) => addReflection(server, [INVENTORY]));
   const methods = await bufCurl('--list-methods', `http://127.0.0.1:${port}`);
-  t.deepEqual(
-    methods.trim().split('\n').sort(),
-    Object.keys(inventoryService)
-      .map((method) => `${INVENTORY}/${method}`)
-      .sort(),
-  );
+  const hosted = Object.keys(inventoryService).map((method) => `${INVENTORY}/${method}`);
+  const health = ['Check', 'Watch'].map((method) => `grpc.health.v1.Health/${method}`);
+  t.deepEqual(methods.trim().split('\n').sort(), [...hosted, ...health].sort());
+});
+
+test('reflection serves the policy of each method, the details of refusals and health, in both versions', async (t) => {
+  const port = await serve(t, (server) => {
+    addReflection(server, [ORDER]);
+    addHealth(server, [ORDER]);
+  });
+  const health = await bufCurl('-d', '{}', `http://127.0.0.1:${port}/grpc.health.v1.Health/Check`);
+  t.deepEqual(JSON.parse(health), { status: 'SERVING' });
+  const file = async (version: string, symbol: string) => {
+    const request = JSON.stringify({ fileContainingSymbol: symbol });
+    const method = `grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+    const schema = fileURLToPath(new URL(`grpc/reflection/${version}/reflection.proto`, reflectionProtos));
+    const url = `http://127.0.0.1:${port}/${method}`;
+    const { fileDescriptorResponse } = JSON.parse(await bufCurl('--schema', schema, '-d', request, url));
+    const [first = ''] = fileDescriptorResponse.fileDescriptorProto as string[];
+    return fromBinary(FileDescriptorProtoSchema, Buffer.from(first, 'base64'));
+  };
+  for (const version of ['v1', 'v1alpha']) {
+    const [service] = (await file(version, ORDER)).service;
+    const place = service?.method.find(({ name }) => name === 'PlaceOrder');
+    // The bytes of the policy: ATOMICITY_LEASE. Protobuf-es keeps an option that it does not know.
+    t.deepEqual(
+      place?.options?.$unknown?.map(({ no }) => no),
+      [50_921],
+    );
+    t.deepEqual([...(place?.options?.$unknown?.[0]?.data ?? [])], [2, 24, 2]);
+    const details = await file(version, 'google.rpc.ErrorInfo');
+    t.deepEqual(
+      details.messageType.map(({ name }) => name),
+      ['ErrorInfo', 'RetryInfo', 'BadRequest'],
+    );
+  }
 });
 
 test('a client can call methods with maps, durations and timestamps by reflection', async (t) => {
