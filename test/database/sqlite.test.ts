@@ -252,12 +252,26 @@ test('opening waits for a file that another process holds, up to the busy timeou
   });
   // The file is not in WAL mode yet, so the lock also excludes readers.
   holder.exec('BEGIN EXCLUSIVE');
+  await t.throwsAsync(openSqlite({ path, busyTimeoutMs: 50 }), { instanceOf: LockTimeoutError });
   const opening = openSqlite({ path, busyTimeoutMs: 20_000 });
   await nextTurn();
   holder.exec('COMMIT');
   const opened = await opening;
   t.teardown(() => opened.close());
   await opened.ping();
-  holder.exec('BEGIN EXCLUSIVE');
-  await t.throwsAsync(openSqlite({ path, busyTimeoutMs: 50 }), { instanceOf: LockTimeoutError });
+});
+
+test('opening a file whose schema is current waits for no other process that writes', async (t) => {
+  const path = join(await freshFolder(t), 'test.db');
+  const first = await openSqlite({ path });
+  t.teardown(() => first.close());
+  const holder = new Sqlite(path);
+  t.teardown(() => {
+    holder.close();
+  });
+  holder.exec('BEGIN IMMEDIATE');
+  const second = await openSqlite({ path, busyTimeoutMs: 50 });
+  t.teardown(() => second.close());
+  holder.exec('COMMIT');
+  await t.notThrowsAsync(second.ping());
 });
