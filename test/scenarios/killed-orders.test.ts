@@ -53,7 +53,9 @@ test('postgres: a faulty network and killed servers: each order is placed exactl
   checkReplies(t, clients, network);
   await checkShop(t, database, receiver, clients.wantedOrders);
   const outbox = await (await fetch(`http://${await cluster.anyServer('relay').opsAddress()}/outbox`)).json();
-  t.deepEqual(outbox, { destinations: [], deadLetters: [] });
+  const idle = { pending: 0, oldestMs: 0, dead: 0, closed: [] };
+  const destinations = ['inventory', 'webhook'].map((destination) => ({ destination, ...idle }));
+  t.deepEqual(outbox, { destinations, deadLetters: [] });
   checkEvents(t, counts);
 });
 

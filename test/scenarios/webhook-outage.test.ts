@@ -59,11 +59,12 @@ async function outage(t: ExecutionContext, engine: Engine): Promise<void> {
   });
   await poll('the inventory has all its events: the webhook does not delay it', async () => {
     const { destinations } = await page();
-    return destinations.every(({ destination }) => destination === 'webhook');
+    return destinations.every(({ destination, pending }) => destination === 'webhook' || pending === 0);
   });
   t.deepEqual(await shop.stock(database, 'tea'), { onHand: STOCK, reserved: 0 });
   const { destinations, deadLetters } = await page();
-  t.like(destinations, [{ destination: 'webhook', pending: ORDERS, dead: ORDERS }]);
+  const webhookReport = destinations.find(({ destination }) => destination === 'webhook');
+  t.like(webhookReport, { pending: ORDERS, dead: ORDERS });
   t.deepEqual(deadLetters.map(({ aggregate }) => aggregate).sort(), [...orderIds].sort());
   for (const letter of deadLetters) t.like(letter, { type: 'order.placed', attempts: ATTEMPTS });
 
@@ -76,7 +77,9 @@ async function outage(t: ExecutionContext, engine: Engine): Promise<void> {
   t.deepEqual(await post(`requeue?id=${deadLetters[0]?.eventId}`), { requeued: 1 });
   await poll('both events of that order arrive', () => receiver.received.length === ORDERS + 2);
   t.deepEqual(await post('requeue?destination=webhook'), { requeued: ORDERS - 1 });
-  await poll('no event is pending', async () => (await page()).destinations.length === 0);
+  await poll('no event is pending', async () =>
+    (await page()).destinations.every(({ pending }) => pending === 0),
+  );
 
   t.deepEqual(orderIdsIn(receiver, 'order.placed'), [...orderIds, ...laterIds].sort(), 'no event is lost');
   t.deepEqual(orderIdsIn(receiver, 'order.cancelled'), [...orderIds].sort());

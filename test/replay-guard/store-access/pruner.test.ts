@@ -108,7 +108,7 @@ for (const engine of engines) {
       await ledger.append('key');
       await copyRecord(ledger.database, engine, 700, LONG_AGO);
       await poll('the purge', async () => (await scrape('purged_total'))[0] === 700);
-      const [purges] = await scrape('store_seconds_count{operation="purge"}');
+      const [purges] = await scrape('store_duration_seconds_count{operation="purge"}');
       t.true(Number(purges) >= 2);
       // The estimate of Postgres changes only when its statistics are updated.
       if (engine === 'sqlite') await poll('the count', async () => (await scrape('records'))[0] === 1);
