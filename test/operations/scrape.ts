@@ -3,6 +3,7 @@ import { createLog } from '#src/platform/log.js';
 import { startShop } from '#src/shop.js';
 import { type Cleanup, freshDatabase } from '../helpers/databases/postgres.js';
 import { SECRET } from '../helpers/messages/signed-webhook.js';
+import { poll } from '../helpers/waiting/poll.js';
 import { groupingLabelsOf, type Series, selectorsOf, selects, seriesOf } from './series.js';
 
 /** Scrapes a shop on Postgres that has not served a call. */
@@ -15,7 +16,12 @@ export async function scrape(t: Cleanup): Promise<Series[]> {
   });
   const shop = await startShop(config, createLog('silent'), new AbortController().signal);
   t.teardown(() => shop.stop());
-  return seriesOf(await (await fetch(`http://127.0.0.1:${shop.ops.port}/metrics`)).text());
+  let page = '';
+  await poll('the relay has reported its destinations', async () => {
+    page = await (await fetch(`http://127.0.0.1:${shop.ops.port}/metrics`)).text();
+    return page.includes('replay_guard_outbox_dead{');
+  });
+  return seriesOf(page);
 }
 
 /** Returns what an expression names and a scrape does not have. */
