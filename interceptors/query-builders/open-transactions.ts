@@ -69,7 +69,7 @@ export class OpenTransactions {
     }
   }
 
-  /** Returns the position of the innermost savepoint of this name. @throws Error when there is none */
+  /** Returns the position of the innermost savepoint with the name. @throws Error when no open savepoint has the name */
   #position(name: string | undefined): number {
     if (!this.isOpen) throw this.#failure ?? new Error('no transaction is open on this connection');
     const at = this.#open.findLastIndex((open) => open.name === name);

@@ -24,7 +24,7 @@ async function errorOf(work: () => unknown): Promise<unknown> {
   throw new Error('the work did not fail');
 }
 
-/** Asserts that the description of an error does not have the secret, although the error has it. Returns the description. */
+/** Asserts that the error contains the secret and its description does not. Returns the description. */
 function assertWithheld(t: ExecutionContext, error: unknown) {
   const described = describeError(error);
   t.notRegex(JSON.stringify(described), /SECRET/);

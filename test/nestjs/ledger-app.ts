@@ -41,7 +41,7 @@ export interface Script {
 /** The injection token of the script. */
 const SCRIPT = Symbol('script');
 
-// A controller of its own for each call, as an application with scoped providers has it.
+// NestJS makes one controller for each call, as in an application with scoped providers.
 @Controller({ scope: Scope.REQUEST })
 class LedgerController {
   @InjectDatabase() private readonly database!: Database;

@@ -36,7 +36,7 @@ export function selectorsOf(expression: string): Selector[] {
   return [...selectors].map(([, name = '', matchers = '']) => ({ name, matchers: matchersIn(matchers) }));
 }
 
-/** Returns the labels by which an expression groups or joins, without those that Prometheus adds. */
+/** Returns the labels by which an expression groups or joins. Leaves out the labels that Prometheus adds. */
 export function groupingLabelsOf(expression: string): string[] {
   const clauses = expression.matchAll(/\b(?:by|on|ignoring|group_left|without) ?\(([^)]*)\)/g);
   const labels = [...clauses].flatMap(([, list = '']) => list.split(',').map((label) => label.trim()));

@@ -35,7 +35,7 @@ export function dropReceivedBytes(wire: ServerInterceptingCallInterface): void {
   if (Array.isArray(decoder?.readPartialMessage)) decoder.readPartialMessage = [];
 }
 
-/** Returns a property of the first call that has it, from the last interceptor towards the wire. */
+/** Searches the calls from the last interceptor to the wire. Returns the property of the first call that has the property. */
 function find(wire: ServerInterceptingCallInterface, property: keyof WireCall): unknown {
   let call: unknown = wire;
   while (typeof call === 'object' && call !== null) {

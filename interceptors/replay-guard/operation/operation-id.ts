@@ -16,8 +16,8 @@ export interface Peppers {
    */
   readonly previous?: readonly (string | Buffer | null)[];
   /**
-   * The secret that will replace `current`. This guard follows as soon as another guard on the store has it as `current`,
-   * so that servers can be changed one after another. Until then, a new key costs one small statement more.
+   * The secret that will replace `current`. This guard uses the secret as soon as another guard on the store has the same
+   * secret as `current`. So servers can be changed one after another. Until then, a new key costs one more small statement.
    * Default: none.
    */
   readonly next?: string | Buffer;

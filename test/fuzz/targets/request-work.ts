@@ -95,7 +95,7 @@ function threadTimeMs(): number {
   }
 }
 
-/** Returns the bytes of all objects that a function allocates in the heap, also of those that were collected. */
+/** Returns the bytes that a function allocates in the heap. Objects that were already collected count, too. */
 function allocated(inspector: Session, work: () => void): number {
   const sampling = {
     samplingInterval: 4_096,
