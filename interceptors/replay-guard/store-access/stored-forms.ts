@@ -184,7 +184,7 @@ export class StoredForms {
     if (untilMs !== undefined) return marks.set(FORMER_UNTIL, untilMs);
     process.emitWarning(
       'the database role may not alter the tables of the guard, so servers of earlier versions are not refused',
-      { code: 'REPLAY_GUARD_FORMER_VERSIONS' },
+      { code: 'REPLAY_GUARD_EARLIER_VERSIONS' },
     );
     return Number.MAX_SAFE_INTEGER;
   }
