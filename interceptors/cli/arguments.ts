@@ -92,7 +92,7 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    // The message names the option. It quotes an argument that is no option, which may be an address.
+    // The message of Node is not used, because it may quote an argument, and an argument may be an address.
     const code = error instanceof Error && 'code' in error ? error.code : '';
     throw new UsageError(
       code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' ? `an option is unknown\n\n${usage}` : usage,

@@ -15,11 +15,11 @@ export interface ComponentState {
 export interface Diagnosis {
   readonly engine: EngineName;
   readonly components: readonly ComponentState[];
-  /** What breaks calls or the promise. Each is one sentence that says what to do. */
+  /** The faults that make calls fail or break the promise. Each is one sentence that says what to do. */
   readonly problems: readonly string[];
-  /** What an operator should know. */
+  /** Facts that an operator should know. */
   readonly notes: readonly string[];
-  /** Counts of what is stuck. */
+  /** The numbers of stuck keys, stuck series and dead letters, by description. */
   readonly counts: Readonly<Record<string, number>>;
 }
 
@@ -163,7 +163,7 @@ async function asynchronousStandbys({ query }: OpenedDatabase): Promise<string[]
   return [`${row.count} standbys are asynchronous: a failover to one of them may lose commits`];
 }
 
-/** Counts what is stuck. A count that takes longer than a statement may take is missing. */
+/** Counts stuck keys, stuck series and dead letters. A count that exceeds the time limit of a statement is omitted. */
 async function countStuck(
   { engine, query }: OpenedDatabase,
   components: readonly Component[],

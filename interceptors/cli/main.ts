@@ -7,7 +7,7 @@ import { describeMigrated, migrateAll } from './migrate.js';
 import { openDatabase } from './opened.js';
 import { grantsOf, plansOf, scriptOf } from './plans.js';
 
-/** What a command prints, and whether it has found nothing wrong. */
+/** The output of a command, and whether the command has found no problem. */
 interface Answer {
   readonly text: string;
   readonly json: unknown;

@@ -2,7 +2,7 @@ import { migrate, readApplied } from '../database/migrate.js';
 import type { Component } from './components.js';
 import type { OpenedDatabase } from './opened.js';
 
-/** What `migrate` has done to a component. */
+/** The result of `migrate` for one component. */
 export interface Migrated {
   readonly component: string;
   readonly from: number;
@@ -24,7 +24,7 @@ export async function migrateAll(
   return done;
 }
 
-/** Describes what was done, one line for each component. */
+/** Describes the results, one line for each component. */
 export function describeMigrated(done: readonly Migrated[]): string {
   return done
     .map(({ component, from, to }) =>

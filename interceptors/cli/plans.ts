@@ -17,7 +17,7 @@ export interface Plan {
   readonly component: string;
   readonly from: number;
   readonly to: number;
-  /** The statements, in order. Each step is followed by nothing else, and the last statement stores the version. */
+  /** The statements, in order: those of the table of versions, the missing steps, and one that stores the version. */
   readonly statements: readonly { readonly step?: number; readonly text: string }[];
 }
 

@@ -3,7 +3,7 @@ import { type Context, storage } from './copies.js';
 /** The key of a context that adds nothing to the context around it. */
 const NOTHING = Symbol('nothing');
 
-/** What stands in place of a context until the context is known. */
+/** A context whose values may change. */
 interface OpenContext extends Context {
   key: symbol;
   value: unknown;
@@ -21,7 +21,7 @@ export class EnteredContext {
 
   constructor() {
     let around = storage.getStore();
-    // Otherwise a function that begins many transactions would continue in a longer context each time.
+    // Otherwise each transaction that a function begins would add one more context to a chain.
     while (around?.key === NOTHING) around = around.around;
     this.#outer = { key: NOTHING, value: undefined, around };
     this.#context = { ...this.#outer };

@@ -65,7 +65,7 @@ export interface Database {
   /**
    * Runs `action` after the surrounding unit of work has committed. The action does not run if the unit of work rolls
    * back or its commit is in doubt. The commit cannot be undone, so an action that throws or rejects is only reported:
-   * to the guard's observer (`afterCommitFailed`) in a guarded call, else as a warning of the process. The other
+   * to the guard's observer (`afterCommitFailed`) in a guarded call, else as a process warning. The other
    * actions still run.
    * @throws UnitOfWorkError when no unit of work surrounds the call, or the unit of work has ended
    */
@@ -85,7 +85,7 @@ export interface Database {
    * Migrates the schema of one component to the current version. Each step is one statement. Every step is applied
    * once, in the given order, and has no time limit. Several servers may migrate at the same time. If every step has been
    * applied, nothing is written and no privilege to change the schema is needed. A schema with more steps, from a newer
-   * program, is not changed. White space in a step may change later, its words may not.
+   * program, is not changed. White space in a step may change later, but nothing else.
    * @throws TypeError when a step controls transactions, or changes the connection for later calls
    * @throws SchemaError when a step is missing and may not be applied, or was changed after it had been applied
    */

@@ -79,8 +79,8 @@ export class SchemaError extends CodedError {
 }
 
 /**
- * The database is behind a pooler that gives each transaction another session of the server, and `openPostgres` was not
- * told so. Prepared statements and time-outs would be lost between transactions. Set the option `pooler`. The cause says what
+ * The database is behind a pooler that gives each transaction another session of Postgres, and the option `pooler` of
+ * `openPostgres` is not set. Prepared statements and time-outs would be lost between transactions. Set the option `pooler`. The cause says what
  * was found.
  */
 export class PoolerError extends CodedError {

@@ -1,5 +1,5 @@
 /**
- * Returns a date as local time with its distance to UTC, as pg sends it. A TIMESTAMP without a time zone keeps the local
+ * Returns a date as local time with its offset from UTC, as pg sends it. A TIMESTAMP without a time zone keeps the local
  * time, and pg reads it as local time.
  * @throws TypeError when the date is not valid
  */

@@ -6,7 +6,7 @@ import type { DatabaseEngine, Session, Statement } from './engine.js';
 import { ContentionError, SchemaError } from './errors.js';
 import { assertNoControl } from './refused-statements.js';
 
-/** The pause before a migration that met a lock is tried again, in milliseconds. */
+/** The pause after which a migration that could not get a lock is tried again, in milliseconds. */
 const RETRY_MS = 250;
 /** The pause between two warnings that a migration waits, in milliseconds. */
 const WARNING_MS = 30_000;
@@ -32,8 +32,7 @@ export interface AppliedSteps {
 /**
  * Applies the missing migration steps of a component in one transaction. The version is read first: a current schema is
  * not written to and needs no lock. If a newer server has already applied more steps, the database is not changed. While
- * another server migrates, or a transaction holds a table, the migration is tried again, and a warning of the process
- * says so.
+ * another server migrates, or a transaction holds a table, the migration is tried again, and a process warning says so.
  * @throws TypeError when a step controls transactions
  * @throws SchemaError when a step is missing and may not be applied, or was changed after it had been applied
  */

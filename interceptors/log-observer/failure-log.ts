@@ -23,8 +23,7 @@ export interface LogOptions {
   /** Receives the lines. */
   readonly logger: LineLogger;
   /**
-   * The minimum interval between two lines about one kind of event, in milliseconds, from 1 to 2^31 - 1. The next line has
-   * the number of suppressed ones. Default: 60,000.
+   * The minimum interval between two lines about one kind of event, in milliseconds, from 1 to 2^31 - 1. The next line states how many were suppressed. Default: 60,000.
    */
   readonly intervalMs?: number;
 }
@@ -36,9 +35,9 @@ export interface Failure {
   readonly error: unknown;
   /** The text of the line, unless the failure shows that the database is unavailable. */
   readonly text: string;
-  /** Further fields of the line. They must have nothing that a caller has sent. */
+  /** Further fields of the line. They must not contain data of callers. */
   readonly fields?: Readonly<Record<string, string | number>>;
-  /** Tells failures apart that have the same part and text, such as the method. It must have few values. Default: '' */
+  /** Separates failures with the same part and text, for example by method. It must have few values. Default: '' */
   readonly about?: string;
   /** Default: `error`. */
   readonly level?: Severity;
@@ -51,21 +50,21 @@ export interface Failure {
 const SETTLING_MS = 10_000;
 
 /**
- * Logs the failures of the parts of one process. While the database is unavailable, every part fails again and again:
- * there is one line when the database goes, and one when it comes back. Other failures have one line for each kind and
+ * Logs the failures of the parts of one process. While the database is unavailable, every part fails repeatedly. All
+ * parts share one line when the outage begins, and one when it ends. Other failures have one line for each kind and
  * interval.
  */
 export class FailureLog {
   readonly #logger: LineLogger;
   readonly #lines: PacedLines;
-  /** The parts that have failed since the database has gone. */
+  /** The parts that have failed since the outage of the database began. */
   readonly #failing = new Set<string>();
   /** The parts that refuse to work until a check of the database succeeds. */
   readonly #blocked = new Set<string>();
-  /** When the database has gone, by `performance.now()`. Undefined while it is available. */
+  /** When the outage of the database began, by `performance.now()`. Undefined while the database is available. */
   #downSince: number | undefined;
   #availableSince = Number.NEGATIVE_INFINITY;
-  /** The failures without a line since the last line about the database. */
+  /** The number of failures without a line since the last line about the database. */
   #failures = 0;
 
   /** @throws TypeError when an option is unknown or invalid */
@@ -79,12 +78,12 @@ export class FailureLog {
     this.#lines = new PacedLines(intervalMs);
   }
 
-  /** Whether the line about an unavailable database was the last one about the database. */
+  /** Whether the last line about the database says that it is unavailable. */
   get isDatabaseDown(): boolean {
     return this.#downSince !== undefined;
   }
 
-  /** Reports a failure. An outage of the database, or a commit in doubt, also among its causes, shows that it is unavailable. */
+  /** Reports a failure. If the error or one of its causes is an outage or a commit in doubt, the database is unavailable. */
   failed({ part, error, text, fields, about = '', level = 'error' }: Failure): void {
     const isSign = findCause(error, isOutage) ?? findCause(error, isCommitInDoubt);
     if (isSign && !findCause(error, isContention)) {

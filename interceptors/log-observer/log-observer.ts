@@ -32,7 +32,7 @@ export interface LogObserver
   readonly failures: FailureLog;
 }
 
-/** The refusals that a client or a caller with a valid reason causes. They are no failure of this server. */
+/** The reasons of refusals that only the caller can correct. Such a refusal is not a failure of this server. */
 const ordinary: ReadonlySet<Reason> = new Set([
   REASONS.KEY_MISSING,
   REASONS.KEY_INVALID,
@@ -56,17 +56,17 @@ const refusedOutcomes: ReadonlySet<CallOutcome> = new Set([
 ]);
 
 /**
- * Creates an observer that writes log lines for operators: one for each kind of refusal, failure and dead letter, at most
- * one for each kind and interval. A line never has a key, a request, a scope or the text of a foreign error. Pass the same
- * observer to the guard, the relay and the consumer of one database: while it is unavailable, they share one line when the
- * database goes and one when it comes back.
+ * Creates an observer that writes log lines for operators: one line for each kind of refusal, failure and dead letter in
+ * an interval. A line never has a key, a request, a scope or the text of a foreign error. Pass the same observer to the
+ * guard, the relay and the consumer of one database. They then share one line when an outage of the database begins, and
+ * one when it ends.
  * @throws TypeError when an option is unknown or invalid
  */
 export function createLogObserver(options: LogOptions): LogObserver {
   return new LinesOfEvents(new FailureLog(options));
 }
 
-/** A class, because an observer with methods for several parts is not a literal with misspelt methods. */
+/** A class, because each part accepts an object literal only if the literal has the methods of that part alone. */
 class LinesOfEvents implements LogObserver {
   readonly failures: FailureLog;
 

@@ -1,12 +1,12 @@
-/** The parts of an error that quote nothing. */
+/** The parts of an error that quote no values. */
 export interface DescribedError {
   /** The name of the error, such as `TypeError`, or the type of a thrown value that is not an error. */
   readonly type: string;
   /** The code: of the library, of Node, of SQLite, of gRPC, or the SQLSTATE. */
   readonly code?: string | number;
-  /** The message, if its text is known to quote nothing. Otherwise a fixed text. */
+  /** The message, if its text is known to quote no values. Otherwise a fixed text. */
   readonly message: string;
-  /** What Postgres names beside the code: the constraint, the table, the column, and the like. */
+  /** The names that Postgres reports with the code: the constraint, the table, the column and similar parts. */
   readonly names?: Readonly<Record<string, string>>;
   /** The frames of the stack, without the message. */
   readonly stack?: string;
@@ -16,7 +16,7 @@ export interface DescribedError {
 
 const WITHHELD = 'withheld: the message may quote what a caller sent';
 const MAX_CAUSES = 5;
-/** What `describeError` has returned. */
+/** The results of `describeError`. */
 const descriptions = new WeakSet<object>();
 
 /**
@@ -33,7 +33,7 @@ export function describeError(error: unknown): DescribedError {
   return description;
 }
 
-/** Without a prototype, so that the serializer of pino takes the description and not its class for the type. */
+/** The description has no prototype. Otherwise the serializer of pino would log the name of its class as the type. */
 function describe(error: unknown, causes: number): DescribedError {
   return Object.assign(Object.create(null), partsOf(error, causes));
 }

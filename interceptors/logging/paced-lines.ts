@@ -1,4 +1,4 @@
-/** The maximum number of kinds. Events of further kinds share one. */
+/** The maximum number of kinds. Events of all further kinds count as one kind. */
 const MAX_KINDS = 1_000;
 
 /** The events of one kind. */
@@ -30,7 +30,7 @@ export class PacedLines {
   /**
    * Adds an event.
    * @param kind the kind of the event
-   * @param write writes the line; receives how many events of this kind have got no line of their own since the last one
+   * @param write writes the line; receives the number of events of this kind without a line since the last line
    */
   add(kind: string, write: (suppressed: number) => void): void {
     const known = this.#kindOf(kind);
@@ -44,7 +44,7 @@ export class PacedLines {
     // The process must not stay alive for a log line.
     known.timer ??= setTimeout(() => {
       known.timer = undefined;
-      // The line stands for the last event itself.
+      // The line is about the last event, so this event is not suppressed.
       known.suppressed--;
       this.#write(known);
     }, pauseMs).unref();

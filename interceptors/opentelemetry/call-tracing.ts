@@ -29,7 +29,7 @@ export interface OpenTelemetryTracingOptions {
   /** Makes the spans. Default: the global provider at the time of each call. */
   readonly tracerProvider?: TracerProvider;
   /**
-   * What makes the server spans of calls that reach their handler: the guard, or `@opentelemetry/instrumentation-grpc`.
+   * Which part makes the server spans of calls that reach their handler: the guard, or `@opentelemetry/instrumentation-grpc`.
    * Default: the instrumentation if it has wrapped the `Server` of grpc-js, otherwise the guard.
    */
   readonly handlerSpans?: 'guard' | 'instrumentation';

@@ -5,7 +5,7 @@ const REFERENCE_BYTES = 25;
 
 /**
  * Returns a reference to a span: the 16 bytes of its trace, the 8 bytes of its id, and a byte with its flags. Undefined
- * for a span that is not sampled, because a link to this span would lead nowhere.
+ * for a span that is not sampled, because no tracing system has such a span.
  */
 export function referenceTo({ traceId, spanId, traceFlags }: SpanContext): Buffer | undefined {
   if (!isSpanContextValid({ traceId, spanId, traceFlags }) || !(traceFlags & TraceFlags.SAMPLED))

@@ -6,15 +6,15 @@ import { OpenTransactions } from './open-transactions.js';
 import { toParameters } from './parameters.js';
 
 /**
- * What a query builder takes for a connection of its pool. Statements join the transaction that was begun on the
- * connection, else the unit of work of the current asynchronous context. Calls take effect in their order, also if the
- * builder does not wait for them.
+ * The connection that a query builder gets from its pool. Statements join the transaction that was begun on the
+ * connection, otherwise the unit of work of the current asynchronous context. Calls take effect in the order in which they
+ * were made, even if the builder does not wait for them.
  */
 export class BuilderConnection {
   readonly #transactions: OpenTransactions;
   readonly #entersContext: boolean;
   #hasBegun = false;
-  /** Resolves when everything before has ended. Undefined if nothing runs, or only statements of an open transaction. */
+  /** Resolves when the earlier jobs have ended. Undefined if no job runs. Statements of an open transaction are no jobs. */
   #before: Promise<void> | undefined;
   /** Resolves when the statements that were sent in an open transaction have their answers. */
   #answered: Promise<void> | undefined;
@@ -29,7 +29,7 @@ export class BuilderConnection {
   }
 
   /**
-   * Runs a statement. A text that begins, ends or nests a transaction does that to the transaction of this connection.
+   * Runs a statement. A text that begins, ends or nests a transaction changes the transaction of this connection instead.
    * @throws Error of the handle; its codes are unchanged
    */
   async query(text: string, params: readonly unknown[] = []): Promise<Result> {
@@ -53,7 +53,7 @@ export class BuilderConnection {
   }
 
   /**
-   * Rolls back what the builder has left open.
+   * Rolls back a transaction that the builder has left open.
    * @throws Error when a transaction was open, for example after BEGIN as a single statement
    */
   async close(): Promise<void> {
@@ -63,7 +63,7 @@ export class BuilderConnection {
     if (isOpen) throw new Error('a transaction was left open on its connection, and was rolled back');
   }
 
-  /** @param text sent to the handle, which refuses the text, if this connection has not begun the transaction to end */
+  /** @param text goes to the handle, which refuses it, if the text ends a transaction that this connection did not begin */
   #control(control: Control, text?: string): Promise<Result | undefined> {
     const isBegin = control.kind === 'begin' || control.kind === 'savepoint';
     this.#hasBegun ||= isBegin;
@@ -76,12 +76,12 @@ export class BuilderConnection {
       await this.#transactions.change(control, context);
       return undefined;
     });
-    // The transaction begins in the context around it.
+    // The job above has started in the outer context. The builder continues in the context of the transaction.
     context?.enter();
     return controlled;
   }
 
-  /** Whether the transaction to end was begun elsewhere. A rollback may follow a commit that has failed. */
+  /** Whether this connection did not begin the transaction to end. A rollback may follow a commit that has failed. */
   #isForeign({ kind }: Control): boolean {
     return (kind === 'commit' && !this.#transactions.mustEnd) || (kind === 'rollback' && !this.#hasBegun);
   }
@@ -91,7 +91,7 @@ export class BuilderConnection {
     return handle.execute(text, toParameters(params, handle.dialect.name));
   }
 
-  /** Runs `job` when everything before has ended. */
+  /** Runs `job` when the earlier jobs have ended. */
   #inOrder<T>(job: () => Promise<T>): Promise<T> {
     const result = this.#before ? this.#before.then(job) : job();
     const ended = result.then(ignore, ignore).then(() => {
@@ -112,7 +112,7 @@ function resultOf(control: Control): Result {
 }
 
 /**
- * Refuses a value that is no database handle, for example a pool or the result of `openSqlite`.
+ * Refuses a value that is not a database handle, for example a pool or the result of `openSqlite`.
  * @throws TypeError that names the factory
  */
 export function assertHandle(factory: string, database: Database): void {

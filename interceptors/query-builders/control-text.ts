@@ -9,7 +9,7 @@ const name = String.raw`("(?:[^"]|"")+"|[\w$]+)`;
 const whole = (pattern: string) =>
   new RegExp(`^${blank}*${pattern.replaceAll(' ', `${blank}+`)}${blank}*;?${blank}*$`, 'i');
 
-/** Most statements are none of these, so the first word decides. */
+/** The first words of statements that control transactions. Most statements have another first word. */
 const mayControl = new RegExp(
   `^${blank}*(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\\b`,
   'i',
@@ -24,7 +24,7 @@ const rollbackTo = whole(`ROLLBACK${work} TO(?: SAVEPOINT)? ${name}`);
 /**
  * Reads a statement that begins, ends or nests a transaction. Returns undefined for every other statement. The handle
  * refuses the forms that this function does not know.
- * @throws TypeError when a transaction shall begin with settings that the transactions of the handle do not have
+ * @throws TypeError when the text begins a transaction with settings that the transactions of the handle do not have
  */
 export function controlOf(text: string): Control | undefined {
   if (!mayControl.test(text)) return undefined;

@@ -14,7 +14,7 @@ import { assertHandle } from './connection.js';
 /** The tables of a schema of Drizzle, by name. */
 export type Schema = Record<string, unknown>;
 
-/** The options of `createDrizzlePostgres` and `createDrizzleSqlite`. They mean what they mean in Drizzle. */
+/** The options of `createDrizzlePostgres` and `createDrizzleSqlite`. They have the same meaning as in Drizzle. */
 export interface DrizzleOptions<TSchema extends Schema> {
   /** The tables and relations, for `db.query`. Default: none. */
   readonly schema?: TSchema;
@@ -24,16 +24,16 @@ export interface DrizzleOptions<TSchema extends Schema> {
   readonly casing?: NonNullable<DrizzleConfig['casing']>;
 }
 
-/** What a session of Drizzle is made of. */
+/** The parts of a session of Drizzle. */
 export interface DrizzleParts<TSchema extends Schema> {
   readonly schema: RelationalSchemaConfig<ExtractTablesWithRelations<TSchema>> | undefined;
   readonly session: { readonly logger?: Logger };
 }
 
 /**
- * Checks the arguments of a factory, and makes what a session of Drizzle needs.
- * @throws TypeError when `database` is not a handle of that engine, or an option is unknown. Among them is `cache`: a reply
- *   must not depend on rows that another call has read
+ * Checks the arguments of a factory, and makes the parts of a session of Drizzle. The option `cache` of Drizzle is
+ * refused, because a reply must not depend on rows that another call has read.
+ * @throws TypeError when `database` is not a handle of that engine, or an option is unknown
  */
 export function drizzleParts<TSchema extends Schema>(
   factory: string,

@@ -67,7 +67,7 @@ function runOn(database: Database, isMapped: boolean): Run {
     }
     const makeRows = isMapped || method === 'values' ? rowsByPosition : rowsByName;
     const rows: unknown[] = makeRows(result, convertersFor(result));
-    // Drizzle takes the row itself for the rows of `get`.
+    // For `get`, Drizzle expects the row itself in `rows`.
     return { rows: method === 'get' ? (rows[0] as unknown[]) : rows };
   };
 }
@@ -81,7 +81,7 @@ class HandleSession<TSchema extends Schema> extends SQLiteRemoteSession<TSchema,
   readonly #database: Database;
   readonly #dialect: NumberedDialect;
   readonly #parts: DrizzleParts<TSchema>;
-  /** The session of the statements without fields. */
+  /** The session of statements whose rows are not mapped to fields. */
   readonly #unmapped: RemoteSession<TSchema>;
 
   constructor(database: Database, dialect: NumberedDialect, parts: DrizzleParts<TSchema>) {
@@ -100,7 +100,7 @@ class HandleSession<TSchema extends Schema> extends SQLiteRemoteSession<TSchema,
     return fields || mapper ? super.prepareQuery(...query) : this.#unmapped.prepareQuery(...query);
   }
 
-  /** The kinds of transactions of SQLite have no effect: the writer of the handle takes its lock at the start. */
+  /** DEFERRED, IMMEDIATE and EXCLUSIVE have no effect: the writer of the handle takes its lock at the start. */
   override transaction<T>(work: (transaction: Transaction<TSchema>) => Promise<T>): Promise<T> {
     return this.#database.transaction(async () => {
       const session = new HandleSession(this.#database.current(), this.#dialect, this.#parts);

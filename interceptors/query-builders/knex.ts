@@ -82,7 +82,7 @@ function onHandle(Client: typeof Knex.Client, database: Database, run: Run): typ
   return HandleClient;
 }
 
-/** Ends savepoints that Knex leaves open. Statements of the handle would wait for their end. */
+/** Ends the savepoints that Knex leaves open. Otherwise statements of the handle would wait for their end. */
 class HandleTransaction extends Transaction {
   override rollbackTo(connection: BuilderConnection, error?: unknown): Promise<unknown> {
     const rolledBack = super.rollbackTo(connection, error);
@@ -137,7 +137,7 @@ function withTimes({ columns }: Result, converters: readonly Converter[]): Conve
   });
 }
 
-/** The parts of a SQL text in which `?` is no binding: texts, quoted names, comments. `\?` stands for a question mark. */
+/** The parts of a SQL text in which `?` is not a binding: texts, quoted names, comments. `\?` stands for a question mark. */
 const quotedOrBinding = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|--[^\n]*|\/\*[\s\S]*?\*\/|(\\*)\?/g;
 
 /** Replaces the bindings of Knex by the numbered parameters of the handle. */

@@ -65,7 +65,7 @@ class HandleConnection implements DatabaseConnection {
   readonly #options: ValueOptions;
 
   constructor(database: Database, options: ValueOptions) {
-    // Kysely begins a transaction and runs its work in one function of its own.
+    // One function of Kysely begins a transaction, runs its work and ends it. So that function may enter the context.
     this.connection = new BuilderConnection(database, true);
     this.#database = database;
     this.#options = options;

@@ -7,7 +7,7 @@ import type { Control } from './control-text.js';
 interface Open {
   /** The name of the savepoint. Undefined for the transaction itself. */
   readonly name: string | undefined;
-  /** Undefined for a savepoint whose release has failed. It waits for a rollback. */
+  /** Undefined for a savepoint whose release has failed. Such a savepoint can only be rolled back. */
   readonly transaction: BegunTransaction | undefined;
   readonly context: EnteredContext | undefined;
 }
@@ -18,8 +18,8 @@ export class OpenTransactions {
   /** The transaction first, and its innermost savepoint last. */
   readonly #open: Open[] = [];
   /**
-   * The error of a transaction that could not begin, or of a savepoint that could not be released. The statements behind it
-   * must not commit on their own, or in the transaction around it.
+   * The error of a transaction that could not begin, or of a savepoint that could not be released. Later statements must
+   * not commit on their own, or in the outer transaction.
    */
   #failure: Error | undefined;
 
@@ -37,7 +37,7 @@ export class OpenTransactions {
     return this.isOpen || this.#failure !== undefined;
   }
 
-  /** The handle of the statements that are sent now. @throws Error when statements wait for a rollback */
+  /** The handle for the next statement. @throws Error when only a rollback is possible */
   get handle(): Database {
     if (this.#failure) throw this.#failure;
     return this.#open.at(-1)?.transaction?.handle ?? this.#database;

@@ -11,7 +11,7 @@ export interface PgResult<R = Record<string, unknown>> {
   readonly fields: readonly { readonly name: string; readonly dataTypeID: number }[];
 }
 
-/** How the rows of a query are made. */
+/** The form of the rows of a query. */
 export interface PgRowOptions {
   /** With `array`, each row is a list of values. */
   readonly rowMode?: 'array';

@@ -50,7 +50,7 @@ export interface PgPool extends PgQueryable {
 }
 
 /**
- * Creates an object that libraries and code for pg take for a `pg.Pool`. Its statements run in the unit of work of the
+ * Creates an object that libraries and code for pg can use as a `pg.Pool`. Its statements run in the unit of work of the
  * current guarded call, or on their own outside of one. It runs on both engines.
  * @throws TypeError when `database` is not a handle, or an option is unknown
  */
@@ -84,7 +84,7 @@ abstract class Queryable extends EventEmitter {
     const [params, callback] = typeof values === 'function' ? [undefined, values] : [values, done];
     const result = this.#query(query, params as readonly unknown[] | undefined);
     if (typeof callback !== 'function') return result;
-    // What the callback throws must not come back as an error of the query.
+    // An error that the callback throws must not become an error of the query.
     result.then(
       (value) => process.nextTick(callback as Done<PgResult>, undefined, value),
       (error) => process.nextTick(callback as Done<PgResult>, error),
@@ -104,7 +104,7 @@ abstract class Queryable extends EventEmitter {
 /** The members of a query of pg that would change what the query does. */
 const refused = ['binary', 'portal', 'query_timeout', 'rows'];
 
-/** @throws TypeError when the query is a stream or a cursor, or asks for something that the handle does not do */
+/** @throws TypeError when the query is a stream or a cursor, or has a member that the handle does not support */
 function assertQuery(query: PgQuery): void {
   if (typeof query !== 'object' || query === null)
     throw new TypeError('a query must be a text, or an object with a text');

@@ -84,7 +84,7 @@ function methodAt(path: string): ObservedMethod {
   return { service, method };
 }
 
-/** A call that is counted once, at its first status or at the departure of its client. */
+/** A call that is counted once, at its first status or when its client disconnects. */
 class CountedCall extends ServerInterceptingCall {
   readonly #wire: ServerInterceptingCallInterface;
   readonly #method: ObservedMethod;

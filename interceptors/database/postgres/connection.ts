@@ -25,7 +25,7 @@ export interface ConnectionOptions {
   readonly settings: SessionSettings;
   /** How long a batch may wait for its answer before its connection is closed. Default: no limit. */
   readonly answerLimitMs: number | undefined;
-  /** Whether the server keeps the prepared statements of the connection. A pooler may give each transaction another server. */
+  /** Whether the server keeps the prepared statements of the connection. A pooler may give each transaction another session. */
   readonly keepsStatements: boolean;
 }
 
@@ -35,12 +35,12 @@ export class Connection {
   readonly #answerLimitMs: number | undefined;
   readonly #settings: SessionSettings;
   readonly #onReadOnly: () => void;
-  /** The number of servers that had become read-only when the connection was opened. */
+  /** How often a host of the pool had become read-only when the connection was opened. */
   readonly openedAt: number;
   readonly #use: PoolUse<PoolClient>;
   readonly #Batch: BatchClass;
   readonly #prepared: PreparedStatements;
-  /** Whether a transaction must set the settings of its session. True until the session has told its own. */
+  /** Whether a transaction must set the settings of its session. True until the session has reported its own settings. */
   #needsSettings = true;
   #hasUnconfirmedCommit = false;
   #hasLimit = true;
@@ -92,16 +92,16 @@ export class Connection {
   }
 
   /**
-   * What the server, or a pooler, told when the connection was opened: the process of the session. Undefined for a client that
+   * The process of the session, as Postgres or a pooler reported it when the connection was opened. Undefined for a client that
    * stands for a client of pg.
    */
-  get toldProcess(): number | undefined {
+  get reportedProcess(): number | undefined {
     const { processID } = this.#client as { processID?: unknown };
     return typeof processID === 'number' ? processID : undefined;
   }
 
   /** The statement time-out in milliseconds that the client has asked for when it connected. Undefined without one. */
-  get askedStatementMs(): number | undefined {
+  get sentTimeoutMs(): number | undefined {
     const { connectionParameters } = this.#client as {
       connectionParameters?: { readonly statement_timeout?: unknown };
     };
@@ -210,7 +210,7 @@ export class Connections {
   readonly #use: PoolUse<PoolClient>;
   readonly #byClient = new WeakMap<PoolClient, Connection>();
   readonly #failover: Failover | undefined;
-  /** How often a server has become read-only. Connections that were opened before probably lead to a former primary. */
+  /** How often a host has become read-only. Connections that were opened before probably lead to a former primary. */
   #demotions = 0;
 
   /** @param failover chooses the host of each connection of the pool. Default: the pool has one host */

@@ -106,7 +106,7 @@ export class PostgresEngine implements DatabaseEngine {
   }
 
   /**
-   * Connects once, and checks that the sessions of the server are used as the option `pooler` says.
+   * Connects once, and checks that the sessions of Postgres are used as the option `pooler` says.
    * @throws PoolerError when the database is behind a pooler and the option is not set
    */
   checkSessions(): Promise<void> {

@@ -25,7 +25,7 @@ export interface PostgresOptions {
    */
   readonly pool?: Pool;
   /**
-   * Set `transaction` if the connections lead through a pooler that gives each transaction another session of the server, such
+   * Set `transaction` if the connections lead through a pooler that gives each transaction another session of Postgres, such
    * as PgBouncer with `pool_mode = transaction`. Then no statement is prepared under a name, no time-out is sent when a
    * connection is opened, and each transaction sets the time-outs of these options. Default: each connection has a session
    * of its own.

@@ -23,7 +23,7 @@ export interface SessionSettings {
 }
 
 /**
- * What the library needs of every session. The role or the database may have set it otherwise. The application that
+ * The settings that the library needs in every session. The role or the database may have set it otherwise. The application that
  * shares the connection keeps its own values.
  *
  * - `client_min_messages`: a warning says that a COMMIT has not waited for its synchronous standby.
@@ -33,7 +33,7 @@ const needed = `
   set_config('client_min_messages', 'notice', true), set_config('extra_float_digits', '3', true)`;
 
 /**
- * The settings on a connection that belongs to one session of the server. The pool has set its time-outs when it opened
+ * The settings on a connection that belongs to one session of Postgres. The pool has set its time-outs when it opened
  * the connection. Other settings are set if the session itself has other values, which the row tells.
  */
 export const ownSession: SessionSettings = {

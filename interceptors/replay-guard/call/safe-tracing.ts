@@ -39,7 +39,7 @@ export class SafeTracing {
   }
 }
 
-/** The trace of a call whose methods throw the errors of the given work only. */
+/** The trace of a call. Its methods throw only the errors of the given work. */
 export class SafeTrace implements CallTrace {
   readonly #trace: CallTrace;
   readonly #tracing: SafeTracing;

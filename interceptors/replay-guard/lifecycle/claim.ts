@@ -27,7 +27,7 @@ export interface ClaimAttempt {
   readonly sentAt: number;
 }
 
-/** The wait of a call that claims again and again. */
+/** The wait of a call that claims repeatedly. */
 export interface Pause {
   /**
    * Pauses before the next claim. Resolves to false when the wait is over.

@@ -12,7 +12,7 @@ export class Registration {
   readonly #known = new WeakMap<ResponseSerialize, boolean>();
   readonly #onUnintercepted: () => void;
 
-  /** @param onUnintercepted called for a request that has not reached the interceptor, as no request has before it */
+  /** @param onUnintercepted called for a request of the method if no request has reached the interceptor so far */
   constructor(onUnintercepted: () => void) {
     this.#onUnintercepted = onUnintercepted;
   }

@@ -14,7 +14,7 @@ const sessionOf = `SELECT pg_backend_pid() AS process,
 type Query = (text: string) => Promise<Row>;
 
 /**
- * Connects once, and refuses a pooler that gives each transaction another session of the server. A pooler tells a process
+ * Connects once, and refuses a pooler that gives each transaction another session of Postgres. A pooler reports a process
  * number of its own when a connection is opened. A pooler that keeps one session for each connection is accepted, if it
  * passes the time-outs on.
  * @param isPooled whether the option `pooler` is set, so that such a pooler is expected
@@ -24,9 +24,9 @@ type Query = (text: string) => Promise<Row>;
  */
 export async function checkSessions(connections: Connections, isPooled: boolean): Promise<void> {
   try {
-    const found = await borrow(connections, async (query, told, askedMs) => {
-      if (isPooled || told === undefined) return undefined;
-      return findPooler(connections, { query, told, askedMs });
+    const found = await borrow(connections, async (query, reported, sentMs) => {
+      if (isPooled || reported === undefined) return undefined;
+      return findPooler(connections, { query, reported, sentMs });
     });
     if (found) throw needed(found);
   } catch (error) {
@@ -42,18 +42,18 @@ function needed(found: string): PoolerError {
   return new PoolerError(text, { cause: new Error(found) });
 }
 
-/** A connection, and what was asked and told when it was opened. */
+/** A connection, with the parameters that were sent and the process that was reported when it was opened. */
 interface First {
   readonly query: Query;
-  readonly told: number;
-  readonly askedMs: number | undefined;
+  readonly reported: number;
+  readonly sentMs: number | undefined;
 }
 
 /** Returns what shows that sessions are shared. Undefined if nothing shows it. */
 async function findPooler(connections: Connections, first: First): Promise<string | undefined> {
   const { process: own, statement_ms: ms } = await first.query(sessionOf);
-  if (own === BigInt(first.told)) return undefined;
-  if (first.askedMs !== undefined && ms !== String(first.askedMs)) {
+  if (own === BigInt(first.reported)) return undefined;
+  if (first.sentMs !== undefined && ms !== String(first.sentMs)) {
     return 'the database is behind a pooler that ignores the time-outs of a connection';
   }
   if (!connections.hasSeveral) return undefined;
@@ -84,7 +84,7 @@ function areShared(connections: Connections, first: Query, own: Row[string] | un
 
 function borrow<T>(
   connections: Connections,
-  work: (query: Query, told: number | undefined, askedMs: number | undefined) => Promise<T>,
+  work: (query: Query, reported: number | undefined, sentMs: number | undefined) => Promise<T>,
 ): Promise<T> {
   return connections.use((connection, resolve, reject) => {
     const query: Query = (text) =>
@@ -94,7 +94,7 @@ function borrow<T>(
           else done(end.results[0]?.[0] ?? {});
         });
       });
-    work(query, connection.toldProcess, connection.askedStatementMs).then(
+    work(query, connection.reportedProcess, connection.sentTimeoutMs).then(
       (result) => {
         connection.release();
         resolve(result);
