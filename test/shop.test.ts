@@ -442,7 +442,7 @@ test('calls fail with UNAVAILABLE while the database is down and succeed after i
   t.is(placed.code, status.OK, placed.details);
 });
 
-test('while the database is down, all parts share one line when it goes and one when it comes back', async (t) => {
+test('all parts share one line when an outage of the database begins and one when it ends', async (t) => {
   const lines: { readonly msg: string; readonly level: number }[] = [];
   const log = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) });
   const proxy = await startProxy(t, await freshDatabase(t));

@@ -46,7 +46,7 @@ for (const engine of engines) {
   }
 
   test.serial(
-    `${engine}: outside a guarded call, a failed afterCommit action is a warning of the process`,
+    `${engine}: outside a guarded call, a failed afterCommit action causes a process warning`,
     async (t) => {
       const { database } = await openEngine(t, engine);
       await database.query('CREATE TABLE notes (id BIGINT)');

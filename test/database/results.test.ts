@@ -185,7 +185,7 @@ test('sqlite: a statement that was sent again after a change of the table has th
   t.is((await database.query(all))[0]?.active, 1n, 'query returns the stored form');
 });
 
-test('sqlite: execute reads the stored forms of other programs', async (t) => {
+test('sqlite: execute reads values that other programs stored in other forms', async (t) => {
   const { database, table } = await open(t, 'sqlite');
   await database.execute(
     `INSERT INTO ${table} (id, at, flag) VALUES (1, '2026-07-01 12:30:15', 2), (2, '2026-07-01T14:30:15.5+02:00', 0), (3, 5, 1)`,
@@ -201,7 +201,7 @@ test('sqlite: execute reads the stored forms of other programs', async (t) => {
   t.throws(() => read.rows, { instanceOf: TypeError, message: /column document is declared as JSON/ });
 });
 
-test('sqlite: `$1` inside of quoted names is no parameter', async (t) => {
+test('sqlite: `$1` inside of quoted names is not a parameter', async (t) => {
   const { database } = await open(t, 'sqlite');
   const { rows } = await database.execute('SELECT $1 AS `it\'s $2`, $2 AS [it\'s $1], $1 AS "b"', ['a', 'b']);
   t.deepEqual(rows, [{ "it's $2": 'a', "it's $1": 'b', b: 'a' }]);

@@ -55,7 +55,7 @@ test('each reason and each method has a line of its own', (t) => {
   t.is(new Set(lines.map((line) => `${line.method} ${line.reason}`)).size, lines.length);
 });
 
-test('an outage has one line when the database goes and one when it comes back, for all parts', (t) => {
+test('all parts share one line when an outage begins and one when it ends', (t) => {
   const { lines, observer } = record();
   const { failures } = observer;
   observer.storeUsed('claim', 0, down);
@@ -98,7 +98,7 @@ test('without a check, the first part that works again shows that the database i
   );
 });
 
-test('late failures of statements that were sent before the recovery do not count as another outage', (t) => {
+test('a failure shortly after an outage does not count as another outage', (t) => {
   const { lines, observer } = record();
   observer.errorOccurred(down);
   observer.recovered();
@@ -110,7 +110,7 @@ test('late failures of statements that were sent before the recovery do not coun
   t.is(lines[2]?.text, GONE);
 });
 
-test('contention is no outage: it has a line for each kind and operation', (t) => {
+test('contention is not an outage: it has a line for each kind and operation', (t) => {
   const { lines, observer } = record();
   for (const _ of [1, 2]) {
     observer.storeUsed('claim', 0, new LockTimeoutError('locked'));

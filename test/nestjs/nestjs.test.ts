@@ -120,7 +120,7 @@ test('an observable is recorded as a stream and replayed message for message', a
   t.is(executions, 1);
 });
 
-test('an observable that fails sends no part of its stream', async (t) => {
+test('an observable that fails sends no message of its stream', async (t) => {
   const failure = () => new RpcException({ code: status.NOT_FOUND, message: 'no account' });
   const { settle } = await startLedgerApp(t, {
     guard: ReplayGuardModule.forRoot(inMemory),

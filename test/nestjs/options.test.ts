@@ -87,7 +87,7 @@ test('a loaded definition of the application is guarded and stays as it was', as
   t.deepEqual(packageDefinition, before);
 });
 
-test('interceptors and the hook of the application come before the guard', async (t) => {
+test('interceptors of the application run before the guard, and its hook before the protection', async (t) => {
   const order: string[] = [];
   const { options } = optionsThatCount({});
   const app = await startLedgerApp(t, {

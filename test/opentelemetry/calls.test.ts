@@ -126,7 +126,7 @@ test.serial('a refused call has a server span with the reason of the refusal', a
   });
 });
 
-test.serial('a duplicate whose wait ends has the time of its wait', async (t) => {
+test.serial('the span of a duplicate whose wait ends has the duration of the wait', async (t) => {
   const barrier = new Barrier();
   const ledger = await openLedger(t, 'memory', {
     handlers: () => onBoth((_account, callback) => barrier.pass().then(() => callback(null, {}))),
@@ -211,7 +211,7 @@ test.serial('a replay of an execution that was not sampled has no link', async (
   t.deepEqual(only(t, parent).links, []);
 });
 
-test.serial("the guard's span is internal below a span of an earlier interceptor", async (t) => {
+test.serial('the span of the guard is INTERNAL below the span of an earlier interceptor', async (t) => {
   const tracer = trace.getTracer('other');
   const outer = tracer.startSpan('outer', { kind: SpanKind.SERVER });
   const ledger = await openLedger(t, 'memory', {

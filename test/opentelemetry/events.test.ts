@@ -100,7 +100,7 @@ test.serial('an error of the tracing has no effect on events', async (t) => {
   }
 });
 
-test.serial('a tracing without its methods is refused', async (t) => {
+test.serial('a tracing that lacks a method is refused', async (t) => {
   const { database } = await openOutbox(await data(t, 'sqlite'));
   t.throws(() => createOutbox({ database, routes, tracing: {} as EventTracing }), { instanceOf: TypeError });
 });

@@ -83,7 +83,7 @@ test.serial('the metrics of a relay count deliveries and dead letters', async (t
   t.is(await pointOf('replay_guard.outbox.dead', { 'replay_guard.outbox.destination': 'desk' }), 1);
 });
 
-test('the observers have the same events as those for Prometheus', (t) => {
+test('the observers handle the same events as the Prometheus observers', (t) => {
   const register = new Registry();
   const { meterProvider } = openMetrics();
   const eventsOf = (observer: object) => Object.keys(observer).sort();

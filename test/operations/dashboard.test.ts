@@ -43,7 +43,7 @@ test('a legend of the dashboard names only labels that its query keeps', (t) => 
       t.regex(expr, new RegExp(`by \\([^)]*\\b${label}\\b`), title);
 });
 
-test('each panel of the dashboard has an id and a place of its own', (t) => {
+test('each panel of the dashboard has its own id, and overlaps no other panel', (t) => {
   t.is(new Set(panels.map(({ id }) => id)).size, panels.length);
   const overlap = (a: Place, b: Place) =>
     a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;

@@ -46,7 +46,7 @@ async function runProgram(name: string, code: string, ...flags: string[]): Promi
   return `${stdout}${stderr}`;
 }
 
-test('publint finds no fault in the tarball', async (t) => {
+test('publint reports no fault in the tarball', async (t) => {
   const { stdout } = await run('npx', ['--no-install', 'publint', tarball, '--strict'], { cwd: root });
   t.regex(stdout, /All good!/);
 });

@@ -71,7 +71,7 @@ async function openSqlite(t: Cleanup) {
 const joined = [{ owners: { id: 1, name: 'ada' }, notes: { id: 5, owner: 1, name: 'first' } }];
 const related = [{ id: 1, name: 'ada', notes: [{ id: 5, owner: 1, name: 'first' }] }];
 
-test.serial('postgres: joined columns of one name are kept apart, and relations are read', async (t) => {
+test.serial('postgres: joined columns with equal names stay separate, and relations are read', async (t) => {
   const { db } = await openPostgres(t);
   await db.insert(pgOwners).values({ id: 1, name: 'ada' });
   await db.insert(pgNotes).values({ id: 5, owner: 1, name: 'first' });
@@ -93,7 +93,7 @@ test.serial('postgres: joined columns of one name are kept apart, and relations 
   t.deepEqual(await prepared.execute({ id: 5 }), [{ id: 5, owner: 1, name: 'first' }]);
 });
 
-test.serial('sqlite: joined columns of one name are kept apart, and relations are read', async (t) => {
+test.serial('sqlite: joined columns with equal names stay separate, and relations are read', async (t) => {
   const { db } = await openSqlite(t);
   t.deepEqual(await db.insert(sqliteOwners).values({ id: 1, name: 'ada' }).run(), {
     rows: [],
@@ -117,7 +117,7 @@ test.serial('sqlite: joined columns of one name are kept apart, and relations ar
 });
 
 test.serial(
-  'a transaction has the settings of the handle, rolls back on request, and ends with its work',
+  'another isolation level is refused, rollback() rolls back, and a transaction object fails after its work',
   async (t) => {
     const { db } = await openPostgres(t);
     const level = { isolationLevel: 'serializable' } as const;

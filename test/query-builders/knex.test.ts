@@ -27,26 +27,29 @@ for (const engine of engines) {
     return { database, knex, written };
   };
 
-  test.serial(`${engine}: a transaction without work commits and rolls back by its methods`, async (t) => {
-    const { knex, written } = await open(t);
-    const first = await knex.transaction();
-    await first('notes').insert({ id: 1 });
-    const nested = await first.transaction();
-    await nested('notes').insert({ id: 2 });
-    await nested.rollback();
-    await first('notes').insert({ id: 3 });
-    t.deepEqual(await written(), []);
-    await first.commit();
-    t.deepEqual(await written(), [1, 3]);
-    const second = await knex.transaction();
-    await second('notes').insert({ id: 4 });
-    await second.rollback();
-    await t.throwsAsync(async () => second('notes').insert({ id: 5 }), raw);
-    t.deepEqual(await written(), [1, 3]);
-  });
+  test.serial(
+    `${engine}: a transaction without a work function commits and rolls back by its methods`,
+    async (t) => {
+      const { knex, written } = await open(t);
+      const first = await knex.transaction();
+      await first('notes').insert({ id: 1 });
+      const nested = await first.transaction();
+      await nested('notes').insert({ id: 2 });
+      await nested.rollback();
+      await first('notes').insert({ id: 3 });
+      t.deepEqual(await written(), []);
+      await first.commit();
+      t.deepEqual(await written(), [1, 3]);
+      const second = await knex.transaction();
+      await second('notes').insert({ id: 4 });
+      await second.rollback();
+      await t.throwsAsync(async () => second('notes').insert({ id: 5 }), raw);
+      t.deepEqual(await written(), [1, 3]);
+    },
+  );
 
   test.serial(
-    `${engine}: a transaction that rolls itself back rejects, and the next one begins`,
+    `${engine}: a transaction that rolls itself back rejects, and the next transaction commits`,
     async (t) => {
       const { knex, database, written } = await open(t);
       await database.transaction(async () => {
@@ -72,7 +75,7 @@ for (const engine of engines) {
     t.deepEqual(await written(), [2]);
   });
 
-  test.serial(`${engine}: rows have the values of their types`, async (t) => {
+  test.serial(`${engine}: rows have values of the declared types`, async (t) => {
     const { knex } = await open(t);
     const row = {
       id: 1,
@@ -88,7 +91,7 @@ for (const engine of engines) {
     t.deepEqual(await knex('notes').where({ done: true }).first('text'), { text: 'a' });
   });
 
-  test.serial(`${engine}: question marks in quotes and comments are no bindings`, async (t) => {
+  test.serial(`${engine}: question marks in quotes and comments are not bindings`, async (t) => {
     const { knex } = await open(t);
     const rowsOf = (result: { rows?: unknown }) => result.rows ?? result;
     const literal = await knex.raw(`SELECT '?' AS a, 'it''s ?' AS "c?" /* ? */ -- ?`);
@@ -106,26 +109,32 @@ for (const engine of engines) {
     t.regex(message, /insert into/);
   });
 
-  test.serial(`${engine}: destroy leaves the handle open, and a cancel is refused`, async (t) => {
-    const { knex, database, written } = await open(t);
-    t.throws(() => knex('notes').timeout(1_000, { cancel: true }), { message: /cancelling not supported/ });
-    await knex.destroy();
-    await database.query('INSERT INTO notes (id) VALUES (1)');
-    t.deepEqual(await written(), [1]);
-  });
+  test.serial(
+    `${engine}: destroy leaves the handle open, and the cancellation of a statement is refused`,
+    async (t) => {
+      const { knex, database, written } = await open(t);
+      t.throws(() => knex('notes').timeout(1_000, { cancel: true }), { message: /cancelling not supported/ });
+      await knex.destroy();
+      await database.query('INSERT INTO notes (id) VALUES (1)');
+      t.deepEqual(await written(), [1]);
+    },
+  );
 }
 
-test.serial('sqlite: an insert returns the row id, and a Date is stored as Knex stores it', async (t) => {
-  const { database } = await (await dataOf(t, 'sqlite')).open();
-  const knex = knexOf({
-    client: createKnexClient(database, { parseBigInt: Number }),
-    useNullAsDefault: true,
-  });
-  await database.query('CREATE TABLE notes (id INTEGER PRIMARY KEY, at DATETIME, amount BIGINT)');
-  t.deepEqual(await knex('notes').insert({ id: 7, at: new Date(1e12), amount: 5 }), [7]);
-  t.deepEqual(await database.query('SELECT at FROM notes'), [{ at: 1_000_000_000_000n }]);
-  t.deepEqual(await knex('notes').first(), { id: 7, at: new Date(1e12), amount: 5 });
-});
+test.serial(
+  'sqlite: an insert returns the row id, and a Date is stored as a number of milliseconds',
+  async (t) => {
+    const { database } = await (await dataOf(t, 'sqlite')).open();
+    const knex = knexOf({
+      client: createKnexClient(database, { parseBigInt: Number }),
+      useNullAsDefault: true,
+    });
+    await database.query('CREATE TABLE notes (id INTEGER PRIMARY KEY, at DATETIME, amount BIGINT)');
+    t.deepEqual(await knex('notes').insert({ id: 7, at: new Date(1e12), amount: 5 }), [7]);
+    t.deepEqual(await database.query('SELECT at FROM notes'), [{ at: 1_000_000_000_000n }]);
+    t.deepEqual(await knex('notes').first(), { id: 7, at: new Date(1e12), amount: 5 });
+  },
+);
 
 test.serial('postgres: raw results have the form of pg', async (t) => {
   const { database } = await (await dataOf(t, 'postgres')).open();

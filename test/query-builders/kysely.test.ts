@@ -91,7 +91,7 @@ for (const engine of engines) {
   );
 
   test.serial(
-    `${engine}: the settings of other transactions are refused, and READ COMMITTED is accepted`,
+    `${engine}: other isolation levels and access modes are refused, and READ COMMITTED is accepted`,
     async (t) => {
       const { db, written } = await open(t);
       for (const level of ['serializable', 'repeatable read'] as const) {
@@ -137,7 +137,7 @@ for (const engine of engines) {
   });
 
   test.serial(
-    `${engine}: a function that has begun a transaction on its own connection goes on outside of it`,
+    `${engine}: the function that began a transaction on a connection of its own continues outside of the transaction`,
     async (t) => {
       const { db, database, written } = await open(t);
       const plain = (id: number) => database.query('INSERT INTO notes (id) VALUES ($1)', [id]);
@@ -212,7 +212,7 @@ test.serial('sqlite: Kysely does not wait for a connection that is in use', asyn
   t.true(Reflect.get(createKyselyDialect(database).createAdapter(), 'supportsMultipleConnections'));
 });
 
-test('a value that is no handle, and an unknown option, are refused', async (t) => {
+test('a value that is not a handle, and an unknown option, are refused', async (t) => {
   const wrong: unknown[] = [undefined, {}, { query: async () => [] }];
   for (const value of wrong)
     t.throws(() => createKyselyDialect(value as Database), { instanceOf: TypeError, message: /openSqlite/ });

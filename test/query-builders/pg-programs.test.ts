@@ -67,7 +67,7 @@ async function runAtRandom(client: Client, random: Random): Promise<Step[]> {
 }
 
 for (const engine of engines) {
-  test(`${engine}: random transactions and savepoints of a client end as on pg`, async (t) => {
+  test(`${engine}: random transactions of a client give the same answers and rows as pg`, async (t) => {
     const postgres = await dataOf(t, 'postgres');
     const reference = new pg.Client({ connectionString: postgres.url });
     await reference.connect();

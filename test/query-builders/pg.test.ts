@@ -60,7 +60,7 @@ for (const engine of engines) {
     t.deepEqual(await written(), [1, 4, 5, 6, 8]);
   });
 
-  test.serial(`${engine}: behind a transaction that could not begin nothing is written`, async (t) => {
+  test.serial(`${engine}: statements after a BEGIN that failed write nothing`, async (t) => {
     const { pool, database, written } = await open(t, engine);
     await t.throwsAsync(
       database.transaction(async () => {
@@ -78,44 +78,50 @@ for (const engine of engines) {
     t.deepEqual(await written(), []);
   });
 
-  test.serial(`${engine}: what is left open is rolled back, and misplaced control is refused`, async (t) => {
-    const { pool, database, written } = await open(t, engine);
-    const client = await pool.connect();
-    for (const text of [
-      'COMMIT',
-      'ROLLBACK',
-      'SAVEPOINT a',
-      'RELEASE a',
-      'ROLLBACK TO a',
-      "PREPARE TRANSACTION 'a'",
-    ])
-      await t.throwsAsync(client.query(text), raw, text);
-    for (const text of ['BEGIN', 'ROLLBACK', 'COMMIT', 'SAVEPOINT a'])
-      await t.throwsAsync(pool.query(text), { instanceOf: TypeError, message: /transaction\(\)/ }, text);
-    await t.throwsAsync(client.query('BEGIN ISOLATION LEVEL SERIALIZABLE'), { message: /READ COMMITTED/ });
-    await client.query('BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE');
-    await client.query(insert(1));
-    await t.throwsAsync(client.query('BEGIN'), { message: /already open/ });
-    await t.throwsAsync(client.query('RELEASE b'), { message: /no savepoint b/ });
-    client.release();
-    await database.query(insert(2));
-    t.deepEqual(await written(), [2]);
-  });
-
-  test.serial(`${engine}: a failed savepoint rolls back, and the transaction goes on`, async (t) => {
-    const { pool, written } = await open(t, engine);
-    const client = await pool.connect();
-    for (const text of ['BEGIN', insert(1), 'SAVEPOINT "A"', insert(2)]) await client.query(text);
-    await t.throwsAsync(client.query(insert(1)), raw);
-    await t.throwsAsync(client.query(insert(3)), { instanceOf: UnitOfWorkError });
-    await t.throwsAsync(client.query('ROLLBACK TO a'), { message: /no savepoint a/ });
-    for (const text of ['ROLLBACK TO SAVEPOINT "A"', insert(4), 'COMMIT']) await client.query(text);
-    client.release();
-    t.deepEqual(await written(), [1, 4]);
-  });
+  test.serial(
+    `${engine}: release() rolls back an open transaction, and misplaced transaction control is refused`,
+    async (t) => {
+      const { pool, database, written } = await open(t, engine);
+      const client = await pool.connect();
+      for (const text of [
+        'COMMIT',
+        'ROLLBACK',
+        'SAVEPOINT a',
+        'RELEASE a',
+        'ROLLBACK TO a',
+        "PREPARE TRANSACTION 'a'",
+      ])
+        await t.throwsAsync(client.query(text), raw, text);
+      for (const text of ['BEGIN', 'ROLLBACK', 'COMMIT', 'SAVEPOINT a'])
+        await t.throwsAsync(pool.query(text), { instanceOf: TypeError, message: /transaction\(\)/ }, text);
+      await t.throwsAsync(client.query('BEGIN ISOLATION LEVEL SERIALIZABLE'), { message: /READ COMMITTED/ });
+      await client.query('BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE');
+      await client.query(insert(1));
+      await t.throwsAsync(client.query('BEGIN'), { message: /already open/ });
+      await t.throwsAsync(client.query('RELEASE b'), { message: /no savepoint b/ });
+      client.release();
+      await database.query(insert(2));
+      t.deepEqual(await written(), [2]);
+    },
+  );
 
   test.serial(
-    `${engine}: a transaction of a client that a call leaves open is rolled back with the call`,
+    `${engine}: after a failed statement, ROLLBACK TO a savepoint makes the transaction usable again`,
+    async (t) => {
+      const { pool, written } = await open(t, engine);
+      const client = await pool.connect();
+      for (const text of ['BEGIN', insert(1), 'SAVEPOINT "A"', insert(2)]) await client.query(text);
+      await t.throwsAsync(client.query(insert(1)), raw);
+      await t.throwsAsync(client.query(insert(3)), { instanceOf: UnitOfWorkError });
+      await t.throwsAsync(client.query('ROLLBACK TO a'), { message: /no savepoint a/ });
+      for (const text of ['ROLLBACK TO SAVEPOINT "A"', insert(4), 'COMMIT']) await client.query(text);
+      client.release();
+      t.deepEqual(await written(), [1, 4]);
+    },
+  );
+
+  test.serial(
+    `${engine}: a transaction that a call leaves open on a client is rolled back with the call`,
     async (t) => {
       const { data, database } = await open(t, engine);
       const opened = await data.open({ unitLimitMs: 300 });
@@ -179,7 +185,7 @@ for (const engine of engines) {
     t.deepEqual(await written(), [1, 3]);
   });
 
-  test.serial(`${engine}: queries as objects, and what they cannot ask for`, async (t) => {
+  test.serial(`${engine}: a query may be an object, and members without support are refused`, async (t) => {
     const { pool } = await open(t, engine);
     await pool.query({ text: 'INSERT INTO notes (id, text) VALUES ($1, $2)', values: [1, 'a'], name: 'add' });
     const listed = await pool.query({ text: 'SELECT id, text, id AS id FROM notes', rowMode: 'array' });
@@ -200,7 +206,7 @@ for (const engine of engines) {
   });
 }
 
-test.serial('postgres: a query has its own type parsers, and lists are arrays', async (t) => {
+test.serial('postgres: a query may have type parsers of its own, and lists are sent as arrays', async (t) => {
   const { pool } = await open(t, 'postgres');
   const types = { getTypeParser: (type: number) => (text: string) => `${type}:${text}` };
   const { rows } = await pool.query({ text: 'SELECT 1 AS one, NULL AS none, TRUE AS yes', types });

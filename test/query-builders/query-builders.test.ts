@@ -257,7 +257,7 @@ for (const builder of builders) {
     );
 
     test.serial(
-      `${name}: a text that controls transactions does not reach the transaction of the call`,
+      `${name}: a statement that controls transactions does not change the transaction of the call`,
       async (t) => {
         const { ledger, database } = await serve(t, async (accounts) => {
           await accounts.insert(1);
@@ -280,7 +280,7 @@ for (const builder of builders) {
       },
     );
 
-    test.serial(`${name}: lists of changing length leave few statements prepared`, async (t) => {
+    test.serial(`${name}: many different texts leave at most 510 prepared statements`, async (t) => {
       const { accounts, database } = await open(t);
       await accounts.insert(3);
       // One builder is enough to show the limit, because the handle prepares the statements of all.
@@ -310,7 +310,7 @@ for (const builder of builders) {
 
     if (builder.hasContext) {
       test.serial(
-        `${name}: transactions of many simultaneous units of work stay in their units`,
+        `${name}: transactions of simultaneous units of work stay in their own units`,
         async (t) => {
           const { accounts, database, other } = await open(t);
           const insert = (id: number) =>
@@ -346,7 +346,7 @@ for (const builder of builders) {
       );
 
       test.serial(
-        `${name}: the work of a transaction is in its context, with the handle and the instance`,
+        `${name}: inside the work of a transaction, statements of the handle and of the instance join it`,
         async (t) => {
           const { accounts, database, other } = await open(t);
           const insert = (id: number) =>

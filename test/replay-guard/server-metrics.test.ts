@@ -55,7 +55,7 @@ test('every code of a counted service starts at 0, and the definition stays the 
   t.is(await timed('Append'), 1, 'a second start does not discard a count');
 });
 
-test('a call whose client leaves counts once as CANCELLED, and no longer as running', async (t) => {
+test('a call whose client disconnects counts once as CANCELLED, and no longer as running', async (t) => {
   const barrier = new Barrier();
   const { ledger, calls, running, timed } = await open(t, {
     handlers: () => ({

@@ -74,7 +74,7 @@ for (const engine of engines) {
   });
 }
 
-test('sqlite: a migration waits for a process that migrates for longer than the busy time-out, and says so', async (t) => {
+test('sqlite: a migration waits for another migration for longer than the busy time-out, and emits a process warning', async (t) => {
   const data = await freshData(t, 'sqlite');
   const { database } = await data.open();
   const { database: other } = await data.open({ lockTimeoutMs: 20 });

@@ -46,7 +46,7 @@ async function startPair(t: ExecutionContext) {
 }
 
 test.serial(
-  'connections to a standby are refused, and a demoted server is left for the promoted one at its first refusal',
+  'a standby is not used, and after the first refused write of a demoted primary the promoted host is used',
   async (t) => {
     const { cluster, standby, caughtUp } = await startPair(t);
     const url = several([standby.url, cluster.url], '?target_session_attrs=read-write');
@@ -91,7 +91,7 @@ test.serial(
   },
 );
 
-test.serial('after the loss of the primary new connections find the promoted standby', async (t) => {
+test.serial('after the loss of the primary, new connections use the promoted standby', async (t) => {
   const { cluster, standby, caughtUp } = await startPair(t);
   const server = await open(t, several([cluster.url, standby.url]), { maxConnections: 3 });
   const operation = request();
@@ -113,7 +113,7 @@ test.serial('after the loss of the primary new connections find the promoted sta
 });
 
 test.serial(
-  'a host that does not answer, and one that closes, are passed within the time-out of a connection',
+  'a host that does not answer, and a host that closes the connection, are skipped within the connection time-out',
   async (t) => {
     const url = await freshDatabase(t);
     const silent = await startProxy(t, url);

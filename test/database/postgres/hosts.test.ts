@@ -35,7 +35,7 @@ const read: readonly (readonly [given: string, urls: readonly string[], target: 
 ];
 
 for (const [given, urls, target] of read) {
-  test(`the hosts of ${given}`, (t) => {
+  test(`the hosts and the target of ${given} are read`, (t) => {
     t.deepEqual(readHosts(given), { urls, target } as never);
   });
 }
