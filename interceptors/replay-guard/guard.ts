@@ -164,7 +164,8 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   const methods = new GuardedMethods(new Modes(options.mode), options, observer);
   const pruner = new Pruner(store, observer, options.purgeEveryMs);
   pruner.start();
-  observer.guardCreated({ waiting: total });
+  const { running } = executor;
+  observer.guardCreated({ waiting: total, oldestExecutions: () => running.oldest() });
   watchHeaders();
   const stopCatching = catchHandlerRejections();
   let closed: Promise<ClosedGuard> | undefined;

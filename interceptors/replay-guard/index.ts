@@ -8,6 +8,7 @@ export type { AnyServiceDefinition, GenericDefinition, GenericMessage } from './
 export type {
   CallOutcome,
   ExceededQuota,
+  ObservedGuard,
   ObservedMethod,
   ObservedRefusal,
   ReplayGuardObserver,

@@ -62,6 +62,17 @@ export interface ObservedMethod {
   readonly method: string;
 }
 
+/** A guard, for observers that read values when they are asked, such as a scrape. */
+export interface ObservedGuard {
+  /** How many calls of all scopes may wait at the same time. */
+  readonly waiting: number;
+  /**
+   * Returns how long the oldest execution of each method has run so far, in seconds. A method without a running execution is
+   * missing. The time counts from the start of the handler.
+   */
+  oldestExecutions(): ReadonlyMap<ObservedMethod, number>;
+}
+
 /** A refusal, and what a log may say about its caller. */
 export interface ObservedRefusal {
   /** The reason in the `ErrorInfo` of the refusal, as in the contract. */
@@ -85,8 +96,8 @@ export interface ObservedRefusal {
  * the code `REPLAY_GUARD_OBSERVER_FAILED`.
  */
 export interface ReplayGuardObserver {
-  /** A guard was created. @param limits `waiting`: how many calls of all scopes may wait at the same time */
-  guardCreated(limits: { readonly waiting: number }): void;
+  /** A guard was created. The observer may keep the guard and read it at any time. */
+  guardCreated(guard: ObservedGuard): void;
   /** A method was protected. Called once per method, before its first call. */
   methodProtected(method: ObservedMethod): void;
   /** A guarded call ended. Called once per call. In mode OBSERVE, called with `bypassed` when the call begins. */

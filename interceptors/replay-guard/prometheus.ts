@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client';
 import { version } from '../context/copies.js';
+import { OldestExecutions } from '../options/oldest-executions.js';
 import { SharedMetrics, sharedBy, startAtZero } from '../options/shared-metrics.js';
 import { REASONS } from '../protocol/reasons.js';
 import {
@@ -69,6 +70,18 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576],
   );
   const inFlight = metrics.gauge('replay_guard_in_flight', 'Running executions', byMethod);
+  const oldestAge = metrics.gauge(
+    'replay_guard_oldest_execution_age_seconds',
+    'How long the oldest running execution has run so far, 0 if none runs',
+    byMethod,
+    (gauge) => {
+      for (const oldest of sharedBy<OldestExecutions>(gauge))
+        for (const [method, seconds] of oldest.ages()) gauge.set(labels(method), seconds);
+    },
+  );
+  /** The executions of the guards of all observers of the registry. */
+  const [oldest = new OldestExecutions()] = sharedBy<OldestExecutions>(oldestAge);
+  sharedBy(oldestAge).add(oldest);
   const waiting = metrics.gauge(
     'replay_guard_waiting',
     'Calls that wait for another execution of their key or of an earlier sequence',
@@ -124,8 +137,12 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
   const labels = ({ service, method }: ObservedMethod) => ({ service, method });
 
   return {
-    guardCreated: (limits) => waitingLimit.inc(limits.waiting),
+    guardCreated(guard) {
+      waitingLimit.inc(guard.waiting);
+      oldest.addGuard(guard);
+    },
     methodProtected(method) {
+      oldest.addMethod(method);
       const of = labels(method);
       for (const outcome of callOutcomes)
         for (const counter of [calls, observed]) startAtZero(counter, { ...of, outcome });

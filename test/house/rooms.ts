@@ -139,6 +139,7 @@ export const limitedFiles: Readonly<Record<string, readonly string[]>> = {
     'interceptors/replay-guard/server-metrics.ts',
     'interceptors/protocol/reasons.ts',
     'interceptors/context/copies.ts',
+    'interceptors/options/oldest-executions.ts',
     sharedMetrics,
   ],
   'interceptors/consumer/prometheus.ts': [

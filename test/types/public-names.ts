@@ -40,6 +40,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'GuardedMethodReport',
       'MethodPolicy',
       'ModeSettings',
+      'ObservedGuard',
       'ObservedMethod',
       'ObservedRefusal',
       'Peppers',

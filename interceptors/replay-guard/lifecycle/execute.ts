@@ -7,7 +7,7 @@ import { LazySignal } from '../../timing/lazy-signal.js';
 import type { MaybePromise } from '../../timing/maybe-promise.js';
 import type { GuardedCall } from '../call/guarded-call.js';
 import type { HandlerResult } from '../call/reply-capture.js';
-import type { ReplayGuardObserver } from '../observer.js';
+import type { ObservedGuard, ObservedMethod, ReplayGuardObserver } from '../observer.js';
 import type { Operation } from '../operation/operation.js';
 import { Refusal } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
@@ -34,10 +34,37 @@ export interface RunningExecution extends Omit<EndedExecution, 'result'> {
   readonly result: MaybePromise<HandlerResult>;
 }
 
+/** The executions of one guard whose handlers run, for observers. It has no reference to the store of the guard. */
+class RunningExecutions {
+  /** In the order of their starts. */
+  readonly #running = new Set<RunningExecution>();
+
+  add(execution: RunningExecution): void {
+    this.#running.add(execution);
+  }
+
+  delete(execution: RunningExecution): void {
+    this.#running.delete(execution);
+  }
+
+  /** Computes `ObservedGuard.oldestExecutions`. */
+  oldest(): ReturnType<ObservedGuard['oldestExecutions']> {
+    const now = performance.now();
+    const ages = new Map<ObservedMethod, number>();
+    for (const { call, startedAt } of this.#running) {
+      const { observed } = call.method;
+      if (!ages.has(observed)) ages.set(observed, (now - startedAt) / 1_000);
+    }
+    return ages;
+  }
+}
+
 const noSteps: readonly string[] = [];
 
 /** Runs the handlers of claimed calls while their leases are held. */
 export class Executor {
+  /** The executions whose handlers run. */
+  readonly running = new RunningExecutions();
   readonly #store: ObservedStore;
   readonly #observer: ReplayGuardObserver;
 
@@ -74,12 +101,16 @@ export class Executor {
     } catch (failure) {
       result = { failure };
     }
-    return { call, operation, claim, lease, startedAt, limit, stopped: execution.stopped, result };
+    const { stopped } = execution;
+    const running = { call, operation, claim, lease, startedAt, limit, stopped, result };
+    this.running.add(running);
+    return running;
   }
 
   /** Ends the limits of an execution whose handler has ended, and reports its failure. */
   end(running: RunningExecution, result: HandlerResult): EndedExecution {
     const { call, operation, claim, lease } = running;
+    this.running.delete(running);
     running.limit.cancel();
     lease.stop();
     if (!('reply' in result)) this.#stopHandler(call, running.stopped, result);

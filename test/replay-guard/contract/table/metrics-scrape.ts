@@ -73,6 +73,7 @@ const labelsOf: Readonly<Record<string, string>> = {
   store_errors_total: 'operation',
   reply_bytes: 'method,service',
   in_flight: 'method,service',
+  oldest_execution_age_seconds: 'method,service',
   waiting: 'method,service',
   waiting_limit: '',
   wait_duration_seconds: 'method,service',
