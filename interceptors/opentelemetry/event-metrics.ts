@@ -1,6 +1,14 @@
 import type { ConsumerObserver } from '../consumer/index.js';
+import { assertKnownOptions } from '../options/known-options.js';
 import type { OutboxObserver } from '../outbox/index.js';
+import { deliveryOutcomes } from './attribute-values.js';
 import { CALL_BUCKETS, instruments, type OpenTelemetryObserverOptions } from './instruments.js';
+
+/** The options of `createOpenTelemetryConsumerObserver`. */
+export interface OpenTelemetryConsumerObserverOptions extends OpenTelemetryObserverOptions {
+  /** The consumers whose counters start at 0. Those of other consumers start at their first message. Default: none. */
+  readonly consumers?: readonly string[];
+}
 
 /**
  * Creates an observer that keeps the metrics of relays with the API of OpenTelemetry. The metrics are those of
@@ -10,7 +18,10 @@ import { CALL_BUCKETS, instruments, type OpenTelemetryObserverOptions } from './
 export function createOpenTelemetryOutboxObserver(
   options: OpenTelemetryObserverOptions = {},
 ): Partial<OutboxObserver> {
-  const make = instruments('createOpenTelemetryOutboxObserver', options, 'replay_guard.outbox.');
+  assertKnownOptions<OpenTelemetryObserverOptions>('createOpenTelemetryOutboxObserver', options, {
+    meterProvider: true,
+  });
+  const make = instruments(options, 'replay_guard.outbox.');
   const delivered = make.counter('delivered', '{event}', 'Events delivered');
   const failed = make.counter('failed_attempts', '{attempt}', 'Failed attempts at a delivery');
   const died = make.counter('dead_letters', '{event}', 'Events that became dead letters');
@@ -22,6 +33,8 @@ export function createOpenTelemetryOutboxObserver(
     '{error}',
     'Failed runs of relays, and lost connections for wake-ups',
   );
+  purged.start({});
+  errors.start({});
   const pending = make.gauge('pending', '{event}', 'Events that wait for delivery');
   const dead = make.gauge('dead', '{event}', 'Current dead letters');
   const oldest = make.gauge('oldest_age', 's', 'Age of the oldest event that waits for delivery');
@@ -68,9 +81,15 @@ export function createOpenTelemetryOutboxObserver(
  * @throws TypeError when an option is unknown
  */
 export function createOpenTelemetryConsumerObserver(
-  options: OpenTelemetryObserverOptions = {},
+  options: OpenTelemetryConsumerObserverOptions = {},
 ): ConsumerObserver {
-  const make = instruments('createOpenTelemetryConsumerObserver', options, 'replay_guard.');
+  const known = { meterProvider: true, consumers: true } as const;
+  assertKnownOptions<OpenTelemetryConsumerObserverOptions>(
+    'createOpenTelemetryConsumerObserver',
+    options,
+    known,
+  );
+  const make = instruments(options, 'replay_guard.');
   const deliveries = make.counter(
     'messages',
     '{delivery}',
@@ -86,12 +105,27 @@ export function createOpenTelemetryConsumerObserver(
     '{failure}',
     'Failed runs of the pruner of messages',
   );
+  purged.start({});
+  failures.start({});
+  const started = new Set<string>();
+  const start = (consumer: string) => {
+    if (started.has(consumer)) return;
+    started.add(consumer);
+    for (const outcome of deliveryOutcomes) deliveries.start(endedAs(consumer, outcome));
+  };
+  options.consumers?.forEach(start);
   return {
-    deliveryEnded: (consumer, outcome) =>
-      deliveries.add({ 'replay_guard.consumer': consumer, 'replay_guard.outcome': outcome }),
+    deliveryEnded(consumer, outcome) {
+      start(consumer);
+      deliveries.add(endedAs(consumer, outcome));
+    },
     messagesPurged: (count) => purged.add({}, count),
     purgeFailed: () => failures.add({}),
   };
+}
+
+function endedAs(consumer: string, outcome: string) {
+  return { 'replay_guard.consumer': consumer, 'replay_guard.outcome': outcome };
 }
 
 function at(destination: string) {

@@ -1,4 +1,8 @@
+import { assertKnownOptions } from '../options/known-options.js';
+import { OldestExecutions } from '../options/oldest-executions.js';
+import { REASONS } from '../protocol/reasons.js';
 import type { ObservedMethod, ReplayGuardObserver } from '../replay-guard/index.js';
+import { callOutcomes, quotas, storeOperations } from './attribute-values.js';
 import { CALL_BUCKETS, instruments, type OpenTelemetryObserverOptions } from './instruments.js';
 
 /** The buckets of the duration of an operation on the store, in seconds. */
@@ -13,7 +17,10 @@ const SIZE_BUCKETS = [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576];
 export function createOpenTelemetryObserver(
   options: OpenTelemetryObserverOptions = {},
 ): Partial<ReplayGuardObserver> {
-  const make = instruments('createOpenTelemetryObserver', options, 'replay_guard.');
+  assertKnownOptions<OpenTelemetryObserverOptions>('createOpenTelemetryObserver', options, {
+    meterProvider: true,
+  });
+  const make = instruments(options, 'replay_guard.');
   const calls = make.counter('calls', '{call}', 'Calls of guarded methods by outcome');
   const refusals = make.counter('refusals', '{call}', 'Refused calls by reason');
   const suppressed = make.counter('suppressed_side_effects', '{call}', 'Calls that a stored reply answered');
@@ -34,6 +41,10 @@ export function createOpenTelemetryObserver(
   const storeErrors = make.counter('store.errors', '{error}', 'Failed operations on the store');
   const replySize = make.histogram('reply.size', 'By', 'Size of stored replies', SIZE_BUCKETS);
   const inFlight = make.upDown('in_flight', '{execution}', 'Running executions');
+  const oldest = new OldestExecutions();
+  make.observable('oldest_execution_age', 's', 'How long the oldest execution has run so far', (result) => {
+    for (const [method, seconds] of oldest.ages()) result.observe(seconds, attributesOf(method));
+  });
   const waiting = make.upDown('waiting', '{call}', 'Calls that wait for another execution');
   const waitingLimit = make.upDown('waiting_limit', '{call}', 'How many calls may wait at the same time');
   const waitSeconds = make.histogram('wait.duration', 's', 'How long calls waited', CALL_BUCKETS);
@@ -59,25 +70,29 @@ export function createOpenTelemetryObserver(
   let isOpen = false;
 
   return {
-    guardCreated(limits) {
-      waitingLimit.add(limits.waiting);
+    guardCreated(guard) {
+      oldest.addGuard(guard);
+      waitingLimit.add(guard.waiting);
       openCircuits.add(0);
       purged.start({});
+      for (const operation of storeOperations) storeErrors.start(ofStore(operation));
     },
     methodProtected(method) {
       const of = attributesOf(method);
       for (const counter of [suppressed, takeovers, handlerFailures, unguarded, afterCommit])
         counter.start(of);
       for (const gauge of [inFlight, waiting]) gauge.add(0, of);
-      for (const outcome of ['executed', 'replayed', 'joined'] as const)
-        calls.start(withOutcome(method, outcome));
+      for (const outcome of callOutcomes)
+        for (const counter of [calls, observed]) counter.start(withOutcome(method, outcome));
+      for (const reason of Object.values(REASONS)) refusals.start(withReason(method, reason));
+      for (const quota of quotas) quotaRefusals.start(withQuota(method, quota));
+      oldest.addMethod(method);
     },
     callEnded(method, outcome) {
       calls.add(withOutcome(method, outcome));
       if (outcome === 'replayed' || outcome === 'joined') suppressed.add(attributesOf(method));
     },
-    callRefused: (method, { reason }) =>
-      refusals.add({ ...attributesOf(method), 'replay_guard.refusal.reason': reason }),
+    callRefused: (method, { reason }) => refusals.add(withReason(method, reason)),
     executionStarted(method, takenOver) {
       inFlight.add(1, attributesOf(method));
       if (takenOver) takeovers.add(attributesOf(method));
@@ -92,15 +107,14 @@ export function createOpenTelemetryObserver(
       waitSeconds.record(seconds, attributesOf(method));
     },
     storeUsed(operation, seconds, error) {
-      const of = { 'replay_guard.store.operation': operation };
+      const of = ofStore(operation);
       storeSeconds.record(seconds, of);
       if (error !== undefined) storeErrors.add(of);
     },
     replyStored: (method, bytes) => replySize.record(bytes, attributesOf(method)),
     recordsPurged: (count) => purged.add({}, count),
     recordsCounted: (count) => records.record(count),
-    quotaExceeded: (method, { quota }) =>
-      quotaRefusals.add({ ...attributesOf(method), 'replay_guard.quota': quota }),
+    quotaExceeded: (method, { quota }) => quotaRefusals.add(withQuota(method, quota)),
     executedUnguarded: (method) => unguarded.add(attributesOf(method)),
     callObserved: (method, outcome) => observed.add(withOutcome(method, outcome)),
     circuitChanged(open) {
@@ -118,4 +132,16 @@ function attributesOf({ service, method }: ObservedMethod) {
 
 function withOutcome(method: ObservedMethod, outcome: string) {
   return { ...attributesOf(method), 'replay_guard.outcome': outcome };
+}
+
+function withReason(method: ObservedMethod, reason: string) {
+  return { ...attributesOf(method), 'replay_guard.refusal.reason': reason };
+}
+
+function withQuota(method: ObservedMethod, quota: string) {
+  return { ...attributesOf(method), 'replay_guard.quota': quota };
+}
+
+function ofStore(operation: string) {
+  return { 'replay_guard.store.operation': operation };
 }

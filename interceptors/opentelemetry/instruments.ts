@@ -1,6 +1,5 @@
-import { type Attributes, type MeterProvider, metrics } from '@opentelemetry/api';
+import { type Attributes, type MeterProvider, metrics, type ObservableCallback } from '@opentelemetry/api';
 import { version } from '../context/copies.js';
-import { assertKnownOptions } from '../options/known-options.js';
 import { SCOPE_NAME } from './call-tracing.js';
 
 /** The options of the observers that keep metrics. */
@@ -12,14 +11,9 @@ export interface OpenTelemetryObserverOptions {
 /** The buckets of the durations of handlers, waits and deliveries, in seconds. */
 export const CALL_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/**
- * Makes instruments whose names begin with a prefix. Observers that use one provider share their instruments.
- * @param name the name of the function that takes the options, for errors
- * @throws TypeError when an option is unknown
- */
-export function instruments(name: string, options: OpenTelemetryObserverOptions, prefix: string) {
-  assertKnownOptions<OpenTelemetryObserverOptions>(name, options, { meterProvider: true });
-  const meter = (options.meterProvider ?? metrics).getMeter(SCOPE_NAME, version);
+/** Makes instruments whose names begin with a prefix. Observers that use one provider share their instruments. */
+export function instruments({ meterProvider = metrics }: OpenTelemetryObserverOptions, prefix: string) {
+  const meter = meterProvider.getMeter(SCOPE_NAME, version);
   return {
     counter: (suffix: string, unit: string, description: string) => {
       const counter = meter.createCounter(`${prefix}${suffix}`, { unit, description });
@@ -33,6 +27,8 @@ export function instruments(name: string, options: OpenTelemetryObserverOptions,
       meter.createUpDownCounter(`${prefix}${suffix}`, { unit, description }),
     gauge: (suffix: string, unit: string, description: string) =>
       meter.createGauge(`${prefix}${suffix}`, { unit, description }),
+    observable: (suffix: string, unit: string, description: string, observe: ObservableCallback) =>
+      meter.createObservableGauge(`${prefix}${suffix}`, { unit, description }).addCallback(observe),
     histogram: (suffix: string, unit: string, description: string, explicitBucketBoundaries: number[]) =>
       meter.createHistogram(`${prefix}${suffix}`, {
         unit,

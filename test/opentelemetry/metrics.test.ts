@@ -1,7 +1,9 @@
 import {
   AggregationTemporality,
+  DataPointType,
   InMemoryMetricExporter,
   MeterProvider,
+  type MetricData,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics';
 import test from 'ava';
@@ -17,8 +19,47 @@ import { Registry } from 'prom-client';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { append, failing, openOutbox, relayTo } from '../helpers/databases/outbox.js';
 import { openLedger } from '../helpers/servers/guarded-ledger.js';
+import { Barrier } from '../helpers/waiting/barrier.js';
 
 const data = emptiedData(test);
+
+/** The attribute values of the points that show 0, by the name of the counter as the observers for Prometheus have it. */
+type Started = Record<string, string[]>;
+
+/** Returns the counters among metrics of OpenTelemetry. */
+function startedIn(metrics: readonly MetricData[]): Started {
+  const counters = metrics.filter(
+    (metric) => metric.dataPointType === DataPointType.SUM && metric.isMonotonic,
+  );
+  return started(
+    counters.map(({ descriptor, dataPoints }) => [
+      descriptor.name.replace('replay_guard.', '').replaceAll('.', '_'),
+      dataPoints.map(({ attributes, value }) => [attributes, Number(value)]),
+    ]),
+  );
+}
+
+/** Resolves to the counters of a registry. */
+async function startedInRegistry(register: Registry): Promise<Started> {
+  const counters = (await register.getMetricsAsJSON()).filter(({ type }) => String(type) === 'counter');
+  return started(
+    counters.map(({ name, values }) => [
+      name.replace('replay_guard_', '').replace(/_total$/, ''),
+      values.map(({ labels, value }) => [labels, value]),
+    ]),
+  );
+}
+
+function started(counters: readonly (readonly [string, readonly (readonly [object, number])[]])[]): Started {
+  return Object.fromEntries(
+    counters
+      .map(([name, points]): [string, string[]] => {
+        const zeros = points.filter(([, value]) => value === 0);
+        return [name, zeros.map(([labels]) => Object.values(labels).sort().join()).sort()];
+      })
+      .sort(),
+  );
+}
 
 /** A provider whose metrics the test reads. */
 function openMetrics() {
@@ -66,6 +107,58 @@ test.serial('the metrics of a guard count each call by its outcome', async (t) =
   observer.circuitChanged?.(false);
   t.is(await pointOf('replay_guard.open_circuits'), 0);
   t.notRegex(JSON.stringify(await read()), /secret/);
+});
+
+test.serial('each counter of a guard starts at 0 for each of its attributes', async (t) => {
+  const { meterProvider, read } = openMetrics();
+  const observer = createOpenTelemetryObserver({ meterProvider });
+  await openLedger(t, 'memory', { guard: { observer } });
+  const register = new Registry();
+  await openLedger(t, 'memory', { guard: { observer: createPrometheusObserver(register) } });
+  t.deepEqual(startedIn(await read()), await startedInRegistry(register));
+});
+
+test.serial('each counter of a relay and of a consumer starts at 0 for each of its attributes', async (t) => {
+  const { meterProvider, read } = openMetrics();
+  const outbox = await openOutbox(await data(t, 'sqlite'));
+  const register = new Registry();
+  const observer = [
+    createOpenTelemetryOutboxObserver({ meterProvider }),
+    createPrometheusOutboxObserver(register),
+  ];
+  relayTo(t, outbox, { deliveries: { note: failing } }, { observer });
+  const consumers = ['desk'];
+  const consumer = createOpenTelemetryConsumerObserver({ meterProvider, consumers });
+  createPrometheusConsumerObserver(register, { consumers });
+  const started = startedIn(await read());
+  t.deepEqual(started, await startedInRegistry(register));
+  t.true(Object.keys(started).length >= 10);
+  consumer.deliveryEnded('other', 'failed');
+  // A consumer that was not named starts at its first message.
+  const others = startedIn(await read()).messages?.filter((values) => values.includes('other'));
+  t.deepEqual(others, ['duplicate,other', 'in_progress,other', 'other,processed']);
+});
+
+test.serial('the age of the oldest execution is 0 for a method without a running execution', async (t) => {
+  const { meterProvider, pointOf } = openMetrics();
+  const entered = new Barrier();
+  let end = () => {};
+  const ledger = await openLedger(t, 'memory', {
+    guard: { observer: createOpenTelemetryObserver({ meterProvider }) },
+    handlers: () => ({
+      Append: (_call, callback) => {
+        end = () => callback(null, {});
+        void entered.pass();
+      },
+    }),
+  });
+  const age = (method: string) => pointOf('replay_guard.oldest_execution_age', { 'rpc.method': method });
+  const reply = ledger.append('held');
+  await entered.reached();
+  t.deepEqual([Number(await age('Append')) > 0, await age('Transfer')], [true, 0]);
+  end();
+  await reply;
+  t.is(await age('Append'), 0);
 });
 
 test.serial('the metrics of a relay count deliveries and dead letters', async (t) => {

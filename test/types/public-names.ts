@@ -85,6 +85,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'createOpenTelemetryTracing',
     ],
     types: [
+      'OpenTelemetryConsumerObserverOptions',
       'OpenTelemetryEventTracingOptions',
       'OpenTelemetryObserverOptions',
       'OpenTelemetryTracingOptions',
