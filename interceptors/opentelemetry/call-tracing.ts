@@ -50,8 +50,8 @@ const setter: TextMapSetter<Metadata> = { set: (metadata, name, value) => metada
  * never reaches its handler. The span of a replay has a link to the span of the first execution. A span contains no key, no
  * scope and no data of a request or reply.
  *
- * If `@opentelemetry/instrumentation-grpc` makes the server span of a handler, the guard makes a span of kind INTERNAL
- * around it. If an interceptor before the guard has made a span, the guard's span is INTERNAL and below that span.
+ * If `@opentelemetry/instrumentation-grpc` makes the server spans of handlers, the span of the guard is INTERNAL, and the
+ * server span is below it. If an interceptor before the guard has made a span, the guard's span is INTERNAL and below that span.
  * @throws TypeError when an option is unknown or invalid
  */
 export function createOpenTelemetryTracing(options: OpenTelemetryTracingOptions = {}): CallTracing {
@@ -75,11 +75,12 @@ export function createOpenTelemetryTracing(options: OpenTelemetryTracingOptions 
       const outer = trace.getSpan(context.active());
       if (outer?.isRecording()) {
         const parent = context.active();
-        return new CallSpan(parent, makeSpan, makeSpan(SpanKind.INTERNAL, parent));
+        return new CallSpan(parent, makeSpan(SpanKind.INTERNAL, parent));
       }
       const parent = propagation.extract(ROOT_CONTEXT, metadata, getter);
       const isInstrumented = (handlerSpans ?? detectedHandlerSpans()) === 'instrumentation';
-      return new CallSpan(parent, makeSpan, isInstrumented ? undefined : makeSpan(SpanKind.SERVER, parent));
+      if (!isInstrumented) return new CallSpan(parent, makeSpan(SpanKind.SERVER, parent));
+      return new CallSpan(parent, makeSpan(SpanKind.INTERNAL, parent), makeSpan);
     },
   };
 }
@@ -97,24 +98,23 @@ function attributesOf({ service, method }: ObservedMethod): Attributes {
 type MakeSpan = (kind: SpanKind, parent: Context, startTime?: number) => Span;
 
 /**
- * The span of one call. If the instrumentation makes the server spans of handlers, the kind of the span is known only when
- * the handler starts or the call ends. The span is then made late, with the start time of the call.
+ * The span of one call. If the instrumentation makes the server spans of handlers, a call that does not reach its handler
+ * gets its server span at its end, with the start time of the call.
  */
 class CallSpan implements CallTrace {
-  readonly #parent: Context;
-  readonly #makeSpan: MakeSpan;
+  readonly #context: Context;
+  readonly #span: Span;
+  /** Makes the server span of a call that does not reach its handler. Undefined if no instrumentation makes the others. */
+  readonly #makeServerSpan: MakeSpan | undefined;
   readonly #startTime = Date.now();
-  #span: Span | undefined;
-  /** Whether the span is made late. */
-  readonly #isLate: boolean;
   readonly #attributes: Attributes = {};
   #waitedSeconds = 0;
+  #reachedHandler = false;
 
-  constructor(parent: Context, makeSpan: MakeSpan, span: Span | undefined) {
-    this.#parent = parent;
-    this.#makeSpan = makeSpan;
+  constructor(parent: Context, span: Span, makeServerSpan?: MakeSpan) {
+    this.#context = trace.setSpan(parent, span);
     this.#span = span;
-    this.#isLate = !span;
+    this.#makeServerSpan = makeServerSpan;
   }
 
   run<T>(work: () => T): T {
@@ -122,9 +122,9 @@ class CallSpan implements CallTrace {
   }
 
   runHandler<T>(metadata: Metadata, handler: () => T): T {
-    this.#span ??= this.#makeSpan(SpanKind.INTERNAL, this.#parent, this.#startTime);
+    this.#reachedHandler = true;
     // The instrumentation takes the parent of its span from the metadata.
-    if (this.#isLate) propagation.inject(this.#context, metadata, setter);
+    if (this.#makeServerSpan) propagation.inject(this.#context, metadata, setter);
     return this.run(handler);
   }
 
@@ -141,11 +141,11 @@ class CallSpan implements CallTrace {
   }
 
   reference(): Buffer | undefined {
-    return this.#span && referenceTo(this.#span.spanContext());
+    return referenceTo(this.#span.spanContext());
   }
 
   ended({ outcome, code, reason, execution }: TracedEnd): void {
-    const span = this.#span ?? this.#makeSpan(SpanKind.SERVER, this.#parent, this.#startTime);
+    const span = this.#span;
     span.setAttributes({ ...this.#attributes, 'replay_guard.outcome': outcome });
     if (this.#waitedSeconds > 0) span.setAttribute('replay_guard.wait.duration', this.#waitedSeconds);
     if (reason !== undefined) span.setAttribute('replay_guard.refusal.reason', reason);
@@ -153,11 +153,12 @@ class CallSpan implements CallTrace {
     const isReplay = outcome === 'replayed' || outcome === 'joined';
     const first = isReplay ? referredSpan(execution) : undefined;
     if (first) span.addLink({ context: first, attributes: { 'replay_guard.link': 'first_execution' } });
+    if (this.#makeServerSpan && !this.#reachedHandler) {
+      const server = this.#makeServerSpan(SpanKind.SERVER, this.#context, this.#startTime);
+      if (code !== undefined) setStatus(server, code);
+      server.end();
+    }
     span.end();
-  }
-
-  get #context(): Context {
-    return this.#span ? trace.setSpan(this.#parent, this.#span) : this.#parent;
   }
 }
 
