@@ -1,23 +1,16 @@
 import { Metadata, status } from '@grpc/grpc-js';
-import test, { type ExecutionContext } from 'ava';
+import type { ExecutionContext } from 'ava';
 import { snippets } from '../docs/snippets.js';
-import { assertRefused } from '../helpers/calls/assert-refused.js';
 import { startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { nginx, startNginx } from '../helpers/proxies/nginx.js';
 import { type Ledger, onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
 import { connectTo } from '../helpers/servers/server.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
+import { assertPasses, testsOf } from './passing.js';
 
 const [settings = ''] = snippets('docs/guide/gateways.md', 'nginx');
 
-/** Runs a test. Without nginx the test reports that it did not run. */
-function it(title: string, check: (t: ExecutionContext) => Promise<void>): void {
-  test(title, async (t) => {
-    if (nginx) return check(t);
-    t.log('did not run: this machine has no nginx');
-    t.pass();
-  });
-}
+const it = testsOf('nginx', nginx);
 
 /** Opens a client to an nginx with the settings of the guide, in front of two addresses. */
 async function throughNginx(t: ExecutionContext, [first, second]: readonly [string, string]) {
@@ -34,18 +27,7 @@ const both = ({ server }: Ledger) => [server.address, server.address] as const;
 
 it('nginx passes keys to the server, and trailers and refusals to the client', async (t) => {
   const ledger = await openLedger(t, 'memory');
-  const client = await throughNginx(t, both(ledger));
-  const append = (key: string, account = 'ada') =>
-    client.call(ledger.definition.Append, { account }, { key });
-  const first = await append('k-1');
-  t.is(first.code, status.OK, first.details);
-  t.is(first.trailers.get('idempotency-expires-at').length, 1);
-  const again = await append('"k-1"');
-  t.true(again.replayed);
-  t.deepEqual(again.bytes, first.bytes);
-  assertRefused(t, await append('k-1', 'bob'), status.FAILED_PRECONDITION, 'IDEMPOTENCY_KEY_REUSED');
-  assertRefused(t, await append('a b'), status.INVALID_ARGUMENT, 'IDEMPOTENCY_KEY_INVALID', 'BadRequest');
-  t.is(ledger.entered, 1);
+  await assertPasses(t, await throughNginx(t, both(ledger)), ledger);
 });
 
 it('nginx removes the entry that only the proxy may set', async (t) => {
