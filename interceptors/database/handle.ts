@@ -4,11 +4,11 @@ import type { Database, Dialect, Row, SqlValue } from './database.js';
 import type { DatabaseEngine, Statement } from './engine.js';
 import { UnitOfWorkError } from './errors.js';
 import { migrate } from './migrate.js';
+import { WaitingResult } from './nested-waits.js';
 import { assertNoControl } from './refused-statements.js';
 import { type Result, StatementResult } from './result.js';
 import type { Savepoint } from './savepoint.js';
 import { UnitOfWork } from './unit-of-work.js';
-import { WaitingResult } from './waiting-result.js';
 
 /**
  * The database handle over an engine. It joins the unit of work of the current asynchronous context, if there is one.

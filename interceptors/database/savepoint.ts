@@ -3,7 +3,7 @@ import type { MaybePromise } from '../timing/maybe-promise.js';
 import type { Row } from './database.js';
 import type { Statement } from './engine.js';
 import { DatabaseUnavailableError, UnitOfWorkError } from './errors.js';
-import { WaitingResult } from './waiting-result.js';
+import { NestedWaits, type OuterSavepoint, WaitingResult } from './nested-waits.js';
 
 /** The part of a unit of work that its savepoints need. */
 export interface SavepointUnit {
@@ -13,17 +13,11 @@ export interface SavepointUnit {
   send(statement: Statement): MaybePromise<Row[]>;
 }
 
-/** A statement or a transaction that waits for the running nested transaction to end. */
-interface Waiting {
-  /** Gives the statement or the transaction up. */
-  fail(reason: Error): void;
-}
-
 /**
  * One savepoint of a unit of work. The root is the unit itself. A query of a savepoint waits while a nested
  * transaction of the savepoint runs, so that a rollback of the nested transaction does not undo the query.
  */
-export class Savepoint {
+export class Savepoint implements OuterSavepoint {
   /** The error of the first statement that failed. After a failure the savepoint can only be rolled back. */
   failure: Error | undefined;
   /** The handle through which the transaction of this savepoint was begun. Undefined for the work of a claim. */
@@ -37,7 +31,8 @@ export class Savepoint {
   #ambient: ContextValue<Savepoint> | undefined;
   /** The result of the nested transaction that runs. */
   #running: Promise<unknown> | undefined;
-  readonly #waiting = new Set<Waiting>();
+  /** The statements and transactions that wait for the running nested transaction. Undefined before the first one. */
+  #waits: NestedWaits | undefined;
   /** The name of the savepoint of a nested transaction that has succeeded and was not released yet. */
   #unreleased: string | undefined;
   /** The number of statements that were sent and have no answer yet. */
@@ -108,46 +103,31 @@ export class Savepoint {
     return running;
   }
 
-  /**
-   * Runs `run` when no nested transaction runs any more. If the nested transaction waits for the result, neither could
-   * continue: the result then fails at once.
-   */
   #afterNested<T>(run: () => MaybePromise<T>): Promise<T> {
-    let waiting: Waiting | undefined;
-    const result = new WaitingResult<T>((resolve, reject) => {
-      const fail = (reason: Error) => {
-        if (!this.#waiting.delete(own)) return;
-        this.failure ??= reason;
-        reject(reason);
-      };
-      const own = { fail };
-      waiting = own;
-      this.#waiting.add(own);
-      this.#nestedEnd(() => {
-        if (this.#waiting.delete(own)) resolve(run());
-      }).catch(reject);
-    });
-    return result.watch(() => {
-      const current = this.#ambient?.get();
-      if (this.#nested && current?.isInside(this.#nested)) waiting?.fail(waitsForItself());
-    });
+    this.#waits ??= new NestedWaits(this);
+    return this.#waits.run(run);
+  }
+
+  /** Whether the current asynchronous context is inside the running nested transaction. */
+  get isInNested(): boolean {
+    return this.#nested !== undefined && (this.#ambient?.get()?.isInside(this.#nested) ?? false);
   }
 
   /** Waits for the end of the running nested transaction, with or without success, and then calls `next` at once. */
-  async #nestedEnd(next?: () => void): Promise<void> {
+  async nestedEnd(next?: () => void): Promise<void> {
     while (this.#nested) await this.#running?.catch(() => {});
     next?.();
   }
 
-  /** Fails everything that waits for a nested transaction to end, because the unit of work was rolled back. */
+  /** Fails what waits for a nested transaction, here and in nested savepoints, because the unit of work was rolled back. */
   abandon(reason: Error): void {
-    for (const waiting of [...this.#waiting]) waiting.fail(reason);
+    this.#waits?.failAll(reason);
     this.#nested?.abandon(reason);
   }
 
   /** Whether a statement or a transaction waits for a nested transaction to end. */
   get isWaiting(): boolean {
-    return this.#waiting.size > 0 || (this.#nested?.isWaiting ?? false);
+    return (this.#waits?.count ?? 0) > 0 || (this.#nested?.isWaiting ?? false);
   }
 
   /** Whether this savepoint is `outer`, or is nested in it. */
@@ -183,7 +163,7 @@ export class Savepoint {
   /** Resolves when the savepoint is idle. */
   async idle(): Promise<void> {
     while (!this.isIdle) {
-      await this.#nestedEnd();
+      await this.nestedEnd();
       if (this.#pending > 0) await this.#answers();
     }
   }
@@ -295,12 +275,6 @@ export function cannotCommit(subject: 'transaction' | 'unit of work', failure: E
   if (failure instanceof DatabaseUnavailableError) return failure;
   const text = `this ${subject} cannot commit, because one of its statements failed`;
   return new UnitOfWorkError(text, { cause: failure });
-}
-
-function waitsForItself(): Error {
-  return new UnitOfWorkError(
-    'a nested transaction waits for a statement of its outer transaction, and this statement waits for the end of the nested transaction; use the handle of the nested transaction inside of it, or wait for the statement outside of it',
-  );
 }
 
 /** Runs an action after the commit. The commit cannot be undone, so the error of the action is only reported. */
