@@ -206,7 +206,6 @@ export const engineExceptions: Readonly<Record<string, string>> = {
   'interceptors/database/sqlite/writer.ts': 'SQLite has one writer, so units of work share a commit',
   'interceptors/database/sqlite/group-transaction.ts': 'the transaction that the units of the writer share',
   'interceptors/database/sqlite/database-file.ts': 'Postgres has no file that this process opens',
-  'interceptors/database/postgres/pool-use.ts': 'SQLite has no pool',
   'interceptors/database/postgres/batch.ts': 'Postgres is asked by messages, SQLite by function calls',
   'interceptors/database/postgres/messages.ts': 'Postgres is asked by messages, SQLite by function calls',
   'interceptors/database/postgres/reads.ts': 'SQLite itself says which statements only read',

@@ -12,7 +12,7 @@ import type {
 } from '../engine.js';
 import { CommitInDoubtError } from '../errors.js';
 import type { DatabaseLoad } from '../load.js';
-import { type Connection, Connections } from './connection.js';
+import type { Connection } from './connection.js';
 import {
   type BatchEnd,
   isContention,
@@ -22,6 +22,7 @@ import {
   mayBeCommitted,
   toDatabaseError,
 } from './errors.js';
+import { Connections } from './pool/connections.js';
 import { appearsToRead, checkOf, noteSuspect } from './reads.js';
 import type { Failover } from './servers/failover.js';
 import { checkSessions } from './servers/pooler.js';

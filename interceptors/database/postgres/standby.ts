@@ -1,6 +1,6 @@
 import type { Statement } from '../engine.js';
 import { DatabaseUnavailableError } from '../errors.js';
-import type { Connections } from './connection.js';
+import type { Connections } from './pool/connections.js';
 import { commit, endCommit } from './session.js';
 import { emitMessage } from './standby-sql.js';
 

@@ -1,7 +1,7 @@
 import type { Row } from '../../database.js';
 import { DatabaseUnavailableError, NoConnectionError, PoolerError } from '../../errors.js';
-import type { Connections } from '../connection.js';
 import { isUnknownStatement, toDatabaseError } from '../errors.js';
+import type { Connections } from '../pool/connections.js';
 
 /** How often two connections are compared. A pooler may give a connection the same session several times. */
 const COMPARISONS = 3;

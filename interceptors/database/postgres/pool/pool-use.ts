@@ -1,5 +1,5 @@
-import { type Deadline, deadlines } from '../../timing/deadlines.js';
-import { NoConnectionError } from '../errors.js';
+import { type Deadline, deadlines } from '../../../timing/deadlines.js';
+import { NoConnectionError } from '../../errors.js';
 
 /** How often a pool is checked while users wait, in milliseconds. */
 const CHECK_MS = 100;
