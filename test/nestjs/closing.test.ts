@@ -7,6 +7,7 @@ import { REPLAY_GUARD_STORE, ReplayGuardModule } from 'grpc-replay-guard/nestjs'
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import type { OpenStore } from 'grpc-replay-guard/store';
 import { assertRefused } from '../helpers/calls/assert-refused.js';
+import type { Cleanup } from '../helpers/databases/postgres.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { startLedgerApp } from './ledger-app.js';
 
@@ -43,7 +44,8 @@ function writingAtShutdown(log: string[]): DynamicModule {
   };
 }
 
-test('the execution ends and waiting duplicates are refused, then the modules and the store close', async (t) => {
+/** Starts an application whose handler waits at a barrier, and whose log names what ends. */
+async function startWaitingApp(t: Cleanup, grpc?: { readonly gracefulShutdown: boolean }) {
   const { log, guard } = guardWithLog();
   const barrier = new Barrier();
   const app = await startLedgerApp(t, {
@@ -55,8 +57,13 @@ test('the execution ends and waiting duplicates are refused, then the modules an
         log.push('handler ended');
       },
     },
-    grpc: { gracefulShutdown: true },
+    ...(grpc && { grpc }),
   });
+  return { app, barrier, log };
+}
+
+test('the execution ends and waiting duplicates are refused, then the modules and the store close', async (t) => {
+  const { app, barrier, log } = await startWaitingApp(t, { gracefulShutdown: true });
   const first = app.append('ada', { key: 'k' });
   await barrier.reached();
   const duplicate = app.append('ada', { key: 'k' });
@@ -96,18 +103,7 @@ test('an execution that does not end is rolled back at the time limit', async (t
 });
 
 test('without a graceful shutdown the connections end, and the execution is still stored', async (t) => {
-  const { log, guard } = guardWithLog();
-  const barrier = new Barrier();
-  const app = await startLedgerApp(t, {
-    guard,
-    imports: [writingAtShutdown(log)],
-    script: {
-      append: async () => {
-        await barrier.pass();
-        log.push('handler ended');
-      },
-    },
-  });
+  const { app, barrier, log } = await startWaitingApp(t);
   const call = app.append('ada', { key: 'k' });
   await barrier.reached();
   const closed = app.app.close();

@@ -6,7 +6,8 @@ import { claimed, completed, reply, request } from '../../contracts/store/reques
 import { administer } from '../../helpers/databases/administer.js';
 import { isCitus } from '../../helpers/databases/citus.js';
 import { type DataSource, dataAt, freshData } from '../../helpers/databases/engines.js';
-import { append, notebook, openOutbox, relayTo, rounds } from '../../helpers/databases/outbox.js';
+import { openOutbox } from '../../helpers/databases/outbox.js';
+import { useOutboxAndConsumer } from '../../helpers/databases/use-outbox.js';
 import { series, useStore } from '../../helpers/stores/use-store.js';
 import { poll } from '../../helpers/waiting/poll.js';
 
@@ -84,16 +85,7 @@ for (const source of ['database', 'role'] as const) {
 
   test(`messages and events keep their contract on hostile default settings of the ${source}`, async (t) => {
     const data = await hostileData(t, source);
-    const outbox = await openOutbox(data);
-    const { notes, write } = notebook();
-    await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
-    t.deepEqual(await rounds(relayTo(t, outbox, write)), [2, 1]);
-    t.deepEqual([...notes].sort(), ['a1', 'a2', 'b1']);
-    const { database } = outbox;
-    await (await createConsumer({ database })).close();
-    const message = { consumer: 'receiver', scope: 'queue', messageId: 'ä' };
-    t.is((await processOnce(database, message, async () => {})).outcome, 'processed');
-    t.is((await processOnce(database, message, async () => {})).outcome, 'duplicate');
+    await useOutboxAndConsumer(t, await openOutbox(data));
   });
 }
 

@@ -1,12 +1,11 @@
 import test, { type ExecutionContext } from 'ava';
-import { createConsumer, processOnce } from 'grpc-replay-guard/consumer';
 import { LockTimeoutError, PoolerError } from 'grpc-replay-guard/database';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import pg, { type PoolConfig } from 'pg';
 import { claimed, reply, request } from '../../contracts/store/requests.js';
 import { administer } from '../../helpers/databases/administer.js';
 import { type EngineOptions, openUrl } from '../../helpers/databases/open-url.js';
-import { append, notebook, openOutbox, relayTo, rounds } from '../../helpers/databases/outbox.js';
+import { openOutbox } from '../../helpers/databases/outbox.js';
 import {
   type PgBouncer,
   type PgBouncerOptions,
@@ -14,6 +13,7 @@ import {
   startPgBouncer,
 } from '../../helpers/databases/pgbouncer.js';
 import { freshDatabase } from '../../helpers/databases/postgres.js';
+import { useOutboxAndConsumer } from '../../helpers/databases/use-outbox.js';
 import { startProxy } from '../../helpers/proxies/postgres-proxy.js';
 import { useStore } from '../../helpers/stores/use-store.js';
 import { Barrier } from '../../helpers/waiting/barrier.js';
@@ -51,15 +51,7 @@ it('PgBouncer in transaction mode: the guard keeps its contract on keys and seri
 
 it('PgBouncer in transaction mode: messages and events keep their contract', async (t, pooler) => {
   const outbox = await openOutbox({ engine: 'postgres', url: pooler.url, open: () => open(t, pooler) });
-  const { notes, write } = notebook();
-  await append(outbox, ['a', 1], ['a', 2], ['b', 1]);
-  t.deepEqual(await rounds(relayTo(t, outbox, write)), [2, 1]);
-  t.deepEqual([...notes].sort(), ['a1', 'a2', 'b1']);
-  const { database } = outbox;
-  await (await createConsumer({ database })).close();
-  const message = { consumer: 'receiver', scope: 'queue', messageId: 'm' };
-  t.is((await processOnce(database, message, async () => {})).outcome, 'processed');
-  t.is((await processOnce(database, message, async () => {})).outcome, 'duplicate');
+  await useOutboxAndConsumer(t, outbox);
 });
 
 it(
