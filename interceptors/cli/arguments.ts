@@ -6,7 +6,7 @@ export const commands = ['migrate', 'plans', 'doctor'] as const;
 /** One of `commands`. */
 export type Command = (typeof commands)[number];
 
-/** What the arguments and the environment ask for. */
+/** The command and its options, from the arguments and the environment. */
 export interface Asked {
   readonly command: Command;
   readonly engine: EngineName;

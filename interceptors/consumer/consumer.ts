@@ -11,7 +11,7 @@ import { MessagePruner } from './pruner.js';
 export interface ConsumerOptions {
   /** The database that records the messages. The work on a message must write through the same handle. */
   readonly database: Database;
-  /** Receives the outcome of each delivery, or several observers do. Any method may be missing. Default: no observer. */
+  /** One observer or a list. Each receives the outcome of each delivery. Any method may be missing. Default: no observer. */
   readonly observer?: Partial<ConsumerObserver> | readonly Partial<ConsumerObserver>[];
   /**
    * How long a processed message is retained, in milliseconds, at least 1 minute. The retention must exceed

@@ -1,6 +1,6 @@
 import { type Context, storage } from './copies.js';
 
-/** The key of a context that adds nothing to the context around it. */
+/** The key of a context that has no value of its own. */
 const NOTHING = Symbol('nothing');
 
 /** A context whose values may change. */
@@ -29,7 +29,7 @@ export class EnteredContext {
 
   /**
    * Continues the running function in this context, with everything that the function awaits and starts from now on. A
-   * function that already waits for the running one stays in its own context.
+   * function that already waits for the running function stays in its own context.
    */
   enter(): void {
     storage.enterWith(this.#context);

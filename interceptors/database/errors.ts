@@ -40,8 +40,8 @@ export class DatabaseReadOnlyError extends DatabaseUnavailableError {
 }
 
 /**
- * The file of a SQLite database, or its write-ahead log, was deleted or replaced while it was open. A commit would be lost, so
- * nothing was committed. The file must be put back, or the process must open the database again.
+ * The file of a SQLite database, or its write-ahead log, was deleted or replaced while it was open. A commit would be
+ * lost, so nothing was committed. The file must be put back, or the process must open the database again.
  */
 export class DatabaseReplacedError extends DatabaseUnavailableError {
   override name = 'DatabaseReplacedError';
@@ -80,8 +80,8 @@ export class SchemaError extends CodedError {
 
 /**
  * The database is behind a pooler that gives each transaction another session of Postgres, and the option `pooler` of
- * `openPostgres` is not set. Prepared statements and time-outs would be lost between transactions. Set the option `pooler`. The cause says what
- * was found.
+ * `openPostgres` is not set. Prepared statements and time-outs would be lost between transactions. Set the option
+ * `pooler`. The cause says what was found.
  */
 export class PoolerError extends CodedError {
   override name = 'PoolerError';

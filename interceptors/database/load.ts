@@ -18,7 +18,8 @@ export interface LoadSource {
   /** Returns the load at present. Runs no statement. */
   load(): DatabaseLoad;
   /**
-   * Calls `listener` after each wait of a unit of work or a statement, with its duration in seconds. A unit of work or a statement that starts at once is not reported. The listener must return quickly and must not throw.
+   * Calls `listener` after each wait of a unit of work or a statement, with its duration in seconds. A unit of work or
+   * a statement that starts at once is not reported. The listener must return quickly and must not throw.
    */
   onWait(listener: (seconds: number) => void): void;
 }

@@ -119,7 +119,7 @@ export class Savepoint implements OuterSavepoint {
     next?.();
   }
 
-  /** Fails what waits for a nested transaction, here and in nested savepoints, because the unit of work was rolled back. */
+  /** Fails the waits for nested transactions, here and in nested savepoints, because the unit of work was rolled back. */
   abandon(reason: Error): void {
     this.#waits?.failAll(reason);
     this.#nested?.abandon(reason);

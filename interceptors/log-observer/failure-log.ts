@@ -4,7 +4,7 @@ import { kindOf, PacedLines } from '../logging/paced-lines.js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
 
-/** Writes one line: fields, then a text, as pino does. `console` fits, too. */
+/** Writes one line: fields, then a text, as pino does. `console` has such functions, too. */
 export type WriteLine = (fields: Readonly<Record<string, unknown>>, text: string) => void;
 
 /** A logger of pino, or any object with these four methods. */
@@ -23,7 +23,8 @@ export interface LogOptions {
   /** Receives the lines. */
   readonly logger: LineLogger;
   /**
-   * The minimum interval between two lines about one kind of event, in milliseconds, from 1 to 2^31 - 1. The next line states how many were suppressed. Default: 60,000.
+   * The minimum interval between two lines about one kind of event, in milliseconds, from 1 to 2^31 - 1. The next line
+   * states how many were suppressed. Default: 60,000.
    */
   readonly intervalMs?: number;
 }

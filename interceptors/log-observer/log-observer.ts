@@ -76,7 +76,7 @@ class LinesOfEvents implements LogObserver {
 
   callRefused(method: ObservedMethod, refusal: ObservedRefusal): void {
     const { reason, code, quota } = refusal;
-    // The line about the database stands for these refusals.
+    // The line about the outage already explains these refusals.
     if (reason === REASONS.STORE_UNAVAILABLE && this.failures.isDatabaseDown) return;
     const level: Severity = ordinary.has(reason) ? 'info' : 'warn';
     this.failures.add(kindAt(method, reason, quota?.quota), level, 'a call was refused', () => {

@@ -70,7 +70,10 @@ function codeOf(error: Error): string | number | undefined {
   return typeof code === 'string' && /^[A-Z0-9_]{2,64}$/.test(code) ? code : undefined;
 }
 
-/** Messages of Node, grpc-js, jose and this library that quote nothing. Their errors have no code, or a code of many messages. */
+/**
+ * Messages of Node, grpc-js, jose and this library that quote nothing. Their errors have no code, or a code of many
+ * messages.
+ */
 const harmlessTexts = [
   /^fetch failed$/,
   /^(The|This) operation was aborted( due to timeout)?$/,

@@ -15,8 +15,8 @@ interface Kind {
 
 /**
  * Writes log lines about events that repeat. The first event of a kind is written at once. During the interval after a
- * line, further events of its kind are counted only. At the end of the interval, the last one of them is written with their
- * number, so that no event is missing for longer than one interval.
+ * line, further events of its kind are counted only. At the end of the interval, a line about the last of them states
+ * their number. So an event is reported after one interval at the latest.
  */
 export class PacedLines {
   readonly #intervalMs: number;

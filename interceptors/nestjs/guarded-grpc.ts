@@ -11,8 +11,8 @@ export type GuardedGrpcOptions = GrpcOptions['options'];
  * `onLoadPackageDefinition` has been called. When the server closes, it closes the guard too: waiting duplicates are
  * refused, and the running executions end. A guard therefore belongs to one application.
  *
- * When the application starts listening, it fails with the TypeError of `protect` if a policy is invalid, or if a service
- * has a method with a stream of requests whose mode is not OFF.
+ * The start of the application fails with the TypeError of `protect` if a policy is invalid. It also fails if a method with
+ * a stream of requests has another mode than OFF.
  */
 export function guardedGrpc(guard: ReplayGuard, options: GuardedGrpcOptions): CustomStrategy {
   return { strategy: new GuardedServer(guard, options) };

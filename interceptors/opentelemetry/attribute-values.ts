@@ -1,7 +1,10 @@
 import type { DeliveryOutcome } from '../consumer/index.js';
 import type { CallOutcome, ExceededQuota, StoreOperation } from '../replay-guard/index.js';
 
-/** The values of the attributes of counters, which start at 0 for each of them. A missing or unknown value does not compile. */
+/**
+ * The values of the attributes of counters, which start at 0 for each of them. A missing or unknown value does not
+ * compile.
+ */
 const valuesOf = <Value extends string>(values: Readonly<Record<Value, true>>): readonly string[] =>
   Object.keys(values);
 

@@ -29,8 +29,9 @@ export interface OpenTelemetryTracingOptions {
   /** Makes the spans. Default: the global provider at the time of each call. */
   readonly tracerProvider?: TracerProvider;
   /**
-   * Which part makes the server spans of calls that reach their handler: the guard, or `@opentelemetry/instrumentation-grpc`.
-   * Default: the instrumentation if it has wrapped the `Server` of grpc-js, otherwise the guard.
+   * Which part makes the server spans of calls that reach their handler: the guard, or
+   * `@opentelemetry/instrumentation-grpc`. Default: the instrumentation if it has wrapped the `Server` of grpc-js,
+   * otherwise the guard.
    */
   readonly handlerSpans?: 'guard' | 'instrumentation';
 }
@@ -50,8 +51,9 @@ const setter: TextMapSetter<Metadata> = { set: (metadata, name, value) => metada
  * never reaches its handler. The span of a replay has a link to the span of the first execution. A span contains no key, no
  * scope and no data of a request or reply.
  *
- * If `@opentelemetry/instrumentation-grpc` makes the server spans of handlers, the span of the guard is INTERNAL, and the
- * server span is below it. If an interceptor before the guard has made a span, the guard's span is INTERNAL and below that span.
+ * If `@opentelemetry/instrumentation-grpc` makes the server spans of handlers, the span of the guard is INTERNAL, and
+ * the server span is below it. If an interceptor before the guard has made a span, the guard's span is INTERNAL and
+ * below that span.
  * @throws TypeError when an option is unknown or invalid
  */
 export function createOpenTelemetryTracing(options: OpenTelemetryTracingOptions = {}): CallTracing {
@@ -90,7 +92,7 @@ function detectedHandlerSpans(): 'guard' | 'instrumentation' {
   return '__wrapped' in Server.prototype.register ? 'instrumentation' : 'guard';
 }
 
-/** The names of the attributes are the semantic conventions of `@opentelemetry/instrumentation-grpc`. */
+/** The names of the attributes are those of `@opentelemetry/instrumentation-grpc`. */
 function attributesOf({ service, method }: ObservedMethod): Attributes {
   return { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': method };
 }

@@ -67,8 +67,8 @@ export class SharedMetrics {
 const SHARED = Symbol.for('grpc-replay-guard/shared-metric');
 
 /**
- * Returns what all observers of a metric share, also those of another copy of the library. The first observer makes the
- * set.
+ * Returns the set that all observers of a metric share, also those of another copy of the library. The first observer
+ * makes the set.
  */
 export function sharedBy<T>(metric: object): Set<T> {
   const holder = metric as { [SHARED]?: Set<T> };

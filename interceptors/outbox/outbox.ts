@@ -61,8 +61,8 @@ export class Outbox {
   }
 
   /**
-   * Resolves to the state of each destination of the routes, and of each other one that has pending events, dead letters or
-   * ended subscriptions.
+   * Resolves to the state of each destination of the routes. Other destinations are included if they have pending
+   * events, dead letters or ended subscriptions.
    */
   async report(): Promise<DestinationReport[]> {
     const [counts, closed] = await Promise.all([

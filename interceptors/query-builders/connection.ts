@@ -20,8 +20,8 @@ export class BuilderConnection {
   #answered: Promise<void> | undefined;
 
   /**
-   * @param entersContext whether the function that begins a transaction continues in the context of the transaction, so
-   *   that everything that it calls joins the transaction. It must end with the transaction
+   * @param entersContext whether the function that begins a transaction continues in the context of the transaction. All
+   *   statements of its work then join the transaction. The function must end when the transaction ends
    */
   constructor(database: Database, entersContext: boolean) {
     this.#transactions = new OpenTransactions(database);
@@ -35,7 +35,7 @@ export class BuilderConnection {
   async query(text: string, params: readonly unknown[] = []): Promise<Result> {
     const control = controlOf(text);
     if (control) return (await this.#control(control, text)) ?? resultOf(control);
-    // The statements of a transaction are sent at once. They take effect in their order.
+    // The statements of a transaction are sent at once. They take effect in the order in which they were sent.
     const isInside = this.#transactions.isOpen && !this.#before;
     if (!isInside) return this.#inOrder(() => this.#send(text, params));
     const result = this.#send(text, params);

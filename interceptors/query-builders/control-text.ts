@@ -46,7 +46,7 @@ export function controlOf(text: string): Control | undefined {
   return undefined;
 }
 
-/** The modes that every transaction of the handle has, and the ways in which SQLite takes its lock. */
+/** The modes that every transaction of the handle has, and the transaction kinds of SQLite. */
 const knownMode =
   /^(?:ISOLATION LEVEL READ COMMITTED|READ WRITE|NOT DEFERRABLE|DEFERRED|IMMEDIATE|EXCLUSIVE)(?: |$)/;
 

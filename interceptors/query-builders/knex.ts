@@ -43,7 +43,7 @@ type Run = (connection: BuilderConnection, query: KnexQuery) => Promise<KnexQuer
  */
 function onHandle(Client: typeof Knex.Client, database: Database, run: Run): typeof Knex.Client {
   class HandleClient extends Client {
-    /** Connections cost nothing, because the handle has a pool of its own. */
+    /** A connection object holds no resources, because the handle has a pool of its own. */
     override async acquireConnection(): Promise<BuilderConnection> {
       return new BuilderConnection(database, true);
     }
@@ -90,7 +90,7 @@ class HandleTransaction extends Transaction {
     return rolledBack;
   }
 
-  /** If the savepoint cannot be released, it is rolled back. The transaction around it goes on, as with the handle. */
+  /** If the savepoint cannot be released, it is rolled back. The outer transaction continues, as with the handle. */
   override release(connection: BuilderConnection, value?: unknown): Promise<unknown> {
     const released = super.release(connection, value);
     connection

@@ -47,8 +47,8 @@ class NumberedQueryCompiler extends SqliteQueryCompiler {
 }
 
 /**
- * From version 0.29 on, Kysely lets a SQLite connection serve one user at a time. The statements of a transaction's work
- * would then wait for the transaction, and the handle does that in its own way.
+ * From version 0.29 on, a SQLite connection of Kysely serves one user at a time. The statements in the work of a
+ * transaction would then wait for the end of the transaction. The handle itself orders the statements.
  */
 class HandleSqliteAdapter extends SqliteAdapter {
   get supportsMultipleConnections(): boolean {
@@ -98,7 +98,7 @@ class HandleDriver implements Driver {
 
   async init(): Promise<void> {}
 
-  /** Connections cost nothing, because the handle has a pool of its own. */
+  /** A connection object holds no resources, because the handle has a pool of its own. */
   async acquireConnection(): Promise<DatabaseConnection> {
     return new HandleConnection(this.#database, this.#options);
   }

@@ -46,7 +46,7 @@ export class OpenTransactions {
   /**
    * Begins, ends or nests a transaction.
    * @param context the context of a transaction that begins
-   * @throws Error when the transaction was not begun or not committed, or there is no such transaction or savepoint
+   * @throws Error when the transaction could not begin or commit, or does not exist, or no savepoint has the name
    */
   async change(control: Control, context: EnteredContext | undefined): Promise<void> {
     switch (control.kind) {

@@ -16,7 +16,8 @@ const INT8 = 20;
 
 /**
  * Returns the converters of the columns of a result. On Postgres the values are as pg returns them. On SQLite they are
- * alike, by the types that the table declares: a boolean, a Date, parsed JSON, digits for a BIGINT. Other integers are numbers, or text if a number would lose digits.
+ * alike, by the types that the table declares: a boolean, a Date, parsed JSON, digits for a BIGINT. Other integers are
+ * numbers, or text if a number would lose digits.
  */
 export function convertersOf(
   { columns }: Result,

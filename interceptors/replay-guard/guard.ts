@@ -80,7 +80,7 @@ export interface ReplayGuardOptions {
   readonly storeTimeoutMs?: number;
   /** The interval at which expired records are deleted, in milliseconds, from 1 to 2^31 - 1. Default: 60,000. */
   readonly purgeEveryMs?: number;
-  /** Receives the events of the guard, or several observers do. Methods may be omitted. Default: no observer. */
+  /** One observer or a list. Each receives the events of the guard. Methods may be omitted. Default: no observer. */
   readonly observer?: Partial<ReplayGuardObserver> | readonly Partial<ReplayGuardObserver>[];
   /**
    * Follows each guarded call across processes, for example `createOpenTelemetryTracing()`. Default: calls are not traced.

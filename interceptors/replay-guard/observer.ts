@@ -73,7 +73,7 @@ export interface ObservedGuard {
   oldestExecutions(): ReadonlyMap<ObservedMethod, number>;
 }
 
-/** A refusal, and what a log may say about its caller. */
+/** A refusal, and the facts about its caller that a log may contain. */
 export interface ObservedRefusal {
   /** The reason in the `ErrorInfo` of the refusal, as in the contract. */
   readonly reason: Reason;

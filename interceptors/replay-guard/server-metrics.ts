@@ -127,8 +127,8 @@ class CountedCall extends ServerInterceptingCall {
 }
 
 /**
- * Receives the status codes that do not pass this interceptor: of grpc-js itself, for example at the deadline or for a
- * message that is too large, and of interceptors that are nearer to the wire.
+ * Receives the status codes that do not pass this interceptor. Interceptors nearer to the wire set such codes. So does
+ * grpc-js, for example at the deadline or for a message that is too large.
  */
 function onStatusOfServer(wire: ServerInterceptingCallInterface, onStatus: (code: number) => void): void {
   let base: ServerInterceptingCallInterface | undefined;

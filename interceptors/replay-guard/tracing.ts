@@ -41,7 +41,10 @@ export interface CallTrace {
 /** How a traced call ended. */
 export interface TracedEnd {
   readonly outcome: CallOutcome;
-  /** The gRPC status code that was sent. Undefined if the call had ended before, for example because its client disconnected. */
+  /**
+   * The gRPC status code that was sent. Undefined if the call had ended before, for example because its client
+   * disconnected.
+   */
   readonly code: number | undefined;
   /** The reason in the `ErrorInfo` of a refusal. Undefined for every other answer. */
   readonly reason: string | undefined;

@@ -13,7 +13,7 @@ const begin: Statement = { text: 'BEGIN ISOLATION LEVEL READ COMMITTED', params:
 const readOnly = /^BEGIN .* READ ONLY$/;
 const rollback: Statement = { text: 'ROLLBACK', params: [] };
 
-/** What the connections of a pool have in common. */
+/** The settings that all connections of a pool share. */
 export interface ConnectionOptions {
   /** The tables of the library, whose schemas the statements name. */
   readonly tables: Tables;
@@ -21,7 +21,10 @@ export interface ConnectionOptions {
   readonly settings: SessionSettings;
   /** How long a batch may wait for its answer before its connection is closed. Default: no limit. */
   readonly answerLimitMs: number | undefined;
-  /** Whether the server keeps the prepared statements of the connection. A pooler may give each transaction another session. */
+  /**
+   * Whether the server keeps the prepared statements of the connection. A pooler may give each transaction another
+   * session.
+   */
   readonly keepsStatements: boolean;
 }
 
@@ -88,8 +91,8 @@ export class Connection {
   }
 
   /**
-   * The process of the session, as Postgres or a pooler reported it when the connection was opened. Undefined for a client that
-   * stands for a client of pg.
+   * The process of the session, as Postgres or a pooler reported it when the connection was opened. Undefined for a
+   * client that the application uses in place of a client of pg.
    */
   get reportedProcess(): number | undefined {
     const { processID } = this.#client as { processID?: unknown };

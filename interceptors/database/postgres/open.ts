@@ -12,16 +12,17 @@ const ANSWER_DELAY_MS = 5_000;
 /** The options of `openPostgres`. One of `connectionString` and `pool` is required. */
 export interface PostgresOptions {
   /**
-   * The address of the database, `postgres://...`. Several hosts are tried in their order, and the first one that accepts writes
-   * is used: `postgres://USER@HOST:PORT,HOST:PORT/DATABASE`. The parameter `target_session_attrs` says what a host must accept:
-   * `read-write` (the default for several hosts), `primary`, or `any` (the default for one host).
+   * The address of the database, `postgres://...`. Several hosts are tried in their order, and the first one that
+   * accepts writes is used: `postgres://USER@HOST:PORT,HOST:PORT/DATABASE`. The parameter `target_session_attrs` says
+   * what a host must accept: `read-write` (the default for several hosts), `primary`, or `any` (the default for one
+   * host).
    */
   readonly connectionString?: string;
   /**
    * A pool of the application, with JavaScript clients of `pg` 8.23 or later. Clients of `pg-native` are not supported.
    * The pool should have `pipeline: true`, `statement_timeout`, `lock_timeout`, `idle_in_transaction_session_timeout`,
-   * `query_timeout` and an `error` listener. The pool stays open when the store closes. Set `lock_timeout` as an option of the
-   * pool, the role or the database: a unit of work resets a value that a `SET` on the connection has made.
+   * `query_timeout` and an `error` listener. The pool stays open when the store closes. Set `lock_timeout` as an option
+   * of the pool, the role or the database: a unit of work resets a value that a `SET` on the connection has made.
    */
   readonly pool?: Pool;
   /**
@@ -58,8 +59,8 @@ export interface PostgresOptions {
 /**
  * Opens a Postgres database. The first query opens the first connection. `close` ends the pool, unless the pool
  * belongs to the application.
- * @throws TypeError when `connectionString` and `pool` are both missing, `connectionString` is wrong, or `pooler` has another
- *   value
+ * @throws TypeError when `connectionString` and `pool` are both missing, `connectionString` is wrong, or `pooler` has
+ *   another value
  */
 export function openPostgresEngine(options: PostgresOptions): {
   engine: PostgresEngine;
@@ -92,7 +93,7 @@ export function openPostgresEngine(options: PostgresOptions): {
   return { engine, close };
 }
 
-/** Returns how to choose among the hosts of the connection string. Undefined if there is nothing to choose. */
+/** Returns how to choose among the hosts of the connection string. Undefined if there is no choice. */
 function failoverOf({ connectionString }: PostgresOptions): Failover | undefined {
   if (!connectionString) throw new TypeError('openPostgres needs a `connectionString` or a `pool`');
   const failover = new Failover(connectionString);

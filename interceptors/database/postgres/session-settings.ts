@@ -14,8 +14,8 @@ export interface TransactionLimits {
 /** How a transaction gets the settings that it needs of its session. */
 export interface SessionSettings {
   /**
-   * Sets the settings until the end of the transaction. The column `differs` of its row tells whether the next transaction of
-   * the connection must set them again.
+   * Sets the settings until the end of the transaction. The column `differs` of its row tells whether the next
+   * transaction of the connection must set them again.
    */
   readonly set: Statement;
   /** Sets the lock timeout of a transaction that had a shorter one. */
@@ -23,8 +23,8 @@ export interface SessionSettings {
 }
 
 /**
- * The settings that the library needs in every session. The role or the database may have set it otherwise. The application that
- * shares the connection keeps its own values.
+ * The settings that the library needs in every session. The role or the database may have set other values. The
+ * application that shares the connection keeps its own values.
  *
  * - `client_min_messages`: a warning says that a COMMIT has not waited for its synchronous standby.
  * - `extra_float_digits`: a floating-point number is sent with all its digits.

@@ -29,7 +29,10 @@ export function columnsOf(prepared: Prepared): Column[] {
   });
 }
 
-/** By default, better-sqlite3 returns numbers and loses digits. Here an integer that is no safe number stays a bigint. */
+/**
+ * By default, better-sqlite3 returns numbers and loses digits. Here an integer that is not a safe integer stays a
+ * bigint.
+ */
 function numberIfSafe(value: RawValue): unknown {
   if (typeof value !== 'bigint') return value;
   const number = Number(value);

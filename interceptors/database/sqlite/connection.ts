@@ -141,8 +141,8 @@ function wrongNumber(needed: number, given: number): Error {
 
 /**
  * A whole number is bound as an integer, not as a double.
- * @throws TypeError when a parameter has another type than `SqlValue`. better-sqlite3 would take the members of a list
- *   for parameters.
+ * @throws TypeError when a parameter has another type than `SqlValue`. better-sqlite3 would use the members of a list
+ *   as parameters.
  */
 function toSqlite(value: SqlValue | undefined): SqlValue | undefined {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value;

@@ -23,7 +23,7 @@ export interface RelayOptions {
   readonly destinations: Readonly<Record<string, Destination>>;
   /** Wakes the relay when another process appends an event. Default: the relay only polls. */
   readonly wakeUps?: WakeUps;
-  /** Receives the events of the relay, or several observers do. Any method may be missing. Default: no observer. */
+  /** One observer or a list. Each receives the events of the relay. Any method may be missing. Default: no observer. */
   readonly observer?: Partial<OutboxObserver> | readonly Partial<OutboxObserver>[];
   /** Makes each attempt part of the trace in which its event was appended. Default: attempts are not traced. */
   readonly tracing?: EventTracing;

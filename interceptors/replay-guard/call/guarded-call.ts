@@ -141,7 +141,7 @@ export class GuardedCall extends ServerInterceptingCall {
   #receive(message: object): void {
     if (this.request) {
       this.#isAnswered = true;
-      // The text of grpc-js for unary calls, too. In mode OBSERVE a call is answered as by a server without a guard.
+      // grpc-js uses this text for unary calls, too. In mode OBSERVE the answer is the same as without a guard.
       const details = `Received a second request message for server streaming method ${this.method.path}`;
       this.#wire.sendStatus({ code: status.UNIMPLEMENTED, details });
       return;

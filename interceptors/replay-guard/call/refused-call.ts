@@ -2,7 +2,10 @@ import type { Reason } from '../../protocol/reasons.js';
 import type { ExceededQuota, ObservedRefusal } from '../observer.js';
 import type { Answer, GuardedCall } from './guarded-call.js';
 
-/** A refusal as observers receive it. Most observers only count it, so what describes the caller is computed on demand. */
+/**
+ * A refusal as observers receive it. Most observers only count it, so the description of the caller is computed on
+ * demand.
+ */
 export class RefusedCall implements ObservedRefusal {
   readonly reason: Reason;
   readonly code: number;

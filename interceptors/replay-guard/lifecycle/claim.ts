@@ -30,7 +30,7 @@ export interface ClaimAttempt {
 /** The wait of a call that claims repeatedly. */
 export interface Pause {
   /**
-   * Pauses before the next claim. Resolves to false when the wait is over.
+   * Pauses before the next claim. Resolves to false when the time of the wait has ended.
    * @throws Refusal IDEMPOTENCY_KEY_IN_PROGRESS when too many calls wait
    */
   before(attempt: number): Promise<boolean>;

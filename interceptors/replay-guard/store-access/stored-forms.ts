@@ -10,7 +10,10 @@ import { StoredForm } from '../operation/stored-form.js';
 
 /** The mark of a store whose records are under the pepper in every part. */
 const COVERS_EVERYTHING = 'pepper/covers-everything';
-/** The mark with the latest expiry of a record of the form `keys`, in milliseconds since the epoch. 0 without such records. */
+/**
+ * The mark with the latest expiry of a record of the form `keys`, in milliseconds since the epoch. 0 without such
+ * records.
+ */
 const FORMER_UNTIL = 'pepper/former-until';
 /**
  * How long servers look for a form after its last record has expired. A process may judge an expiry by a clock that is
@@ -240,7 +243,10 @@ function numberOf(secret: Secret): number {
     .readUIntBE(0, 6);
 }
 
-/** The mark of a secret that is not used for new records any more. The mark has the number of the secret that replaced it. */
+/**
+ * The mark of a secret that is not used for new records any more. The mark has the number of the secret that replaced
+ * it.
+ */
 function replacedMark(number: number): string {
   return `pepper/replaced/${number.toString(16)}`;
 }

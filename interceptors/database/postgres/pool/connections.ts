@@ -24,14 +24,14 @@ export class Connections {
     this.#pool = pool;
     this.#failover = failover;
     this.#options = options;
-    // An object that stands for a pool may have no options.
+    // The application may use an object without options in place of a pool.
     this.#maxConnections = (pool as Partial<Pool>).options?.max ?? Number.POSITIVE_INFINITY;
     this.#use = new PoolUse(this.#maxConnections);
   }
 
   /** Returns the state of the pool. */
   load(): Required<Omit<DatabaseLoad, 'engine'>> {
-    // An object that stands for a pool may have no counts.
+    // The application may use an object without counts in place of a pool.
     const { idleCount: idle = 0, totalCount = 0 } = this.#pool as Partial<Pool>;
     return {
       waiting: this.#use.waiting,

@@ -12,7 +12,7 @@ const final = /^(28|3D)/;
 
 const accepts = `SELECT pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only') = 'on' AS is_read_only`;
 
-/** What pg calls when a client is connected, or when that has failed. */
+/** The callback that pg calls when a client is connected, or when the connection has failed. */
 type Connected = ((error: Error) => void) | ((error: null, client: pg.Client) => void);
 
 /** A client of pg that has chosen its host. */
@@ -20,7 +20,7 @@ export type HostClient = new (config?: ClientConfig) => pg.Client;
 
 /**
  * The hosts of one database, and the host that the next connection tries first. After a failure of a host, or if a host
- * does not accept what is needed, the next connection tries the next host. So a failover needs no proxy.
+ * does not suit `target_session_attrs`, the next connection tries the next host. So a failover needs no proxy.
  */
 export class Failover {
   readonly #hosts: Hosts;
@@ -43,7 +43,7 @@ export class Failover {
   /** The class of the clients that connect to the host which is current when they are created. */
   readonly Client: HostClient = this.#clientClass();
 
-  /** Whether a client of pg alone would do: one host, of which nothing is needed. */
+  /** Whether an ordinary client of pg suffices: there is one host, and every host suits `target_session_attrs`. */
   get isPlain(): boolean {
     return this.count === 1 && this.#hosts.target === 'any';
   }
@@ -116,7 +116,7 @@ export class Failover {
     }
   }
 
-  /** @throws DatabaseReadOnlyError when the host does not accept what is needed */
+  /** @throws DatabaseReadOnlyError when the host is read-only or a standby, and `target_session_attrs` excludes that */
   async #check(client: pg.Client): Promise<void> {
     const { target } = this.#hosts;
     if (target === 'any') return;

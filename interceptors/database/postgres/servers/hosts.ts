@@ -2,7 +2,7 @@
 export interface Hosts {
   /** The connection string of each server, in the order in which they are tried. */
   readonly urls: readonly string[];
-  /** What a server must accept: writes, any session of a primary, or nothing in particular. */
+  /** Which hosts suit: those that accept writes, every primary, or every host. */
   readonly target: 'read-write' | 'primary' | 'any';
 }
 
@@ -16,9 +16,9 @@ const form = /^(postgres(?:ql)?:\/\/)([^/?#]*@)?([^/?#@]*)([^?#]*)(?:\?([^#]*))?
 const hostAndPort = /^(\[[\da-f:.%]+\]|[^:[\]]*)(?::(.*))?$/i;
 
 /**
- * Reads the hosts of a connection string in the syntax of libpq: `postgres://USER@HOST:PORT,HOST:PORT/DATABASE`, or `host` and
- * `port` as parameters, and `target_session_attrs`. A string of another form has one host and is passed on as it is. The
- * errors do not contain the string, because it may contain a password.
+ * Reads the hosts of a connection string in the syntax of libpq: `postgres://USER@HOST:PORT,HOST:PORT/DATABASE`, or
+ * `host` and `port` as parameters, and `target_session_attrs`. A string of another form has one host and is passed on
+ * as it is. The errors do not contain the string, because it may contain a password.
  * @throws TypeError when a host, a port or a parameter is wrong or not supported
  */
 export function readHosts(connectionString: string): Hosts {

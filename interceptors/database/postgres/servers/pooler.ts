@@ -49,7 +49,7 @@ interface First {
   readonly sentMs: number | undefined;
 }
 
-/** Returns what shows that sessions are shared. Undefined if nothing shows it. */
+/** Returns the sign that connections share sessions. Undefined without such a sign. */
 async function findPooler(connections: Connections, first: First): Promise<string | undefined> {
   const { process: own, statement_ms: ms } = await first.query(sessionOf);
   if (own === BigInt(first.reported)) return undefined;
