@@ -6,7 +6,7 @@ test('a key has 1 to 255 of the allowed characters', (t) => {
   for (const key of ['', 'k'.repeat(256), 'a b', 'a,b', 'ä', 'a\n', '"a"']) t.false(isKey(key), key);
 });
 
-test('a value in double quotes has the key between them', (t) => {
+test('the key of a value in double quotes is the text between the quotes', (t) => {
   for (const value of ['abc', '"abc"']) t.is(keyIn(value), 'abc');
   t.is(keyIn(`"${'k'.repeat(255)}"`), 'k'.repeat(255));
   for (const value of ['', '"', '""', '"abc', 'abc"', '""abc""', '"a\\"b"', '"abc";p', ' "abc"', '"abc"\n'])

@@ -100,7 +100,7 @@ for (const engine of engines) {
     t.deepEqual(rowsOf(bound), [{ a: '?', b: 'x' }]);
   });
 
-  test.serial(`${engine}: an error names the statement without its values`, async (t) => {
+  test.serial(`${engine}: the message of an error has the statement without its values`, async (t) => {
     const { knex } = await open(t);
     await knex('notes').insert({ id: 1 });
     const error = await t.throwsAsync(async () => knex('notes').insert({ id: 1, text: 'secret' }), raw);

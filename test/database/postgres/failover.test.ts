@@ -128,7 +128,7 @@ test.serial(
   },
 );
 
-test.serial('a wrong password is reported at once, without the other hosts', async (t) => {
+test.serial('a wrong password is reported at once, and the other hosts are not tried', async (t) => {
   const url = await freshDatabase(t);
   const other = await startProxy(t, url);
   const wrong = several([url, other.url]).replace(/:[^:@]+@/, ':wrong@');
