@@ -135,7 +135,7 @@ export interface DatabaseEngine extends Dialect, LoadSource {
    */
   confirmOnStandby?(): Promise<void>;
   /**
-   * Removes the former content of deleted and changed rows from the files of the database. Resolves to false if a reader
+   * Removes the previous content of deleted and changed rows from the files of the database. Resolves to false if a reader
    * still needs earlier versions. An engine that keeps earlier versions of rows has no such method.
    */
   emptyLog?(): Promise<boolean>;

@@ -198,7 +198,7 @@ export interface StoreMarks {
    * their running transactions. Resolves to the latest expiry of the existing records, in milliseconds since the epoch,
    * or to 0 if there is no record.
    */
-  refuseFormerVersions(): Promise<number>;
+  refuseEarlierVersions(): Promise<number>;
 }
 
 /** The result of one batch of a purge. */

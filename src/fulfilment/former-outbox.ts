@@ -31,7 +31,7 @@ export function formerOutboxSchema({ name }: Database['dialect']): readonly stri
     )`,
     'CREATE INDEX outbox_events_due ON outbox_events (due_at) WHERE done_at IS NULL',
     'CREATE INDEX outbox_events_waiting ON outbox_events (aggregate, sequence) WHERE done_at IS NULL',
-    // The lock waits for open transactions of former servers, so that their events are moved too.
+    // The lock waits for open transactions of servers of earlier versions, so that their events are moved too.
     isPostgres
       ? `DO $$ BEGIN LOCK TABLE outbox_events IN ACCESS EXCLUSIVE MODE; ${movePending}; END $$`
       : movePending,

@@ -94,7 +94,7 @@ for (const engine of engines) {
   });
 }
 
-test('postgres: an event in an open transaction of a former server is moved too', async (t) => {
+test('postgres: an event in an open transaction of an earlier server is moved too', async (t) => {
   const data = await freshData(t, 'postgres');
   const { database } = await data.open({ lockTimeoutMs: 20_000 });
   await migrateOutbox(database);

@@ -212,7 +212,7 @@ test('broken files keep the old pair, each reason is logged once, and repaired f
   t.is(await shownAt(port), fingerprint(renewed));
 });
 
-test('a renewed authority of clients accepts its certificates and refuses the former ones', async (t) => {
+test('a renewed authority of clients accepts its certificates and refuses those of the previous authority', async (t) => {
   const authorities: Authority[] = [];
   const { tls, port, check, replace } = await renewable(t, async (folder) => {
     for (const name of ['former', 'next']) authorities.push(await createAuthority(folder, name));

@@ -14,7 +14,7 @@ test.after.always(async () => {
 /** Runs the workload once for all tests. Resolves to the statements that it sent. */
 function allSent(t: ExecutionContext): Promise<string[]> {
   const fresh = () => freshData({ teardown: (end) => ends.push(end) }, 'postgres');
-  sent ??= Promise.all([fresh(), fresh()]).then(([data, former]) => sentStatements(t, data, former));
+  sent ??= Promise.all([fresh(), fresh()]).then(([data, earlier]) => sentStatements(t, data, earlier));
   return sent;
 }
 

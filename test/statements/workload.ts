@@ -17,7 +17,7 @@ import type { DataSource } from '../helpers/databases/engines.js';
 import { type EngineOptions, openUrl } from '../helpers/databases/open-url.js';
 import { append, failing, openOutbox, relayTo } from '../helpers/databases/outbox.js';
 import { startProxy } from '../helpers/proxies/postgres-proxy.js';
-import { openFormerServer } from '../helpers/stores/version-0-1.js';
+import { openEarlierServer } from '../helpers/stores/version-0-1.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
 import { poll } from '../helpers/waiting/poll.js';
 import { onOneLine } from './needs.js';
@@ -31,12 +31,12 @@ const insert = `INSERT INTO ${OWN_TABLE} (text) VALUES ($1)`;
  * Makes the store, the handle, the outbox and the consumer send each of their statements to Postgres. Resolves to the
  * statements that a proxy has recorded, each once and on one line, without the statements of the workload's own.
  * @param data an empty database
- * @param former another empty database
+ * @param earlier another empty database
  */
 export async function sentStatements(
   t: ExecutionContext,
   data: DataSource,
-  former: DataSource,
+  earlier: DataSource,
 ): Promise<string[]> {
   const proxy = await startProxy(t, data.url);
   const through = { ...data, url: proxy.url, open: () => open(t, proxy.url) };
@@ -50,19 +50,19 @@ export async function sentStatements(
   await maintain(t, opened, await data.open());
   await processMessages(t, opened.database, data.url);
   await deliverEvents(t, through);
-  const sent = [...proxy.statements, ...(await upgrade(t, former))];
+  const sent = [...proxy.statements, ...(await upgrade(t, earlier))];
   const texts = sent.flatMap((text) => onOneLine(text).split('; '));
   return [...new Set(texts)].filter((text) => !ownStatement.test(text));
 }
 
 /** Upgrades a database of version 0.1, and asks for records that version 0.1 erased. Resolves to the statements. */
 async function upgrade(t: ExecutionContext, data: DataSource): Promise<string[]> {
-  const former = await openFormerServer(t, data.url);
-  await former.migrate();
-  const series = { id: digest('former series'), epoch: 0n, sequence: 0n };
+  const earlier = await openEarlierServer(t, data.url);
+  await earlier.migrate();
+  const series = { id: digest('earlier series'), epoch: 0n, sequence: 0n };
   const erased = [request(), request({ series })];
-  for (const operation of erased) await former.execute(operation, reply('former'));
-  await former.eraseScope('tenant');
+  for (const operation of erased) await earlier.execute(operation, reply('earlier'));
+  await earlier.eraseScope('tenant');
   const proxy = await startProxy(t, data.url);
   const { store } = await open(t, proxy.url);
   for (const operation of erased) await store.claim(operation);
@@ -108,7 +108,7 @@ async function useKeys(t: ExecutionContext, { store, database, ping }: OpenStore
 /** Uses each mark, and claims under a mark that is not set. */
 async function setMarks(t: ExecutionContext, { store }: OpenStore): Promise<void> {
   await store.marks?.isEmpty();
-  await store.marks?.refuseFormerVersions();
+  await store.marks?.refuseEarlierVersions();
   await store.marks?.set('mark', 1);
   await (await take(t, store, request({ unless: ['another mark'] }))).release();
 }

@@ -61,17 +61,17 @@ for (const name of storeNames) {
     now,
   }, marks) => {
     t.true(await marks.isEmpty());
-    t.is(await marks.refuseFormerVersions(), 0);
+    t.is(await marks.refuseEarlierVersions(), 0);
     await claimed(t, await store.claim(request({ retentionMs: 3 * hour }))).complete(reply('key'));
     const series = { id: digest('producer'), epoch: 0n, sequence: 0n };
     await claimed(t, await store.claim(request({ retentionMs: 5 * hour, series }))).complete(reply('first'));
     t.false(await marks.isEmpty());
-    const latest = await marks.refuseFormerVersions();
+    const latest = await marks.refuseEarlierVersions();
     t.true(latest >= now() + 5 * hour && latest <= now() + 5 * hour + 60_000);
   });
 
   it('executions of each kind still work behind the fence', async (t, { store, advance }, marks) => {
-    await marks.refuseFormerVersions();
+    await marks.refuseEarlierVersions();
     const operation = request();
     const orphan = claimed(t, await store.claim(operation));
     await orphan.renew();

@@ -7,7 +7,7 @@ import { schema as sqliteSchema } from '#library/store/sqlite/records.js';
 import { claimed, completed, digest, hour, inProgress, reply, request } from '../contracts/store/requests.js';
 import { emptiedData } from '../helpers/databases/emptied-data.js';
 import { type DataSource, engines } from '../helpers/databases/engines.js';
-import { type FormerServer, openFormerServer } from '../helpers/stores/version-0-1.js';
+import { type EarlierServer, openEarlierServer } from '../helpers/stores/version-0-1.js';
 
 const emptied = emptiedData(test);
 const schemas = { sqlite: sqliteSchema, postgres: postgresSchema };
@@ -25,20 +25,20 @@ function at(sequence: number, producer: string, changes: Partial<ClaimRequest> =
 const seriesOf = ({ scope }: ClaimRequest, producer: string) => ({ scope, id: digest(producer) });
 
 /** Executes the sequences from 0 to `last` with version 0.1. */
-async function executeSeries(former: FormerServer, producer: string, last: number, scope = 'tenant') {
+async function executeSeries(earlier: EarlierServer, producer: string, last: number, scope = 'tenant') {
   let window = Buffer.alloc(0);
   for (let sequence = 0; sequence <= last; sequence++) {
     const operation = at(sequence, producer, { scope });
     const { fingerprint } = operation;
     const kept = { fingerprint, reply: reply(`reply ${sequence}`) };
     window = SequenceWindow.read(window, BigInt(sequence - 1)).with(BigInt(sequence), kept) as typeof window;
-    await former.execute(operation, window);
+    await earlier.execute(operation, window);
   }
 }
 
 interface Upgrade {
   readonly data: DataSource;
-  readonly former: FormerServer;
+  readonly earlier: EarlierServer;
   /** Opens a server of this version, which migrates the database. */
   upgrade(): Promise<OpenStore>;
 }
@@ -48,15 +48,15 @@ for (const engine of engines) {
   const it = (title: string, check: (t: ExecutionContext, upgrade: Upgrade) => Promise<void>) =>
     test.serial(`${engine}: ${title}`, async (t) => {
       const data = await emptied(t, engine);
-      const former = await openFormerServer(t, data.url);
-      await former.migrate();
-      await check(t, { data, former, upgrade: () => data.open() });
+      const earlier = await openEarlierServer(t, data.url);
+      await earlier.migrate();
+      await check(t, { data, earlier, upgrade: () => data.open() });
     });
 
   for (const atomicity of ['LEASE', 'TRANSACTION'] as const) {
-    it(`${atomicity}: a completed key replays the same bytes`, async (t, { former, upgrade }) => {
+    it(`${atomicity}: a completed key replays the same bytes`, async (t, { earlier, upgrade }) => {
       const operations = Array.from({ length: 20 }, () => key({ scope: randomUUID(), atomicity }));
-      for (const operation of operations) await former.execute(operation, reply(operation.scope));
+      for (const operation of operations) await earlier.execute(operation, reply(operation.scope));
       const { store } = await upgrade();
       for (const operation of operations) {
         const result = completed(t, await store.claim(operation));
@@ -66,12 +66,15 @@ for (const engine of engines) {
     });
   }
 
-  it('a valid lease is respected, and a lease that ran out is taken over', async (t, { former, upgrade }) => {
+  it('a valid lease is respected, and a lease that ran out is taken over', async (t, {
+    earlier,
+    upgrade,
+  }) => {
     const [running, expired, twice] = [key(), key({ leaseMs: 0 }), key({ leaseMs: 0 })];
-    const owner = await former.claim(running);
-    const earlier = await former.claim(expired);
-    await former.claim(twice);
-    t.is((await former.claim(twice))?.claimed, -1n);
+    const owner = await earlier.claim(running);
+    const lost = await earlier.claim(expired);
+    await earlier.claim(twice);
+    t.is((await earlier.claim(twice))?.claimed, -1n);
     const { store, database } = await upgrade();
     inProgress(t, await store.claim(running));
     for (const operation of [expired, twice]) {
@@ -80,18 +83,18 @@ for (const engine of engines) {
       await claim.complete(reply('new'));
       t.deepEqual(completed(t, await store.claim(operation)).reply, reply('new'));
     }
-    t.false(await former.complete(expired, earlier ?? {}, reply('too late')));
+    t.false(await earlier.complete(expired, lost ?? {}, reply('too late')));
     // An execution of version 0.1 that outlives its server stores its reply under its fence.
-    t.true(await former.complete(running, owner ?? {}, reply('former')));
-    t.deepEqual(completed(t, await store.claim(running)).reply, reply('former'));
+    t.true(await earlier.complete(running, owner ?? {}, reply('earlier')));
+    t.deepEqual(completed(t, await store.claim(running)).reply, reply('earlier'));
     t.is((await database.query('SELECT state FROM replay_guard_records')).length, 3);
   });
 
   for (const atomicity of ['LEASE', 'TRANSACTION'] as const) {
-    it(`${atomicity}: an erased key never executes again`, async (t, { data, former, upgrade }) => {
+    it(`${atomicity}: an erased key never executes again`, async (t, { data, earlier, upgrade }) => {
       const operations = Array.from({ length: 4 }, () => key({ atomicity }));
-      for (const operation of operations) await former.execute(operation, reply('secret'));
-      t.is(await former.eraseScope('tenant'), 4);
+      for (const operation of operations) await earlier.execute(operation, reply('secret'));
+      t.is(await earlier.eraseScope('tenant'), 4);
       const { store, database } = await upgrade();
       const { store: other } = await data.open();
       const [first, second, third, fourth] = operations as [
@@ -120,12 +123,12 @@ for (const engine of engines) {
   }
 
   it('an expired erased key that no call has asked for is purged or claimed anew', async (t, {
-    former,
+    earlier,
     upgrade,
   }) => {
     const [purged, again] = [key({ retentionMs: -1 }), key({ retentionMs: -1 })];
-    for (const operation of [purged, again]) await former.execute(operation, reply('secret'));
-    await former.eraseScope('tenant');
+    for (const operation of [purged, again]) await earlier.execute(operation, reply('secret'));
+    await earlier.eraseScope('tenant');
     const { store } = await upgrade();
     const claim = claimed(t, await store.claim({ ...again, retentionMs: hour }));
     t.false(claim.takenOver);
@@ -136,20 +139,20 @@ for (const engine of engines) {
     t.deepEqual(completed(t, await store.claim(again)).reply, reply('new'));
   });
 
-  it('a record in each state is purged when it has expired', async (t, { former, upgrade }) => {
-    await former.claim(key({ retentionMs: -1 }));
-    await former.execute(key({ retentionMs: -1 }), reply('old'));
+  it('a record in each state is purged when it has expired', async (t, { earlier, upgrade }) => {
+    await earlier.claim(key({ retentionMs: -1 }));
+    await earlier.execute(key({ retentionMs: -1 }), reply('old'));
     const live = key();
-    await former.execute(live, reply('live'));
+    await earlier.execute(live, reply('live'));
     const { store } = await upgrade();
     t.is((await store.purge(10)).purged, 2);
     completed(t, await store.find(live));
   });
 
-  it('a series continues, and its window replays', async (t, { former, upgrade }) => {
-    await executeSeries(former, 'idle', 6);
-    await executeSeries(former, 'running', 2);
-    const running = await former.claim(at(3, 'running'));
+  it('a series continues, and its window replays', async (t, { earlier, upgrade }) => {
+    await executeSeries(earlier, 'idle', 6);
+    await executeSeries(earlier, 'running', 2);
+    const running = await earlier.claim(at(3, 'running'));
     const { store } = await upgrade();
     for (let sequence = 2; sequence <= 6; sequence++) {
       const result = completed(t, await store.claim(at(sequence, 'idle')));
@@ -165,14 +168,14 @@ for (const engine of engines) {
 
   it('an erased series continues, and its erased sequences do not execute again', async (t, {
     data,
-    former,
+    earlier,
     upgrade,
   }) => {
-    await executeSeries(former, 'erased', 4);
-    await executeSeries(former, 'interrupted', 1);
-    await former.claim(at(2, 'interrupted', { leaseMs: 0 }));
-    await executeSeries(former, 'found', 1);
-    t.is(await former.eraseScope('tenant'), 3);
+    await executeSeries(earlier, 'erased', 4);
+    await executeSeries(earlier, 'interrupted', 1);
+    await earlier.claim(at(2, 'interrupted', { leaseMs: 0 }));
+    await executeSeries(earlier, 'found', 1);
+    t.is(await earlier.eraseScope('tenant'), 3);
     const { store } = await upgrade();
     const { store: other } = await data.open();
     for (const sequence of [0, 3, 4])
@@ -187,9 +190,9 @@ for (const engine of engines) {
     t.deepEqual(completed(t, await other.claim(at(2, 'interrupted'))).reply, reply('two'));
   });
 
-  it('counts and erasures affect the records of their scope', async (t, { former, upgrade }) => {
-    for (const scope of ['one', 'one', 'two']) await former.execute(key({ scope }), reply('kept'));
-    await executeSeries(former, 'producer', 1, 'one');
+  it('counts and erasures affect the records of their scope', async (t, { earlier, upgrade }) => {
+    for (const scope of ['one', 'one', 'two']) await earlier.execute(key({ scope }), reply('kept'));
+    await executeSeries(earlier, 'producer', 1, 'one');
     const { store } = await upgrade();
     t.deepEqual([await store.countLive('one', 10), await store.countLive('two', 10)], [3, 1]);
     t.is((await store.erase('one', 2)).erased, 2);
@@ -200,20 +203,20 @@ for (const engine of engines) {
 
   if (engine === 'postgres') {
     it('indexes that were built before the migration become the primary keys', async (t, {
-      former,
+      earlier,
       upgrade,
     }) => {
       const operation = key();
-      await former.execute(operation, reply('kept'));
+      await earlier.execute(operation, reply('kept'));
       const indexes = async () => {
         const text = `SELECT indexrelid::bigint AS oid FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
           WHERE relname IN ('replay_guard_records', 'replay_guard_producers') AND indkey::text LIKE '% %'
           ORDER BY oid`;
-        return former.engine.run({ text, params: [] });
+        return earlier.engine.run({ text, params: [] });
       };
       for (const table of ['replay_guard_records', 'replay_guard_producers']) {
         const text = `CREATE UNIQUE INDEX CONCURRENTLY ${table}_address ON ${table} (scope, id)`;
-        await former.engine.run({ text, params: [] });
+        await earlier.engine.run({ text, params: [] });
       }
       const built = await indexes();
       t.is(built.length, 2);
@@ -223,13 +226,13 @@ for (const engine of engines) {
     });
   }
 
-  it('several servers migrate the database at the same time', async (t, { data, former }) => {
+  it('several servers migrate the database at the same time', async (t, { data, earlier }) => {
     const operation = key();
-    await former.execute(operation, reply('kept'));
+    await earlier.execute(operation, reply('kept'));
     const opened = await Promise.all([1, 2, 3, 4].map(() => data.open()));
     for (const { store } of opened)
       t.deepEqual(completed(t, await store.claim(operation)).reply, reply('kept'));
-    const [version] = await former.engine.run({
+    const [version] = await earlier.engine.run({
       text: 'SELECT version FROM replay_guard_schema',
       params: [],
     });
@@ -237,34 +240,37 @@ for (const engine of engines) {
   });
 
   it('a migration that stops after any of its steps changes nothing, and the next start migrates', async (t, {
-    former,
+    earlier,
     upgrade,
   }) => {
     const [operation, erased] = [key(), key({ scope: 'erased' })];
-    for (const each of [operation, erased]) await former.execute(each, reply('kept'));
-    await former.eraseScope('erased');
+    for (const each of [operation, erased]) await earlier.execute(each, reply('kept'));
+    await earlier.eraseScope('erased');
     const steps = schemas[engine];
     for (let count = FORMER_STEPS; count <= steps.length; count++) {
-      const stopping = migrate(former.engine, 'grpc-replay-guard', [...steps.slice(0, count), 'SELECT stop']);
+      const stopping = migrate(earlier.engine, 'grpc-replay-guard', [
+        ...steps.slice(0, count),
+        'SELECT stop',
+      ]);
       await t.throwsAsync(stopping, { any: true });
-      // The former server still serves.
-      t.is(await former.claim(operation), undefined);
+      // The earlier server still serves.
+      t.is(await earlier.claim(operation), undefined);
     }
     const { store } = await upgrade();
     t.deepEqual(completed(t, await store.claim(operation)).reply, reply('kept'));
     t.is((await store.claim(erased)).outcome, 'erased');
   });
 
-  it('a server of version 0.1 that starts again is refused', async (t, { former, upgrade }) => {
+  it('a server of version 0.1 that starts again is refused', async (t, { earlier, upgrade }) => {
     const operation = key();
-    await former.execute(operation, reply('kept'));
-    await executeSeries(former, 'producer', 1);
+    await earlier.execute(operation, reply('kept'));
+    await executeSeries(earlier, 'producer', 1);
     const { store } = await upgrade();
     const fresh = key();
     for (const each of [operation, fresh, at(2, 'producer'), at(0, 'another')])
-      await t.throwsAsync(former.claim(each), { any: true, message: /ON CONFLICT/ });
+      await t.throwsAsync(earlier.claim(each), { any: true, message: /ON CONFLICT/ });
     // An erasure that deletes the scope would make the key executable again.
-    await t.throwsAsync(former.eraseScope('tenant'), { any: true, message: /scope/ });
+    await t.throwsAsync(earlier.eraseScope('tenant'), { any: true, message: /scope/ });
     t.deepEqual(completed(t, await store.claim(operation)).reply, reply('kept'));
     t.deepEqual(completed(t, await store.claim(at(1, 'producer'))).reply, reply('reply 1'));
     t.is(await store.find(fresh), undefined);

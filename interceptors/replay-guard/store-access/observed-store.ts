@@ -172,7 +172,7 @@ export class ObservedStore {
       find: (name) => this.#use({ operation: 'find', circuit: this.#lookUps, ask: () => marks.find(name) }),
       set: (name, value) => limited(() => marks.set(name, value), ms),
       isEmpty: () => limited(() => marks.isEmpty(), ms),
-      refuseFormerVersions: () => limited(() => marks.refuseFormerVersions(), ms),
+      refuseEarlierVersions: () => limited(() => marks.refuseEarlierVersions(), ms),
     };
   }
 

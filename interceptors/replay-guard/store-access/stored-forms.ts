@@ -14,7 +14,7 @@ const COVERS_EVERYTHING = 'pepper/covers-everything';
  * The mark with the latest expiry of a record of the form `keys`, in milliseconds since the epoch. 0 without such
  * records.
  */
-const FORMER_UNTIL = 'pepper/former-until';
+const EARLIER_UNTIL = 'pepper/former-until';
 /**
  * How long servers look for a form after its last record has expired. A process may judge an expiry by a clock that is
  * ahead of the clock of the store, and a takeover may extend the retention of a record.
@@ -153,8 +153,8 @@ export class StoredForms {
       const covered = isOther && hasSecret ? [{ form: everything }] : [];
       // Without a pepper, records have always the form `keys`.
       if (!hasSecret) return isOther ? [{ form: keys }] : [];
-      const isFormer = untilMs > 0 && (isOther || position === inUse);
-      return isFormer ? [...covered, { form: keys, untilMs }] : covered;
+      const isEarlier = untilMs > 0 && (isOther || position === inUse);
+      return isEarlier ? [...covered, { form: keys, untilMs }] : covered;
     });
     const [keys, everything] = this.#formsAt(inUse);
     const marks = [
@@ -181,10 +181,10 @@ export class StoredForms {
       if (isSet === undefined)
         throw new DatabaseUnavailableError('the database role may not set the mark of the pepper');
     }
-    const known = await marks.find(FORMER_UNTIL);
+    const known = await marks.find(EARLIER_UNTIL);
     if (known !== undefined) return known;
-    const untilMs = await permitted(marks.refuseFormerVersions());
-    if (untilMs !== undefined) return marks.set(FORMER_UNTIL, untilMs);
+    const untilMs = await permitted(marks.refuseEarlierVersions());
+    if (untilMs !== undefined) return marks.set(EARLIER_UNTIL, untilMs);
     process.emitWarning(
       'the database role may not alter the tables of the guard, so servers of earlier versions are not refused',
       { code: 'REPLAY_GUARD_EARLIER_VERSIONS' },

@@ -28,7 +28,7 @@ export class MemoryMarks implements StoreMarks {
     return this.#latestExpiry() === 0;
   }
 
-  async refuseFormerVersions(): Promise<number> {
+  async refuseEarlierVersions(): Promise<number> {
     return this.#latestExpiry();
   }
 }

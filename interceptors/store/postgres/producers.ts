@@ -3,10 +3,10 @@ import type { RecordTable } from '../sql/maintenance.js';
 import { producerTable } from '../sql/producers.js';
 
 /**
- * The first migration steps of the table of series on Postgres. `addressing.ts` contains the later steps. Every call rewrites the window. Half of each page is
- * reserved for new row versions. No indexed column changes more than once a minute. Postgres therefore removes old
- * versions within the page, and the table does not grow. A window of more than about 2 KB is stored outside the page,
- * where only vacuum removes old versions.
+ * The first migration steps of the table of series on Postgres. `addressing.ts` contains the later steps. Every call
+ * rewrites the window. Half of each page is reserved for new row versions. No indexed column changes more than once a
+ * minute. Postgres therefore removes old row versions within the page, and the table does not grow. A window of more
+ * than about 2 KB is stored outside the page, where only vacuum removes old row versions.
  */
 export const producersSchema = [
   `CREATE TABLE replay_guard_producers (

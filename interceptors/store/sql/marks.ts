@@ -62,7 +62,7 @@ export class SqlMarks implements StoreMarks {
     return true;
   }
 
-  async refuseFormerVersions(): Promise<number> {
+  async refuseEarlierVersions(): Promise<number> {
     const [clock] = await this.#run(`SELECT ${this.#sql.now} AS now`);
     // The steps contain the time, so their digests are those of the steps for the time 0.
     const steps = this.#sql.fence(BigInt(clock?.now as bigint));

@@ -147,7 +147,7 @@ const erasures = (now: string, empty: string) => [
 ];
 
 /** A server of version 0.1 on its database, as far as its statements on records go. */
-export class FormerServer {
+export class EarlierServer {
   readonly #engine: DatabaseEngine;
 
   constructor(engine: DatabaseEngine) {
@@ -214,12 +214,12 @@ export class FormerServer {
 }
 
 /** Opens a server of version 0.1. The database may be of a later version. The server closes after the test. */
-export async function openFormerServer(t: Cleanup, url: string): Promise<FormerServer> {
+export async function openEarlierServer(t: Cleanup, url: string): Promise<EarlierServer> {
   const opened = url.startsWith('sqlite:')
     ? await openSqliteEngine({ path: url.slice('sqlite:'.length) })
     : openPostgresEngine({ connectionString: url, maxConnections: 2 });
   t.teardown(opened.close);
-  return new FormerServer(opened.engine);
+  return new EarlierServer(opened.engine);
 }
 
 const shortened = (id: Buffer) => id.subarray(0, 16);

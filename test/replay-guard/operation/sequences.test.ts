@@ -6,7 +6,7 @@ import { sequenceSettings } from '../../helpers/calls/sequence-settings.js';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
 import { engines } from '../../helpers/databases/engines.js';
 import { type Ledger, methods, onBoth, openLedger } from '../../helpers/servers/guarded-ledger.js';
-import { openFormerServer } from '../../helpers/stores/version-0-1.js';
+import { openEarlierServer } from '../../helpers/stores/version-0-1.js';
 
 const emptied = emptiedData(test);
 const [one, two] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
@@ -106,8 +106,8 @@ for (const engine of engines) {
       "DELETE FROM replay_guard_schema WHERE component = 'grpc-replay-guard'",
     ])
       await old.database.query(text);
-    const former = await openFormerServer(t, data.url);
-    await former.migrate({ series: false });
+    const earlier = await openEarlierServer(t, data.url);
+    await earlier.migrate({ series: false });
     const insert = `INSERT INTO replay_guard_records (${columns}) VALUES ($1, $2, $3, $4, $5, $6)`;
     await old.database.query(insert, Object.values(row ?? {}));
     const ledger = await openLedger(t, data);

@@ -26,9 +26,9 @@ const emptied = emptiedData(test);
 type Pepper = ReplayGuardOptions['pepper'];
 
 /** A store as a server of an earlier version uses it: such a server knows no marks. */
-class FormerStore extends PassingStore {}
+class EarlierStore extends PassingStore {}
 
-const former = { isFormer: true, pepper: 'pepper' } as const;
+const earlier = { isEarlier: true, pepper: 'pepper' } as const;
 const unswitched: Peppers = { current: 'pepper' };
 const switched: Peppers = { current: 'pepper', covers: 'everything' };
 const keysOnly: Peppers = { current: 'pepper', covers: 'keys' };
@@ -36,14 +36,14 @@ const keysOnly: Peppers = { current: 'pepper', covers: 'keys' };
 async function open(
   t: ExecutionContext,
   data: DataSource,
-  server: Pepper | typeof former,
+  server: Pepper | typeof earlier,
   setup: Parameters<typeof openLedger>[2] = {},
 ): Promise<Ledger> {
-  const isFormer = typeof server === 'object' && 'isFormer' in server;
+  const isEarlier = typeof server === 'object' && 'isEarlier' in server;
   const opened: OpenStore = await data.open({ lockTimeoutMs: 5_000 });
-  const pepper: Pepper = isFormer ? server.pepper : (server as Pepper);
+  const pepper: Pepper = isEarlier ? server.pepper : (server as Pepper);
   return openLedger(t, data, {
-    opened: isFormer ? { ...opened, store: new FormerStore(opened.store) } : opened,
+    opened: isEarlier ? { ...opened, store: new EarlierStore(opened.store) } : opened,
     guard: { scope: scopeFromMetadata('x-tenant'), ...(pepper !== undefined && { pepper }) },
     ...setup,
   });
@@ -105,7 +105,7 @@ for (const engine of engines) {
   });
 
   it('a server of this version beside a server of an earlier version stores what both find', async (t, data) => {
-    const old = await open(t, data, former);
+    const old = await open(t, data, earlier);
     const first = await ask(old, 'first');
     const fresh = await open(t, data, unswitched);
     await provesOneExecution(t, [old, fresh]);
@@ -114,7 +114,7 @@ for (const engine of engines) {
   });
 
   it('after one server covers everything, the other servers do so too, one by one and at the same time', async (t, data) => {
-    const old = await open(t, data, former);
+    const old = await open(t, data, earlier);
     const kept = await ask(old, 'kept');
     const [first, second] = [await open(t, data, unswitched), await open(t, data, unswitched)];
     const before = await ask(first, 'before', 'transfer');
@@ -136,9 +136,9 @@ for (const engine of engines) {
     // A server that starts later reads the agreement, with and without the option.
     for (const later of [await open(t, data, unswitched), await open(t, data, keysOnly)]) {
       t.like(await ask(later, 'kept'), { bytes: kept.bytes, replayed: true });
-      const { covered: earlier } = await storedScopes(later);
-      await ask(later, `later-${earlier}`);
-      t.is((await storedScopes(later)).covered, earlier + 1);
+      const { covered: before } = await storedScopes(later);
+      await ask(later, `later-${before}`);
+      t.is((await storedScopes(later)).covered, before + 1);
     }
   });
 
@@ -191,7 +191,7 @@ for (const engine of engines) {
 
   it('an execution of an earlier version renews and completes after the change', async (t, data) => {
     const barrier = new Barrier();
-    const old = await open(t, data, former, {
+    const old = await open(t, data, earlier, {
       handlers: () => onBoth((_account, callback) => void barrier.pass().then(() => callback(null, {}))),
       guard: {
         scope: scopeFromMetadata('x-tenant'),
@@ -215,7 +215,7 @@ for (const engine of engines) {
 
   it('the fence does not refuse the renewal statement of version 0.2', async (t, data) => {
     const barrier = new Barrier();
-    const old = await open(t, data, former, {
+    const old = await open(t, data, earlier, {
       handlers: () => onBoth((_account, callback) => void barrier.pass().then(() => callback(null, {}))),
     });
     const running = ask(old, 'key', 'transfer');
@@ -232,7 +232,7 @@ for (const engine of engines) {
 
   it('an orphan with an old first-sent time is taken over in its own form, and expires as before', async (t, data) => {
     for (const [before, after] of [
-      [former, switched],
+      [earlier, switched],
       ['old', { current: 'new', previous: ['old'] }],
     ] as const) {
       const barrier = new Barrier();
@@ -295,7 +295,7 @@ for (const engine of engines) {
   });
 
   it('a key costs no look-up of an earlier form when the last record of that form has expired', async (t, data) => {
-    const old = await open(t, data, former);
+    const old = await open(t, data, earlier);
     await ask(old, 'first');
     await ask(await open(t, data, switched), 'change');
     await old.database.query(
@@ -312,7 +312,7 @@ for (const engine of engines) {
   it('an orphaned execution is taken over in its own form, and not kept longer than its form', async (t, data) => {
     const barrier = new Barrier();
     t.teardown(() => barrier.open());
-    const old = await open(t, data, former, {
+    const old = await open(t, data, earlier, {
       handlers: () => onBoth((_account, callback) => void barrier.pass().then(() => callback(null, {}))),
     });
     const crashed = ask(old, 'key', 'transfer');
@@ -368,7 +368,7 @@ for (const engine of engines) {
   });
 
   it('an erasure and a quota include the records of each form', async (t, data) => {
-    const old = await open(t, data, former);
+    const old = await open(t, data, earlier);
     await ask(old, 'plain');
     const quotas = { liveKeysPerScope: 3 };
     const guard = { scope: scopeFromMetadata('x-tenant'), quotas };

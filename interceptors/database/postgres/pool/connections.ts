@@ -55,9 +55,9 @@ export class Connections {
         use: (client) => {
           if (since !== undefined) this.waits.ended(since);
           const connection = this.#connectionOf(client).checkedOut();
-          const isFormer = connection.openedAt < this.#demotions;
+          const isEarlier = connection.openedAt < this.#demotions;
           // In a transaction of the application, the statements of this user would commit with it, or never.
-          if (!isFormer && !connection.isInTransaction) return use(connection, resolve, reject);
+          if (!isEarlier && !connection.isInTransaction) return use(connection, resolve, reject);
           connection.release(true);
           this.use(use).then(resolve, reject);
         },
