@@ -27,6 +27,9 @@ export interface ReplayGuardModuleAsyncOptions extends Pick<ModuleMetadata, 'imp
   readonly useFactory: FactoryProvider<ReplayGuardModuleOptions>['useFactory'];
 }
 
+/** How long after the hooks of the start a server has time to add its services, in milliseconds. */
+const CHECK_AFTER_MS = 5_000;
+
 /** The injection token of the options of the module. */
 const OPTIONS = Symbol('grpc-replay-guard/nestjs/options');
 
@@ -85,19 +88,36 @@ function moduleWith(options: NonNullable<DynamicModule['providers']>[number]): D
 class OpenGuard {
   readonly guard: ReplayGuard;
   readonly store: OpenStore;
+  #check: NodeJS.Timeout | undefined;
 
   constructor(guard: ReplayGuard, store: OpenStore) {
     this.guard = guard;
     this.store = store;
   }
 
+  /** NestJS calls the hook before its servers add their services. */
+  onApplicationBootstrap(): void {
+    this.#check = setTimeout(() => warnIfUnused(this.guard), CHECK_AFTER_MS).unref();
+  }
+
   async onApplicationShutdown(): Promise<void> {
+    clearTimeout(this.#check);
     try {
       await this.guard.close();
     } finally {
       await this.store.close();
     }
   }
+}
+
+/** Without a protected method the server of the application has no interceptor that could warn. */
+function warnIfUnused(guard: ReplayGuard): void {
+  if (guard.methods().length > 0) return;
+  process.emitWarning(
+    'the guard of ReplayGuardModule protects no method, so the calls of this application run unguarded: ' +
+      'make its gRPC transport by guardedGrpc(guard, options)',
+    { type: 'ReplayGuardWarning', code: 'REPLAY_GUARD_NOT_PROTECTED' },
+  );
 }
 
 async function openGuard(moduleOptions: ReplayGuardModuleOptions): Promise<OpenGuard> {

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { mock } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { NestFactory } from '@nestjs/core';
@@ -122,4 +124,18 @@ test('the options of the application are not changed', (t) => {
   t.teardown(async () => void (await guard.close()));
   const channelOptions = Object.freeze({ interceptors: Object.freeze([]) });
   t.notThrows(() => guardedGrpc(guard, Object.freeze({ ...loadsLedger, channelOptions })));
+});
+
+test.serial('an application whose transport has no guard causes a warning', async (t) => {
+  const { options } = optionsThatCount({});
+  const root = { module: class App {}, imports: [ReplayGuardModule.forRoot(options)] };
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  const app = await NestFactory.createApplicationContext(root, quietly);
+  const warned = once(process, 'warning');
+  mock.timers.tick(5_000);
+  const [{ code, message }] = await warned;
+  t.is(code, 'REPLAY_GUARD_NOT_PROTECTED');
+  t.regex(message, /run unguarded: make its gRPC transport by guardedGrpc\(guard, options\)/);
+  await app.close();
 });
