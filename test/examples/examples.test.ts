@@ -9,6 +9,7 @@ import { type Cleanup, freshDatabase } from '../helpers/databases/postgres.js';
 import { connectTo } from '../helpers/servers/server.js';
 import { startExample } from './example-process.js';
 import { exampleNames, InstalledExamples, npm } from './installed.js';
+import { assertCapturesOnce } from './nestjs-kysely.js';
 import { assertConsumesOnce, assertReportsMissingBroker } from './rabbitmq-consumer.js';
 
 interface Example {
@@ -46,7 +47,7 @@ test.after.always(async () => {
 });
 
 test.serial('every folder of examples has a test', async (t) => {
-  const tested = [...examples.map(({ name }) => name), 'rabbitmq-consumer', 'jest-vitest'];
+  const tested = [...examples.map(({ name }) => name), 'nestjs-kysely', 'rabbitmq-consumer', 'jest-vitest'];
   t.deepEqual((await exampleNames()).sort(), tested.sort());
 });
 
@@ -80,6 +81,14 @@ for (const example of examples) {
     },
   );
 }
+
+test.serial('nestjs-kysely: two installed servers capture a payment once', async (t) => {
+  t.timeout(120_000, 'building');
+  const folder = await installed.copy('nestjs-kysely');
+  const optional = ['@nestjs/common', '@nestjs/microservices', '@opentelemetry/api', 'kysely', 'pg'];
+  t.deepEqual(await installed.visible(), optional);
+  await assertCapturesOnce(t, folder);
+});
 
 test.serial('rabbitmq-consumer: the installed example processes each message once', async (t) => {
   t.timeout(300_000, 'installing from the registry');
