@@ -21,7 +21,7 @@ export interface Plan {
   readonly statements: readonly { readonly step?: number; readonly text: string }[];
 }
 
-/** Where the tables are, and who uses them. */
+/** The location of the tables, and the role that uses them. */
 export interface PlanOptions {
   /** The engine of the database. */
   readonly engine: EngineName;

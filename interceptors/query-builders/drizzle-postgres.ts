@@ -48,7 +48,7 @@ function runOn(database: Database) {
     const result = await database.execute(sql, toParameters(params, 'postgres'));
     const converters = convertersFor(result);
     if (method === 'all') return { rows: rowsByPosition(result, converters) };
-    // The type says that these are rows. Drizzle only returns them.
+    // The type of this callback demands a list, but Drizzle returns the value unchanged.
     return { rows: toPgResult(result, converters) as unknown as unknown[] };
   };
 }
