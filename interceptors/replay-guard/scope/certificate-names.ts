@@ -9,6 +9,7 @@
  * @returns undefined if Node has not printed a name in full, so that different names could be equal
  */
 export function normalNames(printed: string): string | undefined {
+  if (printed === UNPRINTABLE) return undefined;
   const names = new Set<string>();
   // Node prints a comma inside a name as the escape \u002c.
   for (const text of printed.split(', ')) {
@@ -19,9 +20,15 @@ export function normalNames(printed: string): string | undefined {
   return [...names].sort().join(', ');
 }
 
+/**
+ * What the TLS sockets of Node 22 and newer return for all names of a certificate, if they cannot print one of them. A
+ * certificate whose only name is an empty DNS name has the same text.
+ */
+const UNPRINTABLE = 'DNS:';
+
 const IP_ADDRESS = /^(\d+(\.\d+){3}|[\dA-F]+(:[\dA-F]+){7})$/;
 const OBJECT_ID = /^\d+(\.\d+)+$/;
-/** Node cuts longer object identifiers off, so that different identifiers would be equal. */
+/** Node 20 cuts longer object identifiers off, so that different identifiers would be equal. */
 const MAX_OBJECT_ID_LENGTH = 254;
 
 function normalName(printed: string): string | undefined {

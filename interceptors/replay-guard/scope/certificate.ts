@@ -25,6 +25,16 @@ export function scopeFromPeerCertificate(): ScopeSource {
  * @param certificate such as `new X509Certificate(pem)`
  */
 export function scopeOfCertificate(certificate: CertificateIdentity): string {
-  const names = 'subjectAltName' in certificate ? certificate.subjectAltName : certificate.subjectaltname;
+  const names = printedNames(certificate);
   return (names && normalNames(names)) || certificate.fingerprint256;
+}
+
+function printedNames(certificate: CertificateIdentity): string | undefined {
+  if (!('subjectAltName' in certificate)) return certificate.subjectaltname;
+  try {
+    return certificate.subjectAltName;
+  } catch {
+    // Node 22 and newer throw if they cannot print a name. Node 20 returns undefined.
+    return undefined;
+  }
 }

@@ -96,14 +96,37 @@ test('a certificate with a name that Node does not print in full has its fingerp
   t.is(scopeOf('DNS:<unsupported>'), 'DNS:<unsupported>');
 });
 
-test('two long registered identifiers that Node prints equally are two scopes', async (t) => {
-  const ca = await createAuthority(await freshFolder(t), 'ca');
-  const id = (last: number): Name => ({ type: 'id', value: `1.2${'.100000'.repeat(40)}.${last}` });
-  const [one, other] = [await ca.issue('one', id(1)), await ca.issue('other', id(2))].map(
-    ({ cert }) => new X509Certificate(cert),
-  ) as [X509Certificate, X509Certificate];
-  t.is(one.subjectAltName, other.subjectAltName);
-  t.not(scopeOfCertificate(one), scopeOfCertificate(other));
+/** A registered identifier of 7 characters for each part, and the last one. */
+const longId = (parts: number, last: number): Name => ({
+  type: 'id',
+  value: `1.2${'.100000'.repeat(parts)}.${last}`,
+});
+const unprintable: [string, number][] = [
+  ['of 285 characters, which Node 20 cuts off', 40],
+  ['of 2,105 characters, which no Node prints', 300],
+];
+for (const [title, parts] of unprintable) {
+  test(`two registered identifiers ${title}, are two scopes in every form of the certificates`, async (t) => {
+    const ca = await createAuthority(await freshFolder(t), 'ca');
+    for (const name of [longId(parts, 1), longId(parts, 2)]) {
+      for (const names of [[name], ['a', name]]) {
+        const certificate = new X509Certificate((await ca.issue('ada', ...names)).cert);
+        t.is(scopeOfCertificate(certificate), certificate.fingerprint256);
+        t.is(scopeOfCertificate(certificate.toLegacyObject()), certificate.fingerprint256);
+      }
+    }
+  });
+}
+
+test('names that Node 22 and newer print as an empty DNS name have the fingerprint as scope', (t) => {
+  t.is(scopeOf('DNS:'), FINGERPRINT);
+  const certificate = {
+    get subjectAltName(): string {
+      throw new Error('Failed to format subject alternative name');
+    },
+    fingerprint256: FINGERPRINT,
+  };
+  t.is(scopeOfCertificate(certificate), FINGERPRINT);
 });
 
 test('the scope of a certificate is equal for node:crypto and node:tls', async (t) => {

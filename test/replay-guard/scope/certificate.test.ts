@@ -112,7 +112,13 @@ const similar: [string, Name[], Name[]][] = [
   // Node prints both names as `othername:<unsupported>`.
   ['two names that Node cannot print', [guid('1')], [guid('2')]],
   ['two certificates, each with one name that Node cannot print', ['ada', guid('1')], ['ada', guid('2')]],
+  // Node 22 and newer print all names of both certificates as `DNS:`.
+  ['two names that make all names unprintable', ['ada', longId('1')], ['bob', longId('2')]],
 ];
+
+function longId(last: string): Name {
+  return { type: 'id', value: `1.2${'.100000'.repeat(300)}.${last}` };
+}
 
 function guid(digit: string): Name {
   return { type: 'guid', value: '00000000-0000-4000-8000-000000000000'.replaceAll('0', digit) };
