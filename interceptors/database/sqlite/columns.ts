@@ -3,13 +3,15 @@ import type { Row, SqlColumn } from '../database.js';
 import type { Column, RawValue } from '../result.js';
 
 /**
- * Makes a statement return each row as a list of values. Returns the names of the columns, or undefined if the statement
- * returns objects. To make objects, better-sqlite3 reads the names again for each row, which costs more than the values.
- * A statement with `*` returns objects, because its columns can change with the schema.
+ * Returns the names of the columns of a statement, or undefined if they can change with the schema: the statement
+ * contains `*`.
  */
 export function fixedNames(text: string, prepared: Prepared): readonly string[] | undefined {
-  if (text.includes('*')) return undefined;
-  prepared.raw(true);
+  return text.includes('*') ? undefined : namesOf(prepared);
+}
+
+/** Returns the present names of the columns of a statement. */
+export function namesOf(prepared: Prepared): readonly string[] {
   return prepared.columns().map(({ name }) => name);
 }
 

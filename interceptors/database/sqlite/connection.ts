@@ -7,7 +7,7 @@ import type { Row, SqlColumn, SqlValue } from '../database.js';
 import { currentTime, type Statement } from '../engine.js';
 import { LockTimeoutError } from '../errors.js';
 import type { RawValue, StatementResult } from '../result.js';
-import { named } from './columns.js';
+import { named, namesOf } from './columns.js';
 import { toDatabaseError } from './errors.js';
 import { currentColumns, type PreparedStatement, PreparedStatements } from './prepared-statements.js';
 
@@ -57,8 +57,9 @@ export class Connection {
         return [];
       }
       if (returnsRows) {
-        const rows = prepared.all(...values);
-        return names ? (rows as SqlColumn[][]).map((row) => named(names, row)) : (rows as Row[]);
+        const rows = prepared.all(...values) as SqlColumn[][];
+        const current = names ?? namesOf(prepared);
+        return rows.map((row) => named(current, row));
       }
       prepared.run(...values);
       return [];
@@ -117,7 +118,7 @@ function fill(
   statement: PreparedStatement,
   values: readonly (SqlValue | undefined)[],
 ): void {
-  const { prepared, names, returnsRows, onlyReads } = statement;
+  const { prepared, returnsRows, onlyReads } = statement;
   result.command = statement.command;
   if (!returnsRows) {
     const { changes, lastInsertRowid } = prepared.run(...values);
@@ -125,14 +126,9 @@ function fill(
     result.lastRowId = changes > 0 ? BigInt(lastInsertRowid) : undefined;
     return;
   }
-  if (!names) prepared.raw(true);
-  try {
-    result.values = prepared.all(...values) as RawValue[][];
-    result.columns = currentColumns(statement);
-    result.affectedRows = onlyReads ? 0 : result.values.length;
-  } finally {
-    if (!names) prepared.raw(false);
-  }
+  result.values = prepared.all(...values) as RawValue[][];
+  result.columns = currentColumns(statement);
+  result.affectedRows = onlyReads ? 0 : result.values.length;
 }
 
 function wrongNumber(needed: number, given: number): Error {

@@ -13,7 +13,7 @@ export interface PreparedStatement {
   /** The first word in capitals. For a query it is SELECT. */
   readonly command: string;
   readonly returnsRows: boolean;
-  /** The names of the columns, if the statement returns its rows as lists of values. */
+  /** The names of the columns. Undefined for a statement with `*`, whose columns can change. */
   readonly names: readonly string[] | undefined;
   /** The columns, once a result has needed them. Undefined for a statement with `*`, whose columns can change. */
   columns: readonly Column[] | undefined;
@@ -44,6 +44,9 @@ export class PreparedStatements {
     const { sql, positions } = byPosition(text);
     const prepared = this.#handle.prepare(sql).safeIntegers(true);
     const returnsRows = prepared.reader;
+    // To make objects, better-sqlite3 12 reads the names again for each row, which costs more than the values. Version 13
+    // generates code, which some processes forbid.
+    if (returnsRows) prepared.raw(true);
     const statement = {
       prepared,
       positions,
