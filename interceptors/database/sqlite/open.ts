@@ -1,5 +1,6 @@
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import Module from 'node:module';
+import { dirname, resolve } from 'node:path';
 import Sqlite, { type Database as Handle } from 'better-sqlite3';
 import { RetentionClock } from '../../timing/retention-clock.js';
 import { steadyClock } from '../../timing/steady-clock.js';
@@ -43,6 +44,7 @@ const GROUP_MS = 20;
  * Opens a SQLite database with one connection for the writer and one for reads. `close` waits for all running and
  * queued units of work.
  * @throws TypeError when `path` and `database` are both missing, or `migrate` is not true or false
+ * @throws Error when the installed better-sqlite3 needs a newer Node; the message names both versions
  * @throws LockTimeoutError when another process holds the file for longer than `busyTimeoutMs`
  */
 export async function openSqliteEngine(
@@ -50,6 +52,7 @@ export async function openSqliteEngine(
 ): Promise<{ engine: SqliteEngine; close: () => Promise<void> }> {
   const { busyTimeoutMs = 5_000, unitLimitMs = 5_000, groupLimit = 256, migrate = true } = options;
   if (typeof migrate !== 'boolean') throw new TypeError('the option `migrate` must be true or false');
+  if (!options.database) assertDriverFits();
   const handle = options.database ?? openFile(options.path);
   // A clock of the application may not be set ahead, so it needs no steady clock.
   const retention = options.clock ? undefined : new RetentionClock(Date.now, steadyClock);
@@ -79,6 +82,34 @@ export async function openSqliteEngine(
     engine: new SqliteEngine(connection, writer, reader, unitLimitMs, busyTimeoutMs, isShared, migrate),
     close,
   };
+}
+
+/**
+ * A better-sqlite3 that needs a newer Node can end the process at its first connection, without a message: version 13 does so
+ * on Node 20. Its package names the versions of Node, but this file cannot import JSON in both of its module forms. So the
+ * package is found by the loaded module. A bundle has no such module.
+ */
+function assertDriverFits(): void {
+  const loaded = Object.values(Module.createRequire(process.execPath).cache);
+  const file = loaded.find((module) => module?.exports === Sqlite)?.filename;
+  const manifest = file && resolve(dirname(file), '../package.json');
+  if (!manifest || !existsSync(manifest)) return;
+  const problem = driverProblem(JSON.parse(readFileSync(manifest, 'utf8')), process.versions.node);
+  if (problem !== undefined) throw new Error(problem);
+}
+
+/**
+ * Returns why a better-sqlite3 cannot be used on a Node, if so. Only a lower bound of its supported versions counts: a
+ * list of versions does not know later ones.
+ * @param node such as `20.19.0`
+ */
+export function driverProblem(
+  { version, engines }: { readonly version: string; readonly engines?: { readonly node?: string } },
+  node: string,
+): string | undefined {
+  const [, least] = /^>= ?(\d+(?:\.\d+)*)$/.exec(engines?.node ?? '') ?? [];
+  if (least === undefined || node.localeCompare(least, 'en', { numeric: true }) >= 0) return undefined;
+  return `better-sqlite3 ${version} needs Node ${least} or newer, and this is Node ${node}; install better-sqlite3@12, or use a newer Node`;
 }
 
 function openFile(path: string | undefined): Handle {

@@ -15,6 +15,7 @@ export type { OpenStore } from '../open-store.js';
 /**
  * Opens a SQLite database as the store of a replay guard and as the database of the services.
  * @throws TypeError when an option is unknown, or `path` and `database` are both missing
+ * @throws Error when the installed better-sqlite3 needs a newer Node; the message names both versions
  * @throws SchemaError when a migration step is missing and `migrate` is false, or was changed after it had been applied
  * @throws LockTimeoutError when another process holds the file for longer than `busyTimeoutMs`
  */
