@@ -1,12 +1,15 @@
 import { X509Certificate } from 'node:crypto';
 import type { SecureServerOptions } from 'node:http2';
+import { isIP } from 'node:net';
 import {
+  type ConnectionOptions,
+  connect,
   createSecureContext,
   type PeerCertificate,
   rootCertificates,
   type SecureContextOptions,
 } from 'node:tls';
-import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
+import { ChannelCredentials, experimental, ServerCredentials } from '@grpc/grpc-js';
 import type { TlsContents, TlsFiles } from './tls-files.js';
 
 const HANDSHAKE_TIMEOUT_MS = 20_000;
@@ -39,7 +42,7 @@ export function clientCredentials(tls: TlsFiles | undefined): ChannelCredentials
   if (!tls) return ChannelCredentials.createInsecure();
   return new RenewedChannelCredentials(tls, ({ ca, clientCa, cert, key }) => {
     const roots = ca ?? clientCa ?? Buffer.from([...rootCertificates, cert].join('\n'));
-    return ChannelCredentials.createSsl(roots, key, cert);
+    return { secureContext: createSecureContext({ ca: roots, cert, key, ...chosenCiphers() }) };
   });
 }
 
@@ -51,13 +54,13 @@ export function internalCredentials(tls: TlsFiles | undefined): ChannelCredentia
   if (!tls) return ChannelCredentials.createInsecure();
   return new RenewedChannelCredentials(tls, ({ cert, key }) => {
     const own = new X509Certificate(cert).fingerprint256;
-    const context = createSecureContext({ ca: cert, cert, key, allowPartialTrustChain: true });
-    return ChannelCredentials.createFromSecureContext(context, {
+    return {
+      secureContext: createSecureContext({ ca: cert, cert, key, allowPartialTrustChain: true }),
       checkServerIdentity: (_host: string, peer: PeerCertificate) =>
         peer.fingerprint256 === own
           ? undefined
           : new Error('the certificate is not the certificate of this server'),
-    });
+    };
   });
 }
 
@@ -74,18 +77,22 @@ class RenewedServerCredentials extends ServerCredentials {
 }
 
 function contextOf({ cert, key, clientCa }: TlsContents): SecureContextOptions {
-  // grpc-js reads the same variable in `createSsl`.
+  return { cert, key, ...(clientCa && { ca: clientCa }), ...chosenCiphers() };
+}
+
+/** grpc-js reads the same variable in `createSsl`. */
+function chosenCiphers(): Pick<SecureContextOptions, 'ciphers'> {
   const ciphers = process.env.GRPC_SSL_CIPHER_SUITES;
-  return { cert, key, ...(clientCa && { ca: clientCa }), ...(ciphers !== undefined && { ciphers }) };
+  return ciphers === undefined ? {} : { ciphers };
 }
 
 type SecureConnectorArguments = Parameters<ChannelCredentials['_createSecureConnector']>;
 
 /** Credentials of a client. New connections use the current files. Established connections are not affected. */
 class RenewedChannelCredentials extends ChannelCredentials {
-  #current: ChannelCredentials;
+  #current: ConnectionOptions;
 
-  constructor(tls: TlsFiles, make: (contents: TlsContents) => ChannelCredentials) {
+  constructor(tls: TlsFiles, make: (contents: TlsContents) => ConnectionOptions) {
     super();
     this.#current = make(tls.contents);
     tls.onRenewal(() => {
@@ -101,17 +108,34 @@ class RenewedChannelCredentials extends ChannelCredentials {
     return this === other;
   }
 
-  override _createSecureConnector(...target: SecureConnectorArguments) {
-    // grpc-js keeps a connector for the lifetime of a subchannel, and connects with it many times.
-    const connector = this.#current._createSecureConnector(...target);
+  // grpc-js keeps a connector for the lifetime of a subchannel, and connects with it many times.
+  override _createSecureConnector(...given: SecureConnectorArguments): experimental.SecureConnector {
+    const connector = ChannelCredentials.createInsecure()._createSecureConnector(...given);
+    const [{ path }] = given;
+    const host = experimental.splitHostPort(path)?.host ?? path;
     return {
       ...{
         waitForReady: () => connector.waitForReady(),
         getCallCredentials: () => connector.getCallCredentials(),
       },
-      connect: (...socket: Parameters<typeof connector.connect>) =>
-        this.#current._createSecureConnector(...target).connect(...socket),
+      connect: (socket) => connectSecurely({ ...this.#current, socket, host }),
       destroy: () => connector.destroy(),
     };
   }
+}
+
+/**
+ * Connects as the connectors of grpc-js do. But those send the host as the server name also if the host is an IP address.
+ * RFC 6066 forbids that, and Node 26 throws.
+ */
+function connectSecurely(
+  options: ConnectionOptions & { readonly host: string },
+): Promise<experimental.SecureConnectResult> {
+  const servername = isIP(options.host) ? '' : options.host;
+  return new Promise((resolve, reject) => {
+    const socket = connect({ ...options, servername, ALPNProtocols: ['h2'] }, () =>
+      resolve({ socket, secure: true }),
+    );
+    socket.on('error', reject);
+  });
 }

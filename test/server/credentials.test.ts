@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { rename, unlink, writeFile } from 'node:fs/promises';
-import { connect as connectTcp } from 'node:net';
-import { connect } from 'node:tls';
+import { type AddressInfo, connect as connectTcp, type Server as TcpServer } from 'node:net';
+import { connect, createServer as createTlsServer } from 'node:tls';
 import { type ChannelCredentials, credentials, Server, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { service } from 'grpc-health-check';
@@ -45,6 +45,11 @@ async function codeOf(t: Test, port: number, creds: ChannelCredentials, host = '
   t.teardown(() => connection.close());
   const check = service.Check as NonNullable<(typeof service)['Check']>;
   return (await connection.call(check, { service: '' }, { deadlineMs: 10_000 })).code;
+}
+
+async function listenOn(server: TcpServer): Promise<number> {
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return (server.address() as AddressInfo).port;
 }
 
 type Paths = Partial<Record<'clientCa' | 'ca', string>>;
@@ -122,6 +127,44 @@ test('internal calls refuse another certificate at the own address', async (t) =
   const theirs = files(await ca.issue('theirs', 'localhost'));
   const port = await serve(t, theirs);
   t.is(await codeOf(t, port, internalCredentials(ours), 'localhost'), status.UNAVAILABLE);
+});
+
+test('a remote inventory at an IP address is trusted under this address only', async (t) => {
+  const folder = await freshFolder(t);
+  const ca = await createAuthority(folder, 'ca');
+  const creds = clientCredentials(files(await ca.issue('order', 'order'), { ca: ca.certPath }));
+  for (const [address, expected] of [
+    ['127.0.0.1', status.OK],
+    ['127.0.0.2', status.UNAVAILABLE],
+  ] as const) {
+    const port = await serve(t, files(await ca.issue(address, { type: 'ip', value: address })));
+    t.is(await codeOf(t, port, creds), expected, address);
+  }
+});
+
+test('a connection to a host name sends the name, and a connection to an IP address sends none', async (t) => {
+  const folder = await freshFolder(t);
+  const ca = await createAuthority(folder, 'ca');
+  const tls = files(await ca.issue('shop', 'localhost', { type: 'ip', value: '127.0.0.1' }), {
+    ca: ca.certPath,
+  });
+  const { cert, key } = tls.contents;
+  const sent: unknown[] = [];
+  const server = createTlsServer({ cert, key, ALPNProtocols: ['h2'] }, (socket) => {
+    sent.push(socket.servername);
+    socket.destroy();
+  });
+  t.teardown(() => server.close());
+  const port = await listenOn(server);
+  for (const creds of [clientCredentials(tls), internalCredentials(tls)]) {
+    for (const [host, expected] of [
+      ['localhost', 'localhost'],
+      ['127.0.0.1', false],
+    ] as const) {
+      t.is(await codeOf(t, port, creds, host), status.UNAVAILABLE);
+      t.deepEqual([...new Set(sent.splice(0))], [expected]);
+    }
+  }
 });
 
 /** A server whose files are checked at request, and the certificates that its clients see. */
