@@ -142,9 +142,13 @@ export async function packLibrary(t: Cleanup): Promise<string> {
   return join(folder, tarball);
 }
 
-/** Copies the compiled better-sqlite3, because compiling takes minutes. npm keeps a copy that satisfies the range. */
+/**
+ * Copies the compiled better-sqlite3, because compiling takes minutes. npm keeps a copy that satisfies the range. Version 13 is
+ * not compiled.
+ */
 async function copyBuiltSqlite(folder: string): Promise<void> {
   const built = dirname(createRequire(import.meta.url).resolve('better-sqlite3/package.json'));
+  if (!(await exists(join(built, 'build')))) return;
   const parts = ['package.json', 'lib', 'build/Release/better_sqlite3.node'];
   for (const part of parts) {
     const target = join(folder, 'node_modules/better-sqlite3', part);
