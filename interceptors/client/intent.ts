@@ -3,9 +3,9 @@ import { deriveDigest, derivingExecution, type Execution } from '../execution/ex
 import { uuidv7 } from '../execution/uuid.js';
 import {
   FIRST_SENT_HEADER,
-  isKey,
   KEY_CHARACTERS,
   KEY_HEADER,
+  keyIn,
   PRODUCER_HEADER,
 } from '../protocol/headers.js';
 import { parseTime } from '../protocol/rfc3339.js';
@@ -60,7 +60,8 @@ function derivedIntent(execution: Execution, path: string): Intent {
 /**
  * Returns the metadata of one attempt at an operation whose key the caller keeps. Do not use the key of the current
  * guarded call: `createIdempotencyInterceptor` treats such a key as a forwarded key and replaces it.
- * @param key 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`
+ * @param key 1 to 255 characters out of `A-Z a-z 0-9 . _ ~ : / + = @ -`. Double quotes around them, as a server receives
+ *   them from an HTTP client, are removed
  * @param options.firstSent the time of the first attempt, equal in every attempt; a string is RFC 3339
  * @param metadata further metadata to send; the function does not change it
  * @throws TypeError when the key or the time is malformed, or the metadata has a sequence
@@ -70,10 +71,11 @@ export function withIdempotencyKey(
   { firstSent }: { readonly firstSent?: Date | string } = {},
   metadata = new Metadata(),
 ): Metadata {
-  if (!isKey(key)) throw new TypeError(`an idempotency key must have ${KEY_CHARACTERS}`);
+  const bare = keyIn(key);
+  if (bare === undefined) throw new TypeError(`an idempotency key must have ${KEY_CHARACTERS}`);
   const sent = withoutCallerKey(metadata).clone();
   if (sent.get(PRODUCER_HEADER).length > 0) throw new TypeError('the metadata already has a sequence');
-  sent.set(KEY_HEADER, key);
+  sent.set(KEY_HEADER, bare);
   setFirstSent(sent, firstSent);
   return sent;
 }

@@ -34,6 +34,12 @@ test('withIdempotencyKey refuses a malformed key', (t) => {
   for (const good of ['a', 'k'.repeat(255), 'AZaz09._~:/+=@-']) t.notThrows(() => withIdempotencyKey(good));
 });
 
+test('withIdempotencyKey removes the double quotes of a key that an HTTP client sent', (t) => {
+  t.deepEqual(withIdempotencyKey(`"${key}"`).get('idempotency-key'), [key]);
+  for (const bad of ['"', '""', '"k', 'k"', '"k";p=1', '"a\\"b"', 'ada:"k"'])
+    t.throws(() => withIdempotencyKey(bad), { instanceOf: TypeError }, bad);
+});
+
 test('a key that is not text is refused, for example a key that a stored intent lacks', async (t) => {
   const never = () => t.fail('sent') as never;
   for (const intent of [{}, { key: null }, { key: 123 }].map((stored) =>
