@@ -78,10 +78,7 @@ export function assertNoForeignCall(): void {
   }
 }
 
-/**
- * Runs `work`, and everything that `work` starts, outside of every guarded call and unit of work. Long-lived parts start
- * here, because the code that creates or wakes them may run inside a call.
- */
+/** Runs `work`, and everything that `work` starts, outside of every guarded call and unit of work. */
 export function outsideOfCalls<R>(work: () => R): R {
   let run = work;
   for (const state of states.values()) {
@@ -90,6 +87,17 @@ export function outsideOfCalls<R>(work: () => R): R {
     run = () => state.storage.run(undefined, inner);
   }
   return run();
+}
+
+const inContextOfLoading = AsyncLocalStorage.snapshot();
+
+/**
+ * Runs `work`, and everything that `work` starts, in the asynchronous context in which this module was loaded. Long-lived
+ * parts start here. The code that creates or wakes them may run inside a request, and `work` must carry neither the trace of
+ * the request nor another value of its context.
+ */
+export function outsideOfRequests<R>(work: () => R): R {
+  return inContextOfLoading(() => outsideOfCalls(work));
 }
 
 function conflictWith(other: SharedState): string {

@@ -1,3 +1,5 @@
+import { outsideOfRequests } from '../context/copies.js';
+
 /** The maximum number of kinds. Events of all further kinds count as one kind. */
 const MAX_KINDS = 1_000;
 
@@ -42,12 +44,14 @@ export class PacedLines {
     }
     known.suppressed++;
     // The process must not stay alive for a log line.
-    known.timer ??= setTimeout(() => {
-      known.timer = undefined;
-      // The line is about the last event, so this event is not suppressed.
-      known.suppressed--;
-      this.#write(known);
-    }, pauseMs).unref();
+    known.timer ??= outsideOfRequests(() => setTimeout(() => this.#end(known), pauseMs).unref());
+  }
+
+  #end(kind: Kind): void {
+    kind.timer = undefined;
+    // The line is about the last event, so this event is not suppressed.
+    kind.suppressed--;
+    this.#write(kind);
   }
 
   #write(kind: Kind): void {

@@ -1,5 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { outsideOfCalls } from '../context/copies.js';
+import { outsideOfRequests } from '../context/copies.js';
 import type { Database } from '../database/database.js';
 import type { OutboxObserver } from './observer.js';
 
@@ -29,11 +28,6 @@ export interface WakeUps {
 export class WorkSignal {
   readonly #database: Database;
   readonly #listeners = new Set<() => void>();
-  /**
-   * `notify` runs in the context of an ended unit of work. The NOTIFY statement must run outside of that
-   * context.
-   */
-  readonly #inOwnContext = outsideOfCalls(() => AsyncLocalStorage.snapshot());
   #isNotifying = false;
   #isNotifyDue = false;
 
@@ -50,7 +44,8 @@ export class WorkSignal {
   /** Calls the listeners, and notifies other processes in the background. */
   notify(): void {
     for (const listener of this.#listeners) listener();
-    if (this.#database.dialect.name === 'postgres') this.#inOwnContext(() => void this.#notifyOthers());
+    // This method runs in the context of an ended unit of work. One NOTIFY statement serves many of them.
+    if (this.#database.dialect.name === 'postgres') outsideOfRequests(() => void this.#notifyOthers());
   }
 
   /**

@@ -1,5 +1,5 @@
 import pg, { type ClientConfig } from 'pg';
-import { outsideOfCalls } from '../context/copies.js';
+import { outsideOfRequests } from '../context/copies.js';
 import { DatabaseUnavailableError } from '../database/errors.js';
 import { Failover, type HostClient } from '../database/postgres/servers/failover.js';
 import { assertKnownOptions } from '../options/known-options.js';
@@ -44,7 +44,7 @@ export function createPostgresWakeUps(options: PostgresWakeUpsOptions): WakeUps 
     start(wake, observer) {
       const started = new Listener(options, Client, wake, observer);
       listener = started;
-      void outsideOfCalls(() => started.connect());
+      void outsideOfRequests(() => started.connect());
     },
     stop: async () => listener?.stop(),
   };

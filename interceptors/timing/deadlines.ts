@@ -1,5 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { outsideOfCalls } from '../context/copies.js';
+import { outsideOfRequests } from '../context/copies.js';
 
 /** A deadline that has been set. */
 export interface Deadline {
@@ -42,8 +41,8 @@ class BatchedDeadline implements Deadline {
 /**
  * Many deadlines on few timers. A deadline expires at its time or up to a sixty-fourth of its length later (at least
  * 2 ms, at most 512 ms), never earlier. Deadlines that end at about the same time share a timer. The timers do not
- * keep the process alive. All actions run in the asynchronous context in which this object was constructed and outside
- * of every call, because the calls that share a timer have different contexts.
+ * keep the process alive. All actions run in the asynchronous context in which the library was loaded, because the calls
+ * that share a timer have different contexts.
  *
  * A batch whose deadlines were all cancelled is kept for a while, because the next call may join it. The number of
  * batches in memory is at most twice the number of batches with deadlines, or a small constant.
@@ -51,7 +50,6 @@ class BatchedDeadline implements Deadline {
 export class Deadlines {
   readonly #batches = new Map<number, Batch>();
   #sweepAt = MIN_BATCHES_TO_SWEEP;
-  readonly #inOwnContext = outsideOfCalls(() => AsyncLocalStorage.snapshot());
 
   /** Runs `expire` once, `ms` milliseconds from now. */
   set(ms: number, expire: () => void): Deadline {
@@ -67,7 +65,7 @@ export class Deadlines {
     if (this.#batches.size >= this.#sweepAt) this.#sweep();
     const batch: Batch = { deadlines: new Set() };
     this.#batches.set(end, batch);
-    this.#inOwnContext(() => this.#wait(end, batch));
+    outsideOfRequests(() => this.#wait(end, batch));
     return batch;
   }
 

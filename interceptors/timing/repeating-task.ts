@@ -1,5 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { outsideOfCalls } from '../context/copies.js';
+import { outsideOfRequests } from '../context/copies.js';
 import { backoffMs } from './backoff.js';
 
 /** The maximum delay of a Node timer, in milliseconds. */
@@ -28,13 +27,11 @@ export interface RepeatingTaskOptions {
  * Runs a task at each wake-up, and after a pause since the last run. Two runs never overlap. A wake-up during a run
  * starts another run after the current one.
  *
- * Each run has the asynchronous context in which the task was constructed, outside of the call that may surround the
- * constructor. The context of the code that wakes the task is not used, because that code may run inside a call with an
- * open transaction.
+ * Each run has the asynchronous context in which the library was loaded. The code that creates or wakes the task may run
+ * inside a request: with a trace, or with an open transaction. If the task needs a context of its own, `run` can enter it.
  */
 export class RepeatingTask {
   readonly #options: RepeatingTaskOptions;
-  readonly #inOwnContext = outsideOfCalls(() => AsyncLocalStorage.snapshot());
   readonly #wakeUps = new Set<NodeJS.Timeout>();
   #interval: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
@@ -67,7 +64,7 @@ export class RepeatingTask {
   wake(): void {
     if (this.#isStopped) return;
     this.#isWoken = true;
-    if (!this.#isRunning) this.#running = this.#inOwnContext(() => this.#runAll());
+    if (!this.#isRunning) this.#running = outsideOfRequests(() => this.#runAll());
   }
 
   /** Starts a run in `ms` milliseconds. Has no effect if the pause after a run is not longer than this time. */

@@ -18,6 +18,8 @@ export const libraryLayers: readonly Layer[] = [
       'interceptors/context',
       'What all copies of the library share: values of the asynchronous context, errors',
     ),
+  ],
+  [
     room('interceptors/wire', 'The protobuf wire format, read and written without generated code'),
     room('interceptors/logging', 'Log lines without what callers sent: errors, and the lines of grpc-js'),
   ],

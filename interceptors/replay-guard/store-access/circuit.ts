@@ -1,3 +1,4 @@
+import { outsideOfRequests } from '../../context/copies.js';
 import { isCommitInDoubt, isContention, isFromDatabase, isOutage } from '../../database/error-kinds.js';
 import { DatabaseUnavailableError } from '../../database/errors.js';
 
@@ -81,7 +82,7 @@ export class Circuit {
   }
 
   #scheduleProbe(): void {
-    this.#nextProbe = setTimeout(async () => {
+    const probe = async () => {
       const answers = await this.#probe().then(
         () => true,
         () => false,
@@ -89,7 +90,9 @@ export class Circuit {
       if (this.#isStopped) return;
       if (answers) this.#close();
       else this.#scheduleProbe();
-    }, PROBE_INTERVAL_MS).unref();
+    };
+    // The call whose failure opens the circuit ends before the probes.
+    this.#nextProbe = outsideOfRequests(() => setTimeout(probe, PROBE_INTERVAL_MS).unref());
   }
 
   #close(): void {
