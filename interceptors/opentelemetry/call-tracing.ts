@@ -69,7 +69,7 @@ export function createOpenTelemetryTracing(options: OpenTelemetryTracingOptions 
       const tracer = tracerProvider.getTracer(SCOPE_NAME, version);
       const makeSpan: MakeSpan = (kind, parent, startTime) =>
         tracer.startSpan(
-          `${method.service}/${method.method}`,
+          fullNameOf(method),
           { kind, attributes: attributesOf(method), ...(startTime !== undefined && { startTime }) },
           parent,
         );
@@ -92,9 +92,14 @@ function detectedHandlerSpans(): 'guard' | 'instrumentation' {
   return '__wrapped' in Server.prototype.register ? 'instrumentation' : 'guard';
 }
 
-/** The names of the attributes are those of `@opentelemetry/instrumentation-grpc`. */
-function attributesOf({ service, method }: ObservedMethod): Attributes {
-  return { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': method };
+/** The names of the attributes are the stable semantic conventions of OpenTelemetry, version 1.45. */
+function attributesOf(method: ObservedMethod): Attributes {
+  return { 'rpc.system.name': 'grpc', 'rpc.method': fullNameOf(method) };
+}
+
+/** Returns the name of a method by the semantic conventions: `package.Service/Method`. */
+export function fullNameOf({ service, method }: ObservedMethod): string {
+  return `${service}/${method}`;
 }
 
 type MakeSpan = (kind: SpanKind, parent: Context, startTime?: number) => Span;
@@ -176,8 +181,9 @@ const serverErrors: ReadonlySet<number> = new Set([
 
 /** The status has no message, because the message of a status may contain data of the caller. */
 function setStatus(span: Span, code: number): void {
-  span.setAttribute('rpc.grpc.status_code', code);
+  const name = status[code] ?? String(code);
+  span.setAttribute('rpc.status_code', name);
   if (!serverErrors.has(code)) return;
-  span.setAttribute('error.type', status[code] ?? String(code));
+  span.setAttribute('error.type', name);
   span.setStatus({ code: SpanStatusCode.ERROR });
 }

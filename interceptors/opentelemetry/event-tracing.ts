@@ -40,20 +40,22 @@ export function createOpenTelemetryEventTracing(
     attempted({ destination, type, attempt }, headers, deliver) {
       const parent = propagation.extract(ROOT_CONTEXT, headers);
       const attributes = {
-        'messaging.system': SCOPE_NAME,
+        'messaging.system.name': SCOPE_NAME,
         'messaging.operation.type': 'process',
+        'messaging.operation.name': 'deliver',
         'messaging.destination.name': destination,
         'replay_guard.outbox.type': type,
         'replay_guard.outbox.attempt': attempt,
       };
       const tracer = tracerProvider.getTracer(SCOPE_NAME, version);
-      const span = tracer.startSpan(`deliver ${type}`, { kind: SpanKind.CONSUMER, attributes }, parent);
+      const span = tracer.startSpan(
+        `deliver ${destination}`,
+        { kind: SpanKind.CONSUMER, attributes },
+        parent,
+      );
       const inSpan = trace.setSpan(parent, span);
       const delivery = context.with(inSpan, () => deliver(headersOf(inSpan)));
-      delivery.then(
-        () => span.end(),
-        (error) => endAsFailed(span, error),
-      );
+      delivery.catch((error) => setFailure(span, error)).finally(() => span.end());
     },
   };
 }
@@ -65,8 +67,8 @@ function headersOf(of: typeof ROOT_CONTEXT): Record<string, string> {
   return headers;
 }
 
-function endAsFailed(span: Span, error: unknown): void {
+/** Describes a failure by the class of its error, because the text of an error may contain data of callers. */
+export function setFailure(span: Span, error: unknown): void {
   span.setAttribute('error.type', error instanceof Error ? error.name : '_OTHER');
   span.setStatus({ code: SpanStatusCode.ERROR });
-  span.end();
 }

@@ -3,6 +3,7 @@ import { OldestExecutions } from '../options/oldest-executions.js';
 import { REASONS } from '../protocol/reasons.js';
 import type { ObservedMethod, ReplayGuardObserver } from '../replay-guard/index.js';
 import { callOutcomes, quotas, storeOperations } from './attribute-values.js';
+import { fullNameOf } from './call-tracing.js';
 import { CALL_BUCKETS, instruments, type OpenTelemetryObserverOptions } from './instruments.js';
 
 /** The buckets of the duration of an operation on the store, in seconds. */
@@ -126,8 +127,8 @@ export function createOpenTelemetryObserver(
   };
 }
 
-function attributesOf({ service, method }: ObservedMethod) {
-  return { 'rpc.service': service, 'rpc.method': method };
+function attributesOf(method: ObservedMethod) {
+  return { 'rpc.method': fullNameOf(method) };
 }
 
 function withOutcome(method: ObservedMethod, outcome: string) {

@@ -66,7 +66,9 @@ for (const engine of engines) {
         const { spanId } = execution.spanContext();
         t.is(execution.name, `test.v1.LedgerService/${method === 'append' ? 'Append' : 'Transfer'}`);
         t.is(active, spanId, 'the handler runs inside the span');
-        t.like(execution.attributes, { 'rpc.system': 'grpc', 'rpc.service': 'test.v1.LedgerService' });
+        t.like(execution.attributes, {
+          ...{ 'rpc.system.name': 'grpc', 'rpc.method': execution.name, 'rpc.status_code': 'OK' },
+        });
         t.like(outline(execution), { kind: 'SERVER', outcome: 'executed', code: 0, isError: false });
         t.deepEqual(execution.links, []);
         for (const [of, outcome] of [

@@ -44,7 +44,7 @@ for (const engine of engines) {
       });
       t.is(await relayTo(t, outbox, desk, { tracing }).runOnce(), 1);
 
-      const attempts = spans.of(cause.spanContext()).filter(({ name }) => name === 'deliver note');
+      const attempts = spans.of(cause.spanContext()).filter(({ name }) => name === 'deliver desk');
       t.deepEqual(
         attempts.map(({ kind, parentSpanContext, attributes, status }) => [
           kind,
@@ -70,11 +70,11 @@ test.serial('an event that was appended without a trace is delivered, and begins
   await outbox.database.transaction(() => outbox.append(note('a', 1)));
   await outbox.database.transaction(() => outbox.append(note('b', 1)));
   await outbox.database.query("UPDATE replay_guard_outbox SET trace = 'no JSON' WHERE aggregate = 'b'");
-  const before = spans.named('deliver note').length;
+  const before = spans.named('deliver desk').length;
   const { notes, write } = notebook();
   t.is(await relayTo(t, outbox, write, { tracing }).runOnce(), 2);
   t.deepEqual(notes.sort(), ['a1', 'b1']);
-  const delivered = spans.named('deliver note').slice(before);
+  const delivered = spans.named('deliver desk').slice(before);
   t.deepEqual(
     delivered.map(({ parentSpanContext }) => parentSpanContext),
     [undefined, undefined],

@@ -49,11 +49,12 @@ test.serial(
       servers.map(({ name, parentSpanContext, attributes }) => [
         name,
         parentSpanContext?.spanId,
-        attributes['rpc.grpc.status_code'],
+        // The instrumentation uses the conventions before the stable ones.
+        attributes['rpc.grpc.status_code'] ?? attributes['rpc.status_code'],
       ]),
       [
         [handlerSpan, ids[0], 0],
-        [guardSpan, ids[1], 0],
+        [guardSpan, ids[1], 'OK'],
       ],
     );
     // The client of this process is instrumented, too. The guard continues its traces.

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { status as codes } from '@grpc/grpc-js';
 import { SpanKind } from '@opentelemetry/api';
 import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node';
@@ -10,6 +11,11 @@ export class RecordedSpans {
   /** Registers the SDK of OpenTelemetry with its context manager and the propagation of W3C. Once per process. */
   constructor() {
     new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(this.#exporter)] }).register();
+  }
+
+  /** Returns all spans. */
+  all(): ReadableSpan[] {
+    return this.#exporter.getFinishedSpans();
   }
 
   /** Returns the spans of a trace. */
@@ -45,7 +51,7 @@ export function outline({ kind, parentSpanContext, attributes, status }: Readabl
     kind: SpanKind[kind],
     parent: parentSpanContext?.spanId,
     outcome: attributes['replay_guard.outcome'],
-    code: attributes['rpc.grpc.status_code'],
+    code: codes[attributes['rpc.status_code'] as keyof typeof codes],
     reason: attributes['replay_guard.refusal.reason'],
     isError: status.code === 2,
   };
