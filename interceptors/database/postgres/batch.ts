@@ -51,6 +51,10 @@ export function batchClassOf(Query: QueryClass): BatchClass {
 function createBatchClass(Query: QueryClass): BatchClass {
   return class PreparedBatch extends Query implements Batch {
     readonly results: Row[][] = [];
+    /** Read by instrumentations of pg only. */
+    readonly text: string;
+    /** An instrumentation that writes comments into texts sends only a query with a name as it is. */
+    readonly name = '';
     command = '';
     error: Error | undefined;
     isSent = false;
@@ -77,6 +81,10 @@ function createBatchClass(Query: QueryClass): BatchClass {
       done: (end: BatchEnd) => void,
     ) {
       super('');
+      this.text =
+        statements.length === 1
+          ? (statements[0] as Statement).text
+          : statements.map(({ text }) => text).join('; ');
       this.#statements = statements;
       this.#prepared = prepared;
       this.#limitMs = limitMs;

@@ -1,4 +1,6 @@
+import { Socket } from 'node:net';
 import pg, { type Pool, type PoolConfig } from 'pg';
+import { outsideOfRequests } from '../../context/copies.js';
 import { PostgresEngine } from './engine.js';
 import { Failover } from './servers/failover.js';
 import type { TransactionLimits } from './session-settings.js';
@@ -117,6 +119,15 @@ function isName(text: string): boolean {
   return /^[^'"\0]+$/.test(text) && Buffer.byteLength(text) <= 63;
 }
 
+/** A connection outlives the request that opens it, so the events of its socket must not have the context of the request. */
+function createSocket(): Socket {
+  const socket = new Socket();
+  const connect = socket.connect.bind(socket) as (...args: unknown[]) => Socket;
+  return Object.assign(socket, {
+    connect: (...args: unknown[]) => outsideOfRequests(() => connect(...args)),
+  });
+}
+
 function createPool(options: PostgresOptions, limits: TransactionLimits, failover?: Failover): Pool {
   const config: PoolConfig & { pipeline: boolean } = {
     ...(failover ? failover.poolOptions : { connectionString: options.connectionString }),
@@ -124,6 +135,7 @@ function createPool(options: PostgresOptions, limits: TransactionLimits, failove
     max: options.maxConnections ?? 20,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
+    stream: createSocket,
     ...(!options.pooler && {
       statement_timeout: limits.statementMs,
       lock_timeout: limits.lockMs,

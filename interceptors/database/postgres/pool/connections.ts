@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { Pool, PoolClient } from 'pg';
 import { outsideOfCalls } from '../../../context/copies.js';
 import { DatabaseUnavailableError, NoConnectionError } from '../../errors.js';
@@ -49,6 +50,8 @@ export class Connections {
     use: (connection: Connection, resolve: (result: T) => void, reject: (error: Error) => void) => void,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
+      // The pool gives a free connection in the context of the user that has released it.
+      const caller = new AsyncResource('replay-guard-connection');
       const { answers, losses } = this.#use;
       const since = this.#pool.idleCount <= this.#use.waiting ? performance.now() : undefined;
       const waiter: Waiter<PoolClient> = {
@@ -57,9 +60,12 @@ export class Connections {
           const connection = this.#connectionOf(client).checkedOut();
           const isEarlier = connection.openedAt < this.#demotions;
           // In a transaction of the application, the statements of this user would commit with it, or never.
-          if (!isEarlier && !connection.isInTransaction) return use(connection, resolve, reject);
+          if (!isEarlier && !connection.isInTransaction) {
+            caller.runInAsyncScope(use, undefined, connection, resolve, reject);
+            return;
+          }
           connection.release(true);
-          this.use(use).then(resolve, reject);
+          caller.runInAsyncScope(() => this.use(use).then(resolve, reject));
         },
         fail: (cause) => {
           if (since !== undefined) this.waits.ended(since);
