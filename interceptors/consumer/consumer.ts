@@ -3,9 +3,10 @@ import { assertKnownOptions } from '../options/known-options.js';
 import { completeObserver } from '../options/observer.js';
 import { MessageInProgressError } from './errors.js';
 import type { MessageName } from './message.js';
-import { type ConsumerObserver, consumerObserverMethods } from './observer.js';
+import { type ConsumerObserver, consumerObserverMethods, type DeliveryOutcome } from './observer.js';
 import { checkedRetention, type ProcessResult, processOnce } from './process-once.js';
 import { MessagePruner } from './pruner.js';
+import { type MessageHeaders, type MessageTracing, SafeMessageTracing } from './tracing.js';
 
 /** The options of `createConsumer`. */
 export interface ConsumerOptions {
@@ -13,6 +14,8 @@ export interface ConsumerOptions {
   readonly database: Database;
   /** One observer or a list. Each receives the outcome of each delivery. Any method may be missing. Default: no observer. */
   readonly observer?: Partial<ConsumerObserver> | readonly Partial<ConsumerObserver>[];
+  /** Makes each delivery part of the trace of its message. Default: deliveries are not traced. */
+  readonly tracing?: MessageTracing;
   /**
    * How long a processed message is retained, in milliseconds, at least 1 minute. The retention must exceed
    * the time in which the broker or the sender may deliver the message again. Default: 7 days.
@@ -22,13 +25,27 @@ export interface ConsumerOptions {
   readonly clock?: () => number;
 }
 
+/** What a consumer may know of a delivery beside the name of its message. */
+export interface DeliveryDetails {
+  /**
+   * The headers of the message, of which the tracing reads the trace context of the sender. Values may be texts, bytes, or
+   * lists of them. Default: no headers.
+   */
+  readonly headers?: MessageHeaders;
+}
+
 /** Processes each message at most once, and deletes its record after the retention. */
 export interface Consumer {
   /**
    * Processes a message at most once. Calls the function `processOnce` with the database, the retention and the clock
    * of this consumer.
+   * @throws TypeError when a detail of the delivery is unknown
    */
-  processOnce<T>(message: MessageName, work: () => Promise<T>): Promise<ProcessResult<T>>;
+  processOnce<T>(
+    message: MessageName,
+    work: () => Promise<T>,
+    details?: DeliveryDetails,
+  ): Promise<ProcessResult<T>>;
   /** Stops the pruner. Resolves when its current batch has ended. Deliveries in progress continue. */
   close(): Promise<void>;
 }
@@ -65,30 +82,36 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   assertKnownOptions<ConsumerOptions>('createConsumer', options, {
     database: true,
     observer: true,
+    tracing: true,
     retentionMs: true,
     clock: true,
   });
   const { database, clock } = options;
   const observer = completeObserver(options.observer, consumerObserverMethods);
+  const tracing = options.tracing && new SafeMessageTracing(options.tracing);
   const retentionMs = checkedRetention(options);
   await migrateConsumer(database);
   const pruner = new MessagePruner(database, observer, clock);
   pruner.start();
   return {
-    async processOnce(message, work) {
+    async processOnce(message, work, details = {}) {
+      assertKnownOptions<DeliveryDetails>('processOnce', details, { headers: true });
+      const process = () => processOnce(database, message, work, { retentionMs, ...(clock && { clock }) });
       try {
-        const result = await processOnce(database, message, work, {
-          retentionMs,
-          ...(clock && { clock }),
-        });
+        const result = await (tracing
+          ? tracing.delivered(message.consumer, details.headers ?? {}, process, outcomeOf)
+          : process());
         observer.deliveryEnded(message.consumer, result.outcome);
         return result;
       } catch (error) {
-        const outcome = error instanceof MessageInProgressError ? 'in_progress' : 'failed';
-        observer.deliveryEnded(message.consumer, outcome);
+        observer.deliveryEnded(message.consumer, outcomeOf(error));
         throw error;
       }
     },
     close: () => pruner.stop(),
   };
+}
+
+function outcomeOf(error: unknown): DeliveryOutcome {
+  return error instanceof MessageInProgressError ? 'in_progress' : 'failed';
 }

@@ -7,3 +7,7 @@ export {
 export { createOpenTelemetryEventTracing, type OpenTelemetryEventTracingOptions } from './event-tracing.js';
 export { createOpenTelemetryObserver } from './guard-metrics.js';
 export type { OpenTelemetryObserverOptions } from './instruments.js';
+export {
+  createOpenTelemetryMessageTracing,
+  type OpenTelemetryMessageTracingOptions,
+} from './message-tracing.js';

@@ -80,6 +80,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     values: [
       'createOpenTelemetryConsumerObserver',
       'createOpenTelemetryEventTracing',
+      'createOpenTelemetryMessageTracing',
       'createOpenTelemetryObserver',
       'createOpenTelemetryOutboxObserver',
       'createOpenTelemetryTracing',
@@ -87,6 +88,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
     types: [
       'OpenTelemetryConsumerObserverOptions',
       'OpenTelemetryEventTracingOptions',
+      'OpenTelemetryMessageTracingOptions',
       'OpenTelemetryObserverOptions',
       'OpenTelemetryTracingOptions',
     ],
@@ -226,10 +228,14 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'ConsumerObserver',
       'ConsumerOptions',
       'Database',
+      'DeliveryDetails',
       'DeliveryOutcome',
+      'MessageHeaders',
       'MessageName',
+      'MessageTracing',
       'ProcessOptions',
       'ProcessResult',
+      'TracedDelivery',
     ],
   },
   'grpc-replay-guard/consumer/prometheus': {
