@@ -1,4 +1,4 @@
-import { warnOnce } from '../options/observer.js';
+import { warnOfRejection, warnOnce } from '../options/observer.js';
 import type { DeliveryOutcome } from './observer.js';
 
 /** The headers of a message, as brokers and HTTP servers give them. A tracing reads the trace context of the sender. */
@@ -46,13 +46,14 @@ export class SafeMessageTracing {
   ): Promise<T> {
     let started: Promise<T> | undefined;
     try {
-      this.#tracing.delivered(consumer, headers, () => {
+      const tracked: unknown = this.#tracing.delivered(consumer, headers, () => {
         started ??= process();
         return started.then(
           ({ outcome }) => ({ outcome }),
           (error) => ({ outcome: outcomeOf(error), error }),
         );
       });
+      warnOfRejection(tracked, this.#warn);
     } catch (error) {
       this.#warn(error);
     }

@@ -151,7 +151,16 @@ class CallSpan implements CallTrace {
     return referenceTo(this.#span.spanContext());
   }
 
-  ended({ outcome, code, reason, execution }: TracedEnd): void {
+  ended(end: TracedEnd): void {
+    // A span without an end would never be exported.
+    try {
+      this.#describe(end);
+    } finally {
+      this.#span.end();
+    }
+  }
+
+  #describe({ outcome, code, reason, execution }: TracedEnd): void {
     const span = this.#span;
     span.setAttributes({ ...this.#attributes, 'replay_guard.outcome': outcome });
     if (this.#waitedSeconds > 0) span.setAttribute('replay_guard.wait.duration', this.#waitedSeconds);
@@ -165,7 +174,6 @@ class CallSpan implements CallTrace {
       if (code !== undefined) setStatus(server, code);
       server.end();
     }
-    span.end();
   }
 }
 

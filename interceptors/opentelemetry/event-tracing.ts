@@ -55,7 +55,8 @@ export function createOpenTelemetryEventTracing(
       );
       const inSpan = trace.setSpan(parent, span);
       const delivery = context.with(inSpan, () => deliver(headersOf(inSpan)));
-      delivery.catch((error) => setFailure(span, error)).finally(() => span.end());
+      // The end of a span may throw. The caller reports the error of the returned promise.
+      return delivery.catch((error) => setFailure(span, error)).finally(() => span.end());
     },
   };
 }

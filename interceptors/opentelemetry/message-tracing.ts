@@ -68,7 +68,8 @@ export function createOpenTelemetryMessageTracing(
         },
         parent,
       );
-      void context.with(trace.setSpan(parent, span), process).then(({ outcome, error }) => {
+      // The end of a span may throw. The caller reports the error of the returned promise.
+      return context.with(trace.setSpan(parent, span), process).then(({ outcome, error }) => {
         span.setAttribute('replay_guard.outcome', outcome);
         if (error !== undefined) setFailure(span, error);
         span.end();

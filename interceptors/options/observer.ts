@@ -42,13 +42,16 @@ function safeMethod<Observer>(given: Partial<Observer>, name: keyof Observer & s
   return (...args) => {
     try {
       // Read the method at each call, because a test or a tracer may replace it later.
-      const result: unknown = (given[name] as Method).apply(given, args);
-      // The rejection of an async method would end the process, or fail the call that is executing.
-      if (result instanceof Promise) result.catch(warn);
+      warnOfRejection((given[name] as Method).apply(given, args), warn);
     } catch (error) {
       warn(error);
     }
   };
+}
+
+/** Catches the rejection of an async method, which would end the process, or fail the call that is executing. */
+export function warnOfRejection(result: unknown, warn: (error: unknown) => void): void {
+  if (result instanceof Promise) result.catch(warn);
 }
 
 /** Returns a function that emits one process warning about the errors of an observer's method. */

@@ -1,4 +1,4 @@
-import { warnOnce } from '../options/observer.js';
+import { warnOfRejection, warnOnce } from '../options/observer.js';
 import type { ObservedAttempt } from './observer.js';
 
 /** A trace context as headers, such as `traceparent`. */
@@ -59,10 +59,11 @@ export class SafeEventTracing {
   ): Promise<void> {
     let started: Promise<void> | undefined;
     try {
-      this.#tracing.attempted(attempt, headersFrom(stored), (headers) => {
+      const tracked: unknown = this.#tracing.attempted(attempt, headersFrom(stored), (headers) => {
         started ??= deliver(headers);
         return started;
       });
+      warnOfRejection(tracked, this.#warn.attempted);
     } catch (error) {
       this.#warn.attempted(error);
     }

@@ -1,5 +1,5 @@
 import type { Metadata } from '@grpc/grpc-js';
-import { warnOnce } from '../../options/observer.js';
+import { warnOfRejection, warnOnce } from '../../options/observer.js';
 import type { CallOutcome, ObservedMethod } from '../observer.js';
 import type { CallTrace, CallTracing, TracedEnd } from '../tracing.js';
 
@@ -21,7 +21,9 @@ export class SafeTracing {
   /** Returns the trace of a call. Undefined if the tracing has failed. */
   callStarted(method: ObservedMethod, metadata: Metadata): SafeTrace | undefined {
     try {
-      return new SafeTrace(this.#tracing.callStarted(method, metadata), this);
+      const started = this.#tracing.callStarted(method, metadata);
+      warnOfRejection(started, (error) => this.warn('callStarted', error));
+      return new SafeTrace(started, this);
     } catch (error) {
       this.warn('callStarted', error);
       return undefined;
@@ -83,10 +85,13 @@ export class SafeTrace implements CallTrace {
   }
 
   #try<T>(name: string, event: () => T): T | undefined {
+    const warn = (error: unknown) => this.#tracing.warn(name, error);
     try {
-      return event();
+      const result = event();
+      warnOfRejection(result, warn);
+      return result;
     } catch (error) {
-      this.#tracing.warn(name, error);
+      warn(error);
       return undefined;
     }
   }
