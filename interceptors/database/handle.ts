@@ -98,8 +98,8 @@ export class DatabaseHandle implements Database {
     return new DatabaseHandle(this.#engine, this.#ambient, { savepoint });
   }
 
-  migrate(component: string, steps: readonly string[]): Promise<void> {
-    return migrate(this.#engine, component, steps);
+  async migrate(component: string, steps: readonly string[]): Promise<void> {
+    await migrate(this.#engine, component, steps);
   }
 
   /** Runs `work` in an asynchronous context in which the handle joins `unit`. */

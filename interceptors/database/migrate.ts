@@ -33,6 +33,7 @@ export interface AppliedSteps {
  * Applies the missing migration steps of a component in one transaction. The version is read first: a current schema is
  * not written to and needs no lock. If a newer server has already applied more steps, the database is not changed. While
  * another server migrates, or a transaction holds a table, the migration is tried again, and a process warning says so.
+ * Resolves to the number of the steps that were applied before.
  * @throws TypeError when a step controls transactions
  * @throws SchemaError when a step is missing and may not be applied, or was changed after it had been applied
  */
@@ -41,7 +42,7 @@ export async function migrate(
   component: string,
   steps: readonly string[],
   { digested = steps, addsDigests = false }: MigrateOptions = {},
-): Promise<void> {
+): Promise<number> {
   for (const step of steps) assertNoControl(step, engine.name);
   const digests = digested.map(digestOf);
   let warnedAt = Number.NEGATIVE_INFINITY;
@@ -49,8 +50,11 @@ export async function migrate(
     try {
       const applied = await readApplied(engine, component);
       assertUnchanged(component, applied, digests);
-      const lacksDigests = addsDigests && applied.digests.length < Math.min(applied.version, steps.length);
-      if (applied.version >= steps.length && !lacksDigests) return await engine.locateTables?.();
+      const isCurrent = applied.version >= steps.length;
+      if (isCurrent && !(addsDigests && lacksDigests(applied, steps))) {
+        await engine.locateTables?.();
+        return applied.version;
+      }
       if (!engine.mayMigrate)
         throw new SchemaError(`${behind(component, applied, steps)}. ${advice(component)}`);
       return await apply(engine, component, steps, digests);
@@ -75,7 +79,7 @@ export async function migrate(
 
 /** Reads which steps of a component the database has applied: in a transaction, or on its own. */
 export async function readApplied(
-  engine: DatabaseEngine,
+  engine: Pick<DatabaseEngine, 'run' | 'versionColumns'>,
   component: string,
   session?: Session,
 ): Promise<AppliedSteps> {
@@ -104,12 +108,17 @@ export function changedStep(applied: AppliedSteps, digests: readonly string[]): 
   return index < 0 ? undefined : index + 1;
 }
 
+/** Whether the digest of an applied step is not stored. */
+export function lacksDigests(applied: AppliedSteps, steps: readonly string[]): boolean {
+  return applied.digests.length < Math.min(applied.version, steps.length);
+}
+
 async function apply(
   engine: DatabaseEngine,
   component: string,
   steps: readonly string[],
   digests: readonly string[],
-): Promise<void> {
+): Promise<number> {
   const { session } = await engine.openMigration();
   const query = (text: string, params: SqlValue[] = []) => session.query({ text, params });
   try {
@@ -125,6 +134,7 @@ async function apply(
     }
     await engine.locateTables?.(session);
     await session.commit();
+    return applied.version;
   } catch (error) {
     await session.rollback();
     throw error;
@@ -140,7 +150,8 @@ export const addDigests = 'ALTER TABLE replay_guard_schema ADD COLUMN digests TE
 export const storeVersion = `INSERT INTO replay_guard_schema (component, version, digests) VALUES ($1, $2, $3)
   ON CONFLICT (component) DO UPDATE SET version = excluded.version, digests = excluded.digests`;
 
-function assertUnchanged(component: string, applied: AppliedSteps, digests: readonly string[]): void {
+/** @throws SchemaError when a step has changed since the database applied it */
+export function assertUnchanged(component: string, applied: AppliedSteps, digests: readonly string[]): void {
   const step = changedStep(applied, digests);
   if (step === undefined) return;
   throw new SchemaError(

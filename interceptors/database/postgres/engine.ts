@@ -25,7 +25,7 @@ import {
 import { Connections } from './pool/connections.js';
 import { appearsToRead, checkOf, noteSuspect } from './reads.js';
 import type { Failover } from './servers/failover.js';
-import { checkSessions } from './servers/pooler.js';
+import { checkSessions, seesPooler } from './servers/pooler.js';
 import { commit, endCommit, PostgresSession } from './session.js';
 import { ownSession, sharedSession, type TransactionLimits } from './session-settings.js';
 import { Standby } from './standby.js';
@@ -112,6 +112,11 @@ export class PostgresEngine implements DatabaseEngine {
    */
   checkSessions(): Promise<void> {
     return checkSessions(this.#connections, this.#isPooled);
+  }
+
+  /** Resolves to whether a pooler answers in place of the server. A pooler tells a process number of its own. */
+  seesPooler(): Promise<boolean> {
+    return seesPooler(this.#connections);
   }
 
   load(): DatabaseLoad {

@@ -22,6 +22,12 @@ import type { Writer } from './writer.js';
 /** The pause between two attempts to empty the log, in milliseconds. */
 const LOG_RETRY_MS = 15;
 
+/** Finds the columns of the table of component versions. */
+export const versionColumns: Statement = {
+  text: "SELECT name FROM pragma_table_info('replay_guard_schema')",
+  params: [],
+};
+
 /**
  * The SQLite engine. Units of work run on the writer. Reads outside of them run on the reader and see committed data.
  */
@@ -34,10 +40,7 @@ export class SqliteEngine implements DatabaseEngine {
   readonly time: StatementTime = { sql: (position) => `$${position}`, params: [currentTime] };
   readonly retention: RetentionTime = { sql: (_now, position) => `$${position}`, params: [retentionTime] };
   readonly mayMigrate: boolean;
-  readonly versionColumns: Statement = {
-    text: "SELECT name FROM pragma_table_info('replay_guard_schema')",
-    params: [],
-  };
+  readonly versionColumns = versionColumns;
   readonly #connection: Connection;
   readonly #writer: Writer;
   readonly #reader: Connection | undefined;

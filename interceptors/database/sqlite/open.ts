@@ -4,9 +4,11 @@ import { dirname, resolve } from 'node:path';
 import Sqlite, { type Database as Handle } from 'better-sqlite3';
 import { RetentionClock } from '../../timing/retention-clock.js';
 import { steadyClock } from '../../timing/steady-clock.js';
+import type { Row } from '../database.js';
+import type { Statement } from '../engine.js';
 import { BLOCKING_WAIT_MS, Connection, type ConnectionClocks, retryWhileLocked } from './connection.js';
 import { DatabaseFile } from './database-file.js';
-import { SqliteEngine } from './engine.js';
+import { SqliteEngine, versionColumns } from './engine.js';
 import { RetentionMark } from './retention-mark.js';
 import { Writer } from './writer.js';
 
@@ -142,4 +144,22 @@ async function makeDurable(connection: Connection, busyTimeoutMs: number): Promi
 
 function openReader(path: string, clocks: ConnectionClocks): Connection {
   return new Connection(new Sqlite(path, { readonly: true, timeout: BLOCKING_WAIT_MS }), clocks);
+}
+
+/** A SQLite file that is only read. */
+export interface SqliteReading {
+  readonly versionColumns: Statement;
+  run(statement: Statement): Row[];
+  close(): void;
+}
+
+/**
+ * Opens an existing file to read it. Unlike `openSqliteEngine`, it changes nothing: not the journal mode, and no table.
+ * @throws SqliteError when the file cannot be opened
+ */
+export function openSqliteReading(path: string): SqliteReading {
+  const handle = new Sqlite(path, { readonly: true, fileMustExist: true });
+  const connection = new Connection(handle, { now: Date.now, retention: Date.now });
+  const run = (statement: Statement) => connection.run(statement);
+  return { versionColumns, run, close: () => connection.close() };
 }

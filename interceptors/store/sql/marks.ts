@@ -7,6 +7,9 @@ import type { StoreMarks } from '../store.js';
 /** The marks are rows of the table of component versions, so that they need no table of their own. */
 const componentOf = (mark: string) => `grpc-replay-guard/${mark}`;
 
+/** The component whose steps refuse the claims of earlier versions. */
+export const FENCE = componentOf('fence');
+
 /** Returns the statement that finds a mark. It returns a row if the mark is set. */
 export function findMark(name: string): Statement {
   return {
@@ -66,7 +69,7 @@ export class SqlMarks implements StoreMarks {
     const [clock] = await this.#run(`SELECT ${this.#sql.now} AS now`);
     // The steps contain the time, so their digests are those of the steps for the time 0.
     const steps = this.#sql.fence(BigInt(clock?.now as bigint));
-    await migrate(this.#engine, componentOf('fence'), steps, { digested: this.#sql.fence(0n) });
+    await migrate(this.#engine, FENCE, steps, { digested: this.#sql.fence(0n) });
     let latest = 0;
     for (const { name, expiryOrder } of this.#sql.tables) {
       // The expiry index finds the row. It stores seconds or minutes, so an expiry may be later by less than one minute.

@@ -6,4 +6,4 @@ const steps: readonly string[] = ['replay_guard_records', 'replay_guard_producer
 ]);
 
 /** The migration steps that refuse the claims of earlier versions: see `MarkSql`. A renewal does not set the state. */
-export const fence = (): readonly string[] => steps;
+export const fence = (_now: bigint): readonly string[] => steps;

@@ -37,6 +37,15 @@ export async function checkSessions(connections: Connections, isPooled: boolean)
   }
 }
 
+/** Resolves to whether the process of the session is another one than the connection was told when it was opened. */
+export function seesPooler(connections: Connections): Promise<boolean> {
+  return borrow(connections, async (query, told) => {
+    if (told === undefined) return false;
+    const { process } = await query(sessionOf);
+    return process !== BigInt(told);
+  });
+}
+
 function needed(found: string): PoolerError {
   const text = `${found}; set the option \`pooler\` to 'transaction'`;
   return new PoolerError(text, { cause: new Error(found) });
