@@ -17,6 +17,8 @@ export interface Asked {
   /** The role in the grants of a plan, or the role whose privileges are checked. */
   readonly role?: string;
   readonly isPooled: boolean;
+  /** Whether the claims of earlier versions are refused, too. */
+  readonly hasFence: boolean;
   readonly asJson: boolean;
 }
 
@@ -37,7 +39,8 @@ export const usage = `grpc-replay-guard COMMAND [options]
   --schema NAME        the schema of the tables (Postgres)
   --part PART          guard, outbox or consumer; may be repeated; default: all
   --role NAME          the role of the servers: for the grants, and for doctor (Postgres)
-  --pooler             the database is behind a pooler in transaction mode
+  --pooler             the database is behind a pooler in transaction mode (Postgres)
+  --fence              migrate and plans only: also refuse the claims of servers of earlier versions
   --json               print JSON`;
 
 /**
@@ -57,22 +60,44 @@ export function readArguments(args: readonly string[], env: NodeJS.ProcessEnv): 
     command,
     parts,
     isPooled: values.pooler ?? false,
+    hasFence: values.fence ?? false,
     asJson: values.json ?? false,
     ...(values.schema !== undefined && { schema: values.schema }),
     ...(values.role !== undefined && { role: values.role }),
   };
-  if (values.engine !== undefined) {
-    if (command !== 'plans') throw new UsageError('--engine is for plans only');
-    if (values.engine !== 'sqlite' && values.engine !== 'postgres') {
-      throw new UsageError('--engine must be sqlite or postgres');
-    }
-    return { ...common, engine: values.engine };
+  if (command === 'migrate' && values.role !== undefined) refuse('--role is for plans and doctor');
+  if (command === 'doctor' && values.fence) refuse('--fence is for migrate and plans');
+  if (values.fence && !parts.includes('guard')) refuse('--fence needs the part guard');
+  const asked = { ...common, ...databaseOf(command, values, env) };
+  for (const name of ['schema', 'role', 'pooler'] as const) {
+    if (asked.engine === 'sqlite' && values[name] !== undefined) refuse(`--${name} is for Postgres`);
   }
-  const url = values['database-url'] ?? env.DATABASE_URL;
-  if (!url) throw new UsageError('name the database by --database-url or DATABASE_URL');
-  if (/^postgres(ql)?:\/\//.test(url)) return { ...common, engine: 'postgres', url };
-  if (/^sqlite:./.test(url)) return { ...common, engine: 'sqlite', url };
-  throw new UsageError('the address of the database must be sqlite:PATH or postgres://...');
+  return asked;
+}
+
+/** Returns the engine, and the address unless the plans of all steps are asked for. */
+function databaseOf(
+  command: Command,
+  values: { readonly engine?: string | undefined; readonly 'database-url'?: string | undefined },
+  env: NodeJS.ProcessEnv,
+): Pick<Asked, 'engine' | 'url'> {
+  const { engine, 'database-url': given } = values;
+  if (engine !== undefined) {
+    if (command !== 'plans') refuse('--engine is for plans');
+    if (given !== undefined)
+      refuse('--engine prints all steps, without a database: leave --database-url out');
+    if (engine === 'sqlite' || engine === 'postgres') return { engine };
+    refuse('--engine must be sqlite or postgres');
+  }
+  const url = given ?? env.DATABASE_URL;
+  if (!url) refuse('name the database by --database-url or DATABASE_URL');
+  if (/^postgres(ql)?:\/\//i.test(url)) return { engine: 'postgres', url };
+  if (/^sqlite:(?!:memory:)./.test(url)) return { engine: 'sqlite', url };
+  refuse('the address of the database must be sqlite:PATH or postgres://...');
+}
+
+function refuse(reason: string): never {
+  throw new UsageError(reason);
 }
 
 function parse(args: readonly string[]) {
@@ -87,6 +112,7 @@ function parse(args: readonly string[]) {
         part: { type: 'string', multiple: true },
         role: { type: 'string' },
         pooler: { type: 'boolean' },
+        fence: { type: 'boolean' },
         json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },

@@ -1,6 +1,9 @@
 import { migrateConsumer } from '../consumer/index.js';
 import { migrateOutbox } from '../outbox/index.js';
+import { fence as postgresFence } from '../store/postgres/marks.js';
 import { schema as postgresSchema } from '../store/postgres/records.js';
+import { FENCE } from '../store/sql/marks.js';
+import { fence as sqliteFence } from '../store/sqlite/marks.js';
 import { schema as sqliteSchema } from '../store/sqlite/records.js';
 
 /** The engine of a database. */
@@ -17,6 +20,8 @@ export interface Component {
   /** The name in the table of component versions. */
   readonly name: string;
   readonly steps: readonly string[];
+  /** The texts whose digests are stored. Absent if these are the steps. */
+  readonly digested?: readonly string[];
 }
 
 /** Resolves to the parts of the library with their steps on an engine. */
@@ -32,6 +37,15 @@ export async function componentsOf(engine: EngineName, parts: readonly PartName[
     else await migrateConsumer({ migrate });
   }
   return found;
+}
+
+/**
+ * Returns the component that refuses the claims of earlier versions. A server adds it too, if it may.
+ * @param now the time of the database, in milliseconds since the epoch
+ */
+export function fenceOf(engine: EngineName, now: bigint): Component {
+  const fence = engine === 'sqlite' ? sqliteFence : postgresFence;
+  return { part: 'guard', name: FENCE, steps: fence(now), digested: fence(0n) };
 }
 
 /** The tables, indexes, constraints and triggers of a part, by their names. */

@@ -1,7 +1,11 @@
 import { DatabaseUnavailableError } from '../database/errors.js';
 import { changedStep, digestOf, readApplied } from '../database/migrate.js';
-import { type Component, type EngineName, objectsOf, type PartName, privilegesOn } from './components.js';
-import type { OpenedDatabase } from './opened.js';
+import { type Component, type EngineName, objectsOf, type PartName } from './components.js';
+import { type Findings, noFindings } from './findings.js';
+import type { ReadDatabase } from './opened.js';
+import { checkServer, checkTables, locate } from './postgres-checks.js';
+import { checkPrivileges } from './privileges.js';
+import { checkFile } from './sqlite-checks.js';
 
 /** The state of one component. */
 export interface ComponentState {
@@ -12,13 +16,9 @@ export interface ComponentState {
 }
 
 /** The state of a database. */
-export interface Diagnosis {
+export interface Diagnosis extends Findings {
   readonly engine: EngineName;
   readonly components: readonly ComponentState[];
-  /** The faults that make calls fail or break the promise. Each is one sentence that says what to do. */
-  readonly problems: readonly string[];
-  /** Facts that an operator should know. */
-  readonly notes: readonly string[];
   /** The numbers of stuck keys, stuck series and dead letters, by description. */
   readonly counts: Readonly<Record<string, number>>;
 }
@@ -29,17 +29,87 @@ export interface DiagnoseOptions {
   readonly engine: EngineName;
   /** The role whose privileges are checked. Default: the role of the connection. */
   readonly role?: string;
+  /** The schema of the tables on Postgres. Default: the schema in which the search path finds them. */
+  readonly schema?: string;
+  /** The path of a SQLite file. */
+  readonly path?: string;
 }
 
 /** Reads the state of a database. Changes nothing. */
 export async function diagnose(
-  database: OpenedDatabase,
+  database: ReadDatabase,
   components: readonly Component[],
   options: DiagnoseOptions,
 ): Promise<Diagnosis> {
+  const findings = noFindings();
+  const { engine, path } = options;
+  if (engine === 'postgres')
+    return { engine, ...(await examinePostgres(database, components, options, findings)) };
+  try {
+    await checkFile(path ?? '', database, findings);
+  } catch (error) {
+    if (!(error instanceof DatabaseUnavailableError)) throw error;
+    findings.problems.push(`the file cannot be read: ${error.message}`);
+    return { engine, components: [], counts: {}, ...findings };
+  }
+  return { engine, ...(await checkComponents(database, components, { engine }, findings)), ...findings };
+}
+
+async function examinePostgres(
+  database: ReadDatabase,
+  components: readonly Component[],
+  options: DiagnoseOptions,
+  findings: Findings,
+): Promise<Omit<Diagnosis, 'engine'>> {
+  const { user, schema, isReadable } = await locate(database, options.schema, findings);
+  const role = options.role ?? user;
+  await checkServer(database, { role, user }, findings);
+  if (schema === undefined) {
+    findings.problems.push('the search path of the connection has no schema');
+    return { components: [], counts: {}, ...findings };
+  }
+  findings.facts.push(`schema: ${schema}`);
+  if (!isReadable) {
+    findings.problems.push(`the role ${user} may not read the steps in ${schema}.replay_guard_schema`);
+    await checkPrivileges(database, components, { schema, role }, findings);
+    return { components: [], counts: {}, ...findings };
+  }
+  const checked = await checkComponents(database, components, { engine: 'postgres', schema }, findings);
+  const installed = installedOf(components, checked.components);
+  await checkTables(database, installed, schema, findings);
+  if (installed.length > 0) await checkPrivileges(database, installed, { schema, role }, findings);
+  return { ...checked, ...findings };
+}
+
+/** Describes a diagnosis for a reader. */
+export function describe({ components, facts, problems, mending, notes, advice }: Diagnosis): string {
+  return [
+    ...facts,
+    ...components.map(
+      ({ component, version, latest, state }) => `${component}: ${state}, step ${version} of ${latest}`,
+    ),
+    ...notes.map((text) => `note: ${text}`),
+    ...advice.map((text) => `  advice: ${text}`),
+    ...problems.map((text) => `PROBLEM: ${text}`),
+    ...mending.map((text) => `  to mend: ${text};`),
+    problems.length === 0 ? 'ok' : `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`,
+  ].join('\n');
+}
+
+/** Where the tables of the components are. The schema is absent on SQLite. */
+interface Where {
+  readonly engine: EngineName;
+  readonly schema?: string;
+}
+
+async function checkComponents(
+  database: ReadDatabase,
+  components: readonly Component[],
+  where: Where,
+  findings: Findings,
+): Promise<Pick<Diagnosis, 'components' | 'counts'>> {
+  const { problems, notes } = findings;
   const states: ComponentState[] = [];
-  const problems: string[] = [];
-  const notes: string[] = [];
   for (const { part, name, steps } of components) {
     const applied = await readApplied(database.engine, name);
     const step = changedStep(applied, steps.map(digestOf));
@@ -55,30 +125,15 @@ export async function diagnose(
     } else if (state === 'missing') notes.push(`${name}: not installed`);
     else if (state === 'ahead') notes.push(`${name}: a newer program has applied ${applied.version} steps`);
   }
-  const installed = components.filter((_, at) => states[at]?.state !== 'missing');
-  problems.push(...(await missingObjects(database, installed, options.engine)));
-  // The questions below need the tables.
-  if (problems.length > 0) return { engine: options.engine, components: states, problems, notes, counts: {} };
-  if (options.engine === 'postgres') {
-    problems.push(...(await missingPrivileges(database, installed, options.role)));
-    problems.push(...(await weakSettings(database)));
-    notes.push(...(await asynchronousStandbys(database)));
-  }
-  const counts = await countStuck(database, installed);
+  const installed = installedOf(components, states);
+  problems.push(...(await missingObjects(database, installed, where)));
+  const counts = problems.length > 0 ? {} : await countStuck(database, installed);
   for (const [what, count] of Object.entries(counts)) if (count > 0) notes.push(`${what}: ${count}`);
-  return { engine: options.engine, components: states, problems, notes, counts };
+  return { components: states, counts };
 }
 
-/** Describes a diagnosis for a reader. */
-export function describe({ components, problems, notes }: Diagnosis): string {
-  return [
-    ...components.map(
-      ({ component, version, latest, state }) => `${component}: ${state}, step ${version} of ${latest}`,
-    ),
-    ...notes.map((text) => `note: ${text}`),
-    ...problems.map((text) => `PROBLEM: ${text}`),
-    problems.length === 0 ? 'ok' : `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}`,
-  ].join('\n');
+function installedOf(components: readonly Component[], states: readonly ComponentState[]): Component[] {
+  return components.filter((_, at) => states[at]?.state !== 'missing');
 }
 
 function stateOf(version: number, latest: number): ComponentState['state'] {
@@ -90,85 +145,43 @@ function stateOf(version: number, latest: number): ComponentState['state'] {
 /** Finds the tables, the valid indexes, the constraints and the triggers of the library. */
 const objects: Readonly<Record<EngineName, string>> = {
   sqlite: "SELECT type AS kind, name FROM sqlite_master WHERE name LIKE 'replay_guard_%'",
-  postgres: `SELECT 'table' AS kind, relname AS name FROM pg_catalog.pg_class
-    WHERE relkind IN ('r', 'p') AND relnamespace = (%SCHEMA%)
+  postgres: `WITH place AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)
+  SELECT 'table' AS kind, relname AS name FROM pg_catalog.pg_class
+    WHERE relkind IN ('r', 'p') AND relnamespace = (SELECT oid FROM place)
   UNION ALL SELECT 'index', relname FROM pg_catalog.pg_index JOIN pg_catalog.pg_class ON oid = indexrelid
-    WHERE indisvalid AND indisready AND relnamespace = (%SCHEMA%)
-  UNION ALL SELECT 'rule', conname FROM pg_catalog.pg_constraint WHERE connamespace = (%SCHEMA%)`,
+    WHERE indisvalid AND indisready AND relnamespace = (SELECT oid FROM place)
+  UNION ALL SELECT 'constraint', conname FROM pg_catalog.pg_constraint
+    WHERE connamespace = (SELECT oid FROM place)`,
 };
-const schemaOfTables = `SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = 'replay_guard_schema'::regclass`;
 
 async function missingObjects(
-  { query }: OpenedDatabase,
+  { query }: ReadDatabase,
   components: readonly Component[],
-  engine: EngineName,
+  { engine, schema }: Where,
 ): Promise<string[]> {
   if (components.length === 0) return [];
-  const rows = await query(objects[engine].replaceAll('%SCHEMA%', schemaOfTables));
-  const found = new Set(rows.map(({ name }) => String(name)));
-  const missing = components.flatMap(({ part }) => {
+  const rows = await query(objects[engine], schema === undefined ? [] : [schema]);
+  const found = new Set(rows.map(({ kind, name }) => `${kind} ${name}`));
+  return components.flatMap(({ part }) => {
     const { tables, indexes, rules } = objectsOf(part, engine);
     const kinds = { table: tables, index: indexes, [engine === 'sqlite' ? 'trigger' : 'constraint']: rules };
     return Object.entries(kinds).flatMap(([kind, names]) =>
-      names.filter((name) => !found.has(name)).map((name) => `the ${kind} ${name} is missing or not valid`),
+      names
+        .filter((name) => !found.has(`${kind} ${name}`))
+        .map((name) => `the ${kind} ${name} is missing or not valid`),
     );
   });
-  return missing;
 }
 
-async function missingPrivileges(
-  { query }: OpenedDatabase,
-  components: readonly Component[],
-  role: string | undefined,
-): Promise<string[]> {
-  const [found] = await query(
-    'SELECT rolname AS name FROM pg_catalog.pg_roles WHERE rolname = coalesce($1, current_user)',
-    [role ?? null],
-  );
-  if (!found) return [`there is no role ${role}`];
-  const missing: string[] = [];
-  for (const table of components.flatMap(({ part }) => objectsOf(part, 'postgres').tables)) {
-    const rows = await query(
-      `SELECT privilege FROM unnest(CAST($2 AS TEXT[])) AS each (privilege)
-       WHERE NOT has_table_privilege(CAST($1 AS TEXT), CAST('${table}'::regclass AS OID), privilege)`,
-      [String(found.name), `{${privilegesOn(table).join()}}`],
-    );
-    for (const { privilege } of rows) missing.push(`the role ${found.name} lacks ${privilege} on ${table}`);
-  }
-  return missing;
-}
-
-/** Settings of Postgres with which an acknowledged commit may be lost. */
-const weakening: Readonly<Record<string, readonly string[]>> = {
-  fsync: ['off'],
-  full_page_writes: ['off'],
-  synchronous_commit: ['off'],
-};
-
-async function weakSettings({ query }: OpenedDatabase): Promise<string[]> {
-  const rows = await query(
-    'SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY (CAST($1 AS TEXT[]))',
-    [`{${Object.keys(weakening).join()}}`],
-  );
-  return rows
-    .filter(({ name, setting }) => weakening[String(name)]?.includes(String(setting)))
-    .map(({ name, setting }) => `${name} = ${setting}: a crash may lose commits that were acknowledged`);
-}
-
-async function asynchronousStandbys({ query }: OpenedDatabase): Promise<string[]> {
-  const [row] = await query(
-    "SELECT count(*) AS count FROM pg_catalog.pg_stat_replication WHERE sync_state = 'async'",
-  );
-  if (!row?.count) return [];
-  return [`${row.count} standbys are asynchronous: a failover to one of them may lose commits`];
-}
-
-/** Counts stuck keys, stuck series and dead letters. A count that exceeds the time limit of a statement is omitted. */
+/**
+ * Counts stuck keys, stuck series and dead letters. A count that exceeds the time limit of a statement, or that the role may
+ * not read, is omitted.
+ */
 async function countStuck(
-  { engine, query }: OpenedDatabase,
+  { now, query }: ReadDatabase,
   components: readonly Component[],
 ): Promise<Record<string, number>> {
-  const orphans = `state <= 0 AND lease_until < ${engine.now} AND expires_at > ${engine.now}`;
+  const orphans = `state <= 0 AND lease_until < ${now} AND expires_at > ${now}`;
   const questions: Partial<Record<PartName, Readonly<Record<string, string>>>> = {
     guard: {
       'keys whose execution has lost its lease': `replay_guard_records WHERE ${orphans}`,
@@ -183,7 +196,8 @@ async function countStuck(
         const [row] = await query(`SELECT count(*) AS count FROM ${where}`);
         counts[what] = Number(row?.count);
       } catch (error) {
-        if (!(error instanceof DatabaseUnavailableError)) throw error;
+        const isDenied = error instanceof Error && 'code' in error && error.code === '42501';
+        if (!isDenied && !(error instanceof DatabaseUnavailableError)) throw error;
       }
     }
   }

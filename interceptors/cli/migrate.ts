@@ -1,6 +1,6 @@
-import { migrate, readApplied } from '../database/migrate.js';
+import { migrate } from '../database/migrate.js';
 import type { Component } from './components.js';
-import type { OpenedDatabase } from './opened.js';
+import type { MigratedDatabase } from './opened.js';
 
 /** The result of `migrate` for one component. */
 export interface Migrated {
@@ -11,15 +11,13 @@ export interface Migrated {
 
 /** Applies the missing steps of each component, and stores missing digests of the steps that were applied before. */
 export async function migrateAll(
-  { engine }: OpenedDatabase,
+  { engine }: MigratedDatabase,
   components: readonly Component[],
 ): Promise<Migrated[]> {
   const done: Migrated[] = [];
-  for (const { name, steps } of components) {
-    const before = await readApplied(engine, name);
-    await migrate(engine, name, steps, { addsDigests: true });
-    const after = await readApplied(engine, name);
-    done.push({ component: name, from: before.version, to: after.version });
+  for (const { name, steps, digested = steps } of components) {
+    const from = await migrate(engine, name, steps, { addsDigests: true, digested });
+    done.push({ component: name, from, to: Math.max(from, steps.length) });
   }
   return done;
 }

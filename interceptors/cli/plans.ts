@@ -1,11 +1,14 @@
 import {
   type AppliedSteps,
   addDigests,
+  assertUnchanged,
   createVersions,
   digestOf,
+  lacksDigests,
   storeVersion,
 } from '../database/migrate.js';
 import { type Component, type EngineName, objectsOf, privilegesOn } from './components.js';
+import { grantOn, grantUsage, identifier } from './privileges.js';
 
 /** A component with the steps that a database has applied. Undefined without a database. */
 export interface Planned extends Component {
@@ -26,21 +29,29 @@ export interface PlanOptions {
   /** The engine of the database. */
   readonly engine: EngineName;
   /** The schema of the tables. Default in the grants: `public`. */
-  readonly schema?: string;
+  readonly schema?: string | undefined;
+  /** Whether the schema may be missing. */
+  readonly createsSchema: boolean;
   /** The role of the servers. Default: a role of the name `runtime`. */
   readonly role?: string;
   /** Returns a statement with the schema before the names of the tables. */
   readonly qualify: (text: string) => string;
 }
 
-/** Returns the statements that migrate each component. A current component has none. */
+/**
+ * Returns the statements that migrate each component. A current component has none, unless it lacks digests.
+ * @throws SchemaError when a step has changed since the database applied it
+ */
 export function plansOf(components: readonly Planned[], { qualify }: PlanOptions): Plan[] {
   let hasVersions = false;
-  return components.map(({ name, steps, applied }) => {
+  return components.map(({ name, steps, digested = steps, applied }) => {
     const from = applied?.version ?? 0;
     const to = Math.max(from, steps.length);
+    const digests = digested.map(digestOf);
     const statements: { step?: number; text: string }[] = [];
-    if (from < steps.length) {
+    if (applied) assertUnchanged(name, applied, digests);
+    const isIncomplete = applied !== undefined && from === steps.length && lacksDigests(applied, steps);
+    if (from < steps.length || isIncomplete) {
       const columns = applied?.columns;
       if (!hasVersions && !columns?.size) statements.push({ text: qualify(createVersions) });
       steps.slice(from).forEach((text, index) => {
@@ -49,7 +60,7 @@ export function plansOf(components: readonly Planned[], { qualify }: PlanOptions
       if (!hasVersions && columns?.size && !columns.has('digests'))
         statements.push({ text: qualify(addDigests) });
       hasVersions = true;
-      statements.push({ text: qualify(versionText(name, steps)) });
+      statements.push({ text: qualify(versionText(name, digests)) });
     }
     return { component: name, from, to, statements };
   });
@@ -58,20 +69,15 @@ export function plansOf(components: readonly Planned[], { qualify }: PlanOptions
 /** Returns the statements that give the role of the servers the rights that it needs. SQLite has no roles. */
 export function grantsOf(components: readonly Component[], options: PlanOptions): string[] {
   if (options.engine === 'sqlite') return [];
-  const role = identifier(options.role ?? 'runtime');
-  const schema = options.schema ?? 'public';
-  const tables = components.flatMap(({ part }) => objectsOf(part, 'postgres').tables);
-  return [
-    `GRANT USAGE ON SCHEMA ${identifier(schema)} TO ${role}`,
-    ...tables.map((table) =>
-      options.qualify(`GRANT ${privilegesOn(table).join(', ')} ON TABLE ${table} TO ${role}`),
-    ),
-  ];
+  const access = { schema: options.schema ?? 'public', role: options.role ?? 'runtime' };
+  const tables = new Set(components.flatMap(({ part }) => objectsOf(part, 'postgres').tables));
+  return [grantUsage(access), ...[...tables].map((table) => grantOn(table, privilegesOn(table), access))];
 }
 
 /** Writes the plans and the grants as one script. The role that runs it owns the tables. */
 export function scriptOf(plans: readonly Plan[], grants: readonly string[], options: PlanOptions): string {
   const isPostgres = options.engine === 'postgres';
+  let creates = options.createsSchema && options.schema !== undefined;
   const lines: string[] = [];
   for (const { component, from, to, statements } of plans) {
     lines.push(
@@ -81,7 +87,8 @@ export function scriptOf(plans: readonly Plan[], grants: readonly string[], opti
     lines.push(isPostgres ? 'BEGIN;' : 'BEGIN IMMEDIATE;');
     if (isPostgres) {
       lines.push("SET LOCAL lock_timeout = '2s';", 'SELECT pg_advisory_xact_lock(7267136, 1);');
-      if (options.schema) lines.push(`CREATE SCHEMA IF NOT EXISTS ${identifier(options.schema)};`);
+      if (creates) lines.push(`CREATE SCHEMA IF NOT EXISTS ${identifier(options.schema ?? '')};`);
+      creates = false;
     }
     for (const { step, text } of statements) {
       if (step !== undefined) lines.push(`-- ${component}, step ${step}`);
@@ -93,11 +100,7 @@ export function scriptOf(plans: readonly Plan[], grants: readonly string[], opti
   return lines.join('\n');
 }
 
-function versionText(component: string, steps: readonly string[]): string {
-  const values = [`'${component}'`, String(steps.length), `'${steps.map(digestOf).join()}'`];
+function versionText(component: string, digests: readonly string[]): string {
+  const values = [`'${component}'`, String(digests.length), `'${digests.join()}'`];
   return storeVersion.replace(/\$(\d)/g, (_, position) => values[Number(position) - 1] ?? '');
-}
-
-function identifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

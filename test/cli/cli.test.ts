@@ -1,38 +1,16 @@
-import { execFile } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { createConsumer, processOnce } from 'grpc-replay-guard/consumer';
+import { SchemaError } from 'grpc-replay-guard/database';
 import { administer } from '../helpers/databases/administer.js';
 import { dataAt, engines, freshData } from '../helpers/databases/engines.js';
 import { append, notebook, openOutbox, relayTo, rounds } from '../helpers/databases/outbox.js';
 import { useStore } from '../helpers/stores/use-store.js';
-
-const program = fileURLToPath(import.meta.resolve('#library/cli/main.js'));
-
-/** Runs the program, and resolves to its output and exit code. */
-function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    const env = { PATH: process.env.PATH };
-    const child = execFile(process.execPath, [program, ...args], { env }, (_error, out, err) =>
-      resolve({ code: child.exitCode ?? -1, out, err }),
-    );
-  });
-}
-
-async function freshRole(t: ExecutionContext, url: string): Promise<{ role: string; url: string }> {
-  const role = `role_${randomUUID().replaceAll('-', '')}`;
-  await administer(url, `CREATE ROLE ${role} LOGIN PASSWORD 'secret'`);
-  t.teardown(async () => {
-    await administer(url, `DROP OWNED BY ${role}; DROP ROLE ${role}`);
-  });
-  return { role, url: Object.assign(new URL(url), { username: role, password: 'secret' }).href };
-}
+import { freshRole, run, start } from './program.js';
 
 for (const engine of engines) {
   test(`${engine}: migrate brings a new database to the state that doctor calls current`, async (t) => {
     const { url } = await freshData(t, engine);
-    const migrated = await run('migrate', '--database-url', url);
+    const migrated = await start(['migrate'], { DATABASE_URL: url }).ended;
     t.is(migrated.code, 0, migrated.err);
     t.regex(migrated.out, /^grpc-replay-guard: from step 0 to step \d+\n.*outbox: from.*\n.*consumer: from/);
     t.regex((await run('migrate', '--database-url', url)).out, /^grpc-replay-guard: current at step/);
@@ -87,11 +65,18 @@ test('a role with the planned grants alone serves keys, series, events and messa
   t.regex(lacking.out, /PROBLEM: the role role_\w+ lacks UPDATE on replay_guard_records/);
 });
 
-test('an error does not print the password of the database', async (t) => {
-  const failed = await run('doctor', '--database-url', 'postgres://user:hidden@127.0.0.1:1/none');
-  t.is(failed.code, 1);
-  t.notRegex(failed.err + failed.out, /hidden/);
-  const wrong = await run('doctor', '--database-url', 'mysql://user:hidden@host/db', '--what');
-  t.is(wrong.code, 2);
-  t.notRegex(wrong.err, /hidden/);
+test('migrate --fence refuses earlier builds, so that a role without CREATE need not', async (t) => {
+  const { url } = await freshData(t, 'postgres');
+  const runtime = await freshRole(t, url);
+  const script = await run('plans', '--database-url', url, '--schema', 'guard', '--role', runtime.role);
+  await administer(url, script.out);
+  const server = await dataAt(t, 'postgres', runtime.url).open({ schema: 'guard', migrate: false });
+  const refuse = async () => server.store.marks?.refuseEarlierVersions();
+  await t.throwsAsync(refuse(), { instanceOf: SchemaError });
+  const planned = await run('plans', '--database-url', url, '--schema', 'guard', '--fence');
+  t.regex(planned.out, /ADD CONSTRAINT replay_guard_records_refuses_former CHECK .*fence < \d{13}/);
+  const args = ['migrate', '--database-url', url, '--schema', 'guard', '--fence'];
+  t.regex((await run(...args)).out, /grpc-replay-guard\/fence: from step 0 to step 2/);
+  t.is(await refuse(), 0);
+  t.regex((await run(...args)).out, /grpc-replay-guard\/fence: current at step 2/);
 });
