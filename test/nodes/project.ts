@@ -16,6 +16,9 @@ const NODE_PACKAGE = `node-${process.platform}-${process.arch}`;
 /** The first Node whose better-sqlite3 needs no compiler: version 13 contains the binaries of all platforms. */
 const FIRST_WITH_BINARIES = 22;
 
+/** How long npm waits for the registry, and how often it tries again. By default npm waits for 5 minutes each time. */
+const patience = ['--fetch-timeout=60000', '--fetch-retries=1'];
+
 /** A temporary project with the packed library, a Node of its own, and the compiled tests. */
 export interface NodeProject {
   /** The versions of Node and of better-sqlite3, for a report. */
@@ -38,7 +41,9 @@ export function whyNot(major: number): string | undefined {
 
 /** Resolves to whether npm serves a Node of a major version for this machine. */
 export async function isServed(major: number): Promise<boolean> {
-  const found = await npm(root, 'view', `${NODE_PACKAGE}@${major}`, 'version').catch(() => undefined);
+  const found = await npm(root, 'view', ...patience, `${NODE_PACKAGE}@${major}`, 'version').catch(
+    () => undefined,
+  );
   return found !== undefined && found.stdout.trim() !== '';
 }
 
@@ -76,7 +81,7 @@ async function installIn(folder: string, tarball: string, major: number): Promis
   const sqlite = major >= FIRST_WITH_BINARIES ? ['better-sqlite3@13'] : [];
   // The peers of the library are not installed a second time: they are linked.
   const flags = ['--ignore-scripts', '--legacy-peer-deps', '--no-audit', '--no-fund', '--loglevel=error'];
-  await npm(folder, 'install', ...flags, tarball, `${NODE_PACKAGE}@${major}`, ...sqlite);
+  await npm(folder, 'install', ...flags, ...patience, tarball, `${NODE_PACKAGE}@${major}`, ...sqlite);
   await linkPackages(join(folder, 'node_modules'));
 }
 
