@@ -25,10 +25,10 @@ export interface ConsumerOptions {
   readonly clock?: () => number;
 }
 
-/** What a consumer may know of a delivery beside the name of its message. */
+/** Details of a delivery, besides the name of its message. */
 export interface DeliveryDetails {
   /**
-   * The headers of the message, of which the tracing reads the trace context of the sender. Values may be texts, bytes, or
+   * The headers of the message. The tracing reads the trace context of the sender from them. Values may be texts, bytes, or
    * lists of them. Default: no headers.
    */
   readonly headers?: MessageHeaders;

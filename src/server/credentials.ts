@@ -125,7 +125,7 @@ class RenewedChannelCredentials extends ChannelCredentials {
 }
 
 /**
- * Connects as the connectors of grpc-js do. But those send the host as the server name also if the host is an IP address.
+ * Connects as the connectors of grpc-js do. But grpc-js sends the host as the server name even if the host is an IP address.
  * RFC 6066 forbids that, and Node 26 throws.
  */
 function connectSecurely(

@@ -53,7 +53,7 @@ function createBatchClass(Query: QueryClass): BatchClass {
     readonly results: Row[][] = [];
     /** Read by instrumentations of pg only. */
     readonly text: string;
-    /** An instrumentation that writes comments into texts sends only a query with a name as it is. */
+    /** An instrumentation that writes comments into texts leaves only a query with a name unchanged. */
     readonly name = '';
     command = '';
     error: Error | undefined;

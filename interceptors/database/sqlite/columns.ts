@@ -10,7 +10,7 @@ export function fixedNames(text: string, prepared: Prepared): readonly string[] 
   return text.includes('*') ? undefined : namesOf(prepared);
 }
 
-/** Returns the present names of the columns of a statement. */
+/** Returns the current names of the columns of a statement. */
 export function namesOf(prepared: Prepared): readonly string[] {
   return prepared.columns().map(({ name }) => name);
 }

@@ -30,7 +30,10 @@ export interface SqliteOptions {
   readonly unitLimitMs?: number;
   /** How long a statement waits for another process that writes, in milliseconds. Default: 5,000. */
   readonly busyTimeoutMs?: number;
-  /** Whether missing migration steps are applied. With false, a schema that lacks a step is a `SchemaError`. Default: true. */
+  /**
+   * Whether missing migration steps are applied. With false, a schema that lacks a step is a `SchemaError`. Default:
+   * true.
+   */
   readonly migrate?: boolean;
   /**
    * Returns the time in milliseconds since the epoch. Default: `Date.now`, guarded by a steady clock: see
@@ -87,9 +90,9 @@ export async function openSqliteEngine(
 }
 
 /**
- * A better-sqlite3 that needs a newer Node can end the process at its first connection, without a message: version 13 does so
- * on Node 20. Its package names the versions of Node, but this file cannot import JSON in both of its module forms. So the
- * package is found by the loaded module. A bundle has no such module.
+ * A better-sqlite3 that needs a newer Node can end the process at its first connection, without a message: version 13
+ * does so on Node 20. Its package names the versions of Node, but this file cannot import JSON in both of its module
+ * forms. So the package is found by the loaded module. A bundle has no such module.
  */
 function assertDriverFits(): void {
   const loaded = Object.values(Module.createRequire(process.execPath).cache);
@@ -101,8 +104,8 @@ function assertDriverFits(): void {
 }
 
 /**
- * Returns why a better-sqlite3 cannot be used on a Node, if so. Only a lower bound of its supported versions counts: a
- * list of versions does not know later ones.
+ * Returns why a version of better-sqlite3 cannot be used on a version of Node. Undefined if it can be used. Only a
+ * lower bound of its supported versions counts: a list of versions does not know later ones.
  * @param node such as `20.19.0`
  */
 export function driverProblem(

@@ -3,8 +3,8 @@
  * only if, they are the same set of names. Names are compared as their standards say. DNS names, and the domains of
  * e-mail addresses, are compared without letter case and final dot (RFC 4343). URIs are compared without the letter
  * case of scheme and host, and with normal percent-encoding (RFC 3986, section 6.2.2). Other names, and URIs with a
- * malformed percent-encoding, are compared exactly. The normal form is the sorted list in Node's notation, so a list that is already in normal form does not
- * change.
+ * malformed percent-encoding, are compared exactly. The normal form is the sorted list in Node's notation, so a list
+ * that is already in normal form does not change.
  * @param printed the names as Node prints them, such as `DNS:orders.example, URI:spiffe://example/orders`
  * @returns undefined if Node has not printed a name in full, so that different names could be equal
  */
@@ -21,7 +21,7 @@ export function normalNames(printed: string): string | undefined {
 }
 
 /**
- * What the TLS sockets of Node 22 and newer return for all names of a certificate, if they cannot print one of them. A
+ * The text that TLS sockets of Node 22 and newer return for all names of a certificate, if they cannot print one of them. A
  * certificate whose only name is an empty DNS name has the same text.
  */
 const UNPRINTABLE = 'DNS:';

@@ -47,7 +47,7 @@ async function projectWith(t: Cleanup, manifest: object, driver: string): Promis
   return folder;
 }
 
-test('openSqlite refuses the better-sqlite3 before it ends the process, and creates no file', async (t) => {
+test('openSqlite refuses the driver before the driver ends the process, and creates no file', async (t) => {
   const manifest = {
     name: 'better-sqlite3',
     version: '99.1.0',
