@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { status } from '@grpc/grpc-js';
@@ -5,6 +6,7 @@ import { loadSync } from '@grpc/proto-loader';
 import test, { type ExecutionContext } from 'ava';
 import { assertRefused } from '../helpers/calls/assert-refused.js';
 import type { CallSettings, Method, Reply } from '../helpers/calls/call.js';
+import { administer } from '../helpers/databases/administer.js';
 import { type Cleanup, freshDatabase } from '../helpers/databases/postgres.js';
 import { connectTo } from '../helpers/servers/server.js';
 import { startExample } from './example-process.js';
@@ -31,7 +33,6 @@ const examples: readonly Example[] = [
     ...{ name: 'nestjs', engine: 'pg', retentionHours: 48, socket: 'unix' },
     optional: ['@nestjs/common', '@nestjs/microservices'],
   },
-  { name: 'kysely', engine: 'pg', retentionHours: 48, optional: ['kysely'] },
   { name: 'protobuf-es', engine: 'better-sqlite3', retentionHours: 24 },
   { name: 'ts-proto', engine: 'pg', retentionHours: 48 },
 ];
@@ -47,7 +48,13 @@ test.after.always(async () => {
 });
 
 test.serial('every folder of examples has a test', async (t) => {
-  const tested = [...examples.map(({ name }) => name), 'nestjs-kysely', 'rabbitmq-consumer', 'jest-vitest'];
+  const tested = [
+    ...examples.map(({ name }) => name),
+    'query-builders',
+    'nestjs-kysely',
+    'rabbitmq-consumer',
+    'jest-vitest',
+  ];
   t.deepEqual((await exampleNames()).sort(), tested.sort());
 });
 
@@ -81,6 +88,28 @@ for (const example of examples) {
     },
   );
 }
+
+test.serial('query-builders: with each builder the installed example writes a payment once', async (t) => {
+  t.timeout(120_000, 'several servers');
+  const folder = await installed.copy('query-builders');
+  t.deepEqual(await installed.visible(), ['drizzle-orm', 'knex', 'kysely', 'pg']);
+  const names = (await readdir(join(folder, 'builders'))).map((file) => file.replace(/\.js$/, ''));
+  t.deepEqual(names.sort(), ['drizzle', 'knex', 'kysely', 'pg', 'typeorm']);
+  const { charge, paymentsOf } = clientOf(t, folder);
+  for (const name of names) {
+    const DATABASE_URL = await freshDatabase(t);
+    const env = { GRPC_ADDRESS: '127.0.0.1:0', DATABASE_URL, BUILDER: name };
+    const { address, stop } = await startExample(t, folder, env);
+    const first = await charge(address, { account: 'ada', amount: 5 }, { key: 'k' });
+    t.like(first, { code: status.OK, replayed: false }, name);
+    assertReplay(t, await charge(address, { account: 'ada', amount: 5 }, { key: 'k' }), first);
+    await charge(address, { account: 'ada', amount: 5 }, { key: 'other' });
+    t.is((await paymentsOf(address, 'ada'))?.length, 2, name);
+    const counted = await administer(DATABASE_URL, 'SELECT payments::int AS payments FROM accounts');
+    t.deepEqual(counted, [{ payments: 2 }], name);
+    t.deepEqual(await stop(), { code: 0, stderr: '' }, name);
+  }
+});
 
 test.serial('nestjs-kysely: two installed servers capture a payment once', async (t) => {
   t.timeout(120_000, 'building');

@@ -1,11 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
-import { createKyselyDialect } from 'grpc-replay-guard/kysely';
 import { openPostgres } from 'grpc-replay-guard/postgres';
-import { Kysely } from 'kysely';
 
 // The .proto declares the policies by an option of the library. The loader needs the file of this option.
 const option = import.meta.resolve('grpc-replay-guard/proto/replayguard/v1/policy.proto');
@@ -20,30 +17,19 @@ await database.migrate('payments', [
   'CREATE TABLE accounts (name TEXT PRIMARY KEY, payments BIGINT NOT NULL)',
 ]);
 
-// One instance serves all calls. Each statement joins the transaction of the call that runs it.
-const db = new Kysely({ dialect: createKyselyDialect(database) });
+// One instance of the builder serves all calls. Each statement joins the transaction of the call that runs it.
+const { connect } = await import(`./builders/${process.env.BUILDER ?? 'kysely'}.js`);
+const { charge, paymentsOf } = await connect(database);
 
 const guard = createReplayGuard({ store, scope: singleTenant() });
 const server = new Server({ interceptors: [guard.interceptor] });
 server.addService(guard.protect(Payments), {
-  async Charge({ request: { account, amount } }, callback) {
-    const id = randomUUID();
-    await db.insertInto('payments').values({ id, account, amount }).execute();
-    await db
-      .insertInto('accounts')
-      .values({ name: account, payments: 1 })
-      .onConflict((conflict) =>
-        conflict.column('name').doUpdateSet((row) => ({ payments: row('accounts.payments', '+', 1) })),
-      )
-      .execute();
-    callback(null, { paymentId: id });
+  Charge({ request }, callback) {
+    const id = crypto.randomUUID();
+    charge({ id, ...request }).then(() => callback(null, { paymentId: id }), callback);
   },
   GetAccount({ request: { account } }, callback) {
-    db.selectFrom('payments')
-      .select('id')
-      .where('account', '=', account)
-      .execute()
-      .then((rows) => callback(null, { paymentIds: rows.map(({ id }) => id) }), callback);
+    paymentsOf(account).then((paymentIds) => callback(null, { paymentIds }), callback);
   },
 });
 
