@@ -46,12 +46,17 @@ export interface InstalledNode {
   remove(): Promise<void>;
 }
 
+/** npm's package with the binary of Node for this machine. The package `node` itself would install it by a script. */
+export const NODE_PACKAGE = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
+
+/** The path of the binary in its package. */
+export const NODE_IN_PACKAGE = process.platform === 'win32' ? 'bin/node.exe' : 'bin/node';
+
 /** The first version of better-sqlite3 whose package contains binaries for each platform. It needs Node 22. */
-const BETTER_SQLITE3 = 'better-sqlite3@13';
+export const BETTER_SQLITE3 = 'better-sqlite3@13';
 
 /**
- * Installs a major version of Node and a better-sqlite3 for it into a temporary folder, with npm. No install script
- * runs: npm's package `node` itself depends on a package with the binary for each platform, which this function names.
+ * Installs a major version of Node and a better-sqlite3 for it into a temporary folder, with npm. No install script runs.
  * @throws Error when npm fails, or has not ended after `timeoutMs`
  */
 export async function installNode(major: string, timeoutMs: number): Promise<InstalledNode> {
@@ -59,13 +64,11 @@ export async function installNode(major: string, timeoutMs: number): Promise<Ins
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
     await writeFile(join(folder, 'package.json'), '{"private":true}\n');
-    const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
     const options = ['--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-    await npm(folder, ['install', ...options, `${name}@${major}`, BETTER_SQLITE3], timeoutMs);
+    await npm(folder, ['install', ...options, `${NODE_PACKAGE}@${major}`, BETTER_SQLITE3], timeoutMs);
     const modules = join(folder, 'node_modules');
-    const binary = process.platform === 'win32' ? 'node.exe' : 'node';
     return {
-      binary: nodeAt(join(modules, name, 'bin', binary), join(modules, 'better-sqlite3')),
+      binary: nodeAt(join(modules, NODE_PACKAGE, NODE_IN_PACKAGE), join(modules, 'better-sqlite3')),
       remove,
     };
   } catch (error) {

@@ -4,14 +4,12 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { BETTER_SQLITE3, NODE_IN_PACKAGE, NODE_PACKAGE } from '../../bench/servers/node-binary.js';
 import { npm } from '../examples/installed.js';
 import { linkPackages } from '../helpers/packages/link-packages.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const run = promisify(execFile);
-
-/** npm's package with the binary of Node for this machine. The package `node` itself would install it by a script. */
-const NODE_PACKAGE = `node-${process.platform}-${process.arch}`;
 
 /** The first Node whose better-sqlite3 needs no compiler: version 13 contains the binaries of all platforms. */
 const FIRST_WITH_BINARIES = 22;
@@ -57,7 +55,7 @@ export async function openProject(tarball: string, major: number): Promise<NodeP
   try {
     await installIn(folder, tarball, major);
     await copyTests(folder);
-    const node = join(folder, 'node_modules', NODE_PACKAGE, 'bin/node');
+    const node = join(folder, 'node_modules', NODE_PACKAGE, NODE_IN_PACKAGE);
     const script = "console.log(process.version, require('better-sqlite3/package.json').version)";
     const { stdout } = await run(node, ['-e', script], { cwd: folder });
     const [nodeVersion, sqliteVersion] = stdout.trim().split(' ');
@@ -78,7 +76,7 @@ async function installIn(folder: string, tarball: string, major: number): Promis
   const files = [...ava.files, 'dist/test/nodes/packed/*.js'];
   const manifest = { private: true, type, imports, ava: { ...ava, files } };
   await writeFile(join(folder, 'package.json'), JSON.stringify(manifest));
-  const sqlite = major >= FIRST_WITH_BINARIES ? ['better-sqlite3@13'] : [];
+  const sqlite = major >= FIRST_WITH_BINARIES ? [BETTER_SQLITE3] : [];
   // The peers of the library are not installed a second time: they are linked.
   const flags = ['--ignore-scripts', '--legacy-peer-deps', '--no-audit', '--no-fund', '--loglevel=error'];
   await npm(folder, 'install', ...flags, ...patience, tarball, `${NODE_PACKAGE}@${major}`, ...sqlite);
