@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'amqplib';
 import { createConsumer, MessageInvalidError } from 'grpc-replay-guard/consumer';
 import { CommitInDoubtError, DatabaseUnavailableError } from 'grpc-replay-guard/database';
+import { createOpenTelemetryMessageTracing } from 'grpc-replay-guard/opentelemetry';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 
 const url = process.env.AMQP_URL ?? 'amqp://127.0.0.1:5672';
@@ -16,7 +17,8 @@ const { database, close } = await openPostgres({ connectionString: process.env.D
 await database.migrate('payments', [
   'CREATE TABLE payments (account TEXT NOT NULL, amount BIGINT NOT NULL CHECK (amount > 0))',
 ]);
-const consumer = await createConsumer({ database });
+// Without an SDK of OpenTelemetry, this makes no spans.
+const consumer = await createConsumer({ database, tracing: createOpenTelemetryMessageTracing() });
 
 const channel = await connection.createChannel();
 const quorum = { 'x-queue-type': 'quorum' };
@@ -34,9 +36,10 @@ await channel.prefetch(10);
 async function handle(message) {
   try {
     const payment = JSON.parse(message.content.toString());
-    const { messageId } = message.properties;
+    const { messageId, headers } = message.properties;
     const id = { consumer: 'payments', scope: queue, messageId };
-    const { outcome } = await retryWhileUnavailable(() => consumer.processOnce(id, () => pay(payment)));
+    const process = () => consumer.processOnce(id, () => pay(payment), { headers });
+    const { outcome } = await retryWhileUnavailable(process);
     channel.ack(message);
     console.log(outcome);
   } catch (error) {

@@ -9,10 +9,12 @@ import type { CallSettings, Method, Reply } from '../helpers/calls/call.js';
 import { administer } from '../helpers/databases/administer.js';
 import { type Cleanup, freshDatabase } from '../helpers/databases/postgres.js';
 import { connectTo } from '../helpers/servers/server.js';
+import { poll } from '../helpers/waiting/poll.js';
 import { startExample } from './example-process.js';
 import { exampleNames, InstalledExamples, npm } from './installed.js';
 import { assertCapturesOnce } from './nestjs-kysely.js';
 import { assertConsumesOnce, assertReportsMissingBroker } from './rabbitmq-consumer.js';
+import { startCollector } from './traces.js';
 
 interface Example {
   readonly name: string;
@@ -23,6 +25,8 @@ interface Example {
   readonly retentionHours: number;
   /** NestJS does not report the bound port, so the test uses a Unix socket. */
   readonly socket?: 'unix';
+  /** Further variables of its environment. Default: none. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const examples: readonly Example[] = [
@@ -34,6 +38,10 @@ const examples: readonly Example[] = [
     optional: ['@nestjs/common', '@nestjs/microservices'],
   },
   { name: 'protobuf-es', engine: 'better-sqlite3', retentionHours: 24 },
+  {
+    ...{ name: 'opentelemetry', engine: 'pg', retentionHours: 48, optional: ['@opentelemetry/api'] },
+    env: { OTEL_SDK_DISABLED: 'true' },
+  },
   { name: 'ts-proto', engine: 'pg', retentionHours: 48 },
 ];
 
@@ -119,10 +127,42 @@ test.serial('nestjs-kysely: two installed servers capture a payment once', async
   await assertCapturesOnce(t, folder);
 });
 
+test.serial(
+  'opentelemetry: one trace leads from a call to its delivery, and a replay links to it',
+  async (t) => {
+    t.timeout(120_000, 'starting');
+    const folder = await installed.copy('opentelemetry');
+    const collector = await startCollector(t);
+    const env = { ...collector.env, GRPC_ADDRESS: '127.0.0.1:0', DATABASE_URL: await freshDatabase(t) };
+    const example = await startExample(t, folder, env);
+    const { charge } = clientOf(t, folder);
+    const request = { account: 'ada', amount: 5 };
+    const first = await charge(example.address, request, { key: 'k' });
+    assertReplay(t, await charge(example.address, request, { key: 'k' }), first);
+    const named = (name: string) => collector.spans.filter((span) => span.name === name);
+    await poll('the receipt is written', () => named('process receipts').length === 1);
+    t.deepEqual(await example.stop(), { code: 0, stderr: '' });
+
+    const [call, replay] = named('example.v1.Payments/Charge');
+    const [delivery] = named('deliver receipts');
+    const [processing] = named('process receipts');
+    t.is(call?.parentSpanId || undefined, undefined);
+    t.is(replay?.links?.[0]?.spanId, call?.spanId);
+    t.like(delivery, { traceId: call?.traceId, parentSpanId: call?.spanId });
+    t.like(processing, { traceId: call?.traceId, parentSpanId: delivery?.spanId });
+    const statements = collector.spans.filter(({ name }) => name.startsWith('pg.query:'));
+    t.true(statements.some(({ parentSpanId }) => parentSpanId === call?.spanId));
+    t.true(statements.some(({ parentSpanId }) => parentSpanId === processing?.spanId));
+    t.true(statements.every(({ parentSpanId }) => parentSpanId));
+    for (const metric of ['replay_guard.calls', 'replay_guard.outbox.delivered', 'replay_guard.messages'])
+      t.true(collector.metrics.has(metric), metric);
+  },
+);
+
 test.serial('rabbitmq-consumer: the installed example processes each message once', async (t) => {
   t.timeout(300_000, 'installing from the registry');
   const folder = await installed.copy('rabbitmq-consumer');
-  t.deepEqual(await installed.visible(), ['pg']);
+  t.deepEqual(await installed.visible(), ['@opentelemetry/api', 'pg']);
   await assertReportsMissingBroker(t, folder);
   await assertConsumesOnce(t, folder);
 });
@@ -137,8 +177,9 @@ test.serial('jest-vitest: the tests of a CommonJS project pass under Jest and un
   t.regex(vitest.stdout, /^ *Tests +2 passed \(2\)$/m);
 });
 
-async function settings(t: Cleanup, { engine, socket }: Example, folder: string) {
+async function settings(t: Cleanup, { engine, socket, env }: Example, folder: string) {
   return {
+    ...env,
     GRPC_ADDRESS: socket ? `unix:${join(folder, 'grpc.sock')}` : '127.0.0.1:0',
     ...(engine === 'pg' && { DATABASE_URL: await freshDatabase(t) }),
   };

@@ -57,10 +57,11 @@ export class InstalledExamples {
     return new InstalledExamples(folder, Object.keys(peerDependenciesMeta));
   }
 
-  /** Copies an example and builds it. Resolves to the folder of the copy. */
+  /** Copies an example in place of an earlier copy, and builds it. Resolves to the folder of the copy. */
   async copy(name: string): Promise<string> {
     const folder = join(this.#folder, name);
     const filter = (path: string) => !generated.has(basename(path));
+    await rm(folder, { recursive: true, force: true });
     await cp(join(sources, name), folder, { recursive: true, filter });
     const { dependencies, devDependencies, scripts } = await manifestOf(folder);
     const packages = Object.keys({ ...dependencies, ...devDependencies });
