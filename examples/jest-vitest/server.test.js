@@ -9,7 +9,9 @@ let client;
 
 beforeAll(async () => {
   opened = await openSqlite({ path: ':memory:' });
-  await opened.database.migrate('payments', ['CREATE TABLE payments (id TEXT, account TEXT, amount BIGINT)']);
+  await opened.database.migrate('payments', [
+    'CREATE TABLE payments (id TEXT, account TEXT, amount BIGINT CHECK (amount > 0))',
+  ]);
   started = createServer(opened);
   const port = await new Promise((resolve, reject) =>
     started.server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
@@ -45,4 +47,8 @@ test('another amount under the same key is refused', async () => {
   await expect(charge({ account: 'bob', amount: 6 }, 'k-2')).rejects.toThrow(
     'used before with another request',
   );
+});
+
+test('a charge that the database refuses is answered, and nothing is committed', async () => {
+  await expect(charge({ account: 'eve', amount: 0 }, 'k-3')).rejects.toThrow('nothing was committed');
 });

@@ -171,10 +171,11 @@ test.serial('jest-vitest: the tests of a CommonJS project pass under Jest and un
   t.timeout(120_000, 'two test runners');
   const folder = await installed.copy('jest-vitest');
   t.deepEqual(await installed.visible(), ['better-sqlite3']);
-  const jest = await npm(folder, 'run', 'test:jest');
-  t.regex(jest.stderr, /^Tests: +2 passed, 2 total$/m);
+  const jest = await npm(folder, 'run', 'test:jest', '--', '--detectOpenHandles');
+  t.regex(jest.stderr, /^Tests: +3 passed, 3 total$/m);
+  t.notRegex(jest.stderr, /open handle/);
   const vitest = await npm(folder, 'run', 'test:vitest');
-  t.regex(vitest.stdout, /^ *Tests +2 passed \(2\)$/m);
+  t.regex(vitest.stdout, /^ *Tests +3 passed \(3\)$/m);
 });
 
 async function settings(t: Cleanup, { engine, socket, env }: Example, folder: string) {

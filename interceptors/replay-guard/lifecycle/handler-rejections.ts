@@ -1,3 +1,4 @@
+import { runInThisContext } from 'node:vm';
 import { ContextValue } from '../../context/context-value.js';
 import { currentExecution } from '../../execution/execution.js';
 
@@ -14,6 +15,9 @@ const unguardedCall = new ContextValue<UnguardedCall>(Symbol.for('grpc-replay-gu
 export function runUnguarded(fail: (error: unknown) => void, handler: () => void): void {
   unguardedCall.run({ fail }, handler);
 }
+
+/** The process object on which Node emits events. Jest gives each test file a copy, on which Node emits nothing. */
+const emitting = runInThisContext('process') as NodeJS.Process;
 
 type Emit = (event: string | symbol, ...values: unknown[]) => boolean;
 
@@ -59,8 +63,8 @@ export function catchHandlerRejections(): () => void {
 
 /** Whether the property `process.emit` can be defined. Other libraries can prevent it, and so can `Object.freeze`. */
 function canReplace(): boolean {
-  const before = Object.getOwnPropertyDescriptor(process, 'emit');
-  return before ? before.configurable === true : Object.isExtensible(process);
+  const before = Object.getOwnPropertyDescriptor(emitting, 'emit');
+  return before ? before.configurable === true : Object.isExtensible(emitting);
 }
 
 function warnOnce(): void {
@@ -78,7 +82,7 @@ function warnOnce(): void {
  * when they were loaded, such as `signal-exit` after each child process. A plain function would then be lost.
  */
 function intercept(): Interception {
-  const before = Object.getOwnPropertyDescriptor(process, 'emit');
+  const before = Object.getOwnPropertyDescriptor(emitting, 'emit');
   const layers = new WeakMap<Emit, Emit>();
   /** Returns a new function for each function below, because the function below may call an earlier layer. */
   const layerOver = (below: Emit): Emit => {
@@ -86,25 +90,25 @@ function intercept(): Interception {
       // Node emits the event in the asynchronous context of the promise.
       const isOurs = event === 'unhandledRejection' && own.isActive;
       const call = isOurs ? (currentExecution.get() ?? unguardedCall.get()) : undefined;
-      if (!call) return Reflect.apply(below, process, [event, ...values]);
+      if (!call) return Reflect.apply(below, emitting, [event, ...values]);
       call.fail(values[0]);
       return true;
     };
     layers.set(layer, below);
     return layer;
   };
-  const first = layerOver(process.emit as Emit);
+  const first = layerOver(emitting.emit as Emit);
   let top = first;
   const get = () => (own.isActive ? top : layers.get(top));
   const own: Interception = {
     isActive: true,
     remove() {
-      const current = Object.getOwnPropertyDescriptor(process, 'emit');
+      const current = Object.getOwnPropertyDescriptor(emitting, 'emit');
       if (current?.get !== get || !current.configurable) return false;
       if (before) define(before);
-      else Reflect.deleteProperty(process, 'emit');
+      else Reflect.deleteProperty(emitting, 'emit');
       // The property below may be the accessor of another copy of this library, which must learn of the function.
-      if (top !== first) Object.assign(process, { emit: layers.get(top) });
+      if (top !== first) Object.assign(emitting, { emit: layers.get(top) });
       return true;
     },
   };
@@ -116,5 +120,5 @@ function intercept(): Interception {
 }
 
 function define(property: PropertyDescriptor): void {
-  Object.defineProperty(process, 'emit', { configurable: true, ...property });
+  Object.defineProperty(emitting, 'emit', { configurable: true, ...property });
 }
