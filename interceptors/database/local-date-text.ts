@@ -9,7 +9,8 @@ export function localDateText(date: Date): string {
   local.setUTCFullYear(date.getFullYear(), date.getMonth(), date.getDate());
   local.setUTCHours(date.getHours(), date.getMinutes(), date.getSeconds(), date.getMilliseconds());
   const seconds = Math.round((local.getTime() - date.getTime()) / 1_000);
-  const distance = new Date(Math.abs(seconds) * 1_000).toISOString().slice(11, 19);
+  // A text column keeps this text. JavaScript reads a distance only without its seconds.
+  const distance = new Date(Math.abs(seconds) * 1_000).toISOString().slice(11, 19).replace(/:00$/, '');
   const year = local.getUTCFullYear();
   const digits = String(year > 0 ? year : 1 - year).padStart(4, '0');
   const rest = local

@@ -1,5 +1,5 @@
 import { EnteredContext } from '../context/entered-context.js';
-import type { Database, Result } from '../database/index.js';
+import { type Database, type Result, UnitOfWorkError } from '../database/index.js';
 import { StatementResult } from '../database/result.js';
 import { type Control, controlOf } from './control-text.js';
 import { OpenTransactions } from './open-transactions.js';
@@ -14,6 +14,7 @@ export class BuilderConnection {
   readonly #transactions: OpenTransactions;
   readonly #entersContext: boolean;
   #hasBegun = false;
+  #isClosed = false;
   /** Resolves when the earlier jobs have ended. Undefined if no job runs. Statements of an open transaction are no jobs. */
   #before: Promise<void> | undefined;
   /** Resolves when the statements that were sent in an open transaction have their answers. */
@@ -31,8 +32,10 @@ export class BuilderConnection {
   /**
    * Runs a statement. A text that begins, ends or nests a transaction changes the transaction of this connection instead.
    * @throws Error of the handle; its codes are unchanged
+   * @throws UnitOfWorkError after `close`
    */
   async query(text: string, params: readonly unknown[] = []): Promise<Result> {
+    this.#assertOpen();
     const control = controlOf(text);
     if (control) return (await this.#control(control, text)) ?? resultOf(control);
     // The statements of a transaction are sent at once. They take effect in the order in which they were sent.
@@ -47,20 +50,27 @@ export class BuilderConnection {
   /**
    * Begins, ends or nests a transaction.
    * @throws Error when the transaction was not begun or not committed, or there is no such transaction or savepoint
+   * @throws UnitOfWorkError after `close`
    */
   async change(control: Control): Promise<void> {
+    this.#assertOpen();
     await this.#control(control);
   }
 
   /**
-   * Rolls back a transaction that the builder has left open.
+   * Rolls back a transaction that the builder has left open. Later statements would commit on their own, so they are refused.
    * @throws Error when a transaction was open, for example after BEGIN as a single statement
    */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#before;
     const { isOpen, mustEnd } = this.#transactions;
-    if (mustEnd) await this.change({ kind: 'rollback' });
+    if (mustEnd) await this.#control({ kind: 'rollback' });
     if (isOpen) throw new Error('a transaction was left open on its connection, and was rolled back');
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new UnitOfWorkError('the connection of this query builder was released');
   }
 
   /** @param text goes to the handle, which refuses it, if the text ends a transaction that this connection did not begin */
@@ -83,7 +93,8 @@ export class BuilderConnection {
 
   /** Whether this connection did not begin the transaction to end. A rollback may follow a commit that has failed. */
   #isForeign({ kind }: Control): boolean {
-    return (kind === 'commit' && !this.#transactions.mustEnd) || (kind === 'rollback' && !this.#hasBegun);
+    if (kind === 'rollback') return !this.#hasBegun;
+    return (kind === 'commit' || kind === 'set') && !this.#transactions.mustEnd;
   }
 
   async #send(text: string, params: readonly unknown[]): Promise<Result> {

@@ -1,6 +1,6 @@
-/** A statement that controls transactions, as a builder connection runs it. */
+/** A statement that controls transactions, as a builder connection runs it. `set` is SET TRANSACTION. */
 export type Control =
-  | { readonly kind: 'begin' | 'commit' | 'rollback' }
+  | { readonly kind: 'begin' | 'set' | 'commit' | 'rollback' }
   | { readonly kind: 'savepoint' | 'release' | 'rollbackTo'; readonly name: string };
 
 const blank = String.raw`(?:\s|--[^\n]*(?:\n|$)|/\*[^]*?\*/)`;
@@ -11,10 +11,12 @@ const whole = (pattern: string) =>
 
 /** The first words of statements that control transactions. Most statements have another first word. */
 const mayControl = new RegExp(
-  `^${blank}*(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\\b`,
+  `^${blank}*(?:BEGIN|START|SET|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)\\b`,
   'i',
 );
-const begin = whole(`(?:BEGIN${work}|START TRANSACTION)((?:${blank}+[\\w]+|,)*)`);
+const modes = String.raw`((?:${blank}+\w+|,)*)`;
+const begin = whole(`(?:BEGIN${work}|START TRANSACTION)${modes}`);
+const set = whole(`SET TRANSACTION${modes}`);
 const commit = whole(`(?:COMMIT|END)${work}`);
 const rollback = whole(`(?:ROLLBACK|ABORT)${work}`);
 const savepoint = whole(`SAVEPOINT ${name}`);
@@ -28,10 +30,14 @@ const rollbackTo = whole(`ROLLBACK${work} TO(?: SAVEPOINT)? ${name}`);
  */
 export function controlOf(text: string): Control | undefined {
   if (!mayControl.test(text)) return undefined;
-  const [, modes] = begin.exec(text) ?? [];
-  if (modes !== undefined) {
-    assertModes(modes);
-    return { kind: 'begin' };
+  for (const [kind, pattern] of [
+    ['begin', begin],
+    ['set', set],
+  ] as const) {
+    const [, found] = pattern.exec(text) ?? [];
+    if (found === undefined) continue;
+    assertModes(found);
+    return { kind };
   }
   if (commit.test(text)) return { kind: 'commit' };
   if (rollback.test(text)) return { kind: 'rollback' };

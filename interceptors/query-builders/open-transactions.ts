@@ -54,6 +54,10 @@ export class OpenTransactions {
         if (this.isOpen)
           throw new Error('a transaction is already open on this connection; nest a savepoint in it');
         return this.#begin(undefined, context);
+      case 'set':
+        // Only the modes that the transaction has are accepted.
+        this.handle.current();
+        return;
       case 'commit':
         return this.#commit();
       case 'rollback':

@@ -32,7 +32,8 @@ function toParameter(param: unknown, dialect: Dialect['name']): SqlValue {
 
 /** Returns the text of an array of Postgres. */
 function arrayText(list: readonly unknown[]): string {
-  return `{${list.map(elementText).join()}}`;
+  // `from` also reads the empty items of a list, which `map` skips.
+  return `{${Array.from(list, elementText).join()}}`;
 }
 
 function elementText(element: unknown): string {

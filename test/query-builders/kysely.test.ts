@@ -53,6 +53,14 @@ for (const engine of engines) {
     await t.throwsAsync(insert(transaction, 6), raw);
   });
 
+  test.serial(`${engine}: a connection that is used after its end is refused`, async (t) => {
+    const { db, database, written } = await open(t);
+    const leaked = await db.connection().execute(async (own) => own);
+    for (const use of [() => insert(leaked, 1), () => database.transaction(() => insert(leaked, 2))])
+      await t.throwsAsync(use, { instanceOf: UnitOfWorkError, message: /was released/ });
+    t.deepEqual(await written(), []);
+  });
+
   test.serial(`${engine}: a controlled transaction rolls back, also after a failed statement`, async (t) => {
     const { db, written } = await open(t);
     const transaction = await db.startTransaction().execute();

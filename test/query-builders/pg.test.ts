@@ -100,10 +100,40 @@ for (const engine of engines) {
       await t.throwsAsync(client.query('BEGIN'), { message: /already open/ });
       await t.throwsAsync(client.query('RELEASE b'), { message: /no savepoint b/ });
       client.release();
+      await t.throwsAsync(client.query(insert(3)), { instanceOf: UnitOfWorkError, message: /was released/ });
       await database.query(insert(2));
       t.deepEqual(await written(), [2]);
     },
   );
+
+  test.serial(`${engine}: SET TRANSACTION accepts the modes that a transaction has`, async (t) => {
+    const { pool, written } = await open(t, engine);
+    const client = await pool.connect();
+    const accepted = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE';
+    for (const queryable of [pool, client])
+      await t.throwsAsync(queryable.query(accepted), { message: /refuses SET/ }, 'no transaction is open');
+    await client.query('BEGIN');
+    t.is((await client.query(accepted)).command, 'SET');
+    await t.throwsAsync(client.query('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE'), {
+      message: /READ COMMITTED/,
+    });
+    await client.query(insert(1));
+    await client.query('COMMIT');
+    client.release();
+    t.deepEqual(await written(), [1]);
+  });
+
+  test.serial(`${engine}: a failed savepoint rolls back, and the transaction goes on`, async (t) => {
+    const { pool, written } = await open(t, engine);
+    const client = await pool.connect();
+    for (const text of ['BEGIN', insert(1), 'SAVEPOINT "A"', insert(2)]) await client.query(text);
+    await t.throwsAsync(client.query(insert(1)), raw);
+    await t.throwsAsync(client.query(insert(3)), { instanceOf: UnitOfWorkError });
+    await t.throwsAsync(client.query('ROLLBACK TO a'), { message: /no savepoint a/ });
+    for (const text of ['ROLLBACK TO SAVEPOINT "A"', insert(4), 'COMMIT']) await client.query(text);
+    client.release();
+    t.deepEqual(await written(), [1, 4]);
+  });
 
   test.serial(
     `${engine}: after a failed statement, ROLLBACK TO a savepoint makes the transaction usable again`,
@@ -220,6 +250,10 @@ test.serial('postgres: a query may have type parsers of its own, and lists are s
   const day = new Date(2026, 6, 1, 12, 30);
   const dates = await pool.query('SELECT $1::timestamp[] AS local, $1::timestamptz[] AS at', [[day]]);
   t.deepEqual(dates.rows, [{ local: [day], at: [day] }]);
+  const empty = await pool.query('SELECT $1::int[] AS empty', [new Array(2)]);
+  t.deepEqual(empty.rows, [{ empty: [null, null] }]);
+  const texts = await pool.query<{ text: string }>('SELECT $1::text AS text', [day]);
+  t.deepEqual(new Date(String(texts.rows[0]?.text)), day, 'JavaScript reads the text of a date');
   const { pool: sqlite } = await open(t, 'sqlite');
   await t.throwsAsync(sqlite.query({ text: 'SELECT 1', types }), { instanceOf: TypeError });
 });
