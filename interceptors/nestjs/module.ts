@@ -123,6 +123,8 @@ function warnIfUnused(guard: ReplayGuard): void {
 async function openGuard(moduleOptions: ReplayGuardModuleOptions): Promise<OpenGuard> {
   const { open, closeTimeoutMs, ...options } = assertOptions(moduleOptions);
   const store = await open();
+  if (typeof store?.close !== 'function' || !store.store)
+    throw new TypeError('ReplayGuardModule: open must return the result of openSqlite or openPostgres');
   try {
     const guard = createReplayGuard({ ...options, store: store.store });
     const timeLimit = closeTimeoutMs === undefined ? {} : { timeoutMs: closeTimeoutMs };

@@ -60,6 +60,21 @@ test('an option that the guard refuses stops the start, and the database is clos
   t.deepEqual(counts, { opened: 1, closed: 1 });
 });
 
+for (const [name, opened] of [
+  ['nothing', undefined],
+  ['a store', new MemoryStore()],
+] as const) {
+  test(`an open that returns ${name} stops the start and names what to return`, async (t) => {
+    const { options } = optionsThatCount({ open: async () => opened });
+    const root = { module: class App {}, imports: [ReplayGuardModule.forRoot(options)] };
+    const start = NestFactory.createApplicationContext(root, quietly);
+    await t.throwsAsync(start, {
+      instanceOf: TypeError,
+      message: /the result of openSqlite or openPostgres/,
+    });
+  });
+}
+
 test('an application without a gRPC server closes the guard and the database', async (t) => {
   const { counts, options } = optionsThatCount({});
   const root = { module: class App {}, imports: [ReplayGuardModule.forRoot(options)] };
