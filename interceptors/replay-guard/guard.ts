@@ -184,9 +184,9 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   }
 
   return {
-    interceptor: ({ path, responseSerialize }, call) => {
+    interceptor: ({ path, requestDeserialize, responseSerialize }, call) => {
       methods.warnOfUnused();
-      const method = methods.find(path);
+      const method = methods.find(path, requestDeserialize);
       const mode = method && methods.modeOf(method);
       if (!method || mode === 'OFF') return new UnguardedCall(call, method);
       const isRegistered = methods.isRegistered(method, responseSerialize);

@@ -76,11 +76,7 @@ export function protectService<T extends ServiceDefinition>(
       new ReceivedRequest({ ...{ method, read, message }, encoded: received.take(message) });
     const registration = registrationOf(method.path);
     methods.push({ ...describeMethod(method), policy, registration, receive });
-    const onRequest = (message: object, bytes: Buffer) => {
-      received.add(message, bytes);
-      registration.requestDecoded();
-    };
-    return [name, { ...method, ...codecs(method, onRequest) }];
+    return [name, withCodecs(method, registration, (message, bytes) => received.add(message, bytes))];
   });
   return { definition: Object.fromEntries(entries) as T, methods, unguardable };
 }
@@ -95,14 +91,22 @@ function describeMethod(method: AnyMethod) {
   };
 }
 
-function codecs(method: AnyMethod, onRequest: (message: object, bytes: Buffer) => void) {
-  return {
-    requestDeserialize: (bytes: Buffer) => {
-      const message = method.requestDeserialize(bytes) as object;
-      onRequest(message, bytes);
-      return message;
-    },
+/**
+ * Returns a method that remembers requests and sends stored bytes unchanged. `addService` reads the decoder once for each
+ * server, so each server gets a decoder of its own. A server without the interceptor is thereby found beside one with it.
+ */
+function withCodecs(
+  method: AnyMethod,
+  registration: Registration,
+  onRequest: (message: object, bytes: Buffer) => void,
+): AnyMethod {
+  const changed = {
+    ...method,
     responseSerialize: (response: unknown) =>
       response instanceof Verbatim ? response.bytes : method.responseSerialize(response),
   };
+  return Object.defineProperty(changed, 'requestDeserialize', {
+    enumerable: true,
+    get: () => registration.decoder(method.requestDeserialize, onRequest),
+  });
 }

@@ -50,10 +50,11 @@ export class GuardedMethods {
   /**
    * Returns the method of a call that has reached the interceptor. Returns undefined if the path belongs to no guarded
    * method. Emits one process warning if no service is protected.
+   * @param decoder the request decoder of the server
    */
-  find(path: string): GuardedMethod | undefined {
+  find(path: string, decoder: (bytes: Buffer) => unknown): GuardedMethod | undefined {
     const method = this.#byPath.get(path);
-    if (method) method.registration.isIntercepted = true;
+    if (method) method.registration.callIntercepted(decoder);
     else if (!this.#hasService && !isOperational(path))
       this.#warnings.emit('REPLAY_GUARD_NOT_PROTECTED', path);
     return method;

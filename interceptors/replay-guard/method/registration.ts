@@ -1,25 +1,53 @@
 import { Verbatim } from './verbatim.js';
 
 type ResponseSerialize = (response: never) => Buffer;
+type RequestDeserialize = (bytes: Buffer) => unknown;
 
 /** Bytes that only a protected definition makes of their `Verbatim`. A message type would add a field number. */
 const probe = Buffer.from('grpc-replay-guard');
 
 /** How servers have registered one protected method: with the guard's interceptor, and with the protected definition. */
 export class Registration {
-  /** Whether a call of the method has reached the interceptor of the guard. */
-  isIntercepted = false;
+  /** The decoders of servers, each with whether a call of its server has reached the interceptor of the guard. */
+  readonly #decoders = new WeakMap<RequestDeserialize, { isIntercepted: boolean }>();
+  /** Whether a call has reached the interceptor with a decoder that another wrapper has made. */
+  #isIntercepted = false;
   readonly #known = new WeakMap<ResponseSerialize, boolean>();
   readonly #onUnintercepted: () => void;
 
-  /** @param onUnintercepted called for a request of the method if no request has reached the interceptor so far */
+  /** @param onUnintercepted called for a request of a server whose calls do not reach the interceptor */
   constructor(onUnintercepted: () => void) {
     this.#onUnintercepted = onUnintercepted;
   }
 
-  /** Must be called for each decoded request. grpc-js creates the interceptors of a call before that. */
-  requestDecoded(): void {
-    if (!this.isIntercepted) this.#onUnintercepted();
+  /**
+   * Returns a decoder for one server. grpc-js creates the interceptors of a call before it decodes the request.
+   * @param decode the decoder of the definition. A decoder that this method returned stays with its server
+   * @param onRequest called for each request
+   */
+  decoder(
+    decode: RequestDeserialize,
+    onRequest: (message: object, bytes: Buffer) => void,
+  ): RequestDeserialize {
+    const server = this.#decoders.get(decode) ?? { isIntercepted: false };
+    const decodeForServer = (bytes: Buffer) => {
+      if (!server.isIntercepted && !this.#isIntercepted) this.#onUnintercepted();
+      const message = decode(bytes) as object;
+      onRequest(message, bytes);
+      return message;
+    };
+    this.#decoders.set(decodeForServer, server);
+    return decodeForServer;
+  }
+
+  /**
+   * Must be called for each call that reaches the interceptor.
+   * @param decoder the request decoder of the server
+   */
+  callIntercepted(decoder: RequestDeserialize): void {
+    const server = this.#decoders.get(decoder);
+    if (server) server.isIntercepted = true;
+    else this.#isIntercepted = true;
   }
 
   /**

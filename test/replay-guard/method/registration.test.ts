@@ -70,6 +70,38 @@ test.serial('a protected service on a server without the interceptor causes one 
   );
 });
 
+test.serial('a server without the interceptor causes a warning beside a server with it', async (t) => {
+  const warnings = collectWarnings(t);
+  const guard = guardOf(t);
+  const definition = guard.protect(ledger);
+  const complete = await serve(t, { interceptors: [guard.interceptor], definition });
+  const incomplete = await serve(t, { definition });
+  t.is((await append(complete.client, 'a')).code, status.OK);
+  t.deepEqual(warnings, []);
+  for (const key of ['b', 'c']) t.is((await append(incomplete.client, key)).code, status.OK);
+  t.is(warnings.length, 1);
+  t.regex(warnings[0] ?? '', /^REPLAY_GUARD_NOT_INTERCEPTED: /);
+});
+
+test.serial('a definition that is protected twice, or copied after protect, causes no warning', async (t) => {
+  const warnings = collectWarnings(t);
+  const guard = guardOf(t);
+  const protectedTwice = guard.protect(guard.protect(ledger));
+  const copied = Object.fromEntries(
+    Object.entries(guard.protect(ledger)).map(([name, method]) => [
+      name,
+      { ...method, requestDeserialize: (bytes: Buffer) => method.requestDeserialize(bytes) },
+    ]),
+  );
+  for (const definition of [protectedTwice, copied]) {
+    const served = await serve(t, { interceptors: [guard.interceptor], definition });
+    const key = `k-${definition === copied}`;
+    for (const _attempt of [1, 2]) t.is((await append(served.client, key)).code, status.OK);
+    t.is(served.executions, 1);
+  }
+  t.deepEqual(warnings, []);
+});
+
 test.serial('a service without protect behind the interceptor causes one warning', async (t) => {
   const warnings = collectWarnings(t);
   const { client } = await serve(t, { interceptors: [guardOf(t).interceptor], definition: ledger });
