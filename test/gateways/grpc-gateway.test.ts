@@ -3,9 +3,9 @@ import type { ExecutionContext } from 'ava';
 import { scopeFromMetadata } from 'grpc-replay-guard';
 import { postJson } from '../helpers/calls/post-json.js';
 import { findProgram, freePort, startProxyProgram } from '../helpers/proxies/proxy-program.js';
-import { onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
+import { onBoth, openLedger } from '../helpers/servers/guarded-ledger.js';
 import { Barrier } from '../helpers/waiting/barrier.js';
-import { testsOf } from './passing.js';
+import { assertJsonReplays, openGatedLedger, testsOf } from './passing.js';
 
 /** The program of test/gateways/grpc-gateway, with the options of the guide. `.ci/grpc-gateway` builds it with Go. */
 const gateway = findProgram('ledger-gateway');
@@ -25,14 +25,7 @@ async function throughGateway(t: ExecutionContext, server: string) {
 it('grpc-gateway passes the key on, with or without quotes, and copies the trailers to headers', async (t) => {
   const ledger = await openLedger(t, 'memory');
   const post = await throughGateway(t, ledger.server.address);
-  const first = await post('ada', { 'idempotency-key': '"k-1"' });
-  t.is(first.status, 200);
-  t.is(first.headers['idempotent-replayed'], undefined);
-  const again = await post('ada', { 'idempotency-key': 'k-1' });
-  t.is(again.headers['idempotent-replayed'], 'true');
-  t.is(again.headers['idempotency-expires-at'], first.headers['idempotency-expires-at']);
-  t.false(Number.isNaN(Date.parse(String(again.headers['idempotency-expires-at']))));
-  t.deepEqual(again.body, first.body);
+  await assertJsonReplays(t, post);
   t.is(ledger.entered, 1);
 });
 
@@ -95,16 +88,8 @@ it('grpc-gateway names the caller, and drops the names that the client sends', a
   t.is(ledger.entered, 2);
 });
 
-it('a client that leaves grpc-gateway does not stop the handler, and the retry gets the reply', async (t) => {
-  const gate = new Barrier();
-  const ledger = await openLedger(t, 'sqlite', {
-    handlers: (database) =>
-      onBoth(async (account, callback) => {
-        await gate.pass();
-        await writeEffect(database, account);
-        callback(null, { entryId: 'e-1' });
-      }),
-  });
+it('a client that disconnects from grpc-gateway does not stop the handler, and the retry gets the reply', async (t) => {
+  const { gate, ledger } = await openGatedLedger(t);
   const post = await throughGateway(t, ledger.server.address);
   const leaving = new AbortController();
   const left = t.throwsAsync(post('ada', { 'idempotency-key': 'k-1' }, leaving.signal));

@@ -3,10 +3,9 @@ import type { ExecutionContext } from 'ava';
 import { snippets } from '../docs/snippets.js';
 import { startGrpcProxy } from '../helpers/proxies/grpc-proxy.js';
 import { nginx, startNginx } from '../helpers/proxies/nginx.js';
-import { type Ledger, onBoth, openLedger, writeEffect } from '../helpers/servers/guarded-ledger.js';
+import { type Ledger, onBoth, openLedger } from '../helpers/servers/guarded-ledger.js';
 import { connectTo } from '../helpers/servers/server.js';
-import { Barrier } from '../helpers/waiting/barrier.js';
-import { assertPasses, testsOf } from './passing.js';
+import { assertPasses, openGatedLedger, testsOf } from './passing.js';
 
 const [settings = ''] = snippets('docs/guide/gateways.md', 'nginx');
 
@@ -71,16 +70,8 @@ it('nginx sends a call to the second server if the first one is down', async (t)
   t.is(ledger.entered, 1);
 });
 
-it('a client that leaves nginx does not stop the handler, and the retry gets the reply', async (t) => {
-  const gate = new Barrier();
-  const ledger = await openLedger(t, 'sqlite', {
-    handlers: (database) =>
-      onBoth(async (account, callback) => {
-        await gate.pass();
-        await writeEffect(database, account);
-        callback(null, { entryId: 'e-1' });
-      }),
-  });
+it('a client that disconnects from nginx does not stop the handler, and the retry gets the reply', async (t) => {
+  const { gate, ledger } = await openGatedLedger(t);
   const client = await throughNginx(t, both(ledger));
   const leaving = new AbortController();
   const ask = (signal?: AbortSignal) =>
