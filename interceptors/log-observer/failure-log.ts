@@ -51,6 +51,12 @@ export interface Failure {
 const SETTLING_MS = 10_000;
 
 /**
+ * How long no part may fail after a part has worked, before the database counts as available, in milliseconds. While a server
+ * ends or begins, some of its connections work and others fail.
+ */
+const QUIET_MS = 1_000;
+
+/**
  * Logs the failures of the parts of one process. While the database is unavailable, every part fails repeatedly. All
  * parts share one line when the outage begins, and one when it ends. Other failures have one line for each kind and
  * interval.
@@ -65,6 +71,8 @@ export class FailureLog {
   /** When the outage of the database began, by `performance.now()`. Undefined while the database is available. */
   #downSince: number | undefined;
   #availableSince = Number.NEGATIVE_INFINITY;
+  /** Ends the outage unless a part fails before. Undefined if no part has worked since the last failure. */
+  #recovery: NodeJS.Timeout | undefined;
   /** The number of failures without a line since the last line about the database. */
   #failures = 0;
 
@@ -96,9 +104,15 @@ export class FailureLog {
     }
   }
 
-  /** Reports that a part works. Has an effect only if the part has failed because of the database. */
+  /**
+   * Reports that a part works. Has an effect only if the part has failed because of the database. The database counts as available
+   * if no part fails within a second.
+   */
   worked(part: string): void {
-    if (this.#failing.delete(part)) this.#databaseWorked();
+    if (!this.#failing.has(part) || this.#blocked.size > 0 || this.#recovery) return;
+    const at = performance.now();
+    // The process must not stay alive for a log line.
+    this.#recovery = setTimeout(() => this.#databaseWorked(at), QUIET_MS).unref();
   }
 
   /**
@@ -113,7 +127,7 @@ export class FailureLog {
 
   /** Reports that the check of a part has succeeded. */
   unblocked(part: string): void {
-    if (this.#blocked.delete(part)) this.#databaseWorked();
+    if (this.#blocked.delete(part) && this.#blocked.size === 0) this.#databaseWorked(performance.now());
   }
 
   /**
@@ -127,6 +141,7 @@ export class FailureLog {
   }
 
   #databaseFailed(part: string, error: unknown, fields: Failure['fields']): void {
+    this.#endRecovery();
     const isSettling = performance.now() - this.#availableSince < SETTLING_MS && this.#blocked.size === 0;
     if (this.isDatabaseDown || isSettling) {
       this.#failures++;
@@ -137,14 +152,21 @@ export class FailureLog {
     this.#logger.error({ part, ...fields, ...reason }, 'the database is unavailable');
   }
 
-  #databaseWorked(): void {
-    if (this.#downSince === undefined || this.#blocked.size > 0) return;
-    const seconds = Math.round((performance.now() - this.#downSince) / 1_000);
+  /** @param at when a part or a check has worked, by `performance.now()` */
+  #databaseWorked(at: number): void {
+    this.#endRecovery();
+    if (this.#downSince === undefined) return;
+    const seconds = Math.round((at - this.#downSince) / 1_000);
     this.#downSince = undefined;
     this.#availableSince = performance.now();
     this.#failing.clear();
     const failures = this.#failures;
     this.#failures = 0;
     this.#logger.info({ seconds, failures }, 'the database is available again');
+  }
+
+  #endRecovery(): void {
+    clearTimeout(this.#recovery);
+    this.#recovery = undefined;
   }
 }

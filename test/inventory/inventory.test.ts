@@ -247,6 +247,7 @@ for (const engine of engines) {
     for (let run = 0; run < 3; run++) t.is(await expiry.runOnce(), 0);
     t.deepEqual(lines, ['the database is unavailable']);
     t.is(await expiry.runOnce(), 1);
+    await poll('the line about the recovery', () => lines.length > 1);
     t.deepEqual(lines, ['the database is unavailable', 'the database is available again']);
   });
 

@@ -12,6 +12,7 @@ import { REASONS } from 'grpc-replay-guard/protocol';
 import { pino } from 'pino';
 import { freshData } from '../helpers/databases/engines.js';
 import { openLedger } from '../helpers/servers/guarded-ledger.js';
+import { poll } from '../helpers/waiting/poll.js';
 
 type Line = Record<string, unknown> & { readonly text: string; readonly severity: string };
 
@@ -43,6 +44,24 @@ test('a refused call has one line with method, reason, status, peer and a digest
     ...{ text: 'a call was refused', severity: 'warn' },
   });
   t.notRegex(JSON.stringify(lines), /secret-key|customer-4711/);
+});
+
+test('ten thousand refusals for each reason have one line for each reason', (t) => {
+  const { lines, observer } = record();
+  const reasons = Object.values(REASONS);
+  for (let call = 0; call < 10_000; call++)
+    for (const reason of reasons)
+      observer.callRefused(method, {
+        reason,
+        code: 9,
+        peer: `peer ${call}`,
+        scopeDigest: `d${call}`,
+        quota: undefined,
+      });
+  t.deepEqual(
+    lines.map(({ reason }) => reason),
+    reasons,
+  );
 });
 
 test('each reason and each method has a line of its own', (t) => {
@@ -85,23 +104,53 @@ test('all parts share one line when an outage begins and one when it ends', (t) 
   t.is(lines.length, 2);
 });
 
-test('without a check, the first part that works again shows that the database is available', (t) => {
+test('without a check, the database is available again when a part that had failed works, and none fails for a second', async (t) => {
   const { lines, observer } = record();
   observer.errorOccurred(down);
   observer.storeUsed('claim', 0, down);
   observer.storeUsed('find', 0);
   t.is(lines.length, 1, 'a look-up had not failed');
   observer.storeUsed('claim', 0);
+  t.is(lines.length, 1, 'another connection may still fail');
+  await poll('the line about the recovery', () => lines.length > 1);
   t.deepEqual(
     lines.map(({ text }) => text),
     [GONE, BACK],
   );
 });
 
-test('a failure shortly after an outage does not count as another outage', (t) => {
+test('a part that works while another fails does not end an outage', async (t) => {
+  const { lines, observer } = record();
+  const until = performance.now() + 1_500;
+  await poll('one and a half seconds of an outage', () => {
+    observer.errorOccurred(down);
+    observer.storeUsed('claim', 0, down);
+    observer.storeUsed('claim', 0);
+    return performance.now() > until;
+  });
+  observer.circuitChanged(true);
+  t.is(lines.length, 1);
+  observer.storeUsed('claim', 0);
+  observer.circuitChanged(false);
+  t.is(lines[1]?.text, BACK);
+  t.is(lines.length, 2);
+});
+
+test('a part that works ends an outage, although another part that had failed is not used again', async (t) => {
+  const { lines, observer } = record();
+  observer.storeUsed('claim', 0, down);
+  observer.storeUsed('claim', 0);
+  observer.failures.failed({ part: 'seldom used', error: down, text: 'failed' });
+  observer.storeUsed('claim', 0);
+  await poll('the line about the recovery', () => lines.length > 1);
+  t.like(lines[1], { text: BACK, failures: 1 });
+});
+
+test('a failure shortly after an outage does not count as another outage', async (t) => {
   const { lines, observer } = record();
   observer.errorOccurred(down);
   observer.recovered();
+  await poll('the line about the recovery', () => lines.length > 1);
   observer.storeUsed('claim', 0, down);
   observer.errorOccurred(down);
   t.is(lines.length, 2);
