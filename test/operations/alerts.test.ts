@@ -2,27 +2,11 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import test from 'ava';
+import { alertRules, FOLDER } from './alert-rules.js';
 import { missingFrom, scrape } from './scrape.js';
 import { selectorsOf, seriesOf } from './series.js';
 
-const FOLDER = 'docs/operations';
 const run = promisify(execFile);
-
-/** An alert rule as it is written. Each alert has its own lines in the file. */
-interface Alert {
-  readonly name: string;
-  readonly expression: string;
-  readonly text: string;
-}
-
-async function alertRules(): Promise<Alert[]> {
-  const [, ...rules] = (await readFile(`${FOLDER}/alerts.yml`, 'utf8')).split(/^ {6}- alert: /m);
-  return rules.map((rule) => ({
-    name: /^\w+/.exec(rule)?.[0] ?? '',
-    expression: /expr:(.*?)\n {8}(?:for|labels):/s.exec(rule)?.[1] ?? '',
-    text: rule,
-  }));
-}
 
 test('a scrape of a shop without calls has each metric, label and value that the alert rules name', async (t) => {
   const series = await scrape(t);

@@ -1,29 +1,14 @@
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { freshFolder } from '../helpers/databases/engines.js';
+import { type Place, readPanels, sentExpression } from './dashboard.js';
 import { missingFrom, scrape } from './scrape.js';
 import { selectorsOf } from './series.js';
 
-interface Place {
-  readonly x: number;
-  readonly y: number;
-  readonly w: number;
-  readonly h: number;
-}
-
-interface Panel {
-  readonly id: number;
-  readonly title: string;
-  readonly gridPos: Place;
-  readonly targets?: readonly { readonly expr: string; readonly legendFormat: string }[];
-}
-
-const { panels }: { panels: readonly Panel[] } = JSON.parse(
-  await readFile('docs/operations/dashboard.json', 'utf8'),
-);
+const panels = await readPanels();
 const queries = panels.flatMap(({ title, targets = [] }) =>
   targets.map(({ expr, legendFormat }) => ({ title, expr, legendFormat })),
 );
@@ -56,7 +41,7 @@ test('each panel of the dashboard has its own id, and overlaps no other panel', 
 test('Prometheus can parse each query of the dashboard', async (t) => {
   const rules = queries.map(({ expr }, index) => ({
     record: `query_${index}`,
-    expr: expr.replaceAll('$__rate_interval', '5m'),
+    expr: sentExpression(expr, '.*', '5m'),
   }));
   const file = join(await freshFolder(t), 'queries.json');
   await writeFile(file, JSON.stringify({ groups: [{ name: 'dashboard', rules }] }));
