@@ -1,6 +1,7 @@
 import { kinds, type Work } from '../servers/subject.js';
 import type { NodeRounds } from './bench-report.js';
 import { type Series, spreadOf } from './statistics.js';
+import { escaped, svgDocument } from './svg.js';
 
 const WIDTH = 720;
 const NAME_WIDTH = 190;
@@ -19,12 +20,9 @@ export function chartOf(reports: readonly NodeRounds[]): string {
     parts.push(panel(title, series, y));
     y += TITLE_HEIGHT + series.length * ROW_HEIGHT + 10;
   }
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y + 24}" font-family="sans-serif" font-size="12">
-<rect width="100%" height="100%" fill="#fff"/>
-${parts.join('\n')}
-<text x="12" y="${y + 12}" fill="#666">Bars: median of the rounds. Lines: slowest and fastest round. Longer is better.</text>
-</svg>
-`;
+  const legend = 'Bars: median of the rounds. Lines: slowest and fastest round. Longer is better.';
+  parts.push(`<text x="12" y="${y + 12}" fill="#666">${legend}</text>`);
+  return svgDocument({ width: WIDTH, height: y + 24, title: 'Calls per second of each server' }, parts);
 }
 
 interface Panel {
@@ -64,8 +62,4 @@ function panel(title: string, group: readonly Series[], top: number): string {
   });
   const heading = `<text x="12" y="${top + 22}" font-weight="bold">${escaped(title)}</text>`;
   return [heading, ...rows].join('\n');
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
