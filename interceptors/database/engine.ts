@@ -89,6 +89,8 @@ export interface DatabaseEngine extends Dialect, LoadSource {
   readonly hasSeparateReader: boolean;
   /** How long a unit of work may stay open, in milliseconds. */
   readonly unitLimitMs: number;
+  /** The schema of the tables of the library, as the application names it. Undefined: the search path finds them. */
+  readonly schema?: string | undefined;
   /** Whether a migration may change the schema. If not, a schema with missing steps is an error. */
   readonly mayMigrate: boolean;
   /** Finds the columns of the table of component versions. Returns no rows if the table is missing. */

@@ -47,8 +47,9 @@ export async function migrate(
   const digests = digested.map(digestOf);
   let warnedAt = Number.NEGATIVE_INFINITY;
   for (;;) {
+    let applied: AppliedSteps | undefined;
     try {
-      const applied = await readApplied(engine, component);
+      applied = await readApplied(engine, component);
       assertUnchanged(component, applied, digests);
       const isCurrent = applied.version >= steps.length;
       if (isCurrent && !(addsDigests && lacksDigests(applied, steps))) {
@@ -56,16 +57,13 @@ export async function migrate(
         return applied.version;
       }
       if (!engine.mayMigrate)
-        throw new SchemaError(`${behind(component, applied, steps)}. ${advice(component)}`);
+        throw new SchemaError(
+          `${behind(component, applied, steps)}, and the option \`migrate\` is false. ${advice(component, engine, applied)}`,
+        );
       return await apply(engine, component, steps, digests);
     } catch (error) {
       if (isDenied(error)) {
-        throw new SchemaError(
-          `${component}: this role may not read or change the schema. ${advice(component)}`,
-          {
-            cause: error,
-          },
-        );
+        throw new SchemaError(denial(component, engine, applied, steps), { cause: error });
       }
       if (!(error instanceof ContentionError)) throw error;
     }
@@ -162,13 +160,33 @@ export function assertUnchanged(component: string, applied: AppliedSteps, digest
 function behind(component: string, { version }: AppliedSteps, steps: readonly string[]): string {
   const missing =
     version + 1 === steps.length ? `step ${steps.length}` : `steps ${version + 1} to ${steps.length}`;
-  return `${component}: the schema lacks ${missing}, and the option \`migrate\` is false`;
+  return `${component}: the schema lacks ${missing}`;
 }
 
-function advice(component: string): string {
-  return component.startsWith('grpc-replay-guard')
-    ? 'Run `npx grpc-replay-guard migrate` as the owner of the tables'
+/** Says what a role lacks that was refused a statement. */
+function denial(
+  component: string,
+  engine: DatabaseEngine,
+  applied: AppliedSteps | undefined,
+  steps: readonly string[],
+): string {
+  const plans = 'npx grpc-replay-guard plans --role ROLE';
+  if (!applied)
+    return `${component}: this role may not read the table replay_guard_schema. The owner of the table can print the grants that it needs: \`${plans}\``;
+  if (applied.version >= steps.length)
+    return `${component}: this role may not change the table replay_guard_schema`;
+  return `${behind(component, applied, steps)}, and this role may not add them. ${advice(component, engine, applied)}`;
+}
+
+function advice(component: string, { schema, locateTables }: DatabaseEngine, applied: AppliedSteps): string {
+  const program = `npx grpc-replay-guard migrate${schema === undefined ? '' : ` --schema ${schema}`}`;
+  const command = component.startsWith('grpc-replay-guard')
+    ? `Run \`${program}\` as the owner of the tables`
     : 'Apply the steps with `database.migrate` as the owner of the tables';
+  const mayBeElsewhere = applied.columns.size === 0 && schema === undefined && locateTables;
+  return mayBeElsewhere
+    ? `${command}. If they are in a schema that the search path does not name, set the option \`schema\``
+    : command;
 }
 
 /** Whether Postgres has refused a statement because the role lacks a privilege. */

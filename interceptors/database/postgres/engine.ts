@@ -80,7 +80,7 @@ export class PostgresEngine implements DatabaseEngine {
   readonly unitLimitMs: number;
   readonly mayMigrate: boolean;
   readonly versionColumns: Statement;
-  readonly #schema: string | undefined;
+  readonly schema: string | undefined;
   readonly #tables: Tables;
   readonly #connections: Connections;
   readonly #standby: Standby;
@@ -89,7 +89,7 @@ export class PostgresEngine implements DatabaseEngine {
   constructor(pool: Pool, unitLimitMs: number, options: PostgresEngineOptions = {}) {
     const { answerLimitMs, shared, failover, layout = {} } = options;
     this.mayMigrate = layout.migrate ?? true;
-    this.#schema = layout.schema;
+    this.schema = layout.schema;
     this.#tables = new Tables(layout.schema);
     this.versionColumns = columnsOf('replay_guard_schema', layout.schema);
     this.#connections = new Connections(
@@ -134,11 +134,11 @@ export class PostgresEngine implements DatabaseEngine {
   /** Servers that start at the same time migrate one after another. Creates a missing schema of the option `schema`. */
   async openMigration(): Promise<OpenedSession> {
     const opened = await this.#open([migrationLimits, lockMigrations], false);
-    if (this.#schema === undefined) return opened;
+    if (this.schema === undefined) return opened;
     const { session } = opened;
     try {
-      const found = await session.query({ text: findSchema, params: [this.#schema] });
-      if (found.length === 0) await session.query(control(`CREATE SCHEMA ${quoted(this.#schema)}`));
+      const found = await session.query({ text: findSchema, params: [this.schema] });
+      if (found.length === 0) await session.query(control(`CREATE SCHEMA ${quoted(this.schema)}`));
       return opened;
     } catch (error) {
       await session.rollback();
@@ -147,7 +147,7 @@ export class PostgresEngine implements DatabaseEngine {
   }
 
   async locateTables(migration?: Session): Promise<void> {
-    if (this.#schema !== undefined) return;
+    if (this.schema !== undefined) return;
     this.#tables.note(await (migration ? migration.query(findTables) : this.run(findTables)));
   }
 
