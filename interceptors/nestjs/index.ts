@@ -1,5 +1,6 @@
 export { type GuardedGrpcOptions, guardedGrpc } from './guarded-grpc.js';
 export { InjectDatabase, InjectReplayGuard, InjectStore } from './inject.js';
+export { createNestLogger, type NestLineLogger } from './logger.js';
 export {
   ReplayGuardModule,
   type ReplayGuardModuleAsyncOptions,

@@ -5,8 +5,14 @@ import { loadSync } from '@grpc/proto-loader';
 import { NestFactory } from '@nestjs/core';
 import test from 'ava';
 import { createReplayGuard, singleTenant } from 'grpc-replay-guard';
+import { createLogObserver } from 'grpc-replay-guard/logging';
 import { MemoryStore } from 'grpc-replay-guard/memory';
-import { guardedGrpc, ReplayGuardModule, type ReplayGuardModuleOptions } from 'grpc-replay-guard/nestjs';
+import {
+  createNestLogger,
+  guardedGrpc,
+  ReplayGuardModule,
+  type ReplayGuardModuleOptions,
+} from 'grpc-replay-guard/nestjs';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import { ledger, loadsLedger, startLedgerApp } from './ledger-app.js';
 
@@ -153,4 +159,20 @@ test.serial('an application whose transport has no guard causes a warning', asyn
   t.is(code, 'REPLAY_GUARD_NOT_PROTECTED');
   t.regex(message, /run unguarded: make its gRPC transport by guardedGrpc\(guard, options\)/);
   await app.close();
+});
+
+test('a refusal is a line of the logger of the application, with its fields', async (t) => {
+  const lines: unknown[] = [];
+  const logger = createNestLogger({
+    log: (line) => lines.push(['log', line]),
+    warn: (line) => lines.push(['warn', line]),
+    error: (line) => lines.push(['error', line]),
+  });
+  const { options } = optionsThatCount({ observer: createLogObserver({ logger }) });
+  const app = await startLedgerApp(t, { guard: ReplayGuardModule.forRoot(options) });
+  t.is((await app.append('ada', { key: '' })).code, status.INVALID_ARGUMENT);
+  const [[level, line = ''] = [], ...others] = lines as [string?, string?][];
+  t.is(level, 'log');
+  t.regex(line, /^a call was refused \{.*"reason":"IDEMPOTENCY_KEY_INVALID".*\}$/);
+  t.deepEqual(others, []);
 });

@@ -1,7 +1,9 @@
 import type { DynamicModule } from '@nestjs/common';
 import type { CustomStrategy } from '@nestjs/microservices';
 import { type ReplayGuard, singleTenant } from 'grpc-replay-guard';
+import { createLogObserver } from 'grpc-replay-guard/logging';
 import {
+  createNestLogger,
   guardedGrpc,
   InjectDatabase,
   REPLAY_GUARD,
@@ -26,6 +28,8 @@ ReplayGuardModule.forRoot({ open });
 ReplayGuardModule.forRoot({ open, scope, retention: 1_000 });
 // @ts-expect-error the store has no database
 ReplayGuardModule.forRoot({ open: async () => ({ store: (await open()).store }), scope });
+
+createLogObserver({ logger: createNestLogger() });
 
 const useFactory = (path: string) => ({ open: () => openSqlite({ path }), scope });
 expectType<DynamicModule>()(ReplayGuardModule.forRootAsync({ inject: ['path'], useFactory }));

@@ -178,9 +178,15 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'REPLAY_GUARD_DATABASE',
       'REPLAY_GUARD_STORE',
       'ReplayGuardModule',
+      'createNestLogger',
       'guardedGrpc',
     ],
-    types: ['GuardedGrpcOptions', 'ReplayGuardModuleAsyncOptions', 'ReplayGuardModuleOptions'],
+    types: [
+      'GuardedGrpcOptions',
+      'NestLineLogger',
+      'ReplayGuardModuleAsyncOptions',
+      'ReplayGuardModuleOptions',
+    ],
   },
   'grpc-replay-guard/prometheus': {
     values: ['createPrometheusObserver', 'createServerMetrics'],

@@ -1,6 +1,7 @@
 import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import { singleTenant } from 'grpc-replay-guard';
-import { ReplayGuardModule } from 'grpc-replay-guard/nestjs';
+import { createLogObserver } from 'grpc-replay-guard/logging';
+import { createNestLogger, ReplayGuardModule } from 'grpc-replay-guard/nestjs';
 import { createOpenTelemetryObserver, createOpenTelemetryTracing } from 'grpc-replay-guard/opentelemetry';
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import { databaseProvider } from './database.js';
@@ -13,7 +14,7 @@ const guard = ReplayGuardModule.forRoot({
   scope: singleTenant(),
   policies: { '/payments.v1.PaymentService/Capture': { keyField: 'payment_id' } },
   tracing: createOpenTelemetryTracing(),
-  observer: createOpenTelemetryObserver(),
+  observer: [createOpenTelemetryObserver(), createLogObserver({ logger: createNestLogger() })],
 });
 
 @Module({ imports: [guard], controllers: [PaymentService], providers: [databaseProvider] })
