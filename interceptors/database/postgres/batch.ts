@@ -51,8 +51,6 @@ export function batchClassOf(Query: QueryClass): BatchClass {
 function createBatchClass(Query: QueryClass): BatchClass {
   return class PreparedBatch extends Query implements Batch {
     readonly results: Row[][] = [];
-    /** Read by instrumentations of pg only. */
-    readonly text: string;
     /** An instrumentation that writes comments into texts leaves only a query with a name unchanged. */
     readonly name = '';
     command = '';
@@ -81,15 +79,19 @@ function createBatchClass(Query: QueryClass): BatchClass {
       done: (end: BatchEnd) => void,
     ) {
       super('');
-      this.text =
-        statements.length === 1
-          ? (statements[0] as Statement).text
-          : statements.map(({ text }) => text).join('; ');
       this.#statements = statements;
       this.#prepared = prepared;
       this.#limitMs = limitMs;
       this.#done = done;
     }
+
+    /** The texts of the statements. Only instrumentations of pg read them. */
+    get text(): string {
+      return this.#statements.map(({ text }) => text).join('; ');
+    }
+
+    /** The class of pg sets the text that its constructor gets. */
+    set text(_empty: string) {}
 
     /** Called at the end. If the client has a `query_timeout`, pg replaces this property, and calls it at the time-out. */
     callback = (error?: Error | null): void => {
