@@ -96,7 +96,10 @@ export function scriptOf(plans: readonly Plan[], grants: readonly string[], opti
     }
     lines.push('COMMIT;', '');
   }
-  if (grants.length > 0) lines.push('-- the rights of the servers', ...grants.map((text) => `${text};`));
+  // A role of the default name may not exist.
+  const [title, mark] = options.role === undefined ? ['; name their role by --role', '-- '] : ['', ''];
+  if (grants.length > 0)
+    lines.push(`-- the rights of the servers${title}`, ...grants.map((text) => `${mark}${text};`));
   return lines.join('\n');
 }
 

@@ -152,6 +152,15 @@ async function checkStandbys({ query }: Query, findings: Findings): Promise<void
 
 /** A role that may create objects in the search path of the servers can run code with their rights. */
 async function checkSearchPath({ query }: Query, findings: Findings): Promise<void> {
+  const before = await query<{ name: string }>(
+    `SELECT name FROM unnest(current_schemas(true)) WITH ORDINALITY AS path (name, place)
+     WHERE place < array_position(current_schemas(true), 'pg_catalog') AND name NOT LIKE 'pg\\_temp%'`,
+  );
+  for (const { name } of before) {
+    findings.notes.push(
+      `the schema ${name} is before pg_catalog in the search path: it may replace functions of Postgres`,
+    );
+  }
   const rows = await query<{ name: string }>(
     `SELECT nspname AS name FROM pg_catalog.pg_namespace
      WHERE nspname = ANY (current_schemas(false)) AND has_schema_privilege('public', oid, 'CREATE')`,

@@ -78,7 +78,7 @@ test('postgres: doctor finds what loses commits, hides records or stops calls', 
   await administer(url, `BEGIN READ WRITE; ALTER ${database} RESET default_transaction_read_only; COMMIT`);
 });
 
-test('postgres: doctor notes a search path in which every role may create objects', async (t) => {
+test('postgres: doctor notes a search path in which other roles may replace functions', async (t) => {
   const url = await freshDatabase(t);
   t.is((await run('migrate', '--database-url', url)).code, 0);
   await administer(url, 'GRANT CREATE ON SCHEMA public TO PUBLIC');
@@ -87,6 +87,9 @@ test('postgres: doctor notes a search path in which every role may create object
     found.notes?.includes('every role may create objects in the schema public, which is in the search path'),
   );
   t.deepEqual(found.advice, ['REVOKE CREATE ON SCHEMA "public" FROM PUBLIC']);
+  const replacing = await examine(`${url}?options=-c%20search_path%3Dpublic,pg_catalog`);
+  t.regex(replacing.text, /the schema public is before pg_catalog in the search path/);
+  t.notRegex(JSON.stringify(found), /before pg_catalog/);
 });
 
 test('postgres: doctor reports a standby, and a primary without its synchronous standby', async (t) => {
