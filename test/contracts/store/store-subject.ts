@@ -4,7 +4,7 @@ import { createMemoryStore } from 'grpc-replay-guard/memory';
 import type { IdempotencyStore } from 'grpc-replay-guard/store';
 import { administerNodes } from '../../helpers/databases/citus.js';
 import { emptiedData } from '../../helpers/databases/emptied-data.js';
-import { freshData } from '../../helpers/databases/engines.js';
+import { engines, freshData, isPostgresOnly } from '../../helpers/databases/engines.js';
 
 /** A store under test, with access to its data and its clock. The clock stands still until a test advances it. */
 export interface StoreSubject {
@@ -20,7 +20,7 @@ export interface StoreSubject {
 }
 
 export type StoreName = 'memory' | 'sqlite' | 'postgres';
-export const storeNames: readonly StoreName[] = ['memory', 'sqlite', 'postgres'];
+export const storeNames: readonly StoreName[] = isPostgresOnly ? engines : ['memory', ...engines];
 
 const serverOptions = { unitLimitMs: 60_000, maxConnections: 10 };
 

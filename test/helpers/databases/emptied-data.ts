@@ -19,6 +19,7 @@ export function emptiedData(test: TestFn): (t: Cleanup, engine: Engine) => Promi
     if (engine === 'sqlite' || (await isCitus())) return freshData(t, engine);
     created ??= freshData({ teardown: (end) => ends.push(end) }, engine);
     const data = await created;
+    await administer(data.url, 'DROP SCHEMA IF EXISTS guard CASCADE');
     await administer(data.url, 'DROP SCHEMA public CASCADE');
     await administer(data.url, 'CREATE SCHEMA public');
     return dataAt(t, engine, data.url);

@@ -3,15 +3,20 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OpenStore } from 'grpc-replay-guard/store';
+import { isRestricted } from '../deployments/runtime-role.js';
 import { type EngineOptions, openUrl } from './open-url.js';
 import { type Cleanup, freshDatabase } from './postgres.js';
 
 export type { EngineOptions };
 
+/** A kind of database. */
+export type Engine = 'sqlite' | 'postgres';
+
+/** Whether the run is about a way to reach Postgres, so that other databases are not tested again. */
+export const isPostgresOnly = process.env.TEST_POOLER !== undefined || isRestricted;
+
 /** The databases on which the tests run. */
-export const engines = ['sqlite', 'postgres'] as const;
-/** One of `engines`. */
-export type Engine = (typeof engines)[number];
+export const engines: readonly Engine[] = isPostgresOnly ? ['postgres'] : ['sqlite', 'postgres'];
 
 /** A database for a test. Each `open` call opens another server on the same data. All servers close after the test. */
 export interface DataSource {

@@ -1,7 +1,8 @@
 import { openPostgres } from 'grpc-replay-guard/postgres';
 import { openSqlite } from 'grpc-replay-guard/sqlite';
 import type { OpenStore } from 'grpc-replay-guard/store';
-import { isPooled, servedUrl } from './postgres.js';
+import { isRestricted, openRestricted } from '../deployments/runtime-role.js';
+import { isPooled, isServed, servedUrl } from './postgres.js';
 
 /** The options of a database in tests. Options of the other engine have no effect. */
 export interface EngineOptions {
@@ -34,5 +35,8 @@ export function openUrl(url: string, options: EngineOptions = {}): Promise<OpenS
     ...(schema !== undefined && { schema }),
     ...((pooler || isPooled()) && { pooler: 'transaction' as const }),
   };
-  return openPostgres({ connectionString: servedUrl(url), lockTimeoutMs, ...own, ...common });
+  const postgres = { connectionString: servedUrl(url), lockTimeoutMs, ...own, ...common };
+  // A test of roles or migrations has options of its own.
+  const isPlain = schema === undefined && common.migrate === undefined;
+  return isRestricted && isPlain && isServed(url) ? openRestricted(postgres) : openPostgres(postgres);
 }

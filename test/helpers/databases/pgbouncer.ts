@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { poll } from '../waiting/poll.js';
@@ -12,10 +12,13 @@ const places = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer', '/usr/local/bin/pgb
 /** The path of PgBouncer. Undefined if this machine has none. */
 export const pgbouncer = places.find(existsSync);
 
-/** The processes that run. They end at the end of the test process. */
-const children = new Set<ChildProcess>();
+/** The processes that run, and their folders. Both end with the test process. */
+const children = new Map<ChildProcess, string>();
 process.once('exit', () => {
-  for (const child of children) child.kill('SIGKILL');
+  for (const [child, folder] of children) {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 /** How a PgBouncer runs. */
@@ -40,6 +43,8 @@ export interface PgBouncer {
   hasEnded(): boolean;
   /** Resolves when the process has ended. */
   ended(): Promise<void>;
+  /** Sends new transactions to the Postgres of another connection string. */
+  leadTo(url: string): Promise<void>;
   /** Starts it again on the same port, if it does not run. */
   start(): Promise<void>;
   /** Ends it and deletes its files. */
@@ -55,13 +60,12 @@ export async function startPgBouncer(url: string, options: PgBouncerOptions = {}
   const program = pgbouncer;
   if (!program) throw new Error('this machine has no PgBouncer');
   const folder = await mkdtemp(join(tmpdir(), 'replay-guard-pgbouncer-'));
-  const { hostname, port: target, username, password } = new URL(url);
+  const { username, password } = new URL(url);
   const port = await freePort();
   await writeFile(join(folder, 'users'), `"${username}" "${password}"\n`);
-  await writeFile(
-    join(folder, 'settings'),
-    settingsOf(`host=${hostname} port=${target}`, folder, port, options),
-  );
+  const leadTo = ({ hostname, port: target }: URL) =>
+    writeFile(join(folder, 'settings'), settingsOf(`host=${hostname} port=${target}`, folder, port, options));
+  await leadTo(new URL(url));
   const owner = process.getuid?.() === 0 ? idsOfNobody() : undefined;
   if (owner) execFileSync('chown', ['-R', `${owner.uid}:${owner.gid}`, folder]);
   let child: ChildProcess | undefined;
@@ -73,6 +77,10 @@ export async function startPgBouncer(url: string, options: PgBouncerOptions = {}
     through,
     kill: (signal) => child?.kill(signal),
     hasEnded,
+    leadTo: async (other) => {
+      await leadTo(new URL(other));
+      child?.kill('SIGHUP');
+    },
     ended: () => poll('PgBouncer ends', hasEnded),
     start: async () => {
       if (!hasEnded()) return;
@@ -81,8 +89,11 @@ export async function startPgBouncer(url: string, options: PgBouncerOptions = {}
         cwd: '/',
         stdio: ['ignore', 'pipe', 'pipe'],
       });
-      children.add(child);
-      for (const stream of [child.stdout, child.stderr]) {
+      children.set(child, folder);
+      // The process may end before it. The end of the process ends it, too.
+      child.unref();
+      for (const stream of [child.stdout, child.stderr] as (Socket | null)[]) {
+        stream?.unref();
         stream?.on('data', (chunk) => {
           log += chunk;
         });

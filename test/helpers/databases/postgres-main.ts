@@ -1,6 +1,5 @@
 // A process that runs one Postgres while its standard input is open. So Postgres stops when the parent process ends
-// for any reason. With TEST_POOLER it also runs a PgBouncer in transaction mode. Prints {"url"} or {"error"} in one line.
-import { startPgBouncer } from './pgbouncer.js';
+// for any reason.  Prints {"url"} or {"error"} in one line.
 import { startCluster } from './postgres-cluster.js';
 
 const released = new Promise((resolve) => {
@@ -12,10 +11,8 @@ process.stdout.on('error', () => {});
 
 try {
   const cluster = await startCluster();
-  const pooler = process.env.TEST_POOLER ? await startPgBouncer(cluster.url, { poolSize: 100 }) : undefined;
-  process.stdout.write(`${JSON.stringify({ url: cluster.url, ...(pooler && { pooledUrl: pooler.url }) })}\n`);
+  process.stdout.write(`${JSON.stringify({ url: cluster.url })}\n`);
   await released;
-  await pooler?.stop();
   await cluster.stop();
 } catch (error) {
   process.stdout.write(`${JSON.stringify({ error: String(error) })}\n`);

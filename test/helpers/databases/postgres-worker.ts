@@ -7,8 +7,6 @@ import type { SharedWorker } from 'ava/plugin';
 export type ClusterAnswer =
   | {
       readonly url: string;
-      /** The same through PgBouncer, if `TEST_POOLER` is set. */
-      readonly pooledUrl?: string;
     }
   | { readonly error: string };
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { administer } from './administer.js';
 import { alone, distribute, givenServer, nodesOf } from './citus.js';
+import { startPgBouncer } from './pgbouncer.js';
 import type { ClusterAnswer } from './postgres-worker.js';
 
 /** A registry of clean-up functions, for example ava's `t`. */
@@ -20,6 +21,11 @@ export function servedUrl(url: string): string {
   if (!pooled) return url;
   const at = new URL(url);
   return at.host === pooled.from ? Object.assign(at, { host: pooled.to }).href : url;
+}
+
+/** Whether a connection string of the superuser leads to a database of the run, or to a proxy in front of one. */
+export function isServed(url: string): boolean {
+  return new URL(url).username === 'postgres' && /^\/test_[\da-f]{32}$/.test(new URL(url).pathname);
 }
 
 /** Whether the servers under test reach the Postgres of the run through a pooler. */
@@ -62,9 +68,13 @@ async function askForCluster(): Promise<string> {
   for await (const { data } of worker.publish('where?').replies()) {
     const answer = data as ClusterAnswer;
     if ('error' in answer) throw new Error(answer.error);
-    const { url, pooledUrl } = answer;
-    if (pooledUrl) pooled = { from: new URL(url).host, to: new URL(pooledUrl).host };
-    return answer.url;
+    const { url } = answer;
+    if (process.env.TEST_POOLER) {
+      // It ends with the process.
+      const pooler = await startPgBouncer(url, { poolSize: 50 });
+      pooled = { from: new URL(url).host, to: new URL(pooler.url).host };
+    }
+    return url;
   }
   throw new Error('the test run ended before Postgres had started');
 }
