@@ -1,4 +1,4 @@
-import { warnOfRejection, warnOnce } from '../options/observer.js';
+import { warnOfRejection, warnOnce } from '../logging/warn-once.js';
 import type { DeliveryOutcome } from './observer.js';
 
 /** The headers of a message, as brokers and HTTP servers give them. A tracing reads the trace context of the sender. */

@@ -1,6 +1,7 @@
 import { findCause, isCommitInDoubt, isContention, isOutage } from '../database/error-kinds.js';
 import { describeError } from '../logging/describe-error.js';
 import { kindOf, PacedLines } from '../logging/paced-lines.js';
+import { neverThrowing, warnOnce } from '../logging/warn-once.js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
 
@@ -18,9 +19,11 @@ export interface LineLogger {
 /** A level of `LineLogger`. */
 export type Severity = keyof LineLogger;
 
+const levels = ['debug', 'info', 'warn', 'error'] as const satisfies readonly Severity[];
+
 /** The options of `FailureLog` and of `createLogObserver`. */
 export interface LogOptions {
-  /** Receives the lines. */
+  /** Receives the lines. The first error of each of its methods becomes a process warning. */
   readonly logger: LineLogger;
   /**
    * The minimum interval between two lines about one kind of event, in milliseconds, from 1 to 2^31 - 1. The next line
@@ -80,10 +83,10 @@ export class FailureLog {
   constructor(options: LogOptions) {
     assertKnownOptions<LogOptions>('log', options, { logger: true, intervalMs: true });
     const { logger, intervalMs = 60_000 } = options;
-    for (const level of ['debug', 'info', 'warn', 'error'] as const)
+    for (const level of levels)
       if (typeof logger?.[level] !== 'function') throw new TypeError(`logger: ${level} must be a function`);
     assertWholeNumber('intervalMs', intervalMs, { max: MAX_TIMER_MS });
-    this.#logger = logger;
+    this.#logger = safeLogger(logger);
     this.#lines = new PacedLines(intervalMs);
   }
 
@@ -169,4 +172,11 @@ export class FailureLog {
     clearTimeout(this.#recovery);
     this.#recovery = undefined;
   }
+}
+
+/** Returns a logger that never throws. Timers write lines too, and there an error would end the process. */
+function safeLogger(logger: LineLogger): LineLogger {
+  const write = (level: Severity): WriteLine =>
+    neverThrowing((fields, text) => logger[level](fields, text), warnOnce(level, 'a logger'));
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
 }

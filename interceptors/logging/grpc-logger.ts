@@ -1,3 +1,5 @@
+import { neverThrowing, warnOnce } from './warn-once.js';
+
 /** The level of a line of grpc-js. */
 export type GrpcLogLevel = 'error' | 'info' | 'debug';
 
@@ -36,6 +38,8 @@ const UNKNOWN = 'a line was left out, because it is not known and may quote a ca
 export function createGrpcLogger(
   write: (level: GrpcLogLevel, text: string, lines: number) => void,
 ): GrpcLogger {
+  // grpc-js logs while it handles events of sockets, so an error would end the process.
+  const writeLine = neverThrowing(write, warnOnce('write', 'a logger of grpc-js'));
   const last = new Map<string, { atMs: number; lines: number }>();
   const log = (level: GrpcLogLevel) => (line: unknown) => {
     const text = textFor(line);
@@ -46,7 +50,7 @@ export function createGrpcLogger(
     if (performance.now() - written.atMs < INTERVAL_MS) return;
     const { lines } = written;
     Object.assign(written, { atMs: performance.now(), lines: 0 });
-    write(level, text, lines);
+    writeLine(level, text, lines);
   };
   return { error: log('error'), info: log('info'), debug: log('debug') };
 }

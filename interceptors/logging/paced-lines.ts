@@ -1,6 +1,6 @@
 import { outsideOfRequests } from '../context/copies.js';
 
-/** The maximum number of kinds. Events of all further kinds count as one kind. */
+/** The maximum number of kinds in an interval. Events of all further kinds count as one kind. */
 const MAX_KINDS = 1_000;
 
 /** The events of one kind. */
@@ -9,8 +9,8 @@ interface Kind {
   atMs: number;
   /** The number of events without a line since the last line. */
   suppressed: number;
-  /** Writes the line of the last event. */
-  write: (suppressed: number) => void;
+  /** Writes the line of the last suppressed event. Undefined if there is none, because it may hold the event's call. */
+  write: ((suppressed: number) => void) | undefined;
   /** Writes a line about the suppressed events at the end of the interval. Undefined if there are none. */
   timer: NodeJS.Timeout | undefined;
 }
@@ -22,6 +22,7 @@ interface Kind {
  */
 export class PacedLines {
   readonly #intervalMs: number;
+  /** The kinds by name, in the order of their last lines. */
   readonly #kinds = new Map<string, Kind>();
 
   /** @param intervalMs the minimum interval between two lines about one kind, in milliseconds, at most 2^31 - 1 */
@@ -32,42 +33,54 @@ export class PacedLines {
   /**
    * Adds an event.
    * @param kind the kind of the event
-   * @param write writes the line; receives the number of events of this kind without a line since the last line
+   * @param write writes the line, and must not throw; receives the number of events of this kind without a line since the last line
    */
   add(kind: string, write: (suppressed: number) => void): void {
-    const known = this.#kindOf(kind);
-    known.write = write;
+    const [name, known] = this.#find(kind);
     const pauseMs = known.atMs + this.#intervalMs - performance.now();
     if (pauseMs <= 0 && !known.timer) {
-      this.#write(known);
+      this.#write(name, known, write);
       return;
     }
+    known.write = write;
     known.suppressed++;
     // The process must not stay alive for a log line.
-    known.timer ??= outsideOfRequests(() => setTimeout(() => this.#end(known), pauseMs).unref());
+    known.timer ??= outsideOfRequests(() => setTimeout(() => this.#end(name, known), pauseMs).unref());
   }
 
-  #end(kind: Kind): void {
+  #end(name: string, kind: Kind): void {
+    const { write } = kind;
     kind.timer = undefined;
+    kind.write = undefined;
     // The line is about the last event, so this event is not suppressed.
     kind.suppressed--;
-    this.#write(kind);
+    if (write) this.#write(name, kind, write);
   }
 
-  #write(kind: Kind): void {
-    const { suppressed, write } = kind;
+  #write(name: string, kind: Kind, write: (suppressed: number) => void): void {
+    const { suppressed } = kind;
     kind.atMs = performance.now();
     kind.suppressed = 0;
+    this.#kinds.delete(name);
+    this.#kinds.set(name, kind);
     write(suppressed);
   }
 
-  #kindOf(name: string): Kind {
+  /** Returns the kind of this name. If there are too many kinds in the interval, returns the kind of all others. */
+  #find(name: string): [name: string, kind: Kind] {
     const known = this.#kinds.get(name);
-    if (known) return known;
-    if (this.#kinds.size >= MAX_KINDS && name !== '') return this.#kindOf('');
-    const kind: Kind = { atMs: Number.NEGATIVE_INFINITY, suppressed: 0, write: () => {}, timer: undefined };
-    this.#kinds.set(name, kind);
-    return kind;
+    if (known) return [name, known];
+    if (this.#kinds.size >= MAX_KINDS && !this.#forgetOldest() && name !== '') return this.#find('');
+    return [name, { atMs: Number.NEGATIVE_INFINITY, suppressed: 0, write: undefined, timer: undefined }];
+  }
+
+  /** Forgets the kind with the oldest line. Returns false if its interval has not ended. */
+  #forgetOldest(): boolean {
+    const [oldest] = this.#kinds;
+    if (!oldest) return false;
+    const [name, { atMs, timer }] = oldest;
+    if (timer || performance.now() - atMs < this.#intervalMs) return false;
+    return this.#kinds.delete(name);
   }
 }
 

@@ -1,4 +1,4 @@
-import { outlineOf } from '../logging/describe-error.js';
+import { neverThrowing, warnOnce } from '../logging/warn-once.js';
 
 type Method = (...args: never[]) => void;
 
@@ -38,34 +38,8 @@ function safeMethod<Observer>(given: Partial<Observer>, name: keyof Observer & s
   const method: unknown = given[name];
   if (method === undefined) return undefined;
   if (typeof method !== 'function') throw new TypeError(`observer: ${name} must be a function`);
-  const warn = warnOnce(name);
-  return (...args) => {
-    try {
-      // Read the method at each call, because a test or a tracer may replace it later.
-      warnOfRejection((given[name] as Method).apply(given, args), warn);
-    } catch (error) {
-      warn(error);
-    }
-  };
-}
-
-/** Catches the rejection of an async method, which would end the process, or fail the call that is executing. */
-export function warnOfRejection(result: unknown, warn: (error: unknown) => void): void {
-  if (result instanceof Promise) result.catch(warn);
-}
-
-/** Returns a function that emits one process warning about the errors of an observer's method. */
-export function warnOnce(name: string): (error: unknown) => void {
-  let hasWarned = false;
-  return (error) => {
-    if (hasWarned) return;
-    hasWarned = true;
-    process.emitWarning(`the method ${name} of an observer failed; its later failures are not reported`, {
-      type: 'ReplayGuardWarning',
-      code: 'REPLAY_GUARD_OBSERVER_FAILED',
-      detail: outlineOf(error),
-    });
-  };
+  // Read the method at each call, because a test or a tracer may replace it later.
+  return neverThrowing((...args) => (given[name] as Method).apply(given, args), warnOnce(name));
 }
 
 /** Refuses misspelt methods. An instance of a class may have methods of its own. */

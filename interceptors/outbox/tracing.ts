@@ -1,4 +1,4 @@
-import { warnOfRejection, warnOnce } from '../options/observer.js';
+import { warnOfRejection, warnOnce } from '../logging/warn-once.js';
 import type { ObservedAttempt } from './observer.js';
 
 /** A trace context as headers, such as `traceparent`. */

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setLogger } from '@grpc/grpc-js';
 import test from 'ava';
 import { createGrpcLogger } from 'grpc-replay-guard/logging';
@@ -72,4 +73,13 @@ test.serial('equal lines of grpc-js are written once in ten seconds, with their 
   ms = 10_001;
   dropped();
   t.is(written[2]?.[2], 5);
+});
+
+test.serial('a writer that throws has no effect on grpc-js', async (t) => {
+  const logger = createGrpcLogger(() => {
+    throw new Error('the log is closed');
+  });
+  const warned = once(process, 'warning');
+  t.notThrows(() => logger.error('No address added out of total 1 resolved'));
+  t.like((await warned)[0], { code: 'REPLAY_GUARD_OBSERVER_FAILED' });
 });

@@ -42,6 +42,16 @@ test('the number of kinds is bounded: further kinds share one', (t) => {
   t.is(lines, 1_001);
 });
 
+test('a kind whose interval has ended makes room for a new one', async (t) => {
+  const paced = new PacedLines(50);
+  for (let kind = 0; kind < 1_000; kind++) paced.add(`former ${kind}`, () => {});
+  const since = performance.now();
+  await poll('the end of the interval', () => performance.now() - since > 50);
+  const lines: number[] = [];
+  for (let kind = 0; kind < 10; kind++) paced.add(`new ${kind}`, () => lines.push(kind));
+  t.is(lines.length, 10);
+});
+
 test('the kind of an error depends on the classes and codes of the error and its causes', (t) => {
   const error = (code: string, cause?: Error) => Object.assign(new Error('x', { cause }), { code });
   t.is(kindOf(error('A')), kindOf(error('A')));

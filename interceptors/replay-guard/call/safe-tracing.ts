@@ -1,5 +1,5 @@
 import type { Metadata } from '@grpc/grpc-js';
-import { warnOfRejection, warnOnce } from '../../options/observer.js';
+import { warnOfRejection, warnOnce } from '../../logging/warn-once.js';
 import type { CallOutcome, ObservedMethod } from '../observer.js';
 import type { CallTrace, CallTracing, TracedEnd } from '../tracing.js';
 
