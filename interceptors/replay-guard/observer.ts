@@ -104,7 +104,7 @@ export interface ReplayGuardObserver {
   callEnded(method: ObservedMethod, outcome: CallOutcome): void;
   /**
    * The guard refused a call. `callEnded` follows. A stored refusal that is replayed is not refused again.
-   * @param refusal the reason, and the caller; the properties are computed when they are read
+   * @param refusal the reason, and the caller
    */
   callRefused(method: ObservedMethod, refusal: ObservedRefusal): void;
   /**

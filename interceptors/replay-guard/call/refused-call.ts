@@ -3,14 +3,15 @@ import type { ExceededQuota, ObservedRefusal } from '../observer.js';
 import type { Answer, GuardedCall } from './guarded-call.js';
 
 /**
- * A refusal as observers receive it. Most observers only count it, so the description of the caller is computed on
- * demand.
+ * A refusal as observers receive it. Most observers only count it, so the digest is computed on demand. An observer may
+ * keep the refusal until long after the call, so the refusal does not hold the call and its request.
  */
 export class RefusedCall implements ObservedRefusal {
   readonly reason: Reason;
   readonly code: number;
   readonly quota: ExceededQuota | undefined;
-  readonly #call: GuardedCall;
+  /** Read at once: a call that has ended does not know its client any more. */
+  readonly peer: string;
   readonly #scope: string | undefined;
   readonly #digest: (scope: string) => string;
 
@@ -25,13 +26,9 @@ export class RefusedCall implements ObservedRefusal {
     this.reason = reason;
     this.code = code;
     this.quota = quota;
-    this.#call = call;
+    this.peer = call.getPeer();
     this.#scope = scope;
     this.#digest = digest;
-  }
-
-  get peer(): string {
-    return this.#call.getPeer();
   }
 
   get scopeDigest(): string | undefined {
