@@ -1,7 +1,7 @@
 import type { ConsumerObserver } from '../consumer/index.js';
 import { describeError } from '../logging/describe-error.js';
 import { kindOf } from '../logging/paced-lines.js';
-import type { ObservedAttempt, OutboxObserver } from '../outbox/index.js';
+import { type ObservedAttempt, type OutboxObserver, WakeUpsError } from '../outbox/index.js';
 import { REASONS, type Reason } from '../protocol/reasons.js';
 import type {
   CallOutcome,
@@ -43,6 +43,12 @@ const ordinary: ReadonlySet<Reason> = new Set([
   REASONS.PRODUCER_FENCED,
 ]);
 
+/**
+ * How long the connection for wake-ups may fail without a line, in milliseconds. An outage of the database ends this
+ * connection first, and has a line of its own.
+ */
+const WAKE_UPS_MS = 10_000;
+
 /** The operations that may succeed while the database cannot be written. */
 const reads: ReadonlySet<StoreOperation> = new Set(['find', 'count']);
 
@@ -69,6 +75,8 @@ export function createLogObserver(options: LogOptions): LogObserver {
 /** A class, because each part accepts an object literal only if the literal has the methods of that part alone. */
 class LinesOfEvents implements LogObserver {
   readonly failures: FailureLog;
+  /** When the connection for wake-ups has failed, by `performance.now()`. Undefined while it works, and during an outage. */
+  #wakeUpsFailedAt: number | undefined;
 
   constructor(failures: FailureLog) {
     this.failures = failures;
@@ -151,10 +159,22 @@ class LinesOfEvents implements LogObserver {
   }
 
   errorOccurred(error: unknown): void {
-    this.failures.failed({ part: 'relay', error, text: 'a run of the relay failed' });
+    if (error instanceof WakeUpsError) this.#wakeUpsFailed(error);
+    else this.failures.failed({ part: 'relay', error, text: 'a run of the relay failed' });
+  }
+
+  /** The relay works without this connection, so its failure is no outage. */
+  #wakeUpsFailed(error: WakeUpsError): void {
+    const now = performance.now();
+    if (this.failures.isDatabaseDown) this.#wakeUpsFailedAt = undefined;
+    else this.#wakeUpsFailedAt ??= now;
+    if (this.#wakeUpsFailedAt === undefined || now - this.#wakeUpsFailedAt < WAKE_UPS_MS) return;
+    const text = 'the connection for wake-ups fails: the relay polls';
+    this.failures.add(`wake-ups ${kindOf(error)}`, 'warn', text, () => ({ err: describeError(error) }));
   }
 
   recovered(): void {
+    this.#wakeUpsFailedAt = undefined;
     this.failures.worked('relay');
   }
 

@@ -1,4 +1,5 @@
 import { CodedError } from '../context/coded-error.js';
+import { DatabaseUnavailableError } from '../database/errors.js';
 
 /** No further attempt can deliver the event. The event becomes a dead letter at once. */
 export class UndeliverableError extends CodedError {
@@ -28,4 +29,13 @@ export class RetryLaterError extends CodedError {
     super(message, options);
     this.retryAfterMs = retryAfterMs;
   }
+}
+
+/**
+ * The connection for wake-ups failed. The database may be available: the relay then finds the events of other processes by
+ * polling.
+ */
+export class WakeUpsError extends DatabaseUnavailableError {
+  override name = 'WakeUpsError';
+  static override readonly code: string = 'REPLAY_GUARD_WAKE_UPS';
 }

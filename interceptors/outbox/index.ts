@@ -1,5 +1,5 @@
 export type { Destination, RetryOptions } from './destination/destination.js';
-export { RetryLaterError, SubscriptionEndedError, UndeliverableError } from './errors.js';
+export { RetryLaterError, SubscriptionEndedError, UndeliverableError, WakeUpsError } from './errors.js';
 export type { Attempt, Delivery, NewEvent, OutboxEvent } from './event.js';
 export type { WakeUpObserver, WakeUps } from './notifications.js';
 export type { ObservedAttempt, OutboxObserver } from './observer.js';

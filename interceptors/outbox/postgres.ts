@@ -1,10 +1,10 @@
 import pg, { type ClientConfig } from 'pg';
 import { outsideOfRequests } from '../context/copies.js';
-import { DatabaseUnavailableError } from '../database/errors.js';
 import { Failover, type HostClient } from '../database/postgres/servers/failover.js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { backoffMs } from '../timing/backoff.js';
 import { within } from '../timing/timeout.js';
+import { WakeUpsError } from './errors.js';
 import { CHANNEL, type WakeUpObserver, type WakeUps } from './notifications.js';
 
 /** The options of `createPostgresWakeUps`. */
@@ -115,7 +115,7 @@ class Listener {
     this.#hasFailed = true;
     this.#options.onError?.(error);
     const text = 'the connection for wake-ups failed';
-    this.#observer?.errorOccurred(new DatabaseUnavailableError(text, { cause: error }));
+    this.#observer?.errorOccurred(new WakeUpsError(text, { cause: error }));
     const pauseMs = backoffMs(RECONNECT_BACKOFF, this.#failures++);
     this.#timer = setTimeout(() => void this.connect(), pauseMs);
   }

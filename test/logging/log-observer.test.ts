@@ -7,7 +7,7 @@ import {
   LockTimeoutError,
 } from 'grpc-replay-guard/database';
 import { createLogObserver } from 'grpc-replay-guard/logging';
-import { createOutbox, createRelay } from 'grpc-replay-guard/outbox';
+import { createOutbox, createRelay, WakeUpsError } from 'grpc-replay-guard/outbox';
 import { REASONS } from 'grpc-replay-guard/protocol';
 import { pino } from 'pino';
 import { freshData } from '../helpers/databases/engines.js';
@@ -44,6 +44,16 @@ test('a refused call has one line with method, reason, status, peer and a digest
     ...{ text: 'a call was refused', severity: 'warn' },
   });
   t.notRegex(JSON.stringify(lines), /secret-key|customer-4711/);
+});
+
+test('the line about suppressed refusals names the peer of the last one, also after its client has left', async (t) => {
+  const { lines, logger } = record();
+  const observer = createLogObserver({ logger, intervalMs: 200 });
+  const ledger = await openLedger(t, 'sqlite', { guard: { observer } });
+  for (const amountMinor of [1, 2, 3]) await ledger.append('key', { amountMinor });
+  ledger.connection.client.close();
+  await poll('the line about the suppressed refusal', () => lines.length > 1);
+  t.regex(String(lines[1]?.peer), /^127\.0\.0\.1:\d+$/);
 });
 
 test('ten thousand refusals for each reason have one line for each reason', (t) => {
@@ -158,6 +168,75 @@ test('a failure shortly after an outage does not count as another outage', async
   t.is(lines.length, 3, 'a check that fails counts at once');
   t.is(lines[2]?.text, GONE);
 });
+
+test.serial(
+  'a failing connection for wake-ups is no outage, and has a line when it fails for ten seconds',
+  (t) => {
+    const { lines, observer } = record();
+    const { now } = performance;
+    let laterMs = 0;
+    performance.now = () => now.call(performance) + laterMs;
+    t.teardown(() => {
+      performance.now = now;
+    });
+    const failed = new WakeUpsError('the connection for wake-ups failed', { cause: down });
+    observer.errorOccurred(failed);
+    laterMs += 9_000;
+    observer.errorOccurred(failed);
+    t.false(observer.failures.isDatabaseDown);
+    t.deepEqual(lines, [], 'the line of an outage would follow');
+    laterMs += 1_001;
+    observer.errorOccurred(failed);
+    t.like(lines, [{ text: 'the connection for wake-ups fails: the relay polls', severity: 'warn' }]);
+    observer.recovered();
+    observer.circuitChanged(true);
+    laterMs += 20_000;
+    observer.errorOccurred(failed);
+    observer.circuitChanged(false);
+    observer.errorOccurred(failed);
+    t.deepEqual(
+      lines.slice(1).map(({ text }) => text),
+      [GONE, BACK],
+      'an outage includes this connection',
+    );
+  },
+);
+
+for (const [title, fail] of Object.entries({
+  throws: () => {
+    throw new Error('the log is closed');
+  },
+  rejects: async () => {
+    throw new Error('the log is closed');
+  },
+})) {
+  test.serial(`a logger that ${title} has no effect but process warnings, also from timers`, async (t) => {
+    const warnings: NodeJS.ErrnoException[] = [];
+    const listen = (warning: Error) => warnings.push(warning);
+    process.on('warning', listen);
+    t.teardown(() => process.removeListener('warning', listen));
+    let calls = 0;
+    const write = () => {
+      calls++;
+      return fail();
+    };
+    const logger = { debug: write, info: write, warn: write, error: write };
+    const observer = createLogObserver({ logger, intervalMs: 1 });
+    observer.storeUsed('claim', 0, down);
+    observer.storeUsed('claim', 0);
+    await poll('the line about the recovery', () => !observer.failures.isDatabaseDown);
+    const locked = new LockTimeoutError('locked');
+    await poll('lines at the end of intervals', () => {
+      for (const _ of [1, 2]) observer.storeUsed('claim', 0, locked);
+      return calls > 4;
+    });
+    t.deepEqual(
+      warnings.map(({ code }) => code),
+      ['error', 'info', 'warn'].map(() => 'REPLAY_GUARD_OBSERVER_FAILED'),
+    );
+    t.regex(String(warnings[0]?.message), /^the method error of a logger failed/);
+  });
+}
 
 test('contention is not an outage: it has a line for each kind and operation', (t) => {
   const { lines, observer } = record();

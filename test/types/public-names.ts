@@ -253,6 +253,7 @@ export const publicNames: Readonly<Record<string, PublicNames>> = {
       'RetryLaterError',
       'SubscriptionEndedError',
       'UndeliverableError',
+      'WakeUpsError',
       'createOutbox',
       'createRelay',
       'migrateOutbox',
