@@ -49,6 +49,17 @@ it('PgBouncer in transaction mode: the guard keeps its contract on keys and seri
   await useStore(t, server, await open(t, pooler));
 });
 
+it(
+  'PgBouncer in statement mode is refused at the start, also if the tables exist',
+  async (t, pooler, url) => {
+    await (await openUrl(url)).close();
+    const message = /in statement mode, which has no transactions/;
+    for (const migrate of [true, false])
+      await t.throwsAsync(open(t, pooler, { migrate }), { instanceOf: TypeError, message });
+  },
+  { mode: 'statement' },
+);
+
 it('PgBouncer in transaction mode: messages and events keep their contract', async (t, pooler) => {
   const outbox = await openOutbox({ engine: 'postgres', url: pooler.url, open: () => open(t, pooler) });
   await useOutboxAndConsumer(t, outbox);

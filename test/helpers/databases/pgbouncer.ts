@@ -24,7 +24,7 @@ process.once('exit', () => {
 /** How a PgBouncer runs. */
 export interface PgBouncerOptions {
   /** Default: `transaction`. */
-  readonly mode?: 'session' | 'transaction';
+  readonly mode?: 'session' | 'transaction' | 'statement';
   /** Whether the parameters that a connection sends when it opens are ignored. Default: they are refused. */
   readonly ignoresParameters?: boolean;
   /** The maximum number of sessions in each database. Default: 20. */

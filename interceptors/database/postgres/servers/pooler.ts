@@ -19,12 +19,13 @@ type Query = (text: string) => Promise<Row>;
  * passes the time-outs on.
  * @param isPooled whether the option `pooler` is set, so that such a pooler is expected
  * @throws PoolerError when the option is needed and not set
- * @throws TypeError when the pooler refuses a parameter of the connection string
+ * @throws TypeError when the pooler refuses a parameter of the connection string, or permits no transactions
  * @throws DatabaseUnavailableError when the database cannot be reached
  */
 export async function checkSessions(connections: Connections, isPooled: boolean): Promise<void> {
   try {
     const found = await borrow(connections, async (query, reported, sentMs) => {
+      if (isPooled) await tryTransaction(query);
       if (isPooled || reported === undefined) return undefined;
       return findPooler(connections, { query, reported, sentMs });
     });
@@ -35,6 +36,22 @@ export async function checkSessions(connections: Connections, isPooled: boolean)
     if (isPooled) throw new TypeError(`the pooler refuses a parameter of the connection string: ${refusal}`);
     throw needed(`a pooler refuses the time-outs (${refusal})`);
   }
+}
+
+/**
+ * A pooler in statement mode answers single statements, and fails each transaction.
+ * @throws TypeError when the pooler permits no transactions
+ */
+async function tryTransaction(query: Query): Promise<void> {
+  try {
+    await query('BEGIN');
+  } catch (error) {
+    const { cause } = error as Error;
+    const isStatementMode = cause instanceof Error && /\bstatement pooling mode\b/.test(cause.message);
+    if (!isStatementMode) throw error;
+    throw new TypeError('the pooler is in statement mode, which has no transactions: use transaction mode');
+  }
+  await query('ROLLBACK');
 }
 
 /** Resolves to whether the process of the session is another one than the connection was told when it was opened. */
