@@ -22,9 +22,14 @@ export interface Asked {
   readonly asJson: boolean;
 }
 
-/** The arguments are wrong, or ask for help. The message is for the user, and quotes no address of a database. */
+/** The arguments are wrong. The message is for the user, and quotes no address of a database. */
 export class UsageError extends Error {
   override name = 'UsageError';
+}
+
+/** The arguments ask for help. */
+export class HelpRequest extends UsageError {
+  override name = 'HelpRequest';
 }
 
 /** How to use the program. */
@@ -45,12 +50,14 @@ export const usage = `grpc-replay-guard COMMAND [options]
 
 /**
  * Reads the arguments, and DATABASE_URL from the environment.
- * @throws UsageError when they are wrong, or ask for help
+ * @throws UsageError when they are wrong
+ * @throws HelpRequest when they ask for help
  */
 export function readArguments(args: readonly string[], env: NodeJS.ProcessEnv): Asked {
   const { values, positionals } = parse(args);
   const command = commands.find((name) => name === positionals[0]);
-  if (values.help || !command || positionals.length > 1) throw new UsageError(usage);
+  if (values.help) throw new HelpRequest(usage);
+  if (!command || positionals.length > 1) throw new UsageError(usage);
   const parts = (values.part ?? partNames).map((name) => {
     const part = partNames.find((each) => each === name);
     if (!part) throw new UsageError(`--part must be one of ${partNames.join(', ')}`);

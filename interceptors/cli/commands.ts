@@ -1,6 +1,6 @@
 import { ContentionError } from '../database/errors.js';
 import { readApplied } from '../database/migrate.js';
-import { type Asked, readArguments, UsageError } from './arguments.js';
+import { type Asked, HelpRequest, readArguments, UsageError } from './arguments.js';
 import { type Component, componentsOf, fenceOf } from './components.js';
 import { describe, diagnose } from './doctor.js';
 import { noFindings } from './findings.js';
@@ -109,6 +109,7 @@ export async function runProgram(args: readonly string[], env: NodeJS.ProcessEnv
     const out = `${asked.asJson ? JSON.stringify(json, undefined, 2) : text}\n`;
     return { code: isOk ? 0 : 1, out, err: '' };
   } catch (error) {
+    if (error instanceof HelpRequest) return { code: 0, out: `${error.message}\n`, err: '' };
     return {
       code: error instanceof UsageError ? 2 : 1,
       out: '',

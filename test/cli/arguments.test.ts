@@ -46,6 +46,20 @@ test('wrong arguments, and a missing file, end the program with exit code 2', as
   t.deepEqual([missing.code, missing.err], [2, 'there is no file /nowhere/guard.db\n']);
 });
 
+test('--help prints the usage to the standard output with exit code 0', async (t) => {
+  for (const args of [['--help'], ['-h'], ['doctor', '--help']]) {
+    const { code, out, err } = await run(...args);
+    t.deepEqual([code, err], [0, '']);
+    t.regex(out, /^grpc-replay-guard COMMAND/);
+  }
+});
+
+test('a reader that ends early has no effect on the exit code, and no error is printed', async (t) => {
+  const { child, ended } = start(['plans', '--engine', 'postgres']);
+  child.stdout.destroy();
+  t.like(await ended, { code: 0, err: '' });
+});
+
 /** Addresses that lead to no usable database, and what the program answers. */
 const unusable: readonly (readonly [url: string, reason: RegExp])[] = [
   ['postgres://user:hidden@127.0.0.1:1/none', /ECONNREFUSED/],
