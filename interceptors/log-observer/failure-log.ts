@@ -95,6 +95,15 @@ export class FailureLog {
     return this.#downSince !== undefined;
   }
 
+  /** Whether the last lines about the database explain a failure: it is unavailable, or has just become available. */
+  get explainsFailures(): boolean {
+    return this.isDatabaseDown || this.#isSettling;
+  }
+
+  get #isSettling(): boolean {
+    return performance.now() - this.#availableSince < SETTLING_MS && this.#blocked.size === 0;
+  }
+
   /** Reports a failure. If the error or one of its causes is an outage or a commit in doubt, the database is unavailable. */
   failed({ part, error, text, fields, about = '', level = 'error' }: Failure): void {
     const isSign = findCause(error, isOutage) ?? findCause(error, isCommitInDoubt);
@@ -145,8 +154,7 @@ export class FailureLog {
 
   #databaseFailed(part: string, error: unknown, fields: Failure['fields']): void {
     this.#endRecovery();
-    const isSettling = performance.now() - this.#availableSince < SETTLING_MS && this.#blocked.size === 0;
-    if (this.isDatabaseDown || isSettling) {
+    if (this.explainsFailures) {
       this.#failures++;
       return;
     }

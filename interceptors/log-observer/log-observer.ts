@@ -84,8 +84,7 @@ class LinesOfEvents implements LogObserver {
 
   callRefused(method: ObservedMethod, refusal: ObservedRefusal): void {
     const { reason, code, quota } = refusal;
-    // The line about the outage already explains these refusals.
-    if (reason === REASONS.STORE_UNAVAILABLE && this.failures.isDatabaseDown) return;
+    if (reason === REASONS.STORE_UNAVAILABLE && this.failures.explainsFailures) return;
     const level: Severity = ordinary.has(reason) ? 'info' : 'warn';
     this.failures.add(kindAt(method, reason, quota?.quota), level, 'a call was refused', () => {
       const { peer, scopeDigest } = refusal;

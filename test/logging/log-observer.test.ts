@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import { createConsumer } from 'grpc-replay-guard/consumer';
 import {
@@ -112,6 +113,41 @@ test('all parts share one line when an outage begins and one when it ends', (t) 
   observer.recovered();
   observer.messagesPurged(0);
   t.is(lines.length, 2);
+});
+
+for (const [title, pass] of Object.entries({
+  'passes the error to its callback': (error: Error, callback: (error: Error) => void) => callback(error),
+  'throws an error of its own': () => {
+    throw new Error('the order could not be placed');
+  },
+}))
+  test(`postgres: a lost connection has one line about the outage if the handler ${title}`, async (t) => {
+    const { lines, observer } = record();
+    const ledger = await openLedger(t, 'postgres', {
+      guard: { observer },
+      handlers: (database) => ({
+        Append: async (_call, callback) => {
+          const lost = database.query('SELECT pg_terminate_backend(pg_backend_pid())');
+          await lost.catch((error: Error) => pass(error, callback));
+        },
+      }),
+    });
+    t.is((await ledger.append('key')).code, status.UNAVAILABLE);
+    await poll('the line about the outage', () => lines.length > 0);
+    t.is(lines[0]?.text, GONE);
+    t.false(lines.some(({ text }) => text === 'a call was refused'));
+  });
+
+test('a refusal soon after the end of an outage has no line of its own', (t) => {
+  const { lines, observer } = record();
+  const refusal = { reason: REASONS.STORE_UNAVAILABLE, code: 14, peer: 'p', scopeDigest: undefined };
+  observer.circuitChanged(true);
+  observer.circuitChanged(false);
+  observer.callRefused(method, { ...refusal, quota: undefined });
+  t.deepEqual(
+    lines.map(({ text }) => text),
+    [GONE, BACK],
+  );
 });
 
 test('without a check, the database is available again when a part that had failed works, and none fails for a second', async (t) => {

@@ -1,5 +1,11 @@
 import { Metadata, status } from '@grpc/grpc-js';
-import { findCause, isCommitInDoubt, isLeaseLost, isUnavailable } from '../../database/error-kinds.js';
+import {
+  findCause,
+  isCommitInDoubt,
+  isLeaseLost,
+  isOutage,
+  isUnavailable,
+} from '../../database/error-kinds.js';
 import type { Claim } from '../../store/store.js';
 import type { Answer } from '../call/guarded-call.js';
 import type { HandlerResult } from '../call/reply-capture.js';
@@ -49,6 +55,23 @@ function databaseAnswer(error: unknown): Answer | undefined {
   if (findCause(error, isLeaseLost)) return toAnswer(refusals.leaseLost());
   if (findCause(error, isCommitInDoubt)) return toAnswer(refusals.outcomeUnknown());
   return findCause(error, isUnavailable) ? toAnswer(refusals.databaseFailed(error)) : undefined;
+}
+
+/**
+ * Returns the error that observers receive about a handler that has ended. During an outage, the error of the statement
+ * explains the answer. The handler may have replaced that error, and grpc-js drops an error that a callback receives.
+ * @param statement the error of the first statement of the execution that failed
+ * @returns undefined if the handler answered the call itself, or if the execution was refused or has lost its lease
+ */
+export function failureOf(result: HandlerResult, statement: unknown): unknown {
+  const outage = findCause(statement, isOutage) ? statement : undefined;
+  if ('failure' in result) {
+    const { failure } = result;
+    if (failure instanceof Refusal || isLeaseLost(failure)) return undefined;
+    return findCause(failure, isOutage) ? failure : (outage ?? failure);
+  }
+  if (!('reply' in result)) return undefined;
+  return result.replaced ?? (result.reply.code === status.UNKNOWN ? outage : undefined);
 }
 
 /** Returns whether the execution still holds its claim after this error of the commit. */

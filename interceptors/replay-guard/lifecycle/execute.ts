@@ -9,8 +9,8 @@ import type { GuardedCall } from '../call/guarded-call.js';
 import type { HandlerResult } from '../call/reply-capture.js';
 import type { ObservedGuard, ObservedMethod, ReplayGuardObserver } from '../observer.js';
 import type { Operation } from '../operation/operation.js';
-import { Refusal } from '../refusal/refusal.js';
 import type { ObservedStore } from '../store-access/observed-store.js';
+import { failureOf } from './decide.js';
 import { Lease } from './lease.js';
 
 /** An execution whose handler has ended. The claim is still open. */
@@ -115,7 +115,8 @@ export class Executor {
     lease.stop();
     if (!('reply' in result)) this.#stopHandler(call, running.stopped, result);
     this.#observer.executionEnded(call.method.observed, (performance.now() - running.startedAt) / 1_000);
-    this.#reportFailure(call, result);
+    const failure = failureOf(result, claim.failure);
+    if (failure !== undefined) this.#observer.handlerFailed(call.method.observed, failure);
     return { call, operation, claim, lease, result };
   }
 
@@ -142,15 +143,6 @@ export class Executor {
       // A listener of the handler threw. The key must still be released.
       this.#observer.handlerFailed(call.method.observed, error);
     }
-  }
-
-  #reportFailure(call: GuardedCall, result: HandlerResult): void {
-    let failure: unknown;
-    if ('failure' in result) failure = result.failure;
-    else if ('replaced' in result) failure = result.replaced;
-    else return;
-    if (failure instanceof Refusal || isLeaseLost(failure)) return;
-    this.#observer.handlerFailed(call.method.observed, failure);
   }
 }
 
