@@ -15,8 +15,8 @@ export interface DatabaseLoad {
 
 /** A database whose load can be read. */
 export interface LoadSource {
-  /** Returns the load at present. Runs no statement. */
-  load(): DatabaseLoad;
+  /** Returns the load at present. Undefined if the database is closed. Runs no statement. */
+  load(): DatabaseLoad | undefined;
   /**
    * Calls `listener` after each wait of a unit of work or a statement, with its duration in seconds. A unit of work or
    * a statement that starts at once is not reported. The listener must return quickly and must not throw.

@@ -10,17 +10,25 @@ type Values = (load: DatabaseLoad) => readonly [labels: Record<string, string>, 
 
 /**
  * Keeps the metrics of an open database in a prom-client registry. The names of the metrics begin with
- * `replay_guard_database_`. The databases of one registry that have the same engine are counted together.
+ * `replay_guard_database_`. The open databases of one registry that have the same engine are counted together.
  * @param opened what `openSqlite` or `openPostgres` has returned
+ * @throws TypeError when the database is closed
  * @throws Error when the registry has a metric of the application with one of these names
  */
 export function createDatabaseMetrics(register: Registry, opened: LoadSource): void {
+  const load = opened.load();
+  if (!load) throw new TypeError('createDatabaseMetrics: the database is closed');
+  const { engine } = load;
   const metrics = new SharedMetrics(register);
   const gauge = (name: string, help: string, labelNames: readonly string[], values: Values) => {
     const shared = metrics.gauge(`replay_guard_database_${name}`, help, labelNames, (own) => {
       own.reset();
-      for (const source of sharedBy<LoadSource>(own))
-        for (const [labels, value] of values(source.load())) own.inc(labels, value);
+      const sources = sharedBy<LoadSource>(own);
+      for (const source of sources) {
+        const load = source.load();
+        if (!load) sources.delete(source);
+        else for (const [labels, value] of values(load)) own.inc(labels, value);
+      }
     });
     sharedBy<LoadSource>(shared).add(opened);
   };
@@ -30,7 +38,6 @@ export function createDatabaseMetrics(register: Registry, opened: LoadSource): v
     ['engine'],
     BUCKETS,
   );
-  const { engine } = opened.load();
   startAtZero(waitSeconds, { engine });
   opened.onWait((seconds) => waitSeconds.observe({ engine }, seconds));
   gauge('waiting', 'Units of work and statements that wait', ['engine'], ({ waiting }) => [

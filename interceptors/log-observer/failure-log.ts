@@ -142,6 +142,11 @@ export class FailureLog {
     if (this.#blocked.delete(part) && this.#blocked.size === 0) this.#databaseWorked(performance.now());
   }
 
+  /** Reports that a part has ended, so that an outage of the database does not last until its check succeeds. */
+  ended(part: string): void {
+    this.#blocked.delete(part);
+  }
+
   /**
    * Adds an event that may repeat. It has one line for each kind and interval.
    * @param fields returns the fields of the line; called only if the line is written

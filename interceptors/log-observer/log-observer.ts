@@ -17,6 +17,7 @@ type GuardEvents =
   | 'callObserved'
   | 'storeUsed'
   | 'circuitChanged'
+  | 'guardClosed'
   | 'executedUnguarded'
   | 'handlerFailed'
   | 'afterCommitFailed';
@@ -112,6 +113,10 @@ class LinesOfEvents implements LogObserver {
   circuitChanged(open: boolean): void {
     if (open) this.failures.blocked('circuit');
     else this.failures.unblocked('circuit');
+  }
+
+  guardClosed(): void {
+    this.failures.ended('circuit');
   }
 
   executedUnguarded(method: ObservedMethod): void {

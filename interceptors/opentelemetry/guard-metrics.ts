@@ -69,14 +69,26 @@ export function createOpenTelemetryObserver(
   );
   const openCircuits = make.upDown('open_circuits', '{circuit}', 'Guards that consider their store down');
   let isOpen = false;
+  const countCircuit = (open: boolean) => {
+    if (open !== isOpen) openCircuits.add(open ? 1 : -1);
+    isOpen = open;
+  };
+  let openGuards = 0;
 
   return {
     guardCreated(guard) {
+      openGuards++;
       oldest.addGuard(guard);
       waitingLimit.add(guard.waiting);
       openCircuits.add(0);
       purged.start({});
       for (const operation of storeOperations) storeErrors.start(ofStore(operation));
+    },
+    guardClosed(guard) {
+      openGuards--;
+      oldest.removeGuard(guard);
+      waitingLimit.add(-guard.waiting);
+      if (openGuards === 0) countCircuit(false);
     },
     methodProtected(method) {
       const of = attributesOf(method);
@@ -118,10 +130,7 @@ export function createOpenTelemetryObserver(
     quotaExceeded: (method, { quota }) => quotaRefusals.add(withQuota(method, quota)),
     executedUnguarded: (method) => unguarded.add(attributesOf(method)),
     callObserved: (method, outcome) => observed.add(withOutcome(method, outcome)),
-    circuitChanged(open) {
-      if (open !== isOpen) openCircuits.add(open ? 1 : -1);
-      isOpen = open;
-    },
+    circuitChanged: countCircuit,
     handlerFailed: (method) => handlerFailures.add(attributesOf(method)),
     afterCommitFailed: (method) => afterCommit.add(attributesOf(method)),
   };

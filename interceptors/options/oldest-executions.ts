@@ -19,6 +19,10 @@ export class OldestExecutions {
     this.#guards.add(guard);
   }
 
+  removeGuard(guard: Guard): void {
+    this.#guards.delete(guard);
+  }
+
   /** Adds a method, which has the age 0 while no execution of it runs. */
   addMethod(method: Method): void {
     this.#methods.set(nameOf(method), method);

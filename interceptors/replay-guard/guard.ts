@@ -20,7 +20,7 @@ import { Waiters } from './lifecycle/waiters.js';
 import { assertServiceDefinition } from './method/assert-service.js';
 import { type GuardedMethodReport, GuardedMethods } from './method/guarded-methods.js';
 import { type AnyServiceDefinition, mapService } from './method/service-definition.js';
-import { observerMethods, type ReplayGuardObserver } from './observer.js';
+import { type ObservedGuard, observerMethods, type ReplayGuardObserver } from './observer.js';
 import { OperationReader } from './operation/operation.js';
 import { operationIdentifier, type Peppers } from './operation/operation-id.js';
 import { scopeDigester } from './operation/stored-form.js';
@@ -165,7 +165,8 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
   const pruner = new Pruner(store, observer, options.purgeEveryMs);
   pruner.start();
   const { running } = executor;
-  observer.guardCreated({ waiting: total, oldestExecutions: () => running.oldest() });
+  const observedGuard: ObservedGuard = { waiting: total, oldestExecutions: () => running.oldest() };
+  observer.guardCreated(observedGuard);
   watchHeaders();
   const stopCatching = catchHandlerRejections();
   let closed: Promise<ClosedGuard> | undefined;
@@ -178,6 +179,7 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
       endsWithin(pruner.stop(), timeoutMs + ROLLBACK_MS),
     ]);
     store.stop();
+    observer.guardClosed(observedGuard);
     // The handler of a stopped execution may still reject, because its writes fail.
     if (enforced.stopped === 0) stopCatching();
     return { stopped: enforced.stopped, unfinished: enforced.unfinished + observed.unfinished };

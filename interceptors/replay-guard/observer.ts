@@ -96,8 +96,13 @@ export interface ObservedRefusal {
  * the code `REPLAY_GUARD_OBSERVER_FAILED`.
  */
 export interface ReplayGuardObserver {
-  /** A guard was created. The observer may keep the guard and read it at any time. */
+  /** A guard was created. The observer may keep the guard and read it until `guardClosed`. */
   guardCreated(guard: ObservedGuard): void;
+  /**
+   * A guard was closed, and reports nothing more. Executions that could not be ended may still run.
+   * @param guard the object that `guardCreated` has received
+   */
+  guardClosed(guard: ObservedGuard): void;
   /** A method was protected. Called once per method, before its first call. */
   methodProtected(method: ObservedMethod): void;
   /** A guarded call ended. Called once per call. In mode OBSERVE, called with `bypassed` when the call begins. */
@@ -168,6 +173,7 @@ export interface ReplayGuardObserver {
 /** The names of all methods of the observer. */
 export const observerMethods: { readonly [Name in keyof ReplayGuardObserver]: true } = {
   guardCreated: true,
+  guardClosed: true,
   methodProtected: true,
   callEnded: true,
   callRefused: true,

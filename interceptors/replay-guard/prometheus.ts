@@ -134,12 +134,25 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
   /** The observers whose guards consider their store down. */
   const openCircuits = sharedBy<object>(circuit);
   const self = {};
+  const showCircuit = (open: boolean) => {
+    if (open) openCircuits.add(self);
+    else openCircuits.delete(self);
+    circuit.set(openCircuits.size > 0 ? 1 : 0);
+  };
+  let openGuards = 0;
   const labels = ({ service, method }: ObservedMethod) => ({ service, method });
 
   return {
     guardCreated(guard) {
+      openGuards++;
       waitingLimit.inc(guard.waiting);
       oldest.addGuard(guard);
+    },
+    guardClosed(guard) {
+      openGuards--;
+      waitingLimit.dec(guard.waiting);
+      oldest.removeGuard(guard);
+      if (openGuards === 0) showCircuit(false);
     },
     methodProtected(method) {
       oldest.addMethod(method);
@@ -181,11 +194,7 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     quotaExceeded: (method, { quota }) => quotaRefusals.inc({ ...labels(method), quota }),
     executedUnguarded: (method) => unguarded.inc(labels(method)),
     callObserved: (method, outcome) => observed.inc({ ...labels(method), outcome }),
-    circuitChanged(open) {
-      if (open) openCircuits.add(self);
-      else openCircuits.delete(self);
-      circuit.set(openCircuits.size > 0 ? 1 : 0);
-    },
+    circuitChanged: showCircuit,
     handlerFailed: (method) => handlerFailures.inc(labels(method)),
     afterCommitFailed: (method) => afterCommitFailures.inc(labels(method)),
   };

@@ -37,6 +37,23 @@ for (const engine of engines) {
     if (engine === 'postgres') t.is(await value('connections{engine="postgres",state="idle"}'), 1);
   });
 
+  test(`${engine}: a closed database is not counted any more, and has no metrics`, async (t) => {
+    const register = new Registry();
+    const data = await freshData(t, engine);
+    const closed = await data.open();
+    createDatabaseMetrics(register, closed);
+    createDatabaseMetrics(register, await data.open());
+    const max = async () =>
+      /^replay_guard_database_connections_max\{engine="postgres"\} (\d+)$/m.exec(
+        await register.metrics(),
+      )?.[1];
+    const before = Number(await max());
+    await closed.close();
+    if (engine === 'postgres') t.is(Number(await max()), before / 2);
+    t.is(closed.load(), undefined);
+    t.throws(() => createDatabaseMetrics(register, closed), { instanceOf: TypeError });
+  });
+
   test(`${engine}: the databases of one registry are counted together`, async (t) => {
     const register = new Registry();
     const options = engine === 'postgres' ? { maxConnections: 2 } : {};

@@ -274,6 +274,17 @@ for (const [title, fail] of Object.entries({
   });
 }
 
+test('the close of a guard ends what its circuit says about the database', async (t) => {
+  const { lines, observer } = record();
+  observer.storeUsed('claim', 0, down);
+  observer.circuitChanged(true);
+  observer.guardClosed({ waiting: 1, oldestExecutions: () => new Map() });
+  t.is(lines.length, 1, 'the database is still unavailable');
+  observer.storeUsed('claim', 0);
+  await poll('the line about the recovery', () => lines.length > 1);
+  t.is(lines[1]?.text, BACK);
+});
+
 test('contention is not an outage: it has a line for each kind and operation', (t) => {
   const { lines, observer } = record();
   for (const _ of [1, 2]) {

@@ -67,7 +67,7 @@ test.serial('each statement is in the trace of its call, also after a wait for t
   });
   t.teardown(() => task.stop());
   request.run('request', () => task.start());
-  await poll('both wait for the connection', () => opened.load().waiting === 2);
+  await poll('both wait for the connection', () => opened.load()?.waiting === 2);
   barrier.open();
   await Promise.all([executing, waiting]);
   await poll('the statement of the task', () => statementsWith('background').length === 1);

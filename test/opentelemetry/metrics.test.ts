@@ -109,6 +109,10 @@ test.serial('the metrics of a guard count each call by its outcome', async (t) =
   observer.circuitChanged?.(false);
   t.is(await pointOf('replay_guard.open_circuits'), 0);
   t.notRegex(JSON.stringify(await read()), /secret/);
+  observer.circuitChanged?.(true);
+  await ledger.guard.close();
+  t.is(await pointOf('replay_guard.open_circuits'), 0);
+  t.is(await pointOf('replay_guard.waiting_limit'), 0);
 });
 
 test.serial('each counter of a guard starts at 0 for each of its attributes', async (t) => {

@@ -78,6 +78,24 @@ for (const [kind, make] of Object.entries(kinds)) {
   });
 }
 
+test('a closed guard does not count any more: its limit, its executions and its circuit', async (t) => {
+  const register = new Registry();
+  const observer = createPrometheusObserver(register);
+  const value = (name: string) => sampleOf(register, `replay_guard_${name}`);
+  const method = { service: 's', method: 'm' };
+  const guards = [1, 2].map(() => ({ waiting: 5, oldestExecutions: () => new Map([[method, 60]]) }));
+  for (const guard of guards) observer.guardCreated(guard);
+  observer.methodProtected(method);
+  observer.circuitChanged(true);
+  const age = 'oldest_execution_age_seconds';
+  t.deepEqual([await value('waiting_limit'), await value(age), await value('circuit_open')], [10, 60, 1]);
+  const [first, second] = guards;
+  if (first) observer.guardClosed(first);
+  t.deepEqual([await value('waiting_limit'), await value(age), await value('circuit_open')], [5, 60, 1]);
+  if (second) observer.guardClosed(second);
+  t.deepEqual([await value('waiting_limit'), await value(age), await value('circuit_open')], [0, 0, 0]);
+});
+
 test('the circuit gauge is 1 while any guard of the registry considers its store down', async (t) => {
   const register = new Registry();
   const [first, second] = [createPrometheusObserver(register), createPrometheusObserver(register)];

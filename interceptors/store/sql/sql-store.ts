@@ -138,10 +138,15 @@ export async function openSqlStore(
     await close();
     throw error;
   }
+  let isClosed = false;
   return {
-    ...{ store, database, close },
+    ...{ store, database },
+    close: async () => {
+      await close();
+      isClosed = true;
+    },
     ping: () => store.ping(),
-    load: () => engine.load(),
+    load: () => (isClosed ? undefined : engine.load()),
     onWait: (listener) => engine.onWait(listener),
   };
 }
