@@ -9,7 +9,6 @@
  * @returns undefined if Node has not printed a name in full, so that different names could be equal
  */
 export function normalNames(printed: string): string | undefined {
-  if (printed === UNPRINTABLE) return undefined;
   const names = new Set<string>();
   // Node prints a comma inside a name as the escape \u002c.
   for (const text of printed.split(', ')) {
@@ -17,12 +16,13 @@ export function normalNames(printed: string): string | undefined {
     if (name === undefined) return undefined;
     names.add(name);
   }
-  return [...names].sort().join(', ');
+  const normal = [...names].sort().join(', ');
+  return normal === UNPRINTABLE ? undefined : normal;
 }
 
 /**
  * The text that TLS sockets of Node 22 and newer return for all names of a certificate, if they cannot print one of them. A
- * certificate whose only name is an empty DNS name has the same text.
+ * certificate whose only names are empty DNS names has the same normal form.
  */
 const UNPRINTABLE = 'DNS:';
 

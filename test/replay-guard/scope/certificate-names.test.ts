@@ -120,6 +120,7 @@ for (const [title, parts] of unprintable) {
 
 test('names that Node 22 and newer print as an empty DNS name have the fingerprint as scope', (t) => {
   t.is(scopeOf('DNS:'), FINGERPRINT);
+  t.is(scopeOf('DNS:, DNS:'), FINGERPRINT, 'no name but empty ones');
   const certificate = {
     get subjectAltName(): string {
       throw new Error('Failed to format subject alternative name');
