@@ -77,7 +77,7 @@ export async function checkServer(
   else if (server?.read_only)
     findings.problems.push('transactions are read-only by default, and calls write');
   findings.notes.push(...(await clockDifference(database)));
-  findings.problems.push(...(await weakSettings(database, role)));
+  await checkSettings(database, role, findings);
   await checkStandbys(database, findings);
   await checkSearchPath(database, findings);
 }
@@ -110,24 +110,33 @@ export async function checkTables(
 }
 
 /** Settings of Postgres with which an acknowledged commit may be lost. */
+const LOSS = 'a crash may lose commits that were acknowledged';
 const weakening = ['fsync', 'full_page_writes', 'synchronous_commit'];
 
-/** The settings of the connection, and those that another role gets when it connects. */
-async function weakSettings({ query }: Query, role: string): Promise<string[]> {
-  const rows = await query<{ setting: string; source: string }>(
-    `SELECT name || ' = off' AS setting, '' AS source FROM pg_catalog.pg_settings
-     WHERE name = ANY (CAST($1 AS TEXT[])) AND setting = 'off'
-     UNION ALL
-     SELECT replace(setting, '=', ' = '), ' of the role ' || rolname
+/** Checks the settings of the connection, and those that another role gets when it connects. */
+async function checkSettings({ query }: Query, role: string, { problems, mending }: Findings): Promise<void> {
+  const rows = await query<{ name: string }>(
+    `SELECT name FROM pg_catalog.pg_settings WHERE name = ANY (CAST($1 AS TEXT[])) AND setting = 'off'`,
+    [`{${weakening.join()}}`],
+  );
+  for (const { name } of rows) problems.push(`${name} = off: ${LOSS}`);
+  // A setting of a role is stored as it was written.
+  const ofRole = await query<{ name: string; reads: boolean; scope: string }>(
+    `SELECT split_part(setting, '=', 1) AS name, setting LIKE 'default%' AS reads,
+       CASE setdatabase WHEN 0 THEN '' ELSE ' IN DATABASE ' || quote_ident(current_database()) END AS scope
      FROM pg_catalog.pg_db_role_setting JOIN pg_catalog.pg_roles ON pg_roles.oid = setrole,
        unnest(setconfig) AS each (setting)
-     WHERE rolname = $2 AND rolname <> current_user AND setting = 'synchronous_commit=off'
+     WHERE rolname = $1 AND rolname <> current_user
+       AND setting ~* '^(synchronous_commit=(off|false|no|0)|default_transaction_read_only=(on|true|yes|1))$'
        AND setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))`,
-    [`{${weakening.join()}}`, role],
+    [role],
   );
-  return rows.map(
-    ({ setting, source }) => `${setting}${source}: a crash may lose commits that were acknowledged`,
-  );
+  for (const { name, reads, scope } of ofRole) {
+    problems.push(
+      reads ? `${name} = on of the role ${role}: calls write` : `${name} = off of the role ${role}: ${LOSS}`,
+    );
+    mending.push(`ALTER ROLE ${identifier(role)}${scope} RESET ${name}`);
+  }
 }
 
 async function checkStandbys({ query }: Query, findings: Findings): Promise<void> {

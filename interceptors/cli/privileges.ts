@@ -34,14 +34,18 @@ export async function checkPrivileges(
   { query }: Pick<ReadDatabase, 'query'>,
   components: readonly Component[],
   access: Access,
-  { problems, mending }: Findings,
+  { problems, mending, notes }: Findings,
 ): Promise<void> {
   const { schema, role } = access;
-  const [found] = await query('SELECT 1 AS found FROM pg_catalog.pg_roles WHERE rolname = $1', [role]);
+  const [found] = await query<{ may_log_in: boolean }>(
+    'SELECT rolcanlogin AS may_log_in FROM pg_catalog.pg_roles WHERE rolname = $1',
+    [role],
+  );
   if (!found) {
     problems.push(`there is no role ${role}`);
     return;
   }
+  if (!found.may_log_in) notes.push(`the role ${role} may not log in: servers connect as its members`);
   const [on] = await query<{ name: string; may_connect: boolean; may_use: boolean | null }>(
     `SELECT current_database() AS name, has_database_privilege($1, current_database(), 'CONNECT') AS may_connect,
        (SELECT has_schema_privilege($1, oid, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = $2) AS may_use`,

@@ -71,8 +71,20 @@ test('postgres: doctor finds what loses commits, hides records or stops calls', 
   for (const statement of diagnosis.mending ?? []) await administer(url, statement);
   await administer(url, `ALTER ${database} SET synchronous_commit = on`);
   t.deepEqual(await found(), []);
-  await administer(url, `ALTER ROLE ${name} SET synchronous_commit = off`);
-  t.regex((await examine(url, '--role', role)).text, /synchronous_commit = off of the role role_/);
+  const granted = (await examine(url, '--role', role)).found.mending ?? [];
+  for (const statement of granted) await administer(url, statement);
+  await administer(url, `ALTER ROLE ${name} SET synchronous_commit = false`);
+  await administer(url, `ALTER ROLE ${name} IN ${database} SET default_transaction_read_only = 1`);
+  const { found: ofRole } = await examine(url, '--role', role);
+  t.deepEqual([...(ofRole.problems ?? [])].sort(), [
+    `default_transaction_read_only = on of the role ${role}: calls write`,
+    `synchronous_commit = off of the role ${role}: a crash may lose commits that were acknowledged`,
+  ]);
+  for (const statement of ofRole.mending ?? []) await administer(url, statement);
+  await administer(url, `ALTER ROLE ${name} NOLOGIN`);
+  const { found: mended } = await examine(url, '--role', role);
+  t.deepEqual(mended.problems, []);
+  t.true(mended.notes?.includes(`the role ${role} may not log in: servers connect as its members`));
   await administer(url, `ALTER ${database} SET default_transaction_read_only = on`);
   t.deepEqual(await found(), ['transactions are read-only by default, and calls write']);
   await administer(url, `BEGIN READ WRITE; ALTER ${database} RESET default_transaction_read_only; COMMIT`);
