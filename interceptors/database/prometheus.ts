@@ -21,14 +21,16 @@ export function createDatabaseMetrics(register: Registry, opened: LoadSource): v
   const { engine } = load;
   const metrics = new SharedMetrics(register);
   const gauge = (name: string, help: string, labelNames: readonly string[], values: Values) => {
-    const shared = metrics.gauge(`replay_guard_database_${name}`, help, labelNames, (own) => {
-      own.reset();
-      const sources = sharedBy<LoadSource>(own);
-      for (const source of sources) {
-        const load = source.load();
-        if (!load) sources.delete(source);
-        else for (const [labels, value] of values(load)) own.inc(labels, value);
-      }
+    const shared = metrics.gauge(`replay_guard_database_${name}`, help, labelNames, {
+      collect: (own) => {
+        own.reset();
+        const sources = sharedBy<LoadSource>(own);
+        for (const source of sources) {
+          const load = source.load();
+          if (!load) sources.delete(source);
+          else for (const [labels, value] of values(load)) own.inc(labels, value);
+        }
+      },
     });
     sharedBy<LoadSource>(shared).add(opened);
   };

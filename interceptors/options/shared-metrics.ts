@@ -6,6 +6,14 @@ interface Shape {
   readonly labelNames: readonly string[];
 }
 
+/** The options of a gauge. */
+interface GaugeOptions<Label extends string> {
+  /** Sets the values of the gauge, before each scrape. */
+  readonly collect?: (gauge: Gauge<Label>) => void;
+  /** How the values of several processes become one value in `AggregatorRegistry`. Default: `sum`. */
+  readonly aggregator?: 'sum' | 'max' | 'first';
+}
+
 /**
  * Returns metrics of a prom-client registry by name. Creates a metric at its first use, and returns the existing metric
  * at later uses, so that several observers share one registry. Each method throws an Error when the registry has a
@@ -23,16 +31,15 @@ export class SharedMetrics {
     return this.#existing<Counter<Label>>(name, { type: 'counter', labelNames }) ?? create();
   }
 
-  /** @param collect sets the values of the gauge, before each scrape */
   gauge<Label extends string>(
     name: string,
     help: string,
     labelNames: readonly Label[] = [],
-    collect?: (gauge: Gauge<Label>) => void,
+    { collect, aggregator = 'sum' }: GaugeOptions<Label> = {},
   ) {
     const create = () => {
       const gauge: Gauge<Label> = new Gauge({
-        ...{ name, help, labelNames, registers: [this.#register] },
+        ...{ name, help, labelNames, aggregator, registers: [this.#register] },
         ...(collect && { collect: () => collect(gauge) }),
       });
       return gauge;

@@ -13,7 +13,7 @@ export function createPrometheusOutboxObserver(register: Registry): OutboxObserv
   const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
     metrics.counter(`replay_guard_outbox_${name}`, help, labelNames);
   const gauge = (name: string, help: string) =>
-    metrics.gauge(`replay_guard_outbox_${name}`, help, ['destination']);
+    metrics.gauge(`replay_guard_outbox_${name}`, help, ['destination'], { aggregator: 'max' });
   const delivered = counter('delivered_total', 'Events delivered', byType);
   const failed = counter('failed_attempts_total', 'Failed attempts at a delivery', byType);
   const died = counter('dead_letters_total', 'Events that became dead letters', byType);

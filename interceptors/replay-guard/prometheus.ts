@@ -74,9 +74,12 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
     'replay_guard_oldest_execution_age_seconds',
     'How long the oldest running execution has run so far, 0 if none runs',
     byMethod,
-    (gauge) => {
-      for (const oldest of sharedBy<OldestExecutions>(gauge))
-        for (const [method, seconds] of oldest.ages()) gauge.set(labels(method), seconds);
+    {
+      aggregator: 'max',
+      collect: (gauge) => {
+        for (const oldest of sharedBy<OldestExecutions>(gauge))
+          for (const [method, seconds] of oldest.ages()) gauge.set(labels(method), seconds);
+      },
     },
   );
   /** The executions of the guards of all observers of the registry. */
@@ -100,6 +103,8 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
   const records = metrics.gauge(
     'replay_guard_records',
     'Estimated number of records in the store at the last purge',
+    [],
+    { aggregator: 'max' },
   );
   const purged = metrics.counter('replay_guard_purged_total', 'Deleted expired records');
   const quotaRefusals = metrics.counter(
@@ -125,8 +130,12 @@ export function createPrometheusObserver(register: Registry): ReplayGuardObserve
   const circuit = metrics.gauge(
     'replay_guard_circuit_open',
     '1 while the store is considered down and calls are refused at once, otherwise 0',
+    [],
+    { aggregator: 'max' },
   );
-  metrics.gauge('replay_guard_build_info', 'The version of the package', ['version']).set({ version }, 1);
+  metrics
+    .gauge('replay_guard_build_info', 'The version of the package', ['version'], { aggregator: 'first' })
+    .set({ version }, 1);
   for (const operation of storeOperations) {
     startAtZero(storeSeconds, { operation });
     startAtZero(storeErrors, { operation });

@@ -2,7 +2,7 @@ import test from 'ava';
 import { createPrometheusConsumerObserver } from 'grpc-replay-guard/consumer/prometheus';
 import { createPrometheusOutboxObserver } from 'grpc-replay-guard/outbox/prometheus';
 import { createPrometheusObserver } from 'grpc-replay-guard/prometheus';
-import { Counter, Gauge, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, Gauge, Registry } from 'prom-client';
 
 const method = { service: 'test.v1.LedgerService', method: 'Append' };
 const attempt = { destination: 'd', type: 'paid', aggregate: 'a', attempt: 1 };
@@ -24,7 +24,10 @@ const kinds: Record<string, (register: Registry) => { count(): void; readonly me
 };
 
 /** Resolves to the only value of a metric. */
-async function sampleOf(register: Registry, metric: string): Promise<number | undefined> {
+async function sampleOf(
+  register: Pick<Registry, 'getSingleMetric'>,
+  metric: string,
+): Promise<number | undefined> {
   return (await register.getSingleMetric(metric)?.get())?.values[0]?.value;
 }
 
@@ -94,6 +97,28 @@ test('a closed guard does not count any more: its limit, its executions and its 
   t.deepEqual([await value('waiting_limit'), await value(age), await value('circuit_open')], [5, 60, 1]);
   if (second) observer.guardClosed(second);
   t.deepEqual([await value('waiting_limit'), await value(age), await value('circuit_open')], [0, 0, 0]);
+});
+
+test('in a cluster the gauges of a database that all processes share are not added up', async (t) => {
+  const registers = await Promise.all(
+    [1, 2].map(async () => {
+      const register = new Registry();
+      const observer = createPrometheusObserver(register);
+      const method = { service: 's', method: 'm' };
+      observer.guardCreated({ waiting: 5, oldestExecutions: () => new Map([[method, 60]]) });
+      observer.methodProtected(method);
+      observer.circuitChanged(true);
+      observer.recordsCounted(100);
+      return register.getMetricsAsJSON();
+    }),
+  );
+  const cluster = AggregatorRegistry.aggregate(registers);
+  const value = (name: string) => sampleOf(cluster, `replay_guard_${name}`);
+  t.deepEqual(
+    [await value('circuit_open'), await value('oldest_execution_age_seconds'), await value('records')],
+    [1, 60, 100],
+  );
+  t.deepEqual([await value('build_info'), await value('waiting_limit')], [1, 10]);
 });
 
 test('the circuit gauge is 1 while any guard of the registry considers its store down', async (t) => {
