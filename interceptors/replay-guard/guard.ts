@@ -191,6 +191,8 @@ export function createReplayGuard(options: ReplayGuardOptions): ReplayGuard {
       const method = methods.find(path, requestDeserialize);
       const mode = method && methods.modeOf(method);
       if (!method || mode === 'OFF') return new UnguardedCall(call, method);
+      // A second claim of the same call would wait for the first one.
+      if (GuardedCall.isGuarded(call, method)) return methods.pass(method, call);
       const isRegistered = methods.isRegistered(method, responseSerialize);
       if (mode === 'OBSERVE') return new GuardedCall(call, method, observe, tracing);
       return isRegistered ? new GuardedCall(call, method, enforce, tracing) : new MisregisteredCall(call);

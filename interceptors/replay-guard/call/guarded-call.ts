@@ -15,7 +15,7 @@ import { refusals } from '../refusal/refusal.js';
 import { ownMetadata } from '../reply/own-metadata.js';
 import type { Reply } from '../reply/reply.js';
 import { isSendable, type ReplyLimits } from '../reply/sendable.js';
-import { dropReceivedBytes, reportCancel, sendLimitOf } from './base-call.js';
+import { dropReceivedBytes, forEachCall, reportCancel, sendLimitOf } from './base-call.js';
 import { hiddenEntriesOf, withHiddenEntries } from './hidden-entries.js';
 import { type HandlerResult, type PartialStatusObject, ReplyCapture } from './reply-capture.js';
 import type { SafeTrace, SafeTracing } from './safe-tracing.js';
@@ -87,6 +87,15 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#tracing = tracing;
     this.#hiddenEntries = hiddenEntriesOf(wire);
     passAnswers(wire);
+  }
+
+  /** Whether an interceptor nearer the wire guards the call already, because the server has the interceptor twice. */
+  static isGuarded(wire: ServerInterceptingCallInterface, method: GuardedMethod): boolean {
+    let isGuarded = false;
+    forEachCall(wire, (call) => {
+      isGuarded ||= call instanceof GuardedCall && call.method === method;
+    });
+    return isGuarded;
   }
 
   /** The time until the deadline of the call, in milliseconds. Infinity without a deadline. */

@@ -1,4 +1,8 @@
-import type { ServiceDefinition } from '@grpc/grpc-js';
+import {
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServiceDefinition,
+} from '@grpc/grpc-js';
 import { DescriptorSet } from '../descriptors/descriptor-set.js';
 import type { ReplayGuardObserver } from '../observer.js';
 import { ConfiguredPolicies, type PolicyOptions } from '../policy/configured-policies.js';
@@ -69,6 +73,14 @@ export class GuardedMethods {
     if (registration.sendsVerbatim(serialize)) return true;
     this.#warnings.emit('REPLAY_GUARD_NOT_REGISTERED', path);
     return false;
+  }
+
+  /**
+   * Returns a call of a server that has the interceptor twice, unchanged. Emits one process warning for each service.
+   */
+  pass({ path }: GuardedMethod, call: ServerInterceptingCallInterface): ServerInterceptingCall {
+    this.#warnings.emit('REPLAY_GUARD_INTERCEPTED_TWICE', path);
+    return new ServerInterceptingCall(call);
   }
 
   /** Returns the current mode of a method. */

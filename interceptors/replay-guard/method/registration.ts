@@ -79,12 +79,15 @@ const WARNINGS = {
   REPLAY_GUARD_NOT_PROTECTED: (service: string) =>
     `the guard protects no service, so the calls of ${service} run unguarded: ` +
     'add the service by server.addService(guard.protect(definition), handlers)',
+  REPLAY_GUARD_INTERCEPTED_TWICE: (service: string) =>
+    `the server of ${service} has the interceptor of the guard more than once, and only the first one has an effect: ` +
+    'remove the others from interceptors',
   REPLAY_GUARD_NOT_REGISTERED: (service: string) =>
     `the server has ${service} without the definition that guard.protect returned, so its calls cannot be guarded: ` +
     'add the service by server.addService(guard.protect(definition), handlers)',
 };
 
-/** The process warnings about servers on which the guard has no effect. One warning for each service and code. */
+/** The process warnings about servers that use the guard in a wrong way. One warning for each service and code. */
 export class RegistrationWarnings {
   readonly #emitted = new Set<string>();
 

@@ -1,6 +1,7 @@
 import {
   loadPackageDefinition,
   makeGenericClientConstructor,
+  ServerInterceptingCall,
   type ServerInterceptor,
   type ServiceDefinition,
   status,
@@ -27,7 +28,7 @@ function guardOf(t: ExecutionContext, mode: GuardMode = 'ENFORCE'): ReplayGuard 
 function collectWarnings(t: ExecutionContext) {
   const warnings: string[] = [];
   const listen = ({ code, message }: Error & { code?: string }) => {
-    if (code?.startsWith('REPLAY_GUARD_NOT_')) warnings.push(`${code}: ${message}`);
+    if (code?.startsWith('REPLAY_GUARD_')) warnings.push(`${code}: ${message}`);
   };
   process.on('warning', listen);
   t.teardown(() => process.off('warning', listen));
@@ -114,6 +115,24 @@ test.serial('a service without protect behind the interceptor causes one warning
     /^REPLAY_GUARD_NOT_PROTECTED: .*test\.v1\.LedgerService.*guard\.protect\(definition\)/,
   );
 });
+
+test.serial(
+  'a server with the interceptor twice guards each call once, and causes one warning',
+  async (t) => {
+    const warnings = collectWarnings(t);
+    const guard = guardOf(t);
+    const other: ServerInterceptor = (_method, call) => new ServerInterceptingCall(call);
+    const interceptors = [guard.interceptor, other, guard.interceptor];
+    const served = await serve(t, { interceptors, definition: guard.protect(ledger) });
+    for (const key of ['a', 'b', 'b']) t.is((await append(served.client, key)).code, status.OK);
+    t.is(served.executions, 2);
+    t.is(warnings.length, 1);
+    t.regex(
+      warnings[0] ?? '',
+      /^REPLAY_GUARD_INTERCEPTED_TWICE: .*test\.v1\.LedgerService.*remove the others/,
+    );
+  },
+);
 
 test.serial('a server that ignores the result of protect refuses the calls before the handler', async (t) => {
   const warnings = collectWarnings(t);
