@@ -1,3 +1,4 @@
+import { outlineOf } from '../../logging/describe-error.js';
 import { KEY_HEADER } from '../../protocol/headers.js';
 import type { ClaimRequest } from '../../store/store.js';
 import { type MaybePromise, then, thenOrCatch } from '../../timing/maybe-promise.js';
@@ -25,6 +26,7 @@ export function scopeContextOf(call: GuardedCall): ScopeContext {
 export class OperationReader {
   readonly #scope: ScopeSource;
   readonly #identify: OperationIdentifier;
+  #hasWarned = false;
 
   constructor(scope: ScopeSource, identify: OperationIdentifier) {
     this.#scope = scope;
@@ -67,20 +69,42 @@ export class OperationReader {
     });
   }
 
+  /** @param found the error or the result of the scope source */
+  #warn(found: unknown): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    warnOfSource(found);
+  }
+
   #scopeOf(call: GuardedCall): MaybePromise<string> {
     return thenOrCatch(
       () => this.#scope(scopeContextOf(call)),
       (scope) => {
-        if (!isScope(scope)) throw refusals.scopeMissing();
-        return scope;
+        if (isScope(scope)) return scope;
+        if (scope !== undefined && typeof scope !== 'string') this.#warn(scope);
+        throw refusals.scopeMissing();
       },
       (error) => {
         if (error instanceof ScopeUnavailableError) throw refusals.scopeUnavailable();
+        if (isMistake(error)) this.#warn(error);
         // Any other error means an unverified identity. The call is refused like a call without an identity.
         throw refusals.scopeMissing();
       },
     );
   }
+}
+
+/** Whether an error shows a mistake in the code of a scope source. Other errors may report a wrong identity. */
+const isMistake = (error: unknown) => error instanceof TypeError || error instanceof ReferenceError;
+
+/** Emits a process warning about the error or the result of a scope source, without values that a caller has sent. */
+function warnOfSource(found: unknown): void {
+  const outcome = found instanceof Error ? 'failed' : `returned a value of type ${typeof found}, not a text`;
+  process.emitWarning(`the scope source ${outcome}, so the guard refuses calls as UNAUTHENTICATED`, {
+    type: 'ReplayGuardWarning',
+    code: 'REPLAY_GUARD_SCOPE_FAILED',
+    ...(found instanceof Error && { detail: outlineOf(found) }),
+  });
 }
 
 /**

@@ -114,6 +114,25 @@ test.serial('binary scopes that are invalid UTF-8 are different scopes', async (
   }
 });
 
+const mistaken: Record<string, readonly [source: ScopeSource, warning: RegExp]> = {
+  fails: [({ metadata }) => (metadata as never as { tenant: string[] }).tenant[0], /source failed/],
+  'returns a number': [() => 42 as unknown as string, /returned a value of type number, not a text/],
+};
+
+for (const [title, [scope, warning]] of Object.entries(mistaken)) {
+  test.serial(`a scope source that ${title} causes one process warning`, async (t) => {
+    const warnings: (Error & { code?: string })[] = [];
+    const listen = (emitted: Error) => warnings.push(emitted);
+    process.on('warning', listen);
+    t.teardown(() => process.off('warning', listen));
+    const ledger = await openLedger(t, 'memory', { guard: { scope } });
+    for (const key of ['a', 'b']) t.is((await ledger.append(key)).code, status.UNAUTHENTICATED);
+    const found = warnings.filter(({ code }) => code === 'REPLAY_GUARD_SCOPE_FAILED');
+    t.is(found.length, 1);
+    t.regex(found[0]?.message ?? '', warning);
+  });
+}
+
 test('a ScopeUnavailableError has a stable code', (t) => {
   t.is(new ScopeUnavailableError('the keys are unavailable').code, 'REPLAY_GUARD_SCOPE_UNAVAILABLE');
 });
