@@ -67,7 +67,11 @@ export class ConfiguredPolicies {
     const unknown = [...this.#byPath.keys()].find(
       (path) => services.has(serviceOf(path)) && !paths.includes(path),
     );
-    if (unknown) throw new TypeError(`policies: ${unknown}: the service has no such method`);
+    if (!unknown) return;
+    const methods = paths.filter((path) => serviceOf(path) === serviceOf(unknown)).map(methodOf);
+    throw new TypeError(
+      `policies: ${unknown}: the service has no such method; its methods are ${methods.join(', ')}`,
+    );
   }
 
   /**
@@ -84,5 +88,7 @@ export class ConfiguredPolicies {
     this.#unused.clear();
   }
 }
+
+const methodOf = (path: string) => path.slice(path.lastIndexOf('/') + 1);
 
 const serviceOf = (path: string) => path.slice(0, path.lastIndexOf('/'));

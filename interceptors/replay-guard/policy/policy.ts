@@ -165,7 +165,10 @@ export function resolvePolicy(method: string, ...layers: readonly Partial<Method
 export function assertPolicy(method: string, layer: Partial<MethodPolicy>): void {
   assertRecord(`policy of ${method}`, layer);
   for (const [field, value] of Object.entries(layer)) {
-    if (!Object.hasOwn(rules, field)) throw new TypeError(`policy of ${method}: unknown field ${field}`);
+    if (!Object.hasOwn(rules, field)) {
+      const fields = Object.keys(rules).join(', ');
+      throw new TypeError(`policy of ${method}: unknown field ${field}; its fields are ${fields}`);
+    }
     const [expected, isValid] = rules[field as keyof MethodPolicy];
     if (!isValid(value)) throw new TypeError(`policy of ${method}: ${field} must be ${expected}`);
   }

@@ -46,6 +46,7 @@ test('the guard refuses an unknown policy field in code', (t) => {
   const unknown = { ttl: 1_000 } as object;
   const error = t.throws(() => openGuard(t, { policies: { [path]: unknown } }));
   t.true(error?.message.includes(path) && error.message.includes('ttl'));
+  t.regex(error?.message ?? '', /; its fields are mode, key, .*retentionMs/);
 });
 
 test('protect refuses a retention shorter than the lease', (t) => {
@@ -77,6 +78,7 @@ test('the guard refuses a policy with a malformed or unknown method path in code
       instanceOf: TypeError,
     });
     t.true(error?.message.includes(typo), error?.message);
+    t.regex(error?.message ?? '', /; its methods are Append, /);
   }
   t.notThrows(() => openGuard(t, policies('/other.v1.Service/Do')).protect(loadLedger()));
 });
