@@ -1,4 +1,5 @@
 import type { Database } from '../database/database.js';
+import { assertHandle, assertMigrates } from '../options/handle.js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { completeObserver } from '../options/observer.js';
 import { MessageInProgressError } from './errors.js';
@@ -68,6 +69,7 @@ const schema: readonly string[] = [
  * @throws DatabaseUnavailableError when the table cannot be created
  */
 export function migrateConsumer(database: Pick<Database, 'migrate'>): Promise<void> {
+  assertMigrates('migrateConsumer', database);
   return database.migrate(COMPONENT, schema);
 }
 
@@ -90,6 +92,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   const observer = completeObserver(options.observer, consumerObserverMethods);
   const tracing = options.tracing && new SafeMessageTracing(options.tracing);
   const retentionMs = checkedRetention(options);
+  assertHandle('createConsumer', database);
   await migrateConsumer(database);
   const pruner = new MessagePruner(database, observer, clock);
   pruner.start();

@@ -87,7 +87,10 @@ export class DatabaseHandle implements Database {
 
   afterCommit(action: () => unknown): void {
     const savepoint = this.#savepoint;
-    if (!savepoint) throw new UnitOfWorkError('afterCommit must be called inside a unit of work');
+    if (!savepoint)
+      throw new UnitOfWorkError(
+        'afterCommit and append of an outbox must be called inside a unit of work: a guarded call, or `database.transaction`',
+      );
     savepoint.afterCommit(action);
   }
 

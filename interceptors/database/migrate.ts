@@ -34,7 +34,7 @@ export interface AppliedSteps {
  * not written to and needs no lock. If a newer server has already applied more steps, the database is not changed. While
  * another server migrates, or a transaction holds a table, the migration is tried again, and a process warning says so.
  * Resolves to the number of the steps that were applied before.
- * @throws TypeError when a step controls transactions
+ * @throws TypeError when the steps are not a list, or a step controls transactions
  * @throws SchemaError when a step is missing and may not be applied, or was changed after it had been applied
  */
 export async function migrate(
@@ -43,6 +43,8 @@ export async function migrate(
   steps: readonly string[],
   { digested = steps, addsDigests = false }: MigrateOptions = {},
 ): Promise<number> {
+  if (!Array.isArray(steps))
+    throw new TypeError(`migrate: the steps of ${component} must be a list of texts`);
   for (const step of steps) assertNoControl(step, engine.name);
   const digests = digested.map(digestOf);
   let warnedAt = Number.NEGATIVE_INFINITY;

@@ -12,10 +12,12 @@ type Values = (load: DatabaseLoad) => readonly [labels: Record<string, string>, 
  * Keeps the metrics of an open database in a prom-client registry. The names of the metrics begin with
  * `replay_guard_database_`. The open databases of one registry that have the same engine are counted together.
  * @param opened what `openSqlite` or `openPostgres` has returned
- * @throws TypeError when the database is closed
+ * @throws TypeError when `register` is not a registry, or `opened` is not an open database
  * @throws Error when the registry has a metric of the application with one of these names
  */
 export function createDatabaseMetrics(register: Registry, opened: LoadSource): void {
+  if (typeof opened?.load !== 'function')
+    throw new TypeError('createDatabaseMetrics: opened must be what openSqlite or openPostgres resolves to');
   const load = opened.load();
   if (!load) throw new TypeError('createDatabaseMetrics: the database is closed');
   const { engine } = load;

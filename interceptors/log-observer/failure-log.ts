@@ -81,7 +81,7 @@ export class FailureLog {
 
   /** @throws TypeError when an option is unknown or invalid */
   constructor(options: LogOptions) {
-    assertKnownOptions<LogOptions>('log', options, { logger: true, intervalMs: true });
+    assertKnownOptions<LogOptions>('createLogObserver', options, { logger: true, intervalMs: true });
     const { logger, intervalMs = 60_000 } = options;
     for (const level of levels)
       if (typeof logger?.[level] !== 'function') throw new TypeError(`logger: ${level} must be a function`);

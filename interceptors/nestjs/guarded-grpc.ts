@@ -1,5 +1,6 @@
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { type CustomStrategy, type GrpcOptions, ServerGrpc } from '@nestjs/microservices';
+import { assertPart } from '../options/part.js';
 import type { ReplayGuard } from '../replay-guard/index.js';
 
 /** The options of the gRPC transport of NestJS, as in `{ transport: Transport.GRPC, options }`. */
@@ -13,8 +14,13 @@ export type GuardedGrpcOptions = GrpcOptions['options'];
  *
  * The start of the application fails with the TypeError of `protect` if a policy is invalid. It also fails if a method with
  * a stream of requests has another mode than OFF.
+ * @throws TypeError when `guard` is not a guard
  */
 export function guardedGrpc(guard: ReplayGuard, options: GuardedGrpcOptions): CustomStrategy {
+  assertPart('guardedGrpc: guard', guard, {
+    methods: ['interceptor', 'protect', 'close'],
+    expected: 'the guard that NestJS injects by REPLAY_GUARD',
+  });
   return { strategy: new GuardedServer(guard, options) };
 }
 

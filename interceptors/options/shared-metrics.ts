@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { assertPart } from './part.js';
 
 /** The properties that must be equal if several observers share a metric. */
 interface Shape {
@@ -22,7 +23,12 @@ interface GaugeOptions<Label extends string> {
 export class SharedMetrics {
   readonly #register: Registry;
 
+  /** @throws TypeError when `register` is not a registry */
   constructor(register: Registry) {
+    assertPart('register', register, {
+      methods: ['getSingleMetric', 'registerMetric'],
+      expected: 'a Registry of prom-client',
+    });
     this.#register = register;
   }
 

@@ -1,6 +1,5 @@
 import type { Database } from '../database/database.js';
 import { uuidv7 } from '../execution/uuid.js';
-import { assertRecord } from '../options/known-options.js';
 import type { NewEvent } from './event.js';
 import { encodePayload } from './payload.js';
 import type { Statements } from './sql/statements.js';
@@ -28,13 +27,12 @@ export class Appender {
   readonly #tracing: SafeEventTracing | undefined;
   readonly #routes: ReadonlyMap<string, readonly string[]>;
 
-  /** @throws TypeError when the routes are not a record. @throws RangeError when a type or a destination is empty or too long */
+  /** @throws RangeError when a type or a destination is empty or too long */
   constructor({ database, routes, maxPayloadBytes, tracing }: AppenderOptions, statements: Statements) {
     this.#database = database;
     this.#statements = statements;
     this.#maxPayloadBytes = maxPayloadBytes;
     this.#tracing = tracing;
-    assertRecord('routes', routes);
     // All inserts lock the destinations of an aggregate in the same order, so two appends cannot deadlock.
     this.#routes = new Map(Object.entries(routes).map(([type, names]) => [type, [...new Set(names)].sort()]));
     for (const [type, names] of this.#routes) for (const name of [type, ...names]) assertName(name);

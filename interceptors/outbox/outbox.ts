@@ -1,5 +1,6 @@
 import type { Database, Row, SqlValue } from '../database/database.js';
-import { assertKnownOptions } from '../options/known-options.js';
+import { assertHandle } from '../options/handle.js';
+import { assertKnownOptions, assertRecord } from '../options/known-options.js';
 import { assertWholeNumber } from '../options/whole-number.js';
 import { Appender } from './appender.js';
 import type { NewEvent } from './event.js';
@@ -178,7 +179,16 @@ export function createOutbox(options: OutboxOptions): Outbox {
     maxPayloadBytes: true,
     tracing: true,
   });
+  assertHandle('createOutbox', options.database);
+  assertRoutes(options.routes);
   return new Outbox(options);
+}
+
+/** A text has members too: its characters would become the destinations. */
+function assertRoutes(routes: OutboxOptions['routes']): void {
+  assertRecord('routes', routes);
+  for (const [type, names] of Object.entries(routes))
+    if (!Array.isArray(names)) throw new TypeError(`routes: ${type} must have a list of destinations`);
 }
 
 function endedFrom(row: Row): EndedSubscription {

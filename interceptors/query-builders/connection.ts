@@ -121,14 +121,3 @@ function resultOf(control: Control): Result {
   result.command = control.kind === 'rollbackTo' ? 'ROLLBACK' : control.kind.toUpperCase();
   return result;
 }
-
-/**
- * Refuses a value that is not a database handle, for example a pool or the result of `openSqlite`.
- * @throws TypeError that names the factory
- */
-export function assertHandle(factory: string, database: Database): void {
-  if (typeof database?.execute === 'function' && typeof database.transaction === 'function') return;
-  throw new TypeError(
-    `${factory}: database must be the handle that openSqlite or openPostgres returns as \`database\``,
-  );
-}

@@ -8,8 +8,8 @@ import {
   type RelationalSchemaConfig,
 } from 'drizzle-orm';
 import type { Database, Dialect } from '../database/index.js';
+import { assertHandle } from '../options/handle.js';
 import { assertKnownOptions } from '../options/known-options.js';
-import { assertHandle } from './connection.js';
 
 /** The tables of a schema of Drizzle, by name. */
 export type Schema = Record<string, unknown>;

@@ -4,8 +4,9 @@ import SqliteClient from 'knex/lib/dialects/better-sqlite3/index.js';
 import Transaction from 'knex/lib/dialects/postgres/execution/pg-transaction.js';
 import PostgresClient from 'knex/lib/dialects/postgres/index.js';
 import type { Column, Database, RawValue, Result } from '../database/index.js';
+import { assertHandle } from '../options/handle.js';
 import { assertKnownOptions } from '../options/known-options.js';
-import { assertHandle, BuilderConnection } from './connection.js';
+import { BuilderConnection } from './connection.js';
 import { type PgRowOptions, pgConverters, toPgResult } from './pg-result.js';
 import { type Converter, convertersOf, rowsByName, type ValueOptions } from './values.js';
 

@@ -13,8 +13,9 @@ import {
   type TransactionSettings,
 } from 'kysely';
 import type { Database } from '../database/index.js';
+import { assertHandle } from '../options/handle.js';
 import { assertKnownOptions } from '../options/known-options.js';
-import { assertHandle, BuilderConnection } from './connection.js';
+import { BuilderConnection } from './connection.js';
 import { assertModes } from './control-text.js';
 import { convertersOf, rowsByName, type ValueOptions } from './values.js';
 

@@ -1,7 +1,9 @@
 import { EventEmitter } from 'node:events';
 import type { Database, Result } from '../database/index.js';
+import { assertHandle } from '../options/handle.js';
 import { assertKnownOptions } from '../options/known-options.js';
-import { assertHandle, BuilderConnection } from './connection.js';
+import { assertPart } from '../options/part.js';
+import { BuilderConnection } from './connection.js';
 import { toParameters } from './parameters.js';
 import { type PgResult, type PgRowOptions, pgConverters, toPgResult } from './pg-result.js';
 import type { ValueOptions } from './values.js';
@@ -60,8 +62,15 @@ export function createPgPool(database: Database, options: PgPoolOptions = {}): P
   return new HandlePool(database, options) as PgPool;
 }
 
-/** Creates the driver of a library that makes its pool itself, such as TypeORM: `new driver.Pool()` returns `pool`. */
+/**
+ * Creates the driver of a library that makes its pool itself, such as TypeORM: `new driver.Pool()` returns `pool`.
+ * @throws TypeError when `pool` is not the result of `createPgPool`
+ */
 export function createPgDriver(pool: PgPool): { readonly Pool: new () => PgPool } {
+  assertPart('createPgDriver: pool', pool, {
+    methods: ['connect', 'query', 'end'],
+    expected: 'the result of createPgPool',
+  });
   const Pool = function Pool() {
     return pool;
   };

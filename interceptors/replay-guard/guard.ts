@@ -1,6 +1,7 @@
 import type { ServerInterceptor } from '@grpc/grpc-js';
 import { assertKnownOptions } from '../options/known-options.js';
 import { completeObserver } from '../options/observer.js';
+import { assertPart } from '../options/part.js';
 import { assertWholeNumber, MAX_TIMER_MS } from '../options/whole-number.js';
 import type { IdempotencyStore } from '../store/store.js';
 import { GuardedCall } from './call/guarded-call.js';
@@ -28,7 +29,8 @@ import { type ModeSettings, Modes } from './policy/modes.js';
 import type { GuardMode, MethodPolicy } from './policy/policy.js';
 import type { CipherKeys } from './reply/reply-cipher.js';
 import { ReplyCodec } from './reply/reply-codec.js';
-import { isScope, type ScopeSource } from './scope/scope.js';
+import { scopeFromPeerCertificate } from './scope/certificate.js';
+import { isScope, type ScopeSource, singleTenant } from './scope/scope.js';
 import { type ErasedScope, ObservedStore } from './store-access/observed-store.js';
 import { Pruner } from './store-access/pruner.js';
 import { type QuotaOptions, Quotas } from './store-access/quotas.js';
@@ -227,6 +229,16 @@ function assertCloseOptions(options: CloseOptions): number {
   return timeoutMs;
 }
 
+/** What the guard needs of a store of any author. */
+const storePart = {
+  methods: ['claim', 'find', 'findProducer', 'purge', 'estimateRecords', 'countLive', 'erase', 'ping'],
+  expected:
+    'a store: `store` of what openSqlite or openPostgres resolves to, or what createMemoryStore returns',
+};
+
+/** Functions that return a scope source and need no argument. Used as a source they would give no call a scope. */
+const scopeFactories: ReadonlySet<unknown> = new Set([singleTenant, scopeFromPeerCertificate]);
+
 function assertOptions(options: ReplayGuardOptions): void {
   assertKnownOptions<ReplayGuardOptions>('createReplayGuard', options, {
     store: true,
@@ -246,8 +258,11 @@ function assertOptions(options: ReplayGuardOptions): void {
     tracing: true,
   });
   if (!options.store) throw new TypeError('createReplayGuard: the option store is required');
+  assertPart('createReplayGuard: the option store', options.store, storePart);
   if (typeof options.scope !== 'function')
     throw new TypeError('createReplayGuard: the option scope is required and must be a function');
+  if (scopeFactories.has(options.scope))
+    throw new TypeError(`createReplayGuard: the option scope needs a call: ${options.scope.name}()`);
   for (const name of ['waitersPerKey', 'waiters'] as const) assertWholeNumber(name, options[name]);
   for (const name of ['storeTimeoutMs', 'purgeEveryMs'] as const)
     assertWholeNumber(name, options[name], { max: MAX_TIMER_MS });

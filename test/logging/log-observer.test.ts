@@ -356,7 +356,10 @@ test('pino writes the type, the code and the text of an error', (t) => {
 
 for (const [options, message] of [
   [{}, 'logger: debug must be a function'],
-  [{ logger: console, interval: 1 }, /^log: unknown option interval; its options are logger, intervalMs$/],
+  [
+    { logger: console, interval: 1 },
+    /^createLogObserver: unknown option interval; its options are logger, intervalMs$/,
+  ],
   [{ logger: console, intervalMs: 0 }, /^intervalMs/],
 ] as const) {
   test(`a wrong option is refused: ${message}`, (t) => {

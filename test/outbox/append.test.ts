@@ -52,7 +52,10 @@ for (const engine of engines) {
 
   it('an append outside a unit of work is refused', async (t) => {
     const outbox = await openOutbox(await data(t, engine));
-    await t.throwsAsync(outbox.append(note('a', 1)), { instanceOf: UnitOfWorkError });
+    await t.throwsAsync(outbox.append(note('a', 1)), {
+      instanceOf: UnitOfWorkError,
+      message: /append of an outbox must be called inside a unit of work: a guarded call, or/,
+    });
     t.deepEqual(await ids(outbox.database), []);
   });
 

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import pg, { type Pool, type PoolConfig } from 'pg';
 import { outsideOfRequests } from '../../context/copies.js';
+import { assertPart } from '../../options/part.js';
 import { PostgresEngine } from './engine.js';
 import { Failover } from './servers/failover.js';
 import type { TransactionLimits } from './session-settings.js';
@@ -61,7 +62,7 @@ export interface PostgresOptions {
 /**
  * Opens a Postgres database. The first query opens the first connection. `close` ends the pool, unless the pool
  * belongs to the application.
- * @throws TypeError when `connectionString` and `pool` are both missing, `connectionString` is wrong, or `pooler` has
+ * @throws TypeError when `connectionString` and `pool` are both missing, one of them is wrong, or `pooler` has
  *   another value
  */
 export function openPostgresEngine(options: PostgresOptions): {
@@ -79,6 +80,7 @@ export function openPostgresEngine(options: PostgresOptions): {
     // If a server loses its network, the database itself ends the open transaction of that server.
     idleMs: unitLimitMs + 5_000,
   };
+  if (options.pool !== undefined) assertPool(options.pool);
   const failover = options.pool ? undefined : failoverOf(options);
   const pool = options.pool ?? createPool(options, limits, failover);
   const close = async () => {
@@ -93,6 +95,12 @@ export function openPostgresEngine(options: PostgresOptions): {
     ...(failover && { failover }),
   });
   return { engine, close };
+}
+
+/** A client has the same methods as a pool. */
+function assertPool(pool: Pool): void {
+  if (pool instanceof pg.Client) throw new TypeError('openPostgres: pool must be a pg.Pool, not a client');
+  assertPart('openPostgres: pool', pool, { methods: ['connect'], expected: 'a pg.Pool' });
 }
 
 /** Returns how to choose among the hosts of the connection string. Undefined if there is no choice. */

@@ -120,11 +120,21 @@ export function driverProblem(
 function openFile(path: string | undefined): Handle {
   if (!path) throw new TypeError('openSqlite needs a `path` or a `database`');
   createPrivately(path.trim());
-  const handle = new Sqlite(path);
+  const handle = openPath(path);
   handle.pragma('foreign_keys = ON');
   // SQLite keeps what a savepoint changes in a temporary file, which would cost more than the call's own writes.
   handle.pragma('temp_store = MEMORY');
   return handle;
+}
+
+/** The error of better-sqlite3 does not say which file it means. */
+function openPath(path: string): Handle {
+  try {
+    return new Sqlite(path);
+  } catch (error) {
+    if (error instanceof Sqlite.SqliteError) error.message += `: ${path}`;
+    throw error;
+  }
 }
 
 /**

@@ -31,7 +31,7 @@ export interface WebhookOptions {
  * A 2xx status means success. A 5xx, 408, 425 or 429 status and a failed connection are retried. The retry waits for
  * the `Retry-After` of a 429 or 503. Status 410 ends the subscription. Any other status, redirects included, makes
  * the event a dead letter at once.
- * @throws TypeError when an option is unknown, or the URL or the secret is invalid
+ * @throws TypeError when an option is unknown, or the URL, the secret or the types are invalid
  */
 export function createWebhookDestination(options: WebhookOptions): Destination {
   assertKnownOptions<WebhookOptions>('createWebhookDestination', options, {
@@ -43,6 +43,7 @@ export function createWebhookDestination(options: WebhookOptions): Destination {
     retry: true,
   });
   const { url, secret, types, timeoutMs, concurrency, retry } = options;
+  if (!Array.isArray(types)) throw new TypeError('types must be a list of types of events');
   checkOption('url', () => assertWebhookUrl(url));
   checkOption('secret', () => assertWebhookSecret(secret));
   const deliver = webhookDelivery(url, new Webhook(secret));

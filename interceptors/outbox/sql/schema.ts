@@ -1,4 +1,5 @@
 import type { Database } from '../../database/database.js';
+import { assertMigrates } from '../../options/handle.js';
 
 /** The name of the outbox in the list of migrated components, `replay_guard_schema`. */
 const COMPONENT = 'grpc-replay-guard/outbox';
@@ -10,6 +11,7 @@ const COMPONENT = 'grpc-replay-guard/outbox';
  * @throws DatabaseUnavailableError when the tables cannot be created
  */
 export function migrateOutbox(database: Pick<Database, 'migrate'>): Promise<void> {
+  assertMigrates('migrateOutbox', database);
   return database.migrate(COMPONENT, schema);
 }
 

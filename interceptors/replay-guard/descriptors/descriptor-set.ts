@@ -12,8 +12,10 @@ const idempotencyLevels = ['IDEMPOTENCY_UNKNOWN', 'NO_SIDE_EFFECTS', 'IDEMPOTENT
 export class DescriptorSet {
   readonly #schemas: MethodSchemas;
 
-  /** @throws TypeError if the bytes are not a FileDescriptorSet or a buf image */
+  /** @throws TypeError if `bytes` is no Uint8Array, or not a FileDescriptorSet or a buf image */
   constructor(bytes: Uint8Array) {
+    if (!(bytes instanceof Uint8Array))
+      throw new TypeError('the descriptors must be bytes, such as readFileSync returns them');
     try {
       const files = decodeFileSet(bytes);
       if (files.length === 0) throw new TypeError('the set contains no file');

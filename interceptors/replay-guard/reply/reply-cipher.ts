@@ -34,6 +34,8 @@ const HEADER_BYTES = 1 + KEY_ID_BYTES + IV_BYTES;
  * @throws TypeError when a key is not 32 bytes long, or an option is unknown
  */
 export function replyCipher(keys: CipherKeys): ReplyCipher {
+  if (typeof keys !== 'object')
+    throw new TypeError(`cipherKey must be a Buffer of ${KEY_BYTES} bytes, or options`);
   assertKnownOptions('cipherKey', keys, { current: true, previous: true, readsPlaintext: true });
   const [current, ...previous] = [keys.current, ...(keys.previous ?? [])].map(namedKey) as [
     NamedKey,
@@ -63,6 +65,7 @@ interface NamedKey {
 }
 
 function namedKey(key: Buffer): NamedKey {
+  if (!Buffer.isBuffer(key)) throw new TypeError(`a cipher key must be a Buffer of ${KEY_BYTES} bytes`);
   if (key.length !== KEY_BYTES)
     throw new TypeError(`a cipher key must have ${KEY_BYTES} bytes, not ${key.length}`);
   const id = createHash('sha256').update('grpc-replay-guard key id').update(key).digest();

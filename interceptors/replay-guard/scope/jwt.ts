@@ -51,7 +51,8 @@ const MAX_CLOCK_TOLERANCE_MS = 300_000;
  * @throws TypeError if an option is unknown, missing or invalid; the message names the option
  */
 export function scopeFromJwt(options: JwtScopeOptions): ScopeSource {
-  if ('jwks' in options) assertKnownOptions<JwtRules & LocalKeys>('scopeFromJwt', options, localNames);
+  if (typeof options === 'object' && options !== null && 'jwks' in options)
+    assertKnownOptions<JwtRules & LocalKeys>('scopeFromJwt', options, localNames);
   else assertKnownOptions<JwtRules & RemoteKeys>('scopeFromJwt', options, remoteNames);
   const { issuer, claim = 'sub' } = options;
   assertText({ issuer, audience: options.audience, claim });

@@ -19,9 +19,11 @@ const hostAndPort = /^(\[[\da-f:.%]+\]|[^:[\]]*)(?::(.*))?$/i;
  * Reads the hosts of a connection string in the syntax of libpq: `postgres://USER@HOST:PORT,HOST:PORT/DATABASE`, or
  * `host` and `port` as parameters, and `target_session_attrs`. A string of another form has one host and is passed on
  * as it is. The errors do not contain the string, because it may contain a password.
- * @throws TypeError when a host, a port or a parameter is wrong or not supported
+ * @throws TypeError when the scheme, a host, a port or a parameter is wrong or not supported
  */
 export function readHosts(connectionString: string): Hosts {
+  if (/^(?!postgres(?:ql)?:|socket:)[a-z][a-z\d+.-]*:\/\//i.test(connectionString))
+    throw wrong('it must begin with postgres://');
   if (!/^postgres(ql)?:\/\//i.test(connectionString)) return { urls: [connectionString], target: 'any' };
   const [, scheme, user = '', authority = '', path = '', query = ''] = form.exec(connectionString) ?? [];
   if (scheme === undefined) throw wrong('a # in it must be written as %23');
