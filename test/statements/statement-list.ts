@@ -52,6 +52,8 @@ export const migrations: readonly ListedStatement[] = [
   // On each new connection, if the connection string says what a host must accept.
   listed('SELECT pg_is_in_recovery() AS is_standby, ..', 'no table'),
   listed('SELECT pg_backend_pid() AS process, ..', 'no table'),
+  // Whether a pooler permits transactions.
+  listed('BEGIN', 'no table'),
   listed('SELECT pg_advisory_xact_lock(..)', 'no table', 'advisory lock'),
   listed('SELECT attname AS name FROM pg_catalog.pg_attribute ..', 'no table'),
   listed('SELECT nspname AS name FROM pg_catalog.pg_namespace ..', 'no table'),
