@@ -58,20 +58,24 @@ function databaseAnswer(error: unknown): Answer | undefined {
 }
 
 /**
- * Returns the error that observers receive about a handler that has ended. During an outage, the error of the statement
+ * Returns the failure that observers receive about a handler that has ended. During an outage, the error of the statement
  * explains the answer. The handler may have replaced that error, and grpc-js drops an error that a callback receives.
  * @param statement the error of the first statement of the execution that failed
  * @returns undefined if the handler answered the call itself, or if the execution was refused or has lost its lease
  */
-export function failureOf(result: HandlerResult, statement: unknown): unknown {
-  const outage = findCause(statement, isOutage) ? statement : undefined;
+export function failureOf(
+  result: HandlerResult,
+  statement: unknown,
+): { readonly failure: unknown } | undefined {
+  const outage = findCause(statement, isOutage) ? { failure: statement } : undefined;
   if ('failure' in result) {
     const { failure } = result;
     if (failure instanceof Refusal || isLeaseLost(failure)) return undefined;
-    return findCause(failure, isOutage) ? failure : (outage ?? failure);
+    return findCause(failure, isOutage) ? result : (outage ?? result);
   }
   if (!('reply' in result)) return undefined;
-  return result.replaced ?? (result.reply.code === status.UNKNOWN ? outage : undefined);
+  if (result.replaced) return { failure: result.replaced };
+  return result.reply.code === status.UNKNOWN ? outage : undefined;
 }
 
 /** Returns whether the execution still holds its claim after this error of the commit. */

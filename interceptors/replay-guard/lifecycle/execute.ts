@@ -115,8 +115,8 @@ export class Executor {
     lease.stop();
     if (!('reply' in result)) this.#stopHandler(call, running.stopped, result);
     this.#observer.executionEnded(call.method.observed, (performance.now() - running.startedAt) / 1_000);
-    const failure = failureOf(result, claim.failure);
-    if (failure !== undefined) this.#observer.handlerFailed(call.method.observed, failure);
+    const failed = failureOf(result, claim.failure);
+    if (failed) this.#observer.handlerFailed(call.method.observed, failed.failure);
     return { call, operation, claim, lease, result };
   }
 
