@@ -5,6 +5,8 @@ import { appearsToRead } from '#library/database/postgres/reads.js';
 import { claimed, reply, request } from '../../contracts/store/requests.js';
 import { freshData } from '../../helpers/databases/engines.js';
 
+// Serial: beside many new databases, a new connection can wait for a lock of Postgres for longer than its limit.
+
 /** Opens a database with a lease that has not written yet. */
 async function withLease(t: ExecutionContext) {
   const data = await freshData(t, 'postgres');
@@ -32,31 +34,37 @@ for (const [what, text] of [
   ['of a function before a comment', "SELECT pg_notify/* channel */('tests', 'handler')"],
   ['of a function before the comment of a line', "SELECT pg_notify -- as\n('tests', 'handler')"],
 ] as const) {
-  test(`LEASE: a notification ${what} before the first write belongs to the unit of work`, async (t) => {
-    for (const ending of ['release', 'complete'] as const) {
-      const { data, operator, claim, query } = await withLease(t);
-      const notified = (await listen(t, data.url))();
-      await query(text);
-      await claim[ending](reply('done'));
-      await operator.query("SELECT pg_notify('tests', 'later')");
-      t.is(await notified, ending === 'release' ? 'later' : 'handler');
-    }
-  });
+  test.serial(
+    `LEASE: a notification ${what} before the first write belongs to the unit of work`,
+    async (t) => {
+      for (const ending of ['release', 'complete'] as const) {
+        const { data, operator, claim, query } = await withLease(t);
+        const notified = (await listen(t, data.url))();
+        await query(text);
+        await claim[ending](reply('done'));
+        await operator.query("SELECT pg_notify('tests', 'later')");
+        t.is(await notified, ending === 'release' ? 'later' : 'handler');
+      }
+    },
+  );
 }
 
 for (const name of ['"other".count', 'other.count', 'public.préparé']) {
-  test(`LEASE: a notification that ${name} sends before the first write belongs to the unit of work`, async (t) => {
-    const { data, operator, claim, query } = await withLease(t);
-    await operator.migrate('function', [
-      'CREATE SCHEMA other',
-      `CREATE FUNCTION ${name}() RETURNS TEXT LANGUAGE SQL AS 'SELECT pg_notify(''tests'', ''function'')::text'`,
-    ]);
-    const notified = (await listen(t, data.url))();
-    await query(`SELECT ${name}() AS sent`);
-    await claim.complete(reply('done'));
-    await operator.query("SELECT pg_notify('tests', 'later')");
-    t.is(await notified, 'function');
-  });
+  test.serial(
+    `LEASE: a notification that ${name} sends before the first write belongs to the unit of work`,
+    async (t) => {
+      const { data, operator, claim, query } = await withLease(t);
+      await operator.migrate('function', [
+        'CREATE SCHEMA other',
+        `CREATE FUNCTION ${name}() RETURNS TEXT LANGUAGE SQL AS 'SELECT pg_notify(''tests'', ''function'')::text'`,
+      ]);
+      const notified = (await listen(t, data.url))();
+      await query(`SELECT ${name}() AS sent`);
+      await claim.complete(reply('done'));
+      await operator.query("SELECT pg_notify('tests', 'later')");
+      t.is(await notified, 'function');
+    },
+  );
 }
 
 const sends = "SELECT pg_notify(''tests'', ''handler'')";
@@ -141,35 +149,41 @@ for (const [what, steps, text] of [
     'SELECT 1::amount',
   ],
 ] as const) {
-  test(`LEASE: a notification that ${what} sends before the first write belongs to the unit of work`, async (t) => {
-    for (const ending of ['release', 'complete'] as const) {
-      const { data, operator, claim, query } = await withLease(t);
-      await operator.migrate('code', steps);
-      const notified = (await listen(t, data.url))();
-      await query(text);
-      await claim[ending](reply('done'));
-      await operator.query("SELECT pg_notify('tests', 'later')");
-      t.is(await notified, ending === 'release' ? 'later' : 'handler');
-    }
-  });
+  test.serial(
+    `LEASE: a notification that ${what} sends before the first write belongs to the unit of work`,
+    async (t) => {
+      for (const ending of ['release', 'complete'] as const) {
+        const { data, operator, claim, query } = await withLease(t);
+        await operator.migrate('code', steps);
+        const notified = (await listen(t, data.url))();
+        await query(text);
+        await claim[ending](reply('done'));
+        await operator.query("SELECT pg_notify('tests', 'later')");
+        t.is(await notified, ending === 'release' ? 'later' : 'handler');
+      }
+    },
+  );
 }
 
-test('LEASE: a table that is replaced by a view under a running server is read in the unit of work', async (t) => {
-  const { data, operator, claim, query } = await withLease(t);
-  await operator.migrate('table', [row]);
-  t.deepEqual(await query('SELECT count(*) AS goods FROM goods'), [{ goods: 1n }]);
-  await operator.migrate('view', [
-    'ALTER TABLE goods RENAME TO goods_table',
-    "CREATE VIEW goods AS SELECT id FROM goods_table, pg_notify('tests', 'view')",
-  ]);
-  const notified = (await listen(t, data.url))();
-  t.deepEqual(await query('SELECT count(*) AS goods FROM goods'), [{ goods: 1n }]);
-  await claim.complete(reply('done'));
-  await operator.query("SELECT pg_notify('tests', 'later')");
-  t.is(await notified, 'view');
-});
+test.serial(
+  'LEASE: a table that is replaced by a view under a running server is read in the unit of work',
+  async (t) => {
+    const { data, operator, claim, query } = await withLease(t);
+    await operator.migrate('table', [row]);
+    t.deepEqual(await query('SELECT count(*) AS goods FROM goods'), [{ goods: 1n }]);
+    await operator.migrate('view', [
+      'ALTER TABLE goods RENAME TO goods_table',
+      "CREATE VIEW goods AS SELECT id FROM goods_table, pg_notify('tests', 'view')",
+    ]);
+    const notified = (await listen(t, data.url))();
+    t.deepEqual(await query('SELECT count(*) AS goods FROM goods'), [{ goods: 1n }]);
+    await claim.complete(reply('done'));
+    await operator.query("SELECT pg_notify('tests', 'later')");
+    t.is(await notified, 'view');
+  },
+);
 
-test('LEASE: a table with row security is not read outside of the unit of work', async (t) => {
+test.serial('LEASE: a table with row security is not read outside of the unit of work', async (t) => {
   const { operator, claim, query } = await withLease(t);
   await operator.migrate('policy', [row, 'ALTER TABLE goods ENABLE ROW LEVEL SECURITY']);
   await query('SELECT count(*) FROM goods');
@@ -179,17 +193,20 @@ test('LEASE: a table with row security is not read outside of the unit of work',
   await claim.release();
 });
 
-test('LEASE: a large object that is created before the first write belongs to the unit of work', async (t) => {
-  for (const ending of ['release', 'complete'] as const) {
-    const { operator, claim, query } = await withLease(t);
-    await query('SELECT lo_create(0)');
-    await claim[ending](reply('done'));
-    const [counted] = await operator.query<{ objects: bigint }>(
-      'SELECT count(*) AS objects FROM pg_largeobject_metadata',
-    );
-    t.is(counted?.objects, ending === 'release' ? 0n : 1n);
-  }
-});
+test.serial(
+  'LEASE: a large object that is created before the first write belongs to the unit of work',
+  async (t) => {
+    for (const ending of ['release', 'complete'] as const) {
+      const { operator, claim, query } = await withLease(t);
+      await query('SELECT lo_create(0)');
+      await claim[ending](reply('done'));
+      const [counted] = await operator.query<{ objects: bigint }>(
+        'SELECT count(*) AS objects FROM pg_largeobject_metadata',
+      );
+      t.is(counted?.objects, ending === 'release' ? 0n : 1n);
+    }
+  },
+);
 
 for (const text of [
   'SELECT count(*) AS effects FROM replay_guard_records',
@@ -197,7 +214,7 @@ for (const text of [
   'WITH kept AS (SELECT id FROM replay_guard_records) SELECT lower(substr(id::text, 1, 3)) FROM kept',
   'VALUES (1), (2)',
 ]) {
-  test(`LEASE: a query of known functions opens no transaction: ${text}`, async (t) => {
+  test.serial(`LEASE: a query of known functions opens no transaction: ${text}`, async (t) => {
     const { operator, claim, query } = await withLease(t);
     await query(text);
     const open =
@@ -207,7 +224,7 @@ for (const text of [
   });
 }
 
-test('a query of more than 10,000 characters does not run outside of the unit of work', (t) => {
+test.serial('a query of more than 10,000 characters does not run outside of the unit of work', (t) => {
   t.true(appearsToRead(`SELECT '${'a'.repeat(9_900)}' AS word, count(*)`));
   t.false(appearsToRead(`SELECT '${'a'.repeat(10_000)}' AS word, count(*)`));
 });
