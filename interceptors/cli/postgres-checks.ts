@@ -113,7 +113,9 @@ export async function checkTables(
 const LOSS = 'a crash may lose commits that were acknowledged';
 const weakening = ['fsync', 'full_page_writes', 'synchronous_commit'];
 
-/** Checks the settings of the connection, and those that another role gets when it connects. */
+/**
+ * Checks the settings of the connection. Also checks the settings that Postgres gives to another role at its connection.
+ */
 async function checkSettings({ query }: Query, role: string, { problems, mending }: Findings): Promise<void> {
   const rows = await query<{ name: string }>(
     `SELECT name FROM pg_catalog.pg_settings WHERE name = ANY (CAST($1 AS TEXT[])) AND setting = 'off'`,

@@ -9,7 +9,7 @@ interface Kind {
   atMs: number;
   /** The number of events without a line since the last line. */
   suppressed: number;
-  /** Writes the line of the last suppressed event. Undefined if there is none, because it may hold the event's call. */
+  /** Writes the line of the last suppressed event. Removed after use, because the function can hold the call of the event. */
   write: ((suppressed: number) => void) | undefined;
   /** Writes a line about the suppressed events at the end of the interval. Undefined if there are none. */
   timer: NodeJS.Timeout | undefined;

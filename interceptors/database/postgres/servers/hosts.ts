@@ -2,7 +2,7 @@
 export interface Hosts {
   /** The connection string of each server, in the order in which they are tried. */
   readonly urls: readonly string[];
-  /** Which hosts suit: those that accept writes, every primary, or every host. */
+  /** The hosts that the library may connect to: hosts that accept writes, primaries, or all hosts. */
   readonly target: 'read-write' | 'primary' | 'any';
 }
 
